@@ -1,0 +1,269 @@
+"""Event arrays: their type, the sensor they come from, checks, and binning to timesteps.
+
+In: arrays of AER events from `recordings.py`, a data set, or the caller.
+Out: checked event arrays, and `BinnedEvents`, the only form in which events enter the clocked
+engine, the reference and the torch models, so that all of them see the same input.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from .jit import kernel
+
+# faery's type, so that arrays pass between the two without a copy.
+EVENT_DTYPE = np.dtype([("t", "<u8"), ("x", "<u2"), ("y", "<u2"), (("p", "on"), "?")])
+
+Events = NDArray[Any]
+InputEncoding = Literal["binary", "counts"]
+INPUT_ENCODINGS: tuple[InputEncoding, ...] = ("binary", "counts")
+
+# The kernels hold timesteps as int32. At dt = 1 ms this is 24 days of recording.
+MAX_STEPS = 2**31 - 2
+
+
+class RecordingError(ValueError):
+    """A recording or an event array is not what it should be; the message says where and how."""
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """The size of an event camera in pixels, and its number of polarities (1 or 2)."""
+
+    width: int
+    height: int
+    polarities: int = 2
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that no event can have."""
+        for name in ("width", "height"):
+            value = getattr(self, name)
+            if not 1 <= value <= 65536:
+                raise RecordingError(f"sensor: {name} is {value}, expected 1 to 65536")
+        if self.polarities not in (1, 2):
+            raise RecordingError(f"sensor: polarities is {self.polarities}, expected 1 or 2")
+
+
+def make_events(t: Any, x: Any, y: Any, on: Any) -> Events:
+    """Build an event array from one array a field.
+
+    `t` in microseconds, `x` and `y` in pixels, `on` the polarity (true or positive is ON).
+    Raises `RecordingError` where a value does not fit its field, instead of wrapping it.
+    """
+    events = np.empty(len(t), EVENT_DTYPE)
+    for name, values in (("t", t), ("x", x), ("y", y)):
+        column = np.asarray(values)
+        if column.dtype.kind == "f":
+            _refuse_first(~np.isfinite(column), column, name, "a finite number")
+            column = np.floor(column)
+        limit = 2**63 if name == "t" else 2**16  # clocks past 2^63 us would be 292,000 years
+        bad = (column < 0) | (column >= limit)
+        _refuse_first(bad, column, name, f"0 to {limit - 1}")
+        events[name] = column
+    events["on"] = np.asarray(on) > 0
+    return events
+
+
+def _refuse_first(bad: NDArray[np.bool_], column: NDArray[Any], name: str, expected: str) -> None:
+    if bad.any():
+        record = int(np.argmax(bad))
+        raise RecordingError(f"event {record}: {name} is {column[record]}, expected {expected}")
+
+
+def check_events(events: Any, sensor: Sensor | None = None, *, sort: bool = False) -> Events:
+    """Return `events` as a contiguous array of `EVENT_DTYPE`, or say what is wrong with it.
+
+    Raises `RecordingError` naming the record and the value for: a wrong type, a coordinate outside
+    the `sensor` (when given), and time that runs backwards. `sort=True` puts backward time into
+    order instead (a stable sort: simultaneous events keep theirs).
+    """
+    array = np.asarray(events)
+    if array.dtype != EVENT_DTYPE or array.ndim != 1:
+        raise RecordingError(
+            f"events have dtype {array.dtype} and shape {array.shape}, "
+            f"expected a 1-D array of {EVENT_DTYPE} (eventsim.make_events builds one)"
+        )
+    array = np.ascontiguousarray(array)
+    if sensor is not None:
+        for name, size in (("x", sensor.width), ("y", sensor.height)):
+            column = array[name]
+            if len(column) and column.max() >= size:
+                _refuse_first(
+                    column >= size,
+                    column,
+                    name,
+                    f"0 to {size - 1} on a {sensor.width} x {sensor.height} sensor",
+                )
+    t = array["t"]
+    if len(t) and t.max() >= 2**63:
+        _refuse_first(t >= np.uint64(2**63), t, "t", "less than 2^63 us")
+    backwards = t[1:] < t[:-1]
+    if backwards.any():
+        if sort:
+            return np.ascontiguousarray(array[np.argsort(t, kind="stable")])
+        record = int(np.argmax(backwards)) + 1
+        raise RecordingError(
+            f"event {record}: time runs backwards, t is {t[record]} us after {t[record - 1]} us; "
+            f"expected times that never decrease (sort=True puts them in order)"
+        )
+    return array
+
+
+@dataclass(frozen=True, eq=False)
+class BinnedEvents:
+    """Events on a grid of timesteps: for each timestep, which input cells are active.
+
+    A cell is one pixel of one polarity, numbered `(y * width + x) * polarities + polarity`.
+    Timestep `k` covers `start_us + k * dt_us` (included) to `start_us + (k + 1) * dt_us`.
+    """
+
+    input_shape: tuple[int, int, int]  # (polarities, height, width)
+    dt_us: int
+    start_us: int
+    steps: int
+    pointers: NDArray[np.int64]  # (steps + 1,): cells of timestep k are pointers[k]:pointers[k+1]
+    cells: NDArray[np.int32]  # (pointers[-1],): ascending within a timestep, no cell twice
+    values: NDArray[np.float32]  # events in each cell and timestep; all 1 for "binary"
+    encoding: InputEncoding
+    events: int  # events handed in; = in the grid + early + late
+    early: int  # events before start_us, left out
+    late: int  # events past the last timestep, left out
+    merged: int  # events that fell into a cell and timestep that already had one
+
+    def frames(self, dtype: DTypeLike = np.float32) -> NDArray[Any]:
+        """Return the dense frames, shape (steps, polarities, height, width)."""
+        polarities, height, width = self.input_shape
+        frames = np.zeros((self.steps, height * width * polarities), dtype)
+        frames[np.repeat(np.arange(self.steps), np.diff(self.pointers)), self.cells] = self.values
+        shaped = frames.reshape(self.steps, height, width, polarities)
+        return np.ascontiguousarray(shaped.transpose(0, 3, 1, 2))
+
+
+def bin_events(
+    events: Any,
+    input_shape: tuple[int, int, int],
+    dt_us: int,
+    steps: int | None = None,
+    *,
+    encoding: InputEncoding = "binary",
+    start_us: int | None = None,
+) -> BinnedEvents:
+    """Put events on a grid of `dt_us` microseconds and `steps` timesteps.
+
+    `input_shape` is (polarities, height, width); with one polarity ON and OFF events share a cell.
+    "binary" makes a cell 1 where one or more events fall into it within a timestep (He et al.
+    2020), "counts" makes it their number. Without `steps` the grid ends with the last event;
+    without `start_us` it begins with the first one. Nothing is dropped in silence: see `early`,
+    `late` and `merged` of the result.
+
+    Raises `RecordingError` for coordinates outside `input_shape`, backward time, or a grid longer
+    than 2^31 timesteps; `ValueError` for a bad `dt_us`, `steps` or `encoding`.
+    """
+    polarities, height, width = input_shape
+    if encoding not in INPUT_ENCODINGS:
+        raise ValueError(f"encoding is {encoding!r}, expected one of {INPUT_ENCODINGS}")
+    if dt_us < 1:
+        raise ValueError(f"dt_us is {dt_us}, expected a whole number of microseconds >= 1")
+    if steps is not None and not 0 <= steps <= MAX_STEPS:
+        raise ValueError(f"steps is {steps}, expected 0 to {MAX_STEPS}")
+    array = check_events(events, Sensor(width, height, polarities))
+    if start_us is None:
+        start_us = int(array["t"][0]) if len(array) else 0
+    if steps is None:
+        steps = max(0, (int(array["t"][-1]) - start_us) // dt_us + 1) if len(array) else 0
+        if steps > MAX_STEPS:
+            raise RecordingError(
+                f"event {len(array) - 1}: t is {array['t'][-1]} us, {steps} timesteps of {dt_us} "
+                f"us after the start at {start_us} us; expected at most {MAX_STEPS} timesteps"
+            )
+    pointers = np.zeros(steps + 1, np.int64)
+    cells = np.empty(len(array), np.int32)
+    values = np.empty(len(array), np.float32)
+    filled, early, late = _bin(
+        array["t"], array["x"], array["y"], array["on"],
+        start_us, dt_us, width, polarities, encoding == "counts",
+        pointers, cells, values,
+    )  # fmt: skip
+    return BinnedEvents(
+        input_shape=(polarities, height, width),
+        dt_us=dt_us,
+        start_us=start_us,
+        steps=steps,
+        pointers=pointers,
+        cells=cells[:filled],
+        values=values[:filled],
+        encoding=encoding,
+        events=len(array),
+        early=early,
+        late=late,
+        merged=len(array) - early - late - filled,
+    )
+
+
+@kernel
+def _bin(t, x, y, on, start_us, dt_us, width, polarities, counts, pointers, cells, values):  # type: ignore[no-untyped-def]
+    """Fill the grid from events in time order; return (cells filled, early, late)."""
+    steps = len(pointers) - 1
+    start = np.uint64(start_us)
+    dt = np.uint64(dt_us)
+    n = len(t)
+    first = 0
+    while first < n and t[first] < start:
+        first += 1
+    filled = 0
+    step = 0  # the timestep being filled
+    i = first
+    while i < n:
+        k = np.int64((t[i] - start) // dt)
+        if k >= steps:
+            break
+        while step < k:
+            step += 1
+            pointers[step] = filled
+        closes = start + np.uint64(k + 1) * dt
+        end = filled
+        while i < n and t[i] < closes:
+            cell = (np.int64(y[i]) * width + np.int64(x[i])) * polarities
+            cells[end] = cell + on[i] if polarities == 2 else cell
+            end += 1
+            i += 1
+        filled = _merge(cells, values, filled, end, counts)
+    for later in range(step + 1, steps + 1):
+        pointers[later] = filled
+    return filled, first, n - i
+
+
+@kernel
+def _merge(cells, values, begin, end, counts):  # type: ignore[no-untyped-def]
+    """Sort cells[begin:end], merge equal ones, set their values; return the new end."""
+    _sort(cells, begin, end)
+    write = begin
+    read = begin
+    while read < end:
+        cell = cells[read]
+        first = read
+        while read < end and cells[read] == cell:
+            read += 1
+        cells[write] = cell
+        values[write] = np.float32(read - first) if counts else np.float32(1.0)
+        write += 1
+    return write
+
+
+@kernel
+def _sort(cells, begin, end):  # type: ignore[no-untyped-def]
+    # A timestep of an event camera holds a handful of events: insertion sort beats calling sort.
+    if end - begin > 48:
+        cells[begin:end].sort()
+        return
+    for i in range(begin + 1, end):
+        cell = cells[i]
+        j = i - 1
+        while j >= begin and cells[j] > cell:
+            cells[j + 1] = cells[j]
+            j -= 1
+        cells[j + 1] = cell

@@ -1,0 +1,41 @@
+"""Shared by all tests: a kernel cache that follows the sources, and the real recordings."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def _hash_of_sources() -> str:
+    digest = hashlib.sha256()
+    for path in sorted((ROOT / "eventsim").rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+# Before numba is imported: Numba does not notice an edit to a function that a kernel in another
+# file calls, so every state of the sources gets a cache of its own (see eventsim/jit.py).
+os.environ.setdefault(
+    "NUMBA_CACHE_DIR",
+    str(Path(tempfile.gettempdir()) / f"eventsim-kernels-{_hash_of_sources()}"),
+)
+
+import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
+
+# Compiling a kernel takes longer than any deadline; the examples are the same on every run.
+settings.register_profile("eventsim", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("eventsim")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real recordings; tests that need it skip where it is absent."""
+    folder = Path(os.environ.get("EVENTSIM_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real recordings at {folder} (EVENTSIM_DATA names another folder)")
+    return folder
