@@ -1,0 +1,1 @@
+"""From torch to the engine: data sets, models, training, export."""

@@ -1,0 +1,1 @@
+"""Event-driven sparse simulation of trained spiking neural networks, every operation counted."""

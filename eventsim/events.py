@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from .jit import kernel
+from .jit import Float32s, Int32s, Int64s, kernel
 
 # faery's type, so that arrays pass between the two without a copy.
 EVENT_DTYPE = np.dtype([("t", "<u8"), ("x", "<u2"), ("y", "<u2"), (("p", "on"), "?")])
@@ -125,9 +125,9 @@ class BinnedEvents:
     dt_us: int
     start_us: int
     steps: int
-    pointers: NDArray[np.int64]  # (steps + 1,): cells of timestep k are pointers[k]:pointers[k+1]
-    cells: NDArray[np.int32]  # (pointers[-1],): ascending within a timestep, no cell twice
-    values: NDArray[np.float32]  # events in each cell and timestep; all 1 for "binary"
+    pointers: Int64s  # (steps + 1,): cells of timestep k are pointers[k]:pointers[k+1]
+    cells: Int32s  # (pointers[-1],): ascending within a timestep, no cell twice
+    values: Float32s  # events in each cell and timestep; all 1 for "binary"
     encoding: InputEncoding
     events: int  # events handed in; = in the grid + early + late
     early: int  # events before start_us, left out
@@ -205,7 +205,20 @@ def bin_events(
 
 
 @kernel
-def _bin(t, x, y, on, start_us, dt_us, width, polarities, counts, pointers, cells, values):  # type: ignore[no-untyped-def]
+def _bin(
+    t: NDArray[np.uint64],
+    x: NDArray[np.uint16],
+    y: NDArray[np.uint16],
+    on: NDArray[np.bool_],
+    start_us: int,
+    dt_us: int,
+    width: int,
+    polarities: int,
+    counts: bool,
+    pointers: Int64s,
+    cells: Int32s,
+    values: Float32s,
+) -> tuple[int, int, int]:
     """Fill the grid from events in time order; return (cells filled, early, late)."""
     steps = len(pointers) - 1
     start = np.uint64(start_us)
@@ -238,7 +251,7 @@ def _bin(t, x, y, on, start_us, dt_us, width, polarities, counts, pointers, cell
 
 
 @kernel
-def _merge(cells, values, begin, end, counts):  # type: ignore[no-untyped-def]
+def _merge(cells: Int32s, values: Float32s, begin: int, end: int, counts: bool) -> int:
     """Sort cells[begin:end], merge equal ones, set their values; return the new end."""
     _sort(cells, begin, end)
     write = begin
@@ -255,7 +268,7 @@ def _merge(cells, values, begin, end, counts):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _sort(cells, begin, end):  # type: ignore[no-untyped-def]
+def _sort(cells: Int32s, begin: int, end: int) -> None:
     # A timestep of an event camera holds a handful of events: insertion sort beats calling sort.
     if end - begin > 48:
         cells[begin:end].sort()

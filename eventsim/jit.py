@@ -13,24 +13,33 @@ neither the reference nor a second thread count would give the same spikes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numba
+import numpy as np
+from numpy.typing import NDArray
 
-F = TypeVar("F", bound=Callable[..., Any])
+# Types of the flat arrays that kernels take.
+Int32s = NDArray[np.int32]
+Int64s = NDArray[np.int64]
+Float32s = NDArray[np.float32]
+Flags = NDArray[np.uint8]
+
+# A compiled function takes arrays of exactly one type each and returns what Numba infers, which
+# a type checker cannot follow.
+Compiled = Callable[..., Any]
 
 
-def kernel(function: F) -> F:
+def kernel(function: Compiled) -> Compiled:
     """Compile a loop over flat arrays for one CPU thread."""
-    return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+    return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
 
 
-def parallel_kernel(function: F) -> F:
+def parallel_kernel(function: Compiled) -> Compiled:
     """Compile a loop whose `numba.prange` runs on several CPU threads."""
-    compiled = numba.njit(cache=True, nogil=True, error_model="numpy", parallel=True)(function)
-    return cast(F, compiled)
+    return numba.njit(cache=True, nogil=True, error_model="numpy", parallel=True)(function)
 
 
-def rule(function: F) -> F:
+def rule(function: Compiled) -> Compiled:
     """Compile a scalar formula, inlined into every CPU (and later CUDA) kernel that calls it."""
-    return cast(F, numba.njit(inline="always", error_model="numpy")(function))
+    return numba.njit(inline="always", error_model="numpy")(function)

@@ -1,0 +1,1 @@
+"""The engine on a grid of timesteps: route, accumulate, fire."""
