@@ -1,1 +1,30 @@
-"""Event-driven sparse simulation of trained spiking neural networks, every operation counted."""
+"""Event-driven sparse simulation of trained spiking neural networks, every operation counted.
+
+    import eventsim as es
+
+    network = es.load_network("net.h5")
+    events, sensor = es.read_recording("00001.bin")
+    result = es.simulate(network, events)
+    result.prediction, result.operations.total.sops
+"""
+
+from .errors import NetworkError, NetworkFileError
+from .events import (
+    EVENT_DTYPE,
+    BinnedEvents,
+    RecordingError,
+    Sensor,
+    bin_events,
+    check_events,
+    make_events,
+)
+from .layers import AvgPool2d, Conv2d, Dense, Flatten, MaxPool2d, SumPool2d
+from .network import Network
+from .neurons import IF, LIF
+from .operations import LayerOperations, Operations
+from .recordings import Recording, read_recording
+from .reference import run_reference
+from .simulator import Result, run_binned, simulate, simulate_batch
+from .storage import load_network, save_network
+
+__version__ = "0.1.0"

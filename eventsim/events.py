@@ -51,24 +51,33 @@ class Sensor:
 def make_events(t: Any, x: Any, y: Any, on: Any) -> Events:
     """Build an event array from one array a field.
 
-    `t` in microseconds, `x` and `y` in pixels, `on` the polarity (true or positive is ON).
-    Raises `RecordingError` where a value does not fit its field, instead of wrapping it.
+    `t` in microseconds (a fraction is cut off), `x` and `y` in pixels, `on` the polarity (true or
+    positive is ON). Raises `RecordingError` where the arrays do not have one length each, or a
+    value does not fit its field, instead of repeating, wrapping or rounding it.
     """
-    events = np.empty(len(t), EVENT_DTYPE)
-    for name, values in (("t", t), ("x", x), ("y", y)):
-        column = np.asarray(values)
+    columns = {"t": np.asarray(t), "x": np.asarray(x), "y": np.asarray(y), "on": np.asarray(on)}
+    for name, column in columns.items():
+        if column.dtype.kind not in "biuf" or column.shape != (columns["t"].size,):
+            raise RecordingError(
+                f"{name} has dtype {column.dtype} and shape {column.shape}, "
+                f"expected numbers of shape ({columns['t'].size},)"
+            )
+    events = np.empty(len(columns["t"]), EVENT_DTYPE)
+    events["on"] = columns.pop("on") > 0
+    for name, column in columns.items():
         if column.dtype.kind == "f":
-            _refuse_first(~np.isfinite(column), column, name, "a finite number")
+            refuse_first(~np.isfinite(column), column, name, "a finite number")
+            if name != "t":
+                refuse_first(column != np.floor(column), column, name, "a whole number")
             column = np.floor(column)
         limit = 2**63 if name == "t" else 2**16  # clocks past 2^63 us would be 292,000 years
-        bad = (column < 0) | (column >= limit)
-        _refuse_first(bad, column, name, f"0 to {limit - 1}")
+        refuse_first((column < 0) | (column >= limit), column, name, f"0 to {limit - 1}")
         events[name] = column
-    events["on"] = np.asarray(on) > 0
     return events
 
 
-def _refuse_first(bad: NDArray[np.bool_], column: NDArray[Any], name: str, expected: str) -> None:
+def refuse_first(bad: NDArray[np.bool_], column: NDArray[Any], name: str, expected: str) -> None:
+    """Raise a `RecordingError` that names the first bad event and its value, if there is one."""
     if bad.any():
         record = int(np.argmax(bad))
         raise RecordingError(f"event {record}: {name} is {column[record]}, expected {expected}")
@@ -92,7 +101,7 @@ def check_events(events: Any, sensor: Sensor | None = None, *, sort: bool = Fals
         for name, size in (("x", sensor.width), ("y", sensor.height)):
             column = array[name]
             if len(column) and column.max() >= size:
-                _refuse_first(
+                refuse_first(
                     column >= size,
                     column,
                     name,
@@ -100,7 +109,7 @@ def check_events(events: Any, sensor: Sensor | None = None, *, sort: bool = Fals
                 )
     t = array["t"]
     if len(t) and t.max() >= 2**63:
-        _refuse_first(t >= np.uint64(2**63), t, "t", "less than 2^63 us")
+        refuse_first(t >= np.uint64(2**63), t, "t", "less than 2^63 us")
     backwards = t[1:] < t[:-1]
     if backwards.any():
         if sort:

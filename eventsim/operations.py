@@ -1,0 +1,139 @@
+"""What is counted, layer by layer and sample by sample.
+
+The kernels count while they work; nothing here is estimated. One unit of each:
+
+input_events   one spike (or input cell with events) that arrives at the layer, after a max pool
+acs            one stored weight added to one membrane as it is
+macs           one stored weight multiplied by a graded input (a count), then added
+updates        one membrane brought up to date: read once and written once in a timestep
+decays         one membrane multiplied by its decay (for all silent timesteps at once)
+bias_adds      one bias added to one membrane (for all silent timesteps at once, scaled by them)
+compares       one membrane compared with its threshold
+resets         one membrane reset after a spike
+output_spikes  one spike that leaves the layer
+site_updates   one site brought up to date: its time of last update read and written
+
+A synaptic operation (SOP) is an AC or a MAC. Weights that a spike cannot reach, beyond the border
+of a map or in another group, are not touched and not counted. A pool's constant scale is folded
+into the stored weights and costs nothing.
+
+Neurons are updated lazily, when something reaches their site, with two exceptions that are counted
+as well: neurons whose bias can carry them over threshold without input are updated and compared in
+every timestep (and again when something reaches their site), and a site where a reset by
+subtraction left a membrane that will cross again is updated in the next timestep.
+
+Bytes: weights and biases are float32, so 4 per SOP and bias add; state is a float32 membrane for
+each update and an int32 time for each site update. The passes that a kernel makes over a membrane
+within one update, while it stays in registers or the nearest cache, count once.
+
+dense_macs is what a dense framework executes for the same layer and timesteps: every weight at
+every output position, the zeros of a convolution's padding included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+
+from .jit import Int64s
+
+# Columns of the kernels' counters, in this order the fields of LayerOperations.
+COUNTERS = (
+    "input_events",
+    "acs",
+    "macs",
+    "updates",
+    "decays",
+    "bias_adds",
+    "compares",
+    "resets",
+    "output_spikes",
+    "site_updates",
+)
+(
+    INPUT_EVENTS, ACS, MACS, UPDATES, DECAYS, BIAS_ADDS, COMPARES, RESETS, OUTPUT_SPIKES,
+    SITE_UPDATES,
+) = range(len(COUNTERS))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class LayerOperations:
+    """The operations of one layer in one sample; the module's docstring defines each count."""
+
+    name: str
+    input_events: int
+    acs: int
+    macs: int
+    updates: int
+    decays: int
+    bias_adds: int
+    compares: int
+    resets: int
+    output_spikes: int
+    site_updates: int
+    dense_macs: int
+
+    @property
+    def sops(self) -> int:
+        """Synaptic operations, ACs and MACs."""
+        return self.acs + self.macs
+
+    @property
+    def weight_bytes_read(self) -> int:
+        """Bytes of weights and biases read."""
+        return 4 * (self.sops + self.bias_adds)
+
+    @property
+    def state_bytes_read(self) -> int:
+        """Bytes of membranes and times of last update read."""
+        return 4 * (self.updates + self.site_updates)
+
+    @property
+    def state_bytes_written(self) -> int:
+        """Bytes of membranes and times of last update written."""
+        return 4 * (self.updates + self.site_updates)
+
+    def as_dict(self) -> dict[str, int | str]:
+        """Return every count, those derived included, for JSON."""
+        counts: dict[str, int | str] = {f.name: getattr(self, f.name) for f in fields(self)}
+        for derived in ("sops", "weight_bytes_read", "state_bytes_read", "state_bytes_written"):
+            counts[derived] = getattr(self, derived)
+        return counts
+
+
+@dataclass(frozen=True)
+class Operations:
+    """The operations of one sample (or the sum over several), one entry per layer with neurons."""
+
+    layers: tuple[LayerOperations, ...]
+
+    @property
+    def total(self) -> LayerOperations:
+        """The sum over the layers."""
+        return _sum("total", self.layers)
+
+    @staticmethod
+    def sum(samples: Iterable[Operations]) -> Operations:
+        """Add up the operations of several samples of the same network, layer by layer."""
+        by_layer = zip(*(sample.layers for sample in samples), strict=True)
+        return Operations(tuple(_sum(layers[0].name, layers) for layers in by_layer))
+
+    @staticmethod
+    def from_counters(
+        names: tuple[str, ...], counters: Int64s, dense_macs: tuple[int, ...]
+    ) -> Operations:
+        """Wrap what the kernels counted, shape (layers, len(COUNTERS))."""
+        return Operations(
+            tuple(
+                LayerOperations(
+                    name, **dict(zip(COUNTERS, row.tolist(), strict=True)), dense_macs=dense
+                )
+                for name, row, dense in zip(names, counters, dense_macs, strict=True)
+            )
+        )
+
+
+def _sum(name: str, layers: Iterable[LayerOperations]) -> LayerOperations:
+    layers = tuple(layers)
+    counts = (*COUNTERS, "dense_macs")
+    return LayerOperations(name, **{f: sum(getattr(layer, f) for layer in layers) for f in counts})

@@ -1,0 +1,199 @@
+"""The clocked engine against the dense reference, and its counts against brute force."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from brute_force import count_operations
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from random_networks import DT_US, dense_spikes, networks, recordings
+
+from eventsim.events import EVENT_DTYPE, RecordingError, bin_events
+from eventsim.layers import AvgPool2d, Conv2d, Dense, Flatten, MaxPool2d
+from eventsim.network import Network
+from eventsim.neurons import IF, LIF
+from eventsim.reference import run_layer, run_reference
+from eventsim.simulator import available_threads, simulate, simulate_batch
+from eventsim.wiring import POWERS
+
+
+def frames_of(network: Network, events: Any, steps: int | None = None) -> Any:
+    binned = bin_events(
+        events, network.input_shape, network.dt_us, steps, encoding=network.input_encoding
+    )
+    return binned.frames(np.float64)
+
+
+def spike_counts(traces: Any) -> Any:
+    return traces[-1].spikes.sum(axis=0).reshape(-1)
+
+
+@given(data=st.data())
+@settings(max_examples=400)
+def test_spikes_and_counts_equal_the_reference_where_arithmetic_is_exact(data: Any) -> None:
+    """Dyadic networks: no rounding anywhere, so every spike must be the float64 reference's."""
+    network = data.draw(networks(dyadic=True))
+    events = data.draw(recordings(network))
+    steps = data.draw(st.none() | st.integers(0, 14))
+    frames = frames_of(network, events, steps)
+    traces = run_reference(network, frames)
+    for trace in traces:
+        assume((trace.membranes == trace.membranes.astype(np.float32)).all())
+    result = simulate(network, events, steps=steps, record_spikes=True)
+    for spikes, trace in zip(dense_spikes(network, result), traces, strict=True):
+        np.testing.assert_array_equal(spikes, trace.spikes)
+    np.testing.assert_array_equal(result.spike_counts, spike_counts(traces))
+    assert result.prediction == int(np.argmax(spike_counts(traces)))
+    expected = count_operations(network, frames, traces)
+    for layer, counts in zip(result.operations.layers, expected, strict=True):
+        assert {name: getattr(layer, name) for name in counts} == counts
+
+
+@given(data=st.data())
+@settings(max_examples=150)
+def test_spikes_equal_the_float32_reference_with_the_same_order_of_additions(data: Any) -> None:
+    """Any weights; decays whose powers float32 holds; no pools, which regroup the additions."""
+    network = data.draw(networks(dyadic=False, pooled=False))
+    decay = data.draw(st.sampled_from([0.0, 0.5, 1.0]))
+    layers = [
+        type(layer)(**{**vars(layer), "bias": None, "neuron": LIF(decay, 0.4, layer.neuron.reset)})
+        if isinstance(layer, Dense | Conv2d)
+        else layer
+        for layer in network.layers
+    ]
+    network = Network(network.input_shape, DT_US, layers, input_encoding=network.input_encoding)
+    events = data.draw(recordings(network))
+    traces = run_reference(network, frames_of(network, events), np.float32)
+    result = simulate(network, events, record_spikes=True)
+    for spikes, trace in zip(dense_spikes(network, result), traces, strict=True):
+        np.testing.assert_array_equal(spikes, trace.spikes)
+
+
+@given(data=st.data())
+@settings(max_examples=150)
+def test_spikes_differ_from_float64_only_at_the_threshold(data: Any) -> None:
+    """Any network: fed the engine's own spikes, a neuron's first difference is one of rounding."""
+    network = data.draw(networks(dyadic=False))
+    events = data.draw(recordings(network, max_steps=40))
+    result = simulate(network, events, record_spikes=True)
+    spikes = iter(dense_spikes(network, result))
+    arriving = frames_of(network, events)
+    for index, layer in enumerate(network.layers):
+        shape = network.shapes[index + 1]
+        if not isinstance(layer, Dense | Conv2d):
+            arriving = np.array([layer.forward(x) for x in arriving]).reshape(-1, *shape)
+            continue
+        mine = next(spikes)
+        trace = run_layer(layer, arriving, shape)
+        differs = mine != trace.spikes
+        for neuron in np.argwhere(differs.any(axis=0)):
+            first = int(np.argmax(differs[:, *neuron]))
+            u = trace.membranes[first, *neuron]
+            assert abs(u - layer.neuron.threshold) < 1e-5 * max(1.0, abs(u))
+        arriving = mine.astype(np.float64)
+
+
+@given(data=st.data())
+@settings(max_examples=25)
+def test_batch_equals_single_runs_whatever_the_threads(data: Any) -> None:
+    network = data.draw(networks(dyadic=False))
+    samples = [data.draw(recordings(network)) for _ in range(5)]
+    single = [simulate(network, events, steps=8) for events in samples]
+    for threads in range(1, available_threads() + 1):
+        batch = simulate_batch(network, samples, steps=8, threads=threads)
+        for one, other in zip(single, batch, strict=True):
+            np.testing.assert_array_equal(one.spike_counts, other.spike_counts)
+            assert one.operations == other.operations
+
+
+def one_event(t: int = 0) -> Any:
+    events = np.zeros(1, EVENT_DTYPE)
+    events["t"] = t
+    return events
+
+
+def test_a_bias_above_rest_fires_without_input() -> None:
+    weight = np.zeros((3, 2))
+    network = Network(
+        (2, 1, 1), DT_US, [Flatten(), Dense(weight, [0.0, 0.3, 0.6], neuron=LIF(0.5, 0.5))]
+    )
+    result = simulate(network, one_event(), steps=100)
+    # 0.3: 0.3, 0.45, 0.525 > 0.5, so every third timestep. 0.6: every timestep.
+    np.testing.assert_array_equal(result.spike_counts, [0, 33, 100])
+
+
+def test_a_soft_reset_that_leaves_the_membrane_over_threshold_fires_on() -> None:
+    network = Network(
+        (1, 1, 1), DT_US, [Flatten(), Dense([[3.5]], neuron=IF(1.0, reset="subtract"))]
+    )
+    result = simulate(network, one_event(), steps=10, record_spikes=True)
+    assert result.spikes is not None
+    np.testing.assert_array_equal(result.spikes[0][:, 0], [0, 1, 2])
+
+
+def test_long_silence_is_caught_up_with_in_closed_form() -> None:
+    """Longer than the table of powers, with a bias: rest is approached, not overshot."""
+    gap = 3 * POWERS + 5
+    network = Network(
+        (1, 1, 1), DT_US, [Flatten(), Dense([[0.25]], [0.001], neuron=LIF(0.999, 1.5))]
+    )
+    events = np.concatenate([one_event(0), one_event(gap * DT_US), one_event((gap + 2) * DT_US)])
+    result = simulate(network, events, record_spikes=True)
+    trace = run_reference(network, frames_of(network, events))[0]
+    np.testing.assert_array_equal(dense_spikes(network, result)[0], trace.spikes)
+    # near rest: bias / (1 - decay) = 1, so two inputs of 0.25 stay at 1.5 or below
+    assert trace.membranes[-1, 0] == pytest.approx(1.45, abs=0.05)
+
+
+def test_an_untouched_layer_costs_nothing() -> None:
+    conv = Conv2d(np.ones((4, 2, 3, 3)), padding=1, neuron=LIF(0.5, 100.0))
+    network = Network(
+        (2, 16, 16),
+        DT_US,
+        [conv, AvgPool2d(2), Flatten(), Dense(np.ones((3, 256)), neuron=IF(1.0))],
+    )
+    result = simulate(network, one_event(), steps=1000)
+    first, second = result.operations.layers
+    assert (first.acs, first.site_updates) == (4 * 4, 4)  # a corner pixel reaches 2 x 2 sites
+    assert second.sops == second.updates == second.input_events == 0
+
+
+def test_max_pool_is_the_or_of_a_cell_within_a_timestep() -> None:
+    network = Network((1, 2, 2), DT_US, [MaxPool2d(2), Flatten(), Dense([[0.6]], neuron=IF(1.0))])
+    events = np.zeros(5, EVENT_DTYPE)
+    events["x"], events["y"] = [0, 1, 0, 1, 1], [0, 0, 1, 1, 1]
+    events["t"] = [0, 1, 2, 3, DT_US]
+    result = simulate(network, events)
+    assert result.operations.layers[0].acs == 2
+    assert result.spike_counts[0] == 1  # 0.6, then 1.2
+
+
+def test_events_outside_the_input_are_an_error_naming_the_recording() -> None:
+    network = Network((2, 4, 4), DT_US, [Flatten(), Dense(np.ones((1, 32)), neuron=IF(1.0))])
+    bad = one_event()
+    bad["x"] = 4
+    with pytest.raises(RecordingError, match=r"^event 0: x is 4, expected 0 to 3"):
+        simulate(network, bad)
+    with pytest.raises(RecordingError, match=r"^recording 1: event 0: x is 4"):
+        simulate_batch(network, [one_event(), bad])
+
+
+def test_events_past_the_grid_are_reported() -> None:
+    network = Network((1, 1, 1), DT_US, [Flatten(), Dense([[1.0]], neuron=IF(0.5))], steps=2)
+    events = np.concatenate([one_event(t) for t in (500, 600, 1600, 2600, 9000)])
+    result = simulate(network, events, start_us=550)
+    assert (result.events, result.events_early, result.events_late) == (5, 1, 2)
+    assert result.spike_counts[0] == 2
+    assert result.steps == 2
+
+
+def test_growing_trace_keeps_every_spike() -> None:
+    network = Network(
+        (1, 1, 1), DT_US, [Flatten(), Dense(np.ones((50, 1)), np.ones(50), neuron=IF(0.5))]
+    )
+    result = simulate(network, one_event(), steps=5000, record_spikes=True)
+    assert result.spikes is not None
+    assert len(result.spikes[0]) == 50 * 5000 == result.operations.total.output_spikes
