@@ -22,9 +22,7 @@ from .layers import AvgPool2d, Conv2d, Dense, Flatten, MaxPool2d, SumPool2d
 from .network import Network
 from .neurons import IF, LIF
 from .operations import LayerOperations, Operations
-from .recordings import Recording, read_recording
 from .reference import run_reference
 from .simulator import Result, run_binned, simulate, simulate_batch
-from .storage import load_network, save_network
 
 __version__ = "0.1.0"
