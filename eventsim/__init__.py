@@ -8,11 +8,10 @@
     result.prediction, result.operations.total.sops
 """
 
-from .errors import NetworkError, NetworkFileError
+from .errors import EventsimError, NetworkError, NetworkFileError, RecordingError
 from .events import (
     EVENT_DTYPE,
     BinnedEvents,
-    RecordingError,
     Sensor,
     bin_events,
     check_events,

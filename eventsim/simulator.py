@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .clocked import cpu
-from .events import BinnedEvents, Events, RecordingError, bin_events
+from .clocked.state import State, new_states
+from .errors import RecordingError
+from .events import BinnedEvents, Events, bin_events
 from .layers import WeightLayer
 from .network import Network
 from .operations import COUNTERS, Operations
@@ -83,7 +85,7 @@ def simulate_batch(
     if not 1 <= threads <= available_threads():
         raise ValueError(f"threads is {threads}, expected 1 to {available_threads()}")
     program = _program(network)
-    states = cpu.new_states(program, threads, network.input_encoding == "counts")
+    states = new_states(program, threads, network.input_encoding == "counts")
     results: list[Result] = []
     group: list[BinnedEvents] = []
 
@@ -122,8 +124,8 @@ def run_binned(network: Network, binned: BinnedEvents, *, record_spikes: bool = 
             f"{(binned.input_shape, binned.dt_us, binned.encoding)}, expected {expected}"
         )
     program = _program(network)
-    states = cpu.new_states(program, 1, network.input_encoding == "counts")
-    state = cpu.State(*(array[0] for array in states))
+    states = new_states(program, 1, network.input_encoding == "counts")
+    state = State(*(array[0] for array in states))
     counters, spike_counts = _zero_counts(program, 1)
     trace = np.empty((max(2**14, 2 * program.neurons) if record_spikes else 0, 3), np.int32)
     step, traced = 0, 0
@@ -162,7 +164,7 @@ def _bin(network: Network, events: Events, steps: int | None, start_us: int | No
 
 
 def _run_group(
-    network: Network, program: Program, states: cpu.State, group: list[BinnedEvents]
+    network: Network, program: Program, states: State, group: list[BinnedEvents]
 ) -> list[Result]:
     """Run a group of recordings on as many threads as there are rows of `states`."""
     first_cell = np.cumsum([0, *(len(binned.cells) for binned in group)])

@@ -8,9 +8,10 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from eventsim.errors import NetworkError
 from eventsim.events import EVENT_DTYPE
 from eventsim.layers import AvgPool2d, Conv2d, Dense, Flatten, Layer, MaxPool2d, SumPool2d
-from eventsim.network import Network, NetworkError
+from eventsim.network import Network
 from eventsim.neurons import IF, LIF, Neuron
 from eventsim.simulator import Result
 

@@ -11,7 +11,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from random_networks import DT_US, dense_spikes, networks, recordings
 
-from eventsim.events import EVENT_DTYPE, RecordingError, bin_events
+from eventsim.errors import RecordingError
+from eventsim.events import EVENT_DTYPE, bin_events
 from eventsim.layers import AvgPool2d, Conv2d, Dense, Flatten, MaxPool2d
 from eventsim.network import Network
 from eventsim.neurons import IF, LIF

@@ -17,13 +17,11 @@ Called by `simulator.py`. Arrays are flat; `wiring.LAYER_DTYPE` says what each o
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ..jit import Flags, Float32s, Int32s, Int64s, kernel, parallel_kernel
+from ..jit import Float32s, Int32s, Int64s, kernel, parallel_kernel
 from ..neurons import advance, fires, reset
 from ..operations import (
     ACS,
@@ -38,52 +36,7 @@ from ..operations import (
     UPDATES,
 )
 from ..wiring import POWERS, Program
-
-
-class State(NamedTuple):
-    """Everything that one running sample changes; all of it allocated before the first timestep."""
-
-    membranes: Float32s  # (neurons,)
-    last: Int32s  # (sites,) timestep of the last update
-    flags: Flags  # (sites,) 1 where a site has work in this timestep
-    words: NDArray[np.uint64]  # the same memory as flags, eight at a time
-    touched: Int32s  # (sites,) the flagged sites, ascending
-    fills: Int32s  # (sites,) length of each row list
-    rows: Int32s  # row lists: offsets into the weights
-    row_values: Float32s  # their graded inputs; empty for binary input
-    spikes: Int32s  # (neurons,) spikes of this timestep, at each layer's offset
-    pooled: Int32s  # cells that are active behind a max pool
-    pooled_values: Float32s  # (pooled_cells,) their values, 0 where inactive
-
-
-def new_states(program: Program, workers: int, graded: bool) -> State:
-    """Allocate states for several workers, one row of each array for each, all silent.
-
-    Row lists are as long as the fan-in; what is never touched takes no memory.
-    """
-    flags = np.zeros((workers, program.sites), np.uint8)
-    row_values = program.row_lists if graded else 0
-    return State(
-        membranes=np.zeros((workers, program.neurons), np.float32),
-        last=np.full((workers, program.sites), -1, np.int32),
-        flags=flags,
-        words=flags.view(np.uint64),
-        touched=np.empty((workers, program.sites), np.int32),
-        fills=np.zeros((workers, program.sites), np.int32),
-        rows=np.empty((workers, program.row_lists), np.int32),
-        row_values=np.empty((workers, row_values), np.float32),
-        spikes=np.empty((workers, program.neurons), np.int32),
-        pooled=np.empty((workers, program.pooled_cells), np.int32),
-        pooled_values=np.zeros((workers, program.pooled_cells), np.float32),
-    )
-
-
-@kernel
-def clear(state: State) -> None:
-    """Silence a state for the next sample."""
-    state.membranes[:] = 0
-    state.last[:] = -1
-    state.flags[:] = 0
+from .state import State, clear, state_of
 
 
 @kernel
@@ -431,7 +384,7 @@ def run_batch(
     workers = len(states.membranes)
     no_trace = np.empty((0, 3), np.int32)
     for worker in numba.prange(workers):
-        state = row_of(states, worker)
+        state = state_of(states, worker)
         for i in range(worker, samples, workers):
             clear(state)
             pointers = grid[offsets[i] : offsets[i + 1]]
@@ -439,21 +392,3 @@ def run_batch(
                 program, state, pointers, cells, values, 0, len(pointers) - 1,
                 counters[i], spike_counts[i], no_trace, 0,
             )  # fmt: skip
-
-
-@kernel
-def row_of(states: State, worker: int) -> State:
-    """Return the state of one worker from a State whose arrays have a row for each."""
-    return State(
-        states.membranes[worker],
-        states.last[worker],
-        states.flags[worker],
-        states.words[worker],
-        states.touched[worker],
-        states.fills[worker],
-        states.rows[worker],
-        states.row_values[worker],
-        states.spikes[worker],
-        states.pooled[worker],
-        states.pooled_values[worker],
-    )

@@ -1,0 +1,286 @@
+"""Labelled recordings for training and testing: "digits", "nmnist" and "dvsgesture".
+
+In: a name and, for the recorded sets, the folder of a full or partial copy.
+Out: a `DataSet` of two lazy splits that give raw event arrays with labels. Training, `eventsim run`
+and the demo read their samples from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from eventsim.errors import EventsimError, RecordingError
+from eventsim.events import Events, Sensor, check_events, make_events
+from eventsim.jit import Int64s
+
+from . import digits
+
+
+class DataSetError(EventsimError):
+    """A data set cannot be opened; the message says what was looked for and what was found."""
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """One part of a data set: a sequence of (events, label) whose events are read when asked for.
+
+    `split[i]` raises `RecordingError`, naming the file, where the recording is damaged.
+    """
+
+    names: tuple[str, ...]  # a stable name of each recording, such as "Test/7/00001.bin"
+    labels: Int64s  # (recordings,): the class of each, an index into the set's class_names
+    read: Callable[[int], Events]  # the checked events of recording i, 0 <= i < len
+
+    def __len__(self) -> int:
+        """Return the number of recordings."""
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> tuple[Events, int]:
+        """Return (events, label) of one recording; negative indices count from the end."""
+        position = index + len(self) if index < 0 else index
+        if not 0 <= position < len(self):
+            raise IndexError(f"recording {index} of a split of {len(self)}")
+        return self.read(position), int(self.labels[position])
+
+    def __iter__(self) -> Iterator[tuple[Events, int]]:
+        """Go through the recordings in order."""
+        return (self[index] for index in range(len(self)))
+
+
+@dataclass(frozen=True, eq=False)
+class DataSet:
+    """A data set: where its events come from, what its labels mean, and its two splits.
+
+    A partial copy may have one split empty.
+    """
+
+    name: str
+    sensor: Sensor
+    class_names: tuple[str, ...]
+    train: Split
+    test: Split
+
+
+def open_dataset(name: str, root: str | Path | None = None) -> DataSet:
+    """Open a data set by name; no recording is read yet.
+
+    - "digits" needs no `root`: scikit-learn's digits under a simulated camera (`digits.py`). Of
+      each class every fifth image, in scikit-learn's order, is for testing.
+    - "nmnist" (Orchard et al. 2015): `root` has `Train/<digit>/*.bin` and `Test/<digit>/*.bin`, or
+      is the folder around such an `NMNIST`. In order of the recordings' numbers, which is MNIST's.
+    - "dvsgesture" (Amir et al. 2017, cut by gesture, as tonic keeps it): `root` has
+      `ibmGestureTrain/<user_light>/<class>.npy` and `ibmGestureTest/...`, or is the folder around
+      such a `DVSGesture`. In order of user and class.
+
+    Raises `DataSetError` for an unknown name, a root that is missing, or where it is not wanted,
+    a folder of another layout, and a folder with no recordings at all.
+    """
+    if name == "digits":
+        if root is not None:
+            raise DataSetError(
+                f"data set digits: root is {root}, expected none "
+                f"(it is made from scikit-learn's digits)"
+            )
+        return _open_digits()
+    if name not in _LAYOUTS:
+        known = ", ".join(["digits", *_LAYOUTS])
+        raise DataSetError(f"data set {name!r} is unknown, expected one of {known}")
+    layout = _LAYOUTS[name]
+    if root is None:
+        raise DataSetError(f"data set {name}: root is missing, expected {layout.wanted()}")
+    return _open_folder(layout, Path(root))
+
+
+def _open_digits() -> DataSet:
+    recordings = digits.make_digits()
+    rank = np.empty(len(recordings), np.int64)  # of an image among those of its class
+    for label in range(len(digits.CLASS_NAMES)):
+        members = np.flatnonzero(recordings.labels == label)
+        rank[members] = np.arange(len(members))
+    is_test = rank % 5 == 4
+
+    def split(indices: Int64s) -> Split:
+        names = tuple(f"digits/{index:04d}" for index in indices)
+        return Split(names, recordings.labels[indices], partial(_read_digit, recordings, indices))
+
+    return DataSet(
+        name="digits",
+        sensor=digits.SENSOR,
+        class_names=digits.CLASS_NAMES,
+        train=split(np.flatnonzero(~is_test)),
+        test=split(np.flatnonzero(is_test)),
+    )
+
+
+def _read_digit(recordings: digits.DigitRecordings, indices: Int64s, index: int) -> Events:
+    return check_events(recordings.events(indices[index]), digits.SENSOR)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How a data set lies on disk: <train or test>/<folder>/<file>."""
+
+    name: str
+    own_folder: str  # the name of the folder in which the set is usually unpacked
+    train: str
+    test: str
+    pattern: str
+    class_of: Callable[[Path], str]  # the part of a file's path that is the number of its class
+    order: Callable[[Path, int], tuple[str, int]]  # of a file and its class, for sorting
+    read_file: Callable[[Path], Events]
+    sensor: Sensor
+    class_names: tuple[str, ...]
+
+    def wanted(self) -> str:
+        return (
+            f"a folder with {self.train}/{self.pattern} or {self.test}/{self.pattern}, "
+            f"or one with such a folder {self.own_folder}"
+        )
+
+
+def _open_folder(layout: _Layout, root: Path) -> DataSet:
+    for folder in (root, root / layout.own_folder):
+        if any((folder / part).is_dir() for part in (layout.train, layout.test)):
+            break
+    else:
+        raise DataSetError(
+            f"data set {layout.name}: {root} {_contents(root)}, expected {layout.wanted()}"
+        )
+    train = _open_split(layout, folder, layout.train)
+    test = _open_split(layout, folder, layout.test)
+    if not len(train) and not len(test):
+        found = [
+            f"{part} {_contents(folder / part)}"
+            for part in (layout.train, layout.test)
+            if (folder / part).exists()
+        ]
+        raise DataSetError(
+            f"data set {layout.name}: {folder} has no recordings ({', '.join(found)}), "
+            f"expected {layout.wanted()}"
+        )
+    return DataSet(layout.name, layout.sensor, layout.class_names, train, test)
+
+
+def _contents(folder: Path) -> str:
+    """Say what a folder holds, for an error message."""
+    if not folder.is_dir():
+        return "is a file" if folder.exists() else "does not exist"
+    names = sorted(entry.name for entry in folder.iterdir())
+    if not names:
+        return "is empty"
+    return "holds " + ", ".join(names[:5]) + (f" and {len(names) - 5} more" if names[5:] else "")
+
+
+def _open_split(layout: _Layout, folder: Path, part: str) -> Split:
+    found = []
+    for path in (folder / part).glob(layout.pattern):
+        # What macOS leaves beside unpacked files; it is not data.
+        if path.name.startswith("."):
+            continue
+        text = layout.class_of(path)
+        if not (text.isdecimal() and int(text) < len(layout.class_names)):
+            raise DataSetError(
+                f"data set {layout.name}: {path} is of class {text!r}, "
+                f"expected 0 to {len(layout.class_names) - 1}"
+            )
+        found.append((path, int(text)))
+    found.sort(key=lambda item: layout.order(*item))
+    paths = tuple(path for path, _ in found)
+    return Split(
+        names=tuple(path.relative_to(folder).as_posix() for path in paths),
+        labels=np.array([label for _, label in found], np.int64),
+        read=partial(_read_file, layout.read_file, layout.sensor, paths),
+    )
+
+
+def _read_file(
+    read: Callable[[Path], Events], sensor: Sensor, paths: tuple[Path, ...], index: int
+) -> Events:
+    path = paths[index]
+    try:
+        events = check_events(read(path), sensor)
+        if not len(events):
+            raise RecordingError("the file holds no events, expected at least one")
+    except RecordingError as error:
+        raise RecordingError(f"{path}: {error}") from error
+    return events
+
+
+def _read_nmnist(path: Path) -> Events:
+    """Read 5 bytes an event with tonic's reader (tonic's NMNIST class insists on a full copy)."""
+    from tonic.io import read_mnist_file  # takes seconds to import, as it brings torch
+
+    size = path.stat().st_size
+    if size % 5:
+        raise RecordingError(
+            f"the file is cut off in event {size // 5}: it has {size} bytes, "
+            f"expected a multiple of 5"
+        )
+    fields = np.dtype([("x", np.int64), ("y", np.int64), ("t", np.int64), ("p", np.int64)])
+    raw = read_mnist_file(str(path), dtype=fields)
+    return make_events(raw["t"], raw["x"], raw["y"], raw["p"])
+
+
+def _read_dvsgesture(path: Path) -> Events:
+    """Read an array of rows x, y, polarity, time in ms."""
+    try:
+        with path.open("rb") as file:
+            rows = np.lib.format.read_array(file, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise RecordingError(f"the file is no readable .npy array ({error})") from error
+    if rows.ndim != 2 or rows.shape[1] != 4 or rows.dtype.kind not in "fiu":
+        raise RecordingError(
+            f"the array has shape {rows.shape} and dtype {rows.dtype}, "
+            f"expected (events, 4) numbers: x, y, polarity, time in ms"
+        )
+    x, y, p, milliseconds = rows.T
+    return make_events(np.rint(milliseconds * 1000.0), x, y, p)
+
+
+_LAYOUTS = {
+    layout.name: layout
+    for layout in (
+        _Layout(
+            name="nmnist",
+            own_folder="NMNIST",
+            train="Train",
+            test="Test",
+            pattern="*/*.bin",
+            class_of=lambda path: path.parent.name,
+            order=lambda path, label: (path.name, label),
+            read_file=_read_nmnist,
+            sensor=Sensor(34, 34),
+            class_names=tuple("0123456789"),
+        ),
+        _Layout(
+            name="dvsgesture",
+            own_folder="DVSGesture",
+            train="ibmGestureTrain",
+            test="ibmGestureTest",
+            pattern="*/*.npy",
+            class_of=lambda path: path.stem,
+            order=lambda path, label: (path.parent.name, label),
+            read_file=_read_dvsgesture,
+            sensor=Sensor(128, 128),
+            # In tonic's order, which numbers the files (0 to 10; the original counts from 1).
+            class_names=(
+                "hand clapping",
+                "right hand wave",
+                "left hand wave",
+                "right arm clockwise",
+                "right arm counter-clockwise",
+                "left arm clockwise",
+                "left arm counter-clockwise",
+                "arm roll",
+                "air drums",
+                "air guitar",
+                "other gestures",
+            ),
+        ),
+    )
+}
