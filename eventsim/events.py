@@ -8,11 +8,13 @@ engine, the reference and the torch models, so that all of them see the same inp
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from .errors import RecordingError
 from .jit import Float32s, Int32s, Int64s, kernel
 
 # faery's type, so that arrays pass between the two without a copy.
@@ -24,10 +26,7 @@ INPUT_ENCODINGS: tuple[InputEncoding, ...] = ("binary", "counts")
 
 # The kernels hold timesteps as int32. At dt = 1 ms this is 24 days of recording.
 MAX_STEPS = 2**31 - 2
-
-
-class RecordingError(ValueError):
-    """A recording or an event array is not what it should be; the message says where and how."""
+MAX_CELLS = 2**31 - 1  # so do they hold the number of an input cell
 
 
 @dataclass(frozen=True)
@@ -170,16 +169,22 @@ def bin_events(
     `late` and `merged` of the result.
 
     Raises `RecordingError` for coordinates outside `input_shape`, backward time, or a grid longer
-    than 2^31 timesteps; `ValueError` for a bad `dt_us`, `steps` or `encoding`.
+    than 2^31 timesteps; `ValueError` for a bad `dt_us`, `steps`, `start_us`, `encoding` or number
+    of cells.
     """
     polarities, height, width = input_shape
     if encoding not in INPUT_ENCODINGS:
         raise ValueError(f"encoding is {encoding!r}, expected one of {INPUT_ENCODINGS}")
-    if dt_us < 1:
-        raise ValueError(f"dt_us is {dt_us}, expected a whole number of microseconds >= 1")
-    if steps is not None and not 0 <= steps <= MAX_STEPS:
-        raise ValueError(f"steps is {steps}, expected 0 to {MAX_STEPS}")
+    for name, value, least, most in (
+        ("dt_us", dt_us, 1, 2**63 - 1),
+        ("steps", steps, 0, MAX_STEPS),
+        ("start_us", start_us, 0, 2**63 - 1),
+    ):
+        if value is not None and not (isinstance(value, Integral) and least <= value <= most):
+            raise ValueError(f"{name} is {value!r}, expected a whole number {least} to {most}")
     array = check_events(events, Sensor(width, height, polarities))
+    if polarities * height * width > MAX_CELLS:
+        raise ValueError(f"input_shape is {input_shape}, expected at most {MAX_CELLS} cells")
     if start_us is None:
         start_us = int(array["t"][0]) if len(array) else 0
     if steps is None:

@@ -19,7 +19,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .events import Events, RecordingError, Sensor, make_events, refuse_first
+from .errors import RecordingError
+from .events import Events, Sensor, make_events, refuse_first
 
 Known = TypeVar("Known")
 
@@ -47,17 +48,19 @@ def decode_dat(raw: bytes) -> tuple[Events, Sensor | None]:
     y = address >> x_bits & ((1 << y_bits) - 1)
     on = address >> (x_bits + y_bits) & ((1 << on_bits) - 1)
     refuse_first(on > 1, on, "p", "0 or 1")
-    return make_events(_unwrap(t, 32), x, y, on), _stated_sensor(header)
+    return make_events(_unwrap(t, 32) + _stated_t0(header), x, y, on), _stated_sensor(header)
 
 
 def decode_evt(raw: bytes) -> tuple[Events, Sensor | None]:
     """Decode an EVT 2.0 or EVT 3.0 file, little-endian."""
     header, body = split_header(raw)
-    decoders = {"2.0": _decode_evt2, "2": _decode_evt2, "3.0": _decode_evt3, "3": _decode_evt3}
+    decoders = {"2.0": _decode_evt2, "3.0": _decode_evt3}
     decode = _stated_version(header, r"^% (?:evt |format EVT)([\w.]+)", decoders)
     if re.search(r"^% endianness big", header, re.MULTILINE):
         raise RecordingError("the header states endianness big, expected little")
-    return decode(body), _stated_sensor(header)
+    events = decode(body)
+    events["t"] += np.uint64(_stated_t0(header))
+    return events, _stated_sensor(header)
 
 
 def _decode_evt2(body: bytes) -> Events:
@@ -129,9 +132,10 @@ def _latest(flags: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 def _unwrap(counter: NDArray[Any], bits: int) -> NDArray[np.int64]:
     """Continue a counter that turns over: it fell by half its range or more."""
-    counter = counter.astype(np.int64)
-    turned = np.diff(counter, prepend=counter[:1]) <= -(1 << (bits - 1))
-    return counter + (np.cumsum(turned) << bits)
+    count: NDArray[np.int64] = counter.astype(np.int64)
+    turned = np.diff(count, prepend=count[:1]) <= -(1 << (bits - 1))
+    count += np.cumsum(turned) << bits
+    return count
 
 
 def split_records(raw: bytes, dtype: str, width: int = 1) -> NDArray[Any]:
@@ -158,7 +162,7 @@ def split_header(raw: bytes) -> tuple[str, bytes]:
 
 def _stated_version(header: str, pattern: str, known: Mapping[str, Known]) -> Known:
     stated = re.findall(pattern, header, re.MULTILINE | re.IGNORECASE)
-    found = {known.get(version) for version in stated}
+    found = {known.get(version, known.get(f"{version}.0")) for version in stated}  # "EVT3" is 3.0
     if len(found) == 1 and (version := found.pop()) is not None:
         return version
     raise RecordingError(
@@ -178,6 +182,12 @@ def _stated_sensor(header: str) -> Sensor | None:
         if stated:
             size[name] = int(stated[0])
     return Sensor(**size) if len(size) == 2 else None
+
+
+def _stated_t0(header: str) -> int:
+    """Read "t0 T", with which faery's files say what they took off all times, in microseconds."""
+    stated = re.search(r"^% t0 (\d{1,18})\s*$", header, re.MULTILINE | re.IGNORECASE)
+    return int(stated[1]) if stated else 0
 
 
 def _refuse_undefined(kind: NDArray[Any], defined: tuple[int, ...], name: str) -> None:

@@ -1,0 +1,33 @@
+# Two commands: `make demo` shows the main job end to end, `make test` runs every test.
+# Both set up what they need in $(VENV) first; `make lint` is what CI adds to the tests.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+INSTALLED = $(VENV)/.installed
+
+.PHONY: demo test lint clean
+
+demo: $(INSTALLED)
+	$(BIN)/eventsim demo --out demo
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	# mypy cannot follow an editable install with renamed folders; links show it the names.
+	mkdir -p build/mypy
+	ln -sfn $(CURDIR)/bridge build/mypy/eventsim_bridge
+	ln -sfn $(CURDIR)/tools build/mypy/eventsim_tools
+	MYPYPATH=build/mypy $(BIN)/mypy -p eventsim -p eventsim_bridge -p eventsim_tools
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		-c constraints.txt -e ".[train,test]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

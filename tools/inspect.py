@@ -1,0 +1,110 @@
+"""`eventsim inspect`: what a network or recording file holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from .report import console, write_json
+
+if TYPE_CHECKING:
+    from eventsim import Network, Recording
+
+
+def inspect(
+    file: Annotated[Path, typer.Argument(help="A network (.h5) or a recording.", metavar="FILE")],
+    sort: Annotated[bool, typer.Option("--sort", help="Put backward time into order.")] = False,
+    json: Annotated[
+        Path | None, typer.Option(help="Write the same as JSON; - is stdout.", metavar="FILE")
+    ] = None,
+) -> None:
+    """Say what a network or recording file holds."""
+    import eventsim as es
+
+    if es.is_network_file(file):
+        network = es.load_network(file)
+        facts, table = _network_facts(network), _layer_table(network)
+    else:
+        facts, table = _recording_facts(es.read_recording(file, sort=sort)), None
+    if json is None or str(json) != "-":
+        console.print(str(file), style="bold", highlight=False)
+        for name, value in facts.items():
+            if name != "layers":
+                console.print(f"  {name.replace('_', ' ')}: {_readable(value)}", highlight=False)
+        if table is not None:
+            console.print(table)
+    if json is not None:
+        write_json({"file": str(file), **facts}, json)
+
+
+def _readable(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_readable(item)}" for name, item in value.items()) or "none"
+    if isinstance(value, list | tuple):
+        return ", ".join(str(item) for item in value) or "none"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _network_facts(network: Network) -> dict[str, Any]:
+    layers = [
+        {
+            "name": network.layer_name(index),
+            "output_shape": list(network.shapes[index + 1]),
+            "parameters": _parameters(layer),
+            "neuron": repr(layer.neuron) if hasattr(layer, "neuron") else None,
+        }
+        for index, layer in enumerate(network.layers)
+    ]
+    return {
+        "kind": "network",
+        "input_shape": list(network.input_shape),
+        "input_encoding": network.input_encoding,
+        "dt_us": network.dt_us,
+        "steps": network.steps,
+        "class_names": list(network.class_names),
+        "parameters": sum(layer["parameters"] for layer in layers),
+        "provenance": network.provenance,
+        "layers": layers,
+    }
+
+
+def _parameters(layer: Any) -> int:
+    weight, bias = getattr(layer, "weight", None), getattr(layer, "bias", None)
+    return (0 if weight is None else int(weight.size)) + (0 if bias is None else int(bias.size))
+
+
+def _layer_table(network: Network) -> Table:
+    table = Table()
+    for name in ("layer", "output shape", "parameters", "neuron"):
+        table.add_column(name, justify="right" if name == "parameters" else "left")
+    for layer in _network_facts(network)["layers"]:
+        shape = " x ".join(str(size) for size in layer["output_shape"])
+        table.add_row(layer["name"], shape, f"{layer['parameters']:,}", layer["neuron"] or "")
+    return table
+
+
+def _recording_facts(recording: Recording) -> dict[str, Any]:
+    import numpy as np
+
+    events, sensor = recording
+    facts: dict[str, Any] = {
+        "kind": "recording",
+        "sensor": f"{sensor.width} x {sensor.height}",
+        "polarities": sensor.polarities,
+        "events": len(events),
+    }
+    if len(events):
+        duration = int(events["t"][-1] - events["t"][0])
+        pixels = events["y"].astype(np.int64) * sensor.width + events["x"]
+        facts |= {
+            "first_us": int(events["t"][0]),
+            "last_us": int(events["t"][-1]),
+            "duration_s": duration / 1e6,
+            "events_per_second": round(len(events) / (duration / 1e6)) if duration else None,
+            "on_share": round(float(events["on"].mean()), 4),
+            "active_pixels": len(np.unique(pixels)),
+        }
+    return facts

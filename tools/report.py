@@ -1,0 +1,111 @@
+"""What commands print: tables of operations and predictions, progress bars, JSON files."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from eventsim import LayerOperations, Operations
+
+# Tables go to stdout; progress and notes to stderr, so that the output of a command can be piped.
+console = Console()
+notes = Console(stderr=True)
+
+
+@contextmanager
+def progress_bar(what: str, total: int) -> Iterator[Any]:
+    """Show a bar on stderr; yields a function that takes the number of items just done."""
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=notes, transient=True) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda done: progress.advance(task, done)
+
+
+def operations_table(operations: Operations, samples: int) -> Table:
+    """Return mean operations per sample, one row a layer, beside the dense equivalent."""
+    per = f"mean of {samples} samples" if samples > 1 else "one sample"
+    table = Table(title=f"Operations ({per})", title_justify="left")
+    table.add_column("layer")
+    columns = (
+        "input events", "ACs", "MACs", "neuron updates", "output spikes", "dense MACs",
+        "SOPs / dense",
+    )  # fmt: skip
+    for name in columns:
+        table.add_column(name, justify="right")
+    rows = (
+        [*operations.layers, operations.total] if len(operations.layers) > 1 else operations.layers
+    )
+    for row in rows:
+        table.add_row(row.name, *_cells(row, samples), style="bold" if row.name == "total" else "")
+    return table
+
+
+def _cells(row: LayerOperations, samples: int) -> list[str]:
+    counts = (
+        row.input_events, row.acs, row.macs, row.updates, row.output_spikes, row.dense_macs,
+    )  # fmt: skip
+    share = f"{row.sops / row.dense_macs:.3%}" if row.dense_macs else "-"
+    return [*(mean(count, samples) for count in counts), share]
+
+
+def mean(count: int, samples: int) -> str:
+    """Format a mean count: whole above 100, one decimal below."""
+    value = count / samples
+    return f"{value:,.0f}" if value >= 100 or count % samples == 0 else f"{value:,.1f}"
+
+
+def operations_json(operations: Sequence[Operations]) -> list[dict[str, Any]]:
+    """Return for each layer its name and, per count, the list over the samples."""
+    layers = []
+    for index, first in enumerate(operations[0].layers if operations else ()):
+        rows = [sample.layers[index].as_dict() for sample in operations]
+        counts = {name: [row[name] for row in rows] for name in rows[0] if name != "name"}
+        layers.append({"name": first.name, **counts})
+    return layers
+
+
+def write_json(document: dict[str, Any], path: Path) -> None:
+    """Write JSON to a file (aside, then renamed), or to stdout for the path "-"."""
+    text = json.dumps(document, indent=2, allow_nan=False) + "\n"
+    if str(path) == "-":
+        sys.stdout.write(text)
+        return
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        aside.write_text(text, encoding="utf-8")
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def note_outside_the_grid(results: Iterable[Any]) -> None:
+    """Say how many events the network did not see, and how many were merged."""
+    events = early = late = merged = 0
+    for result in results:
+        events += result.events
+        early += result.events_early
+        late += result.events_late
+        merged += result.events_merged
+    if early or late:
+        notes.print(
+            f"Of {events:,} events {late:,} came after the last timestep and {early:,} before the "
+            f"first: the network has not seen them (--steps sets the number of timesteps).",
+            highlight=False,
+        )
+    if merged:
+        notes.print(
+            f"{merged:,} of {events:,} events shared a pixel, polarity and timestep with another.",
+            highlight=False,
+        )

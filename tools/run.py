@@ -1,0 +1,223 @@
+"""`eventsim run`: a network on recordings or a data set, event by event, operations counted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+from rich.table import Table
+
+from .report import (
+    console,
+    note_outside_the_grid,
+    notes,
+    operations_json,
+    operations_table,
+    progress_bar,
+    write_json,
+)
+
+if TYPE_CHECKING:
+    from eventsim import Network, Result
+
+# Recordings in memory at a time: a full data set need not fit.
+CHUNK = 1024
+
+
+class Inputs(NamedTuple):
+    """What to run: names, labels where known, and how to read the recording of an index."""
+
+    names: Sequence[str]
+    labels: list[int] | None
+    read: Any  # (index) -> events
+    class_names: Sequence[str]
+
+
+def run(
+    network: Annotated[Path, typer.Argument(help="Network file (.h5).", metavar="NET")],
+    inputs: Annotated[
+        list[Path] | None, typer.Argument(help="One or more recordings.", metavar="INPUT...")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Data set instead: digits, nmnist or dvsgesture.")
+    ] = None,
+    root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
+    split: Annotated[str, typer.Option(help="Part of the data set: test or train.")] = "test",
+    limit: Annotated[int | None, typer.Option(help="Run only the first N samples.", min=1)] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Threads [default: all cores].", min=1)
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(help="Timesteps [default: the network's own, or the whole recording].", min=1),
+    ] = None,
+    sort: Annotated[bool, typer.Option("--sort", help="Put backward time into order.")] = False,
+    json: Annotated[
+        Path | None, typer.Option(help="Write everything as JSON; - is stdout.", metavar="FILE")
+    ] = None,
+) -> None:
+    """Simulate recordings or a data set spike by spike; print predictions and operations."""
+    import eventsim as es
+
+    net = es.load_network(network)
+    if data is not None:
+        chosen = _from_data_set(data, root, split)
+    else:
+        chosen = _from_files(inputs or [], sort)
+    count = len(chosen.names) if limit is None else min(limit, len(chosen.names))
+    if count == 0:
+        raise es.EventsimError(
+            f"{data} has no recordings in its {split} part, expected some to run"
+        )
+    results, seconds = _simulate(net, chosen, count, threads, steps)
+
+    labels = None if chosen.labels is None else chosen.labels[:count]
+    predictions = [result.prediction for result in results]
+    if json is None or str(json) != "-":
+        _print(net, chosen, results, labels, seconds)
+    note_outside_the_grid(results)
+    if json is not None:
+        document = _document(network, net, chosen, results, labels, predictions, seconds)
+        write_json(document, json)
+
+
+def _from_data_set(name: str, root: Path | None, split: str) -> Inputs:
+    from eventsim_bridge.datasets import open_dataset
+
+    import eventsim as es
+
+    if split not in ("train", "test"):
+        raise es.EventsimError(f"--split is {split!r}, expected train or test")
+    dataset = open_dataset(name, root)
+    part = dataset.train if split == "train" else dataset.test
+    labels = [int(label) for label in part.labels]
+    return Inputs(part.names, labels, lambda index: part[index][0], dataset.class_names)
+
+
+def _from_files(paths: Sequence[Path], sort: bool) -> Inputs:
+    import eventsim as es
+
+    if not paths:
+        raise es.EventsimError("nothing to run, expected recordings or --data NAME")
+
+    def read(index: int) -> Any:
+        return es.read_recording(paths[index], sort=sort).events
+
+    return Inputs([str(path) for path in paths], None, read, ())
+
+
+def _simulate(
+    net: Network, chosen: Inputs, count: int, threads: int | None, steps: int | None
+) -> tuple[list[Result], float]:
+    """Run in chunks; the seconds are those of the engine, binning included, reading excluded."""
+    import eventsim as es
+
+    threads = es.available_threads() if threads is None else threads
+    # Compiles (or loads from the cache on disk) every kernel before the clock starts.
+    es.simulate_batch(net, [es.make_events([], [], [], [])], threads=threads)
+    results: list[Result] = []
+    seconds = 0.0
+    with progress_bar("simulating", count) as advance:
+        for first in range(0, count, CHUNK):
+            recordings = list(_read(net, chosen, range(first, min(first + CHUNK, count))))
+            start = time.perf_counter()
+            try:
+                results += es.simulate_batch(
+                    net, recordings, steps=steps, threads=threads, progress=advance
+                )
+            finally:
+                seconds += time.perf_counter() - start
+    return results, seconds
+
+
+def _read(net: Network, chosen: Inputs, indices: range) -> Iterator[Any]:
+    """Read recordings; one that does not fit the network is named here, where its file is known."""
+    import eventsim as es
+
+    polarities, height, width = net.input_shape
+    for index in indices:
+        events = chosen.read(index)
+        try:
+            yield es.check_events(events, es.Sensor(width, height, polarities))
+        except es.RecordingError as error:
+            raise es.RecordingError(f"{chosen.names[index]}: {error}") from None
+
+
+def _name(class_names: Sequence[str], index: int) -> str:
+    return class_names[index] if index < len(class_names) else str(index)
+
+
+def _print(
+    net: Network,
+    chosen: Inputs,
+    results: list[Result],
+    labels: list[int] | None,
+    seconds: float,
+) -> None:
+    import eventsim as es
+
+    class_names = net.class_names or chosen.class_names
+    if labels is None:
+        table = Table(title="Predictions", title_justify="left")
+        for name in ("recording", "class", "spikes", "of all", "SOPs", "events"):
+            table.add_column(name, justify="left" if name in ("recording", "class") else "right")
+        for name, result in zip(chosen.names, results, strict=False):
+            silent = result.spike_counts.sum() == 0
+            table.add_row(
+                name,
+                "(no output spike)" if silent else _name(class_names, result.prediction),
+                f"{result.spike_counts[result.prediction]:,}",
+                f"{result.spike_counts.sum():,}",
+                f"{result.operations.total.sops:,}",
+                f"{result.events:,}",
+            )
+        console.print(table)
+    else:
+        correct = sum(r.prediction == label for r, label in zip(results, labels, strict=True))
+        console.print(
+            f"Accuracy: {correct / len(results):.2%} ({correct} of {len(results)} samples)",
+            highlight=False,
+        )
+    total = es.Operations.sum(result.operations for result in results)
+    console.print(operations_table(total, len(results)))
+    notes.print(
+        f"{len(results)} samples in {seconds:.3f} s: {1e3 * seconds / len(results):.3f} ms each",
+        highlight=False,
+    )
+
+
+def _document(
+    path: Path,
+    net: Network,
+    chosen: Inputs,
+    results: list[Result],
+    labels: list[int] | None,
+    predictions: list[int],
+    seconds: float,
+) -> dict[str, Any]:
+    accuracy = None
+    if labels is not None:
+        hits = sum(p == label for p, label in zip(predictions, labels, strict=True))
+        accuracy = hits / len(predictions)
+    return {
+        "network": str(path),
+        "engine": "clocked",
+        "dt_us": net.dt_us,
+        "steps": [result.steps for result in results],
+        "samples": len(results),
+        "names": [str(name) for name in chosen.names[: len(results)]],
+        "class_names": list(net.class_names or chosen.class_names),
+        "accuracy": accuracy,
+        "predictions": predictions,
+        "labels": labels,
+        "spike_counts": [result.spike_counts.tolist() for result in results],
+        "events": [result.events for result in results],
+        "events_early": [result.events_early for result in results],
+        "events_late": [result.events_late for result in results],
+        "events_merged": [result.events_merged for result in results],
+        "seconds": seconds,
+        "layers": operations_json([result.operations for result in results]),
+    }
