@@ -339,17 +339,16 @@ def fire(
             crossed |= fires(u[base + c], threshold)
         if not crossed:
             continue
-        # Without branches, which mispredict: every neuron is written to the list, and the next
-        # one overwrites it unless it fired.
-        before = spikes
+        # Writing every neuron and keeping those that fired, to spare the branch, was slower: 0.43
+        # instead of 0.37 ms a sample (2312-512-10, 24 hidden spikes a timestep).
         for c in range(channels):
             membrane = base + np.uintp(c)
-            fired = fires(u[membrane], threshold)
-            state.spikes[layer.neuron + spikes] = site * channels + c
-            u[membrane] = reset(u[membrane], threshold, subtract) if fired else u[membrane]
-            spikes += fired
-        if subtract and any_fires_again(program, l, state, site, before, spikes):
-            state.flags[layer.site + site] = 1
+            if fires(u[membrane], threshold):
+                state.spikes[layer.neuron + spikes] = site * channels + c
+                spikes += 1
+                u[membrane] = reset(u[membrane], threshold, subtract)
+                if subtract and fires_again(program, l, site, c, u[membrane]):
+                    state.flags[layer.site + site] = 1
     counters[l, COMPARES] += touched * channels
     counters[l, RESETS] += spikes
     counters[l, OUTPUT_SPIKES] += spikes
@@ -357,31 +356,14 @@ def fire(
 
 
 @kernel
-def any_fires_again(
-    program: Program,
-    l: int,  # noqa: E741
-    state: State,
-    site: int,
-    first: int,
-    stop: int,
-) -> bool:
-    """Tell whether one of the site's spikes first .. stop - 1 left a membrane that crosses again.
-
-    Again: in the next timestep, without input.
-    """
+def fires_again(program: Program, l: int, site: int, c: int, u: np.float32) -> bool:  # noqa: E741
+    """Tell whether a membrane will cross the threshold in the next timestep without input."""
     layer = program.layers[l]
-    channel_0 = site * layer.channels
-    bias_0 = layer.bias + (site % layer.groups) * layer.channels
+    bias = np.float32(0.0)
+    if layer.bias >= 0:
+        bias = program.biases[layer.bias + (site % layer.groups) * layer.channels + c]
     power = program.powers[layer.powers + 1]
-    again = False
-    for i in range(layer.neuron + first, layer.neuron + stop):
-        neuron = state.spikes[i]
-        bias = np.float32(0.0)
-        if layer.bias >= 0:
-            bias = program.biases[bias_0 + neuron - channel_0]
-        u = state.membranes[layer.neuron + neuron]
-        again |= fires(advance(u, power, bias, np.float32(1.0)), layer.threshold)
-    return again
+    return fires(advance(u, power, bias, np.float32(1.0)), layer.threshold)
 
 
 @parallel_kernel
