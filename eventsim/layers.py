@@ -12,6 +12,7 @@ Adding a layer type means adding a class here and to `LAYER_TYPES`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import NetworkError
+from .events import MAX_CELLS
 from .neurons import NEURON_TYPES, Neuron
 
 Shape = tuple[int, ...]
@@ -165,11 +167,12 @@ class Conv2d:
         _freeze_parameters(self, 4, "(out_channels, in_channels / groups, height, width)")
         for name, least in (("stride", 1), ("padding", 0), ("dilation", 1)):
             _freeze_pair(self, name, least)
-        if self.groups < 1 or self.weight.shape[0] % self.groups:
+        if not is_whole(self.groups, 1) or self.weight.shape[0] % self.groups:
             raise NetworkError(
-                f"Conv2d: groups is {self.groups}, expected a divisor of "
+                f"Conv2d: groups is {self.groups!r}, expected a divisor of "
                 f"{self.weight.shape[0]} output channels"
             )
+        object.__setattr__(self, "groups", int(self.groups))
 
     @property
     def _window(self) -> Window:
@@ -334,6 +337,11 @@ LAYER_TYPES: dict[str, type[Layer]] = {
 }
 
 
+def is_whole(value: Any, least: int, most: int = MAX_CELLS) -> bool:
+    """Tell whether a parameter is a whole number from `least` to `most`."""
+    return isinstance(value, int | np.integer) and bool(least <= value <= most)
+
+
 def _map_shape(shape: Shape) -> tuple[int, int, int]:
     if len(shape) != 3:
         raise NetworkError(f"input has shape {shape}, expected a map (channels, height, width)")
@@ -342,10 +350,11 @@ def _map_shape(shape: Shape) -> tuple[int, int, int]:
 
 def _freeze_pair(layer: Any, name: str, least: int) -> None:
     value = getattr(layer, name)
-    pair = (value, value) if isinstance(value, int | np.integer) else tuple(value)
-    if len(pair) != 2 or not all(isinstance(n, int | np.integer) and n >= least for n in pair):
+    pair = tuple(value) if isinstance(value, Iterable) else (value, value)
+    if len(pair) != 2 or not all(is_whole(n, least) for n in pair):
         raise NetworkError(
-            f"{type(layer).__name__}: {name} is {value}, expected a whole number >= {least}, or two"
+            f"{type(layer).__name__}: {name} is {value!r}, "
+            f"expected a whole number from {least} to {MAX_CELLS}, or two"
         )
     object.__setattr__(layer, name, (int(pair[0]), int(pair[1])))
 
@@ -361,14 +370,21 @@ def _freeze_parameters(layer: Any, axes: int, meaning: str) -> None:
         if bias.shape != weight.shape[:1]:
             raise NetworkError(f"{kind}: bias has shape {bias.shape}, expected {weight.shape[:1]}")
         object.__setattr__(layer, "bias", bias)
-    if not isinstance(layer.neuron, tuple(NEURON_TYPES.values())):
+    if type(layer.neuron) not in NEURON_TYPES.values():
         raise NetworkError(
             f"{kind}: neuron is {layer.neuron!r}, expected one of {', '.join(NEURON_TYPES)}"
         )
 
 
 def _frozen_array(values: ArrayLike, what: str) -> NDArray[np.float32]:
-    array = np.array(values, np.float32, order="C")
+    try:
+        numbers = np.asarray(values)
+    except ValueError:
+        raise NetworkError(f"{what} has rows of different lengths, expected an array") from None
+    if numbers.dtype.kind not in "biuf":
+        raise NetworkError(f"{what} has dtype {numbers.dtype}, expected real numbers")
+    with np.errstate(over="ignore"):  # too large for float32 is refused below, as infinite
+        array = np.array(numbers, np.float32, order="C")
     finite = np.isfinite(array)
     if not finite.all():
         index = tuple(int(i) for i in np.argwhere(~finite)[0])

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from .errors import NetworkError
-from .events import INPUT_ENCODINGS, MAX_STEPS, InputEncoding
+from .events import INPUT_ENCODINGS, MAX_CELLS, MAX_STEPS, InputEncoding
 from .layers import (
     LAYER_TYPES,
     AvgPool2d,
@@ -18,6 +17,7 @@ from .layers import (
     Shape,
     SumPool2d,
     WeightLayer,
+    is_whole,
 )
 
 
@@ -49,21 +49,27 @@ class Network:
 
     def __post_init__(self) -> None:
         """Check everything and settle the shapes."""
-        object.__setattr__(self, "input_shape", tuple(int(n) for n in self.input_shape))
-        object.__setattr__(self, "layers", tuple(self.layers))
-        object.__setattr__(self, "class_names", tuple(self.class_names))
+        for name in ("input_shape", "layers", "class_names"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         self._check_input()
+        object.__setattr__(self, "input_shape", tuple(int(n) for n in self.input_shape))
+        object.__setattr__(self, "dt_us", int(self.dt_us))
+        object.__setattr__(self, "steps", None if self.steps is None else int(self.steps))
         shapes: list[Shape] = [self.input_shape]
         for index, layer in enumerate(self.layers):
             try:
                 self._check_order(index)
                 shapes.append(layer.output_shape(shapes[-1]))
+                _check_size("output", shapes[-1])
             except NetworkError as error:
                 raise NetworkError(f"{self.layer_name(index)}: {error}") from None
         object.__setattr__(self, "shapes", tuple(shapes))
         if not self.layers or not isinstance(self.layers[-1], WeightLayer):
             raise NetworkError("the last layer has no neurons, expected a Dense or Conv2d")
         outputs = self.outputs
+        for index, name in enumerate(self.class_names):
+            if not isinstance(name, str):
+                raise NetworkError(f"class_names has {name!r} at {index}, expected a string")
         if self.class_names and len(self.class_names) != outputs:
             raise NetworkError(
                 f"class_names has {len(self.class_names)} names, expected {outputs}, "
@@ -73,33 +79,37 @@ class Network:
     @property
     def outputs(self) -> int:
         """Number of output neurons."""
-        product = 1
-        for size in self.shapes[-1]:
-            product *= size
-        return product
+        return math.prod(self.shapes[-1])
 
     def layer_name(self, index: int) -> str:
         """Return how messages and tables call a layer, such as "layer 2 (Conv2d)"."""
         return f"layer {index} ({type(self.layers[index]).__name__})"
 
     def _check_input(self) -> None:
-        if len(self.input_shape) != 3 or min(self.input_shape) < 1 or self.input_shape[0] > 2:
+        if (
+            len(self.input_shape) != 3
+            or not all(is_whole(n, 1) for n in self.input_shape)
+            or self.input_shape[0] > 2
+        ):
             raise NetworkError(
                 f"input_shape is {self.input_shape}, expected (1 or 2 polarities, height, width)"
             )
-        if not isinstance(self.dt_us, int | np.integer) or self.dt_us < 1:
-            raise NetworkError(f"dt_us is {self.dt_us}, expected whole microseconds >= 1")
+        _check_size("input", self.input_shape)
+        if not is_whole(self.dt_us, 1, 2**63 - 1):
+            raise NetworkError(
+                f"dt_us is {self.dt_us!r}, expected whole microseconds, 1 to 2^63 - 1"
+            )
         if self.input_encoding not in INPUT_ENCODINGS:
             raise NetworkError(
                 f"input_encoding is {self.input_encoding!r}, expected one of {INPUT_ENCODINGS}"
             )
-        if self.steps is not None and not 1 <= self.steps <= MAX_STEPS:
-            raise NetworkError(f"steps is {self.steps}, expected 1 to {MAX_STEPS}, or None")
+        if self.steps is not None and not is_whole(self.steps, 1, MAX_STEPS):
+            raise NetworkError(f"steps is {self.steps!r}, expected 1 to {MAX_STEPS}, or None")
 
     def _check_order(self, index: int) -> None:
         layer = self.layers[index]
-        if not isinstance(layer, tuple(LAYER_TYPES.values())):
-            raise NetworkError(f"{layer!r} is no layer of eventsim")
+        if type(layer) not in LAYER_TYPES.values():
+            raise NetworkError(f"{layer!r} is no layer, expected one of {', '.join(LAYER_TYPES)}")
         if isinstance(layer, MaxPool2d):
             for before in reversed(self.layers[:index]):
                 if isinstance(before, SumPool2d | AvgPool2d):
@@ -109,3 +119,8 @@ class Network:
                     )
                 if isinstance(before, WeightLayer):
                     break
+
+
+def _check_size(what: str, shape: Shape) -> None:
+    if math.prod(shape) > MAX_CELLS:
+        raise NetworkError(f"{what} has shape {shape}, expected at most {MAX_CELLS} values")

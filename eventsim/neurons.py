@@ -17,8 +17,8 @@ Per timestep t, with input current I (weights of arriving spikes) and bias b:
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -56,12 +56,20 @@ class _Neuron:
     reset: Reset
 
     def __post_init__(self) -> None:
-        """Refuse parameters that no timestep could run with."""
+        """Refuse parameters that no timestep could run with; keep numbers as Python's float."""
         name = type(self).__name__
-        if not (math.isfinite(self.decay) and 0.0 <= self.decay <= 1.0):
+        for field, value in tuple(vars(self).items()):
+            if isinstance(value, Real):
+                object.__setattr__(self, field, float(value))
+            elif field != "reset":
+                raise NetworkError(f"{name}: {field} is {value!r}, expected a number")
+        if not 0.0 <= self.decay <= 1.0:
             raise NetworkError(f"{name}: decay is {self.decay}, expected 0 to 1")
-        if not (math.isfinite(self.threshold) and np.float32(self.threshold) > 0):
-            raise NetworkError(f"{name}: threshold is {self.threshold}, expected a number above 0")
+        least, most = np.finfo(np.float32).smallest_subnormal, np.finfo(np.float32).max
+        if not least <= self.threshold <= most:
+            raise NetworkError(
+                f"{name}: threshold is {self.threshold}, expected {least} to {most} (float32)"
+            )
         if self.reset not in RESETS:
             raise NetworkError(f"{name}: reset is {self.reset!r}, expected one of {RESETS}")
 

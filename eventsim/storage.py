@@ -1,0 +1,398 @@
+"""A network <-> one HDF5 file, exact to the bit.
+
+In: a `Network`. Out: a file; and from a file the same network, or a `NetworkFileError`. Called by
+the bridge, the command line and the user.
+
+The file, version 1. Whole numbers are int64, others float64, weights and biases float32, all
+little-endian. Text is UTF-8 in fixed-length strings. Datasets are contiguous and uncompressed. A
+field that is None is absent; all other fields must be there, and nothing else may be.
+
+    /                     attributes
+      format              "eventsim-network"
+      version             1
+      input_shape         (3,): polarities (1 or 2), height, width
+      dt_us               length of a timestep in microseconds, from 1
+      input_encoding      "binary" or "counts"
+      steps               timesteps of a simulation, from 1; absent: whole recordings
+    /class_names          dataset of strings (outputs,), or (0,) without names
+    /provenance           dataset, one string: a JSON object
+    /layers/0, 1, ...     a group for each layer, from input to output, with
+      type                attribute: the name of the layer's class
+      ...                 and the parameters of that class:
+
+    Dense                 datasets weight (outputs, inputs) and bias (outputs,) or absent;
+                          group neuron
+    Conv2d                datasets weight (out_channels, in_channels / groups, height, width) and
+                          bias (out_channels,) or absent; attributes groups, and
+                          stride, padding, dilation (2,): y, x; group neuron
+    SumPool2d, AvgPool2d, MaxPool2d     attributes kernel_size, stride (2,): y, x
+    Flatten               nothing
+    .../neuron            attribute type: the name of the neuron model's class, and its parameters:
+      LIF                 attributes decay, threshold, reset ("zero" or "subtract")
+      IF                  attributes threshold, reset
+
+The code below knows no layer and no neuron model: fields and types are those of the dataclasses.
+
+A file is nothing but data. Whatever could lead outside it (links, external and virtual storage) or
+needs other code to read (filters, pickles) is refused, and an array is read only after all of its
+bytes are known to be in the file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import secrets
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from . import provenance
+from .errors import NetworkError, NetworkFileError
+from .layers import LAYER_TYPES
+from .network import Network
+
+FORMAT = "eventsim-network"
+VERSION = 1
+
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_LIBVER = ("v108", "v108")  # since HDF5 1.8 all structure carries checksums
+_LAYOUTS = {
+    h5py.h5d.COMPACT: "compact",
+    h5py.h5d.CHUNKED: "chunked",
+    h5py.h5d.VIRTUAL: "virtual",
+}
+
+
+class _Form(NamedTuple):
+    """How one field is stored."""
+
+    place: Literal["attribute", "dataset", "group"]
+    dtype: str | None = None  # None is text
+    shape: tuple[int | None, ...] | None = ()  # None is any size, or any shape
+    optional: bool = False
+    types: tuple[type[Any], ...] = ()  # the classes that a group may hold
+
+    def __str__(self) -> str:
+        if self.place == "group":
+            return "a group"
+        return f"{'an' if self.place == 'attribute' else 'a'} {self.place} of {self.content}"
+
+    @property
+    def content(self) -> str:
+        """The type of the values, for messages."""
+        return "fixed-length text" if self.dtype is None else str(np.dtype(self.dtype))
+
+    def admits(self, shape: tuple[int, ...]) -> bool:
+        """Tell whether values of this shape are expected."""
+        return self.shape is None or (
+            len(shape) == len(self.shape)
+            and all(size in (None, found) for size, found in zip(self.shape, shape, strict=True))
+        )
+
+
+_TEXT = _Form("attribute")
+_LAYER = _Form("group", types=tuple(LAYER_TYPES.values()))
+
+
+def _forms(kind: type[Any], leave_out: Collection[str] = ()) -> dict[str, _Form]:
+    """Return how the fields of a dataclass are stored, by name."""
+    hints = get_type_hints(kind)
+    names = [field.name for field in dataclasses.fields(kind) if field.init]
+    return {name: _form(hints[name]) for name in names if name not in leave_out}
+
+
+def _form(hint: Any) -> _Form:
+    union = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    types = tuple(option for option in union if option is not NoneType)
+    optional = NoneType in union
+    stored = types[-1]  # of `int | Pair`, the constructors make a pair
+    if dataclasses.is_dataclass(stored):
+        return _Form("group", optional=optional, types=types)
+    if get_origin(stored) is np.ndarray:
+        return _Form("dataset", "<f4", None, optional)
+    if get_origin(stored) is tuple:
+        return _Form("attribute", "<i8", (len(get_args(stored)),), optional)
+    dtype = None if get_origin(stored) is Literal else {int: "<i8", float: "<f8"}[stored]
+    return _Form("attribute", dtype, (), optional)
+
+
+_HEAD = {"format": _TEXT, "version": _Form("attribute", "<i8")}
+_NETWORK = _forms(Network, leave_out=("layers", "class_names", "provenance")) | {
+    "class_names": _Form("dataset", shape=(None,)),
+    "provenance": _Form("dataset"),
+}
+
+
+def _path(node: h5py.Group | h5py.Dataset, name: str) -> str:
+    """Return how messages call a field, such as "layers/2/weight"."""
+    return f"{node.name}/{name}".lstrip("/")
+
+
+# --- saving ---------------------------------------------------------------------------------------
+
+
+def save_network(network: Network, path: str | Path) -> None:
+    """Write a network to one HDF5 file (see the module's docstring).
+
+    The file is written under another name beside `path`, then renamed: either all of it is there,
+    or nothing has changed. Equal networks give equal files.
+
+    Raises `NetworkFileError` naming the file, where it cannot be written; and where the provenance
+    is not what JSON would give back the same (a tuple, a key that is no string, NaN), or a class
+    name not what HDF5 can hold.
+    """
+    try:
+        _replace(Path(path), _image(network))
+    except NetworkFileError as error:
+        raise NetworkFileError(f"{path}: {error}") from error
+    except OSError as error:
+        raise NetworkFileError(f"{path}: cannot be written, {error.strerror or error}") from error
+
+
+def _image(network: Network) -> bytes:
+    """Return the bytes of the file. Made in memory, so that HDF5 never meets a full disk."""
+    with h5py.File("image", "w", driver="core", backing_store=False, libver=_LIBVER) as file:
+        values = {"format": FORMAT, "version": VERSION}
+        values |= {name: getattr(network, name) for name in _NETWORK}
+        values["provenance"] = provenance.to_json(network.provenance)
+        for name, form in (_HEAD | _NETWORK).items():
+            _write(file, name, form, values[name])
+        layers = file.create_group("layers")
+        for index, layer in enumerate(network.layers):
+            _write(layers, str(index), _LAYER, layer)
+        file.flush()
+        return bytes(file.id.get_file_image())
+
+
+def _write(group: h5py.Group, name: str, form: _Form, value: Any) -> None:
+    if value is None:
+        return
+    if form.place == "group":
+        part = group.create_group(name)
+        _write(part, "type", _TEXT, type(value).__name__)
+        for field, field_form in _forms(type(value)).items():
+            _write(part, field, field_form, getattr(value, field))
+    elif form.place == "dataset":
+        group.create_dataset(name, data=_array(value, form, _path(group, name)))
+    else:
+        group.attrs.create(name, _array(value, form, _path(group, name)))
+
+
+def _array(value: Any, form: _Form, field: str) -> NDArray[Any]:
+    if form.dtype is not None:
+        return np.asarray(value, form.dtype)
+    texts = [value] if isinstance(value, str) else list(value)
+    encoded = []
+    for text in texts:
+        try:
+            encoded.append(text.encode())
+        except UnicodeEncodeError:
+            raise NetworkFileError(f"{field} holds {text!r}, expected valid Unicode") from None
+        if "\0" in text:  # HDF5 pads text with NULs, so one at the end would be lost
+            raise NetworkFileError(f"{field} holds {text!r}, expected text without NUL")
+    dtype = h5py.string_dtype("utf-8", max([1, *map(len, encoded)]))
+    return np.array(encoded[0] if isinstance(value, str) else encoded, dtype)
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Put a file in place in one go; after a failure the folder is as it was."""
+    target = Path(os.path.realpath(path))  # a symbolic link stays one
+    aside = target.parent / f".{secrets.token_hex(8)}.tmp"
+    try:
+        with aside.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, target)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+
+
+# --- loading --------------------------------------------------------------------------------------
+
+
+def is_network_file(path: str | Path) -> bool:
+    """Tell whether a file is HDF5 and says that it holds a network, of whatever version."""
+    try:
+        with _open(Path(path)) as file:
+            return bool(_read(file, "format", _TEXT) == FORMAT)
+    except (NetworkFileError, OSError):
+        return False
+
+
+def load_network(path: str | Path) -> Network:
+    """Read a network from a file that `save_network` wrote.
+
+    Raises `NetworkFileError`, one sentence with the file, the field, what was found and what was
+    expected, for anything else: no such file, no HDF5, another format or version, a field that is
+    missing, extra, of another type or shape, not finite, or that does not fit its neighbours.
+    """
+    try:
+        with _open(Path(path)) as file:
+            return _read_network(file)
+    except NetworkFileError as error:
+        raise NetworkFileError(f"{path}: {error}") from error
+    except OSError as error:
+        raise NetworkFileError(f"{path}: cannot be opened, {error.strerror or error}") from error
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[h5py.File]:
+    if not path.exists():
+        raise NetworkFileError("there is no such file")
+    if not path.is_file():
+        raise NetworkFileError("this is not a file, expected a network file")
+    with path.open("rb") as raw:
+        head = raw.read(len(_SIGNATURE))
+    if head != _SIGNATURE:
+        raise NetworkFileError(f"the file begins with {head!r}, expected {_SIGNATURE!r} (HDF5)")
+    with _reading("the HDF5 structure"), h5py.File(path, "r") as file:
+        yield file
+
+
+@contextmanager
+def _reading(field: str) -> Iterator[None]:
+    """Turn whatever is raised while a field is read into a `NetworkFileError` that names it."""
+    try:
+        yield
+    except NetworkFileError:
+        raise
+    except NetworkError as error:
+        raise NetworkFileError(f"{field}: {error}") from error
+    except Exception as error:  # on damaged files h5py raises half a dozen types
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise NetworkFileError(f"{field} cannot be read, h5py says: {reason}") from error
+
+
+def _read_network(file: h5py.File) -> Network:
+    for name, expected in (("format", FORMAT), ("version", VERSION)):
+        if (found := _read(file, name, _HEAD[name])) != expected:
+            raise NetworkFileError(f"{name} is {found!r}, expected {expected!r}")
+    layers = _Form("group")
+    _refuse_extra(file, _HEAD | _NETWORK | {"layers": layers})
+    values = {name: _read(file, name, form) for name, form in _NETWORK.items()}
+    values["provenance"] = provenance.from_json(values["provenance"])
+    groups = _read(file, "layers", layers)
+    numbered = {str(index): _LAYER for index in range(len(groups))}
+    _refuse_extra(groups, numbered)
+    values["layers"] = [_read(groups, number, form) for number, form in numbered.items()]
+    try:
+        return Network(**values)
+    except NetworkError as error:
+        raise NetworkFileError(str(error)) from error
+
+
+def _refuse_extra(node: h5py.Group | h5py.Dataset, forms: Mapping[str, _Form]) -> None:
+    members = node if isinstance(node, h5py.Group) else ()
+    attributes = {name for name, form in forms.items() if form.place == "attribute"}
+    for kind, found, expected in (
+        ("attribute", node.attrs, attributes),
+        ("member", members, forms.keys() - attributes),
+    ):
+        for name in found:
+            if name not in expected:
+                raise NetworkFileError(
+                    f"{_path(node, name)} is an extra {kind}, "
+                    f"expected {', '.join(sorted(expected)) or 'none'}"
+                )
+
+
+def _read(group: h5py.Group, name: str, form: _Form) -> Any:
+    """Read a number, a tuple, text, an array, an object, or a group of whatever else."""
+    field = _path(group, name)
+    with _reading(field):
+        if form.place == "attribute":
+            if name in group.attrs:
+                return _read_values(group.attrs.get_id(name), group.file, form, field)
+        elif (link := group.get(name, getlink=True)) is not None:
+            if not isinstance(link, h5py.HardLink):
+                raise NetworkFileError(f"{field} is a link, expected {form} in this place")
+            return _read_member(group[name], form, field)
+        if not form.optional:
+            raise NetworkFileError(f"{field} is missing, expected {form}")
+        return None
+
+
+def _read_member(member: Any, form: _Form, field: str) -> Any:
+    kind = type(member).__name__.lower()
+    if kind != form.place:
+        raise NetworkFileError(f"{field} is a {kind}, expected {form}")
+    if form.place == "dataset":
+        _refuse_extra(member, {})
+        return _read_values(member.id, member.file, form, field)
+    return _read_object(member, form) if form.types else member
+
+
+def _read_object(group: h5py.Group, form: _Form) -> Any:
+    types = {kind.__name__: kind for kind in form.types}
+    name = _read(group, "type", _TEXT)
+    if name not in types:
+        raise NetworkFileError(
+            f"{_path(group, 'type')} is {name!r}, expected one of {', '.join(types)}"
+        )
+    forms = _forms(types[name])
+    _refuse_extra(group, {"type": _TEXT} | forms)
+    values = {field: _read(group, field, field_form) for field, field_form in forms.items()}
+    made = types[name](**values)
+    for field, value in values.items():
+        if value is None and getattr(made, field) is not None:  # a default is not what was saved
+            raise NetworkFileError(f"{_path(group, field)} is missing, expected {forms[field]}")
+    return made
+
+
+def _read_values(
+    stored: h5py.h5a.AttrID | h5py.h5d.DatasetID, file: h5py.File, form: _Form, field: str
+) -> Any:
+    dtype, shape = stored.dtype, stored.shape
+    string = h5py.check_string_dtype(dtype)
+    fixed_text = string is not None and string.length is not None
+    if not fixed_text if form.dtype is None else dtype != form.dtype:
+        raise NetworkFileError(f"{field} has dtype {dtype}, expected {form.content}")
+    if stored.get_space().get_simple_extent_type() == h5py.h5s.NULL:
+        raise NetworkFileError(f"{field} holds no value, expected {form}")
+    if not form.admits(shape):
+        raise NetworkFileError(f"{field} has shape {shape}, expected {form.shape}")
+    _check_held(stored, math.prod(shape) * dtype.itemsize, file.id.get_filesize(), field)
+    array = np.empty(shape, dtype)
+    if isinstance(stored, h5py.h5a.AttrID):
+        stored.read(array)
+    else:
+        stored.read(h5py.h5s.ALL, h5py.h5s.ALL, array)
+    if form.place == "dataset" and form.dtype is not None:
+        return array
+    values = tuple(_decode(value, field) for value in array.reshape(-1).tolist())
+    return values if shape else values[0]
+
+
+def _check_held(
+    stored: h5py.h5a.AttrID | h5py.h5d.DatasetID, size: int, file_size: int, field: str
+) -> None:
+    """Refuse values that are not, all of them, plain bytes in the file itself."""
+    start = 0
+    if isinstance(stored, h5py.h5d.DatasetID):
+        properties = stored.get_create_plist()
+        if (layout := properties.get_layout()) != h5py.h5d.CONTIGUOUS:
+            raise NetworkFileError(f"{field} is stored {_LAYOUTS[layout]}, expected contiguous")
+        if properties.get_external_count():
+            raise NetworkFileError(f"{field} is stored in another file, expected in this one")
+        start = stored.get_offset() if size else 0
+    if start is None or start + size > file_size:
+        raise NetworkFileError(
+            f"{field} has {size} bytes, expected no more than the {file_size} of the file"
+        )
+
+
+def _decode(value: Any, field: str) -> Any:
+    try:
+        return value.decode() if isinstance(value, bytes) else value
+    except UnicodeDecodeError:
+        raise NetworkFileError(f"{field} is {value!r}, expected UTF-8") from None
