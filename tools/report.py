@@ -109,3 +109,19 @@ def note_outside_the_grid(results: Iterable[Any]) -> None:
             f"{merged:,} of {events:,} events shared a pixel, polarity and timestep with another.",
             highlight=False,
         )
+
+
+def agreement_table(agreement: Any) -> Table:
+    """Return how the spikes of the torch model and of the engine compare, one row a layer."""
+    table = Table(
+        title=f"Spikes of torch and engine ({agreement.recordings} recordings)",
+        title_justify="left",
+    )
+    table.add_column("layer")
+    for name in ("torch", "engine", "differing", "of which first", "farthest from threshold"):
+        table.add_column(name, justify="right")
+    for layer in agreement.layers:
+        distance = f"{layer.largest_origin_distance:.1e}" if layer.origins else "-"
+        counts = (layer.model_spikes, layer.engine_spikes, layer.differing, layer.origins)
+        table.add_row(layer.name, *(f"{count:,}" for count in counts), distance)
+    return table
