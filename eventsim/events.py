@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from .errors import RecordingError
+from .errors import EventsimError, RecordingError
 from .jit import Float32s, Int32s, Int64s, kernel
 
 # faery's type, so that arrays pass between the two without a copy.
@@ -169,22 +169,22 @@ def bin_events(
     `late` and `merged` of the result.
 
     Raises `RecordingError` for coordinates outside `input_shape`, backward time, or a grid longer
-    than 2^31 timesteps; `ValueError` for a bad `dt_us`, `steps`, `start_us`, `encoding` or number
-    of cells.
+    than 2^31 timesteps; `EventsimError` for a bad `dt_us`, `steps`, `start_us`, `encoding` or
+    number of cells.
     """
     polarities, height, width = input_shape
     if encoding not in INPUT_ENCODINGS:
-        raise ValueError(f"encoding is {encoding!r}, expected one of {INPUT_ENCODINGS}")
+        raise EventsimError(f"encoding is {encoding!r}, expected one of {INPUT_ENCODINGS}")
     for name, value, least, most in (
         ("dt_us", dt_us, 1, 2**63 - 1),
         ("steps", steps, 0, MAX_STEPS),
         ("start_us", start_us, 0, 2**63 - 1),
     ):
         if value is not None and not (isinstance(value, Integral) and least <= value <= most):
-            raise ValueError(f"{name} is {value!r}, expected a whole number {least} to {most}")
+            raise EventsimError(f"{name} is {value!r}, expected a whole number {least} to {most}")
     array = check_events(events, Sensor(width, height, polarities))
     if polarities * height * width > MAX_CELLS:
-        raise ValueError(f"input_shape is {input_shape}, expected at most {MAX_CELLS} cells")
+        raise EventsimError(f"input_shape is {input_shape}, expected at most {MAX_CELLS} cells")
     if start_us is None:
         start_us = int(array["t"][0]) if len(array) else 0
     if steps is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,7 +50,10 @@ class Network:
     def __post_init__(self) -> None:
         """Check everything and settle the shapes."""
         for name in ("input_shape", "layers", "class_names"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+            value = getattr(self, name)
+            if isinstance(value, str) or not isinstance(value, Iterable):
+                raise NetworkError(f"{name} is {value!r}, expected a sequence")
+            object.__setattr__(self, name, tuple(value))
         self._check_input()
         object.__setattr__(self, "input_shape", tuple(int(n) for n in self.input_shape))
         object.__setattr__(self, "dt_us", int(self.dt_us))

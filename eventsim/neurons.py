@@ -65,7 +65,8 @@ class _Neuron:
                 raise NetworkError(f"{name}: {field} is {value!r}, expected a number")
         if not 0.0 <= self.decay <= 1.0:
             raise NetworkError(f"{name}: decay is {self.decay}, expected 0 to 1")
-        least, most = np.finfo(np.float32).smallest_subnormal, np.finfo(np.float32).max
+        float32 = np.finfo(np.float32)
+        least, most = float(float32.smallest_subnormal), float(float32.max)
         if not least <= self.threshold <= most:
             raise NetworkError(
                 f"{name}: threshold is {self.threshold}, expected {least} to {most} (float32)"

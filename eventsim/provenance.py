@@ -21,7 +21,7 @@ def to_json(provenance: Any) -> str:
     _check(provenance)
     try:
         return json.dumps(provenance)
-    except ValueError as error:  # a whole number of more digits than Python writes
+    except (ValueError, RecursionError) as error:  # such as a number of more digits than str has
         raise NetworkFileError(f"provenance cannot be written as JSON: {error}") from error
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .clocked import cpu
 from .clocked.state import State, new_states
-from .errors import RecordingError
+from .errors import EventsimError, RecordingError
 from .events import BinnedEvents, Events, bin_events
 from .layers import WeightLayer
 from .network import Network
@@ -60,7 +60,8 @@ def simulate(
     those up to the last event); `Result` says how many events lie outside. `record_spikes` keeps
     the spikes of every layer.
 
-    Raises `RecordingError` for events that do not fit the network's input.
+    Raises `RecordingError` for events that do not fit the network's input, `EventsimError` for
+    `steps` or `start_us` that no grid can have.
     """
     binned = _bin(network, events, steps, start_us)
     return run_binned(network, binned, record_spikes=record_spikes)
@@ -80,10 +81,13 @@ def simulate_batch(
     The results are the same whatever the number of threads. `progress` is called with the number
     of recordings done since its last call. Recordings are drawn from the iterable in groups, so a
     generator that reads files keeps only a group of them in memory.
+
+    Raises as `simulate`, naming the recording, and `EventsimError` for a number of threads that
+    the machine does not have.
     """
     threads = available_threads() if threads is None else threads
     if not 1 <= threads <= available_threads():
-        raise ValueError(f"threads is {threads}, expected 1 to {available_threads()}")
+        raise EventsimError(f"threads is {threads}, expected 1 to {available_threads()}")
     program = _program(network)
     states = new_states(program, threads, network.input_encoding == "counts")
     results: list[Result] = []
@@ -125,7 +129,7 @@ def run_binned(network: Network, binned: BinnedEvents, *, record_spikes: bool = 
         )
     program = _program(network)
     states = new_states(program, 1, network.input_encoding == "counts")
-    state = State(*(array[0] for array in states))
+    state = State._make(array[0] for array in states)
     counters, spike_counts = _zero_counts(program, 1)
     trace = np.empty((max(2**14, 2 * program.neurons) if record_spikes else 0, 3), np.int32)
     step, traced = 0, 0
@@ -166,16 +170,18 @@ def _bin(network: Network, events: Events, steps: int | None, start_us: int | No
 def _run_group(
     network: Network, program: Program, states: State, group: list[BinnedEvents]
 ) -> list[Result]:
-    """Run a group of recordings on as many threads as there are rows of `states`."""
+    """Run a group of recordings on as many threads as `states` has rows and the group can use."""
+    workers = min(len(states.membranes), len(group))
     first_cell = np.cumsum([0, *(len(binned.cells) for binned in group)])
     grid = [binned.pointers + first for binned, first in zip(group, first_cell, strict=False)]
     offsets = np.cumsum([0, *(len(pointers) for pointers in grid)])
     counters, spike_counts = _zero_counts(program, len(group))
     threads_before = numba.get_num_threads()
-    numba.set_num_threads(len(states.membranes))
+    numba.set_num_threads(workers)
     try:
         cpu.run_batch(
-            program, states, np.concatenate(grid), offsets,
+            program, State._make(array[:workers] for array in states),
+            np.concatenate(grid), offsets,
             np.concatenate([binned.cells for binned in group]),
             np.concatenate([binned.values for binned in group]),
             counters, spike_counts,

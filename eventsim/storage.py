@@ -32,23 +32,20 @@ field that is None is absent; all other fields must be there, and nothing else m
       IF                  attributes threshold, reset
 
 The code below knows no layer and no neuron model: fields and types are those of the dataclasses.
-
-A file is nothing but data. Whatever could lead outside it (links, external and virtual storage) or
+A file is nothing but data: whatever could lead outside it (links, external and virtual storage) or
 needs other code to read (filters, pickles) is refused, and an array is read only after all of its
 bytes are known to be in the file.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import os
 import secrets
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 import h5py
 import numpy as np
@@ -56,6 +53,7 @@ from numpy.typing import NDArray
 
 from . import provenance
 from .errors import NetworkError, NetworkFileError
+from .forms import Form, forms_of
 from .layers import LAYER_TYPES
 from .network import Network
 
@@ -64,76 +62,25 @@ VERSION = 1
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _LIBVER = ("v108", "v108")  # since HDF5 1.8 all structure carries checksums
-_LAYOUTS = {
-    h5py.h5d.COMPACT: "compact",
-    h5py.h5d.CHUNKED: "chunked",
-    h5py.h5d.VIRTUAL: "virtual",
-}
+_LAYOUTS = {getattr(h5py.h5d, name.upper()): name for name in ("compact", "chunked", "virtual")}
 
 
-class _Form(NamedTuple):
-    """How one field is stored."""
-
-    place: Literal["attribute", "dataset", "group"]
-    dtype: str | None = None  # None is text
-    shape: tuple[int | None, ...] | None = ()  # None is any size, or any shape
-    optional: bool = False
-    types: tuple[type[Any], ...] = ()  # the classes that a group may hold
-
-    def __str__(self) -> str:
-        if self.place == "group":
-            return "a group"
-        return f"{'an' if self.place == 'attribute' else 'a'} {self.place} of {self.content}"
-
-    @property
-    def content(self) -> str:
-        """The type of the values, for messages."""
-        return "fixed-length text" if self.dtype is None else str(np.dtype(self.dtype))
-
-    def admits(self, shape: tuple[int, ...]) -> bool:
-        """Tell whether values of this shape are expected."""
-        return self.shape is None or (
-            len(shape) == len(self.shape)
-            and all(size in (None, found) for size, found in zip(self.shape, shape, strict=True))
-        )
+_TEXT = Form("attribute")
+_GROUP = Form("group")
+_LAYER = Form("group", types=tuple(LAYER_TYPES.values()))
 
 
-_TEXT = _Form("attribute")
-_LAYER = _Form("group", types=tuple(LAYER_TYPES.values()))
-
-
-def _forms(kind: type[Any], leave_out: Collection[str] = ()) -> dict[str, _Form]:
-    """Return how the fields of a dataclass are stored, by name."""
-    hints = get_type_hints(kind)
-    names = [field.name for field in dataclasses.fields(kind) if field.init]
-    return {name: _form(hints[name]) for name in names if name not in leave_out}
-
-
-def _form(hint: Any) -> _Form:
-    union = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-    types = tuple(option for option in union if option is not NoneType)
-    optional = NoneType in union
-    stored = types[-1]  # of `int | Pair`, the constructors make a pair
-    if dataclasses.is_dataclass(stored):
-        return _Form("group", optional=optional, types=types)
-    if get_origin(stored) is np.ndarray:
-        return _Form("dataset", "<f4", None, optional)
-    if get_origin(stored) is tuple:
-        return _Form("attribute", "<i8", (len(get_args(stored)),), optional)
-    dtype = None if get_origin(stored) is Literal else {int: "<i8", float: "<f8"}[stored]
-    return _Form("attribute", dtype, (), optional)
-
-
-_HEAD = {"format": _TEXT, "version": _Form("attribute", "<i8")}
-_NETWORK = _forms(Network, leave_out=("layers", "class_names", "provenance")) | {
-    "class_names": _Form("dataset", shape=(None,)),
-    "provenance": _Form("dataset"),
+_HEAD = {"format": _TEXT, "version": Form("attribute", "<i8")}
+_NETWORK = forms_of(Network, leave_out=("layers", "class_names", "provenance")) | {
+    "class_names": Form("dataset", shape=(None,)),
+    "provenance": Form("dataset"),
 }
 
 
 def _path(node: h5py.Group | h5py.Dataset, name: str) -> str:
     """Return how messages call a field, such as "layers/2/weight"."""
-    return f"{node.name}/{name}".lstrip("/")
+    path = f"{node.name}/{name}".lstrip("/")
+    return path if path.isprintable() else repr(path)
 
 
 # --- saving ---------------------------------------------------------------------------------------
@@ -172,13 +119,13 @@ def _image(network: Network) -> bytes:
         return bytes(file.id.get_file_image())
 
 
-def _write(group: h5py.Group, name: str, form: _Form, value: Any) -> None:
+def _write(group: h5py.Group, name: str, form: Form, value: Any) -> None:
     if value is None:
         return
     if form.place == "group":
         part = group.create_group(name)
         _write(part, "type", _TEXT, type(value).__name__)
-        for field, field_form in _forms(type(value)).items():
+        for field, field_form in forms_of(type(value)).items():
             _write(part, field, field_form, getattr(value, field))
     elif form.place == "dataset":
         group.create_dataset(name, data=_array(value, form, _path(group, name)))
@@ -186,18 +133,14 @@ def _write(group: h5py.Group, name: str, form: _Form, value: Any) -> None:
         group.attrs.create(name, _array(value, form, _path(group, name)))
 
 
-def _array(value: Any, form: _Form, field: str) -> NDArray[Any]:
+def _array(value: Any, form: Form, field: str) -> NDArray[Any]:
     if form.dtype is not None:
         return np.asarray(value, form.dtype)
     texts = [value] if isinstance(value, str) else list(value)
-    encoded = []
-    for text in texts:
-        try:
-            encoded.append(text.encode())
-        except UnicodeEncodeError:
-            raise NetworkFileError(f"{field} holds {text!r}, expected valid Unicode") from None
-        if "\0" in text:  # HDF5 pads text with NULs, so one at the end would be lost
-            raise NetworkFileError(f"{field} holds {text!r}, expected text without NUL")
+    try:
+        encoded = [_refuse_nul(text, field).encode() for text in texts]
+    except UnicodeEncodeError as error:  # half of a surrogate pair
+        raise NetworkFileError(f"{field} has {error.object!r}, expected valid Unicode") from None
     dtype = h5py.string_dtype("utf-8", max([1, *map(len, encoded)]))
     return np.array(encoded[0] if isinstance(value, str) else encoded, dtype)
 
@@ -221,10 +164,17 @@ def _replace(path: Path, data: bytes) -> None:
 
 
 def is_network_file(path: str | Path) -> bool:
-    """Tell whether a file is HDF5 and says that it holds a network, of whatever version."""
+    """Tell whether a file is HDF5 and says that it holds a network, of whatever version.
+
+    One that does not say what it is but has a group `layers` counts as a damaged network, so that
+    `load_network` can say what is wrong with it.
+    """
     try:
         with _open(Path(path)) as file:
-            return bool(_read(file, "format", _TEXT) == FORMAT)
+            try:
+                return bool(_read(file, "format", _TEXT) == FORMAT)
+            except NetworkFileError:
+                return _read(file, "layers", _GROUP) is not None
     except (NetworkFileError, OSError):
         return False
 
@@ -269,7 +219,7 @@ def _reading(field: str) -> Iterator[None]:
     except NetworkError as error:
         raise NetworkFileError(f"{field}: {error}") from error
     except Exception as error:  # on damaged files h5py raises half a dozen types
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = " ".join(str(error).strip("'").split()) or type(error).__name__
         raise NetworkFileError(f"{field} cannot be read, h5py says: {reason}") from error
 
 
@@ -277,11 +227,10 @@ def _read_network(file: h5py.File) -> Network:
     for name, expected in (("format", FORMAT), ("version", VERSION)):
         if (found := _read(file, name, _HEAD[name])) != expected:
             raise NetworkFileError(f"{name} is {found!r}, expected {expected!r}")
-    layers = _Form("group")
-    _refuse_extra(file, _HEAD | _NETWORK | {"layers": layers})
+    _refuse_extra(file, _HEAD | _NETWORK | {"layers": _GROUP})
     values = {name: _read(file, name, form) for name, form in _NETWORK.items()}
     values["provenance"] = provenance.from_json(values["provenance"])
-    groups = _read(file, "layers", layers)
+    groups = _read(file, "layers", _GROUP)
     numbered = {str(index): _LAYER for index in range(len(groups))}
     _refuse_extra(groups, numbered)
     values["layers"] = [_read(groups, number, form) for number, form in numbered.items()]
@@ -291,7 +240,7 @@ def _read_network(file: h5py.File) -> Network:
         raise NetworkFileError(str(error)) from error
 
 
-def _refuse_extra(node: h5py.Group | h5py.Dataset, forms: Mapping[str, _Form]) -> None:
+def _refuse_extra(node: h5py.Group | h5py.Dataset, forms: Mapping[str, Form]) -> None:
     members = node if isinstance(node, h5py.Group) else ()
     attributes = {name for name, form in forms.items() if form.place == "attribute"}
     for kind, found, expected in (
@@ -306,7 +255,7 @@ def _refuse_extra(node: h5py.Group | h5py.Dataset, forms: Mapping[str, _Form]) -
                 )
 
 
-def _read(group: h5py.Group, name: str, form: _Form) -> Any:
+def _read(group: h5py.Group, name: str, form: Form) -> Any:
     """Read a number, a tuple, text, an array, an object, or a group of whatever else."""
     field = _path(group, name)
     with _reading(field):
@@ -322,7 +271,7 @@ def _read(group: h5py.Group, name: str, form: _Form) -> Any:
         return None
 
 
-def _read_member(member: Any, form: _Form, field: str) -> Any:
+def _read_member(member: Any, form: Form, field: str) -> Any:
     kind = type(member).__name__.lower()
     if kind != form.place:
         raise NetworkFileError(f"{field} is a {kind}, expected {form}")
@@ -332,14 +281,14 @@ def _read_member(member: Any, form: _Form, field: str) -> Any:
     return _read_object(member, form) if form.types else member
 
 
-def _read_object(group: h5py.Group, form: _Form) -> Any:
+def _read_object(group: h5py.Group, form: Form) -> Any:
     types = {kind.__name__: kind for kind in form.types}
     name = _read(group, "type", _TEXT)
     if name not in types:
         raise NetworkFileError(
             f"{_path(group, 'type')} is {name!r}, expected one of {', '.join(types)}"
         )
-    forms = _forms(types[name])
+    forms = forms_of(types[name])
     _refuse_extra(group, {"type": _TEXT} | forms)
     values = {field: _read(group, field, field_form) for field, field_form in forms.items()}
     made = types[name](**values)
@@ -350,7 +299,7 @@ def _read_object(group: h5py.Group, form: _Form) -> Any:
 
 
 def _read_values(
-    stored: h5py.h5a.AttrID | h5py.h5d.DatasetID, file: h5py.File, form: _Form, field: str
+    stored: h5py.h5a.AttrID | h5py.h5d.DatasetID, file: h5py.File, form: Form, field: str
 ) -> Any:
     dtype, shape = stored.dtype, stored.shape
     string = h5py.check_string_dtype(dtype)
@@ -360,7 +309,7 @@ def _read_values(
     if stored.get_space().get_simple_extent_type() == h5py.h5s.NULL:
         raise NetworkFileError(f"{field} holds no value, expected {form}")
     if not form.admits(shape):
-        raise NetworkFileError(f"{field} has shape {shape}, expected {form.shape}")
+        raise NetworkFileError(f"{field} has shape {shape}, expected {form.sizes}")
     _check_held(stored, math.prod(shape) * dtype.itemsize, file.id.get_filesize(), field)
     array = np.empty(shape, dtype)
     if isinstance(stored, h5py.h5a.AttrID):
@@ -384,15 +333,27 @@ def _check_held(
             raise NetworkFileError(f"{field} is stored {_LAYOUTS[layout]}, expected contiguous")
         if properties.get_external_count():
             raise NetworkFileError(f"{field} is stored in another file, expected in this one")
-        start = stored.get_offset() if size else 0
-    if start is None or start + size > file_size:
+        offset = stored.get_offset()
+        if size and offset is None:
+            raise NetworkFileError(f"{field} was never written, expected {size} bytes")
+        start = offset or 0
+    if start + size > file_size:
         raise NetworkFileError(
-            f"{field} has {size} bytes, expected no more than the {file_size} of the file"
+            f"{field} has {size} bytes from byte {start} on, expected no more than the "
+            f"{file_size} of the file"
         )
 
 
 def _decode(value: Any, field: str) -> Any:
+    if not isinstance(value, bytes):
+        return value
     try:
-        return value.decode() if isinstance(value, bytes) else value
+        return _refuse_nul(value.decode(), field)
     except UnicodeDecodeError:
         raise NetworkFileError(f"{field} is {value!r}, expected UTF-8") from None
+
+
+def _refuse_nul(text: str, field: str) -> str:
+    if "\0" in text:  # HDF5 pads text with NULs, so one at the end would be lost
+        raise NetworkFileError(f"{field} has {text!r}, expected text without NUL")
+    return text

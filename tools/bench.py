@@ -13,13 +13,13 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
-from .report import console, progress_bar, write_json
+from .report import console, new_table, progress_bar, write_json
 
 TORCH_BATCH = 32
 
@@ -76,7 +76,10 @@ def _runs(net: Any, recordings: list[Any]) -> dict[str, Callable[[], object]]:
     frames = torch.zeros(longest, len(binned), *net.input_shape)
     for sample, one in enumerate(binned):
         frames[: one.steps, sample] = torch.from_numpy(one.frames())
-    batches = [batch.contiguous().transpose(0, 1) for batch in frames.split(TORCH_BATCH, dim=1)]
+    batches = [
+        frames[:, first : first + TORCH_BATCH].contiguous().transpose(0, 1)
+        for first in range(0, len(binned), TORCH_BATCH)
+    ]
 
     def dense(threads: int) -> None:
         torch.set_num_threads(threads)
@@ -86,17 +89,18 @@ def _runs(net: Any, recordings: list[Any]) -> dict[str, Callable[[], object]]:
 
     runs: dict[str, Callable[[], object]] = {}
     for threads in sorted({1, es.available_threads()}):
-        runs[f"eventsim, threads: {threads}"] = lambda n=threads: es.simulate_batch(
-            net, recordings, threads=n
-        )
-        runs[f"torch dense, threads: {threads}"] = lambda n=threads: dense(n)
+        sparse = partial(es.simulate_batch, net, recordings, threads=threads)
+        runs[f"eventsim, threads: {threads}"] = sparse
+        runs[f"torch dense, threads: {threads}"] = partial(dense, threads)
     return runs
 
 
 def _print(times: dict[str, list[float]], samples: int, sops: float) -> None:
-    table = Table(title=f"{samples} samples, {sops:,.0f} SOPs each", title_justify="left")
-    for name in ("", "ms a sample (median)", "min", "max", "times faster than torch"):
-        table.add_column(name, justify="right" if name else "left")
+    table = new_table(
+        f"{samples} samples, {sops:,.0f} SOPs each",
+        [""],
+        ["ms a sample (median)", "min", "max", "times faster than torch"],
+    )
     for name, seconds in times.items():
         peer = times[name.replace("eventsim", "torch dense")]
         ratio = statistics.median(peer) / statistics.median(seconds)

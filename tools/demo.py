@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .report import agreement_table, console, operations_json, operations_table, write_json
+from .report import (
+    agreement_table,
+    console,
+    operations_json,
+    operations_table,
+    progress_bar,
+    write_json,
+)
 from .train import GRIDS, save_tested, simulate_test_split
 
 if TYPE_CHECKING:
@@ -59,7 +66,9 @@ def demo(
         f"{1e3 * seconds / len(results):.2f} ms a recording (reading included)",
         highlight=False,
     )
-    agreement = compare_spikes(trained.model, network, [events for events, _ in dataset.test])
+    with progress_bar("comparing", len(dataset.test)) as advance:
+        recordings = (events for events, _ in dataset.test)
+        agreement = compare_spikes(trained.model, network, recordings, progress=advance)
     console.print("4. Compare with torch, spike by spike", highlight=False)
     console.print(agreement_table(agreement))
     console.print("5. Count", highlight=False)

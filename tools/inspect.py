@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
-from .report import console, write_json
+from .report import console, new_table, write_json
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from eventsim import Network, Recording
 
 
@@ -77,12 +78,10 @@ def _parameters(layer: Any) -> int:
 
 
 def _layer_table(network: Network) -> Table:
-    table = Table()
-    for name in ("layer", "output shape", "parameters", "neuron"):
-        table.add_column(name, justify="right" if name == "parameters" else "left")
+    table = new_table("", ["layer", "output shape", "neuron"], ["parameters"])
     for layer in _network_facts(network)["layers"]:
         shape = " x ".join(str(size) for size in layer["output_shape"])
-        table.add_row(layer["name"], shape, f"{layer['parameters']:,}", layer["neuron"] or "")
+        table.add_row(layer["name"], shape, layer["neuron"] or "", f"{layer['parameters']:,}")
     return table
 
 

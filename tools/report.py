@@ -10,15 +10,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from eventsim import LayerOperations, Operations
+    from eventsim import Operations
 
 # Tables go to stdout; progress and notes to stderr, so that the output of a command can be piped.
-console = Console()
+# Into a file or pipe, tables get room for their numbers instead of the 80 columns rich assumes.
+console = Console(width=None if sys.stdout.isatty() else 120)
 notes = Console(stderr=True)
 
 
@@ -33,31 +35,38 @@ def progress_bar(what: str, total: int) -> Iterator[Any]:
         yield lambda done: progress.advance(task, done)
 
 
-def operations_table(operations: Operations, samples: int) -> Table:
-    """Return mean operations per sample, one row a layer, beside the dense equivalent."""
-    per = f"mean of {samples} samples" if samples > 1 else "one sample"
-    table = Table(title=f"Operations ({per})", title_justify="left")
-    table.add_column("layer")
-    columns = (
-        "input events", "ACs", "MACs", "neuron updates", "output spikes", "dense MACs",
-        "SOPs / dense",
-    )  # fmt: skip
-    for name in columns:
-        table.add_column(name, justify="right")
-    rows = (
-        [*operations.layers, operations.total] if len(operations.layers) > 1 else operations.layers
-    )
-    for row in rows:
-        table.add_row(row.name, *_cells(row, samples), style="bold" if row.name == "total" else "")
+def new_table(title: str, text: Sequence[str], numbers: Sequence[str]) -> Table:
+    """Return a table with left-aligned text columns, then right-aligned numbers, never cut."""
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    for name in text:
+        table.add_column(name, overflow="fold")
+    for name in numbers:
+        table.add_column(name, justify="right", no_wrap=True)
     return table
 
 
-def _cells(row: LayerOperations, samples: int) -> list[str]:
-    counts = (
-        row.input_events, row.acs, row.macs, row.updates, row.output_spikes, row.dense_macs,
-    )  # fmt: skip
-    share = f"{row.sops / row.dense_macs:.3%}" if row.dense_macs else "-"
-    return [*(mean(count, samples) for count in counts), share]
+def operations_table(operations: Operations, samples: int) -> Table:
+    """Return mean operations per sample, one row a layer, beside the dense equivalent."""
+    per = f"mean of {samples} samples" if samples > 1 else "one sample"
+    rows = (
+        [*operations.layers, operations.total] if len(operations.layers) > 1 else operations.layers
+    )
+    columns = {
+        "events in": "input_events",
+        "ACs": "acs",
+        "MACs": "macs",
+        "updates": "updates",
+        "spikes out": "output_spikes",
+        "dense MACs": "dense_macs",
+    }
+    if not operations.total.macs:
+        del columns["MACs"]
+    table = new_table(f"Operations ({per})", ["layer"], [*columns, "SOPs/dense"])
+    for row in rows:
+        counts = [mean(getattr(row, count), samples) for count in columns.values()]
+        share = f"{row.sops / row.dense_macs:.2%}" if row.dense_macs else "-"
+        table.add_row(row.name, *counts, share, style="bold" if row.name == "total" else "")
+    return table
 
 
 def mean(count: int, samples: int) -> str:
@@ -113,15 +122,13 @@ def note_outside_the_grid(results: Iterable[Any]) -> None:
 
 def agreement_table(agreement: Any) -> Table:
     """Return how the spikes of the torch model and of the engine compare, one row a layer."""
-    table = Table(
-        title=f"Spikes of torch and engine ({agreement.recordings} recordings)",
-        title_justify="left",
+    table = new_table(
+        f"Spikes of torch and engine ({agreement.recordings} recordings)",
+        ["layer"],
+        ["torch", "engine", "differing", "of which first", "farthest from threshold"],
     )
-    table.add_column("layer")
-    for name in ("torch", "engine", "differing", "of which first", "farthest from threshold"):
-        table.add_column(name, justify="right")
     for layer in agreement.layers:
         distance = f"{layer.largest_origin_distance:.1e}" if layer.origins else "-"
-        counts = (layer.model_spikes, layer.engine_spikes, layer.differing, layer.origins)
+        counts = (layer.torch_spikes, layer.engine_spikes, layer.differing, layer.origins)
         table.add_row(layer.name, *(f"{count:,}" for count in counts), distance)
     return table

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
-from rich.table import Table
 
 from .report import (
     console,
+    new_table,
     note_outside_the_grid,
     notes,
     operations_json,
@@ -161,9 +161,9 @@ def _print(
 
     class_names = net.class_names or chosen.class_names
     if labels is None:
-        table = Table(title="Predictions", title_justify="left")
-        for name in ("recording", "class", "spikes", "of all", "SOPs", "events"):
-            table.add_column(name, justify="left" if name in ("recording", "class") else "right")
+        table = new_table(
+            "Predictions", ["recording", "class"], ["spikes", "of all", "SOPs", "events"]
+        )
         for name, result in zip(chosen.names, results, strict=False):
             silent = result.spike_counts.sum() == 0
             table.add_row(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
@@ -40,7 +40,10 @@ def train(
     seed: Annotated[int, typer.Option(help="Of weights, validation split and order.")] = 0,
     batch_size: Annotated[int, typer.Option(help="Recordings a step of the optimiser.")] = 20,
     learning_rate: Annotated[float, typer.Option(help="Of Adam.")] = 5e-4,
-    encoding: Annotated[str, typer.Option(help="Input cells: binary or counts.")] = "binary",
+    encoding: Annotated[
+        Literal["binary", "counts"],
+        typer.Option(help="What a cell with events holds: 1 or their number."),
+    ] = "binary",
 ) -> None:
     """Train a spiking network with BPTT and export it.
 
