@@ -34,9 +34,8 @@ def bench(
     json: Annotated[Path | None, typer.Option()] = None,
 ) -> None:
     """Print milliseconds a sample and ratios."""
-    from eventsim_bridge.datasets import open_dataset
-
     import eventsim as es
+    from eventsim_bridge.datasets import open_dataset
 
     net = es.load_network(network)
     dataset = open_dataset(data, root)
@@ -62,9 +61,9 @@ def bench(
 
 def _runs(net: Any, recordings: list[Any]) -> dict[str, Callable[[], object]]:
     import torch
-    from eventsim_bridge.models import import_network
 
     import eventsim as es
+    from eventsim_bridge.models import import_network
 
     steps = net.steps
     model = import_network(net)

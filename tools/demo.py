@@ -34,11 +34,10 @@ def demo(
 
     Writes the network, a JSON and a picture to OUT. Takes a minute or so on two cores.
     """
+    import eventsim as es
     from eventsim_bridge.agreement import compare_spikes
     from eventsim_bridge.datasets import open_dataset
     from eventsim_bridge.training import TrainingSettings, train
-
-    import eventsim as es
 
     from .plots import draw_sample
 

@@ -59,24 +59,34 @@ def _draw_events(axes: Any, network: Network, events: Any, result: Result) -> No
 def _draw_spikes(axes: Any, result: Result, index: int, spikes: Any, network: Network) -> None:
     operations = result.operations.layers[index]
     middle = (spikes[:, 0] + 0.5) * network.dt_us / 1000
-    axes.plot(middle, spikes[:, 1], "|", ms=3 if spikes[:, 1].max(initial=0) > 20 else 8, color="k")
+    is_output = index == len(result.operations.layers) - 1
+    axes.plot(
+        middle, spikes[:, 1], "|" if is_output else ".", ms=7 if is_output else 1.5, color="k"
+    )
     axes.set_title(
         f"{operations.name}: {operations.output_spikes:,} spikes, {operations.sops:,} SOPs",
         loc="left",
         fontsize=10,
     )
     axes.set_ylabel("channel" if spikes[:, 2:].any() else "neuron")
+    if is_output and network.outputs <= 20:
+        axes.set_yticks(range(network.outputs), network.class_names or None, fontsize=7)
+        axes.set_ylim(-0.7, network.outputs - 0.3)
+        axes.set_ylabel("class")
 
 
 def _draw_image(axes: Any, network: Network, events: Any) -> None:
     import numpy as np
 
+    # One saccade of the three (N-MNIST): over all of them ON and OFF cancel out.
+    third = (int(events["t"][-1]) - int(events["t"][0])) // 3
+    events = events[events["t"] <= events["t"][0] + third]
     _, height, width = network.input_shape
     image = np.zeros((height, width))
     np.add.at(image, (events["y"], events["x"]), np.where(events["on"], 1.0, -1.0))
     limit = max(1.0, float(np.abs(image).max()))
     axes.imshow(image, cmap="RdBu_r", vmin=-limit, vmax=limit)
-    axes.set_title("ON minus OFF events", loc="left", fontsize=10)
+    axes.set_title(f"ON minus OFF, first {third / 1000:.0f} ms", loc="left", fontsize=10)
     axes.set_xticks([])
     axes.set_yticks([])
 
@@ -91,8 +101,8 @@ def _draw_operations(axes: Any, operations: Operations) -> None:
     for place, (few, many) in enumerate(zip(sparse, dense, strict=True)):
         axes.text(few, place + 0.2, f" {few / many:.2%} of dense", va="center", fontsize=9)
     axes.set_xscale("log")
-    axes.set_xlim(1e2, max(dense) * 30)
+    axes.set_xlim(1e2, max(dense) * 100)
+    axes.set_ylim(len(names), -0.6)  # room for the legend under the bars
     axes.set_yticks(list(places), names)
-    axes.invert_yaxis()
     axes.set_title("operations in this sample", loc="left", fontsize=10)
     axes.legend(loc="lower right", fontsize=8)

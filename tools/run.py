@@ -85,9 +85,8 @@ def run(
 
 
 def _from_data_set(name: str, root: Path | None, split: str) -> Inputs:
-    from eventsim_bridge.datasets import open_dataset
-
     import eventsim as es
+    from eventsim_bridge.datasets import open_dataset
 
     if split not in ("train", "test"):
         raise es.EventsimError(f"--split is {split!r}, expected train or test")

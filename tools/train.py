@@ -11,9 +11,8 @@ import typer
 from .report import console, notes, progress_bar
 
 if TYPE_CHECKING:
-    from eventsim_bridge.datasets import DataSet
-
     from eventsim import Network, Result
+    from eventsim_bridge.datasets import DataSet
 
 
 class Grid(NamedTuple):
@@ -49,11 +48,10 @@ def train(
 
     A killed run leaves OUT.checkpoint, and the same command goes on from it.
     """
+    import eventsim as es
     from eventsim_bridge.datasets import open_dataset
     from eventsim_bridge.training import TrainingSettings
     from eventsim_bridge.training import train as train_model
-
-    import eventsim as es
 
     if not out.parent.is_dir():
         raise es.EventsimError(f"{out}: the folder {out.parent} does not exist")

@@ -1,0 +1,197 @@
+"""The command line from end to end: what it prints, writes, and says about bad input."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import recording_files
+
+import eventsim as es
+from eventsim_tools.main import main
+
+
+def run_command(*arguments: Any) -> int | str | None:
+    """Run the command in this process; return its exit status, or the sentence it ends with."""
+    before = sys.argv
+    sys.argv = ["eventsim", *map(str, arguments)]
+    try:
+        main()
+    except SystemExit as end:
+        return end.code
+    finally:
+        sys.argv = before
+    return 0
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Path:
+    """A network that answers with the half of the sensor, left or right, that has more events."""
+    weight = np.zeros((2, 2, 34, 34))
+    weight[0, :, :, :17] = weight[1, :, :, 17:] = 1.0
+    dense = es.Dense(weight.reshape(2, -1), neuron=es.LIF(0.5, 0.5))
+    net = es.Network((2, 34, 34), 1000, [es.Flatten(), dense], class_names=["left", "right"])
+    es.save_network(net, tmp_path / "net.h5")
+    return tmp_path / "net.h5"
+
+
+def write_nmnist(path: Path, x: int, seed: int = 0) -> Path:
+    """Write an N-MNIST recording of 200 events in the columns x to x + 9."""
+    rng = np.random.default_rng(seed)
+    t, y, on = (np.sort(rng.integers(0, 40_000, 200)), *rng.integers(0, [[34], [2]], (2, 200)))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(recording_files.nmnist(es.make_events(t, rng.integers(x, x + 10, 200), y, on)))
+    return path
+
+
+@pytest.fixture
+def nmnist(tmp_path: Path) -> Path:
+    """A data set in N-MNIST's layout: digit 0 on the left, digit 1 on the right."""
+    for split, count in (("Train", 12), ("Test", 3)):
+        for digit in (0, 1):
+            for i in range(count):
+                number = 2 * i + digit + 1
+                path = tmp_path / "data" / split / str(digit) / f"{number:05d}.bin"
+                write_nmnist(path, 2 + 20 * digit, seed=number)
+    return tmp_path / "data"
+
+
+def test_run_on_recordings_writes_what_the_engine_gives(network: Path, tmp_path: Path) -> None:
+    files = [write_nmnist(tmp_path / f"{n}.bin", x, n) for n, x in enumerate((0, 20, 3))]
+    out = tmp_path / "out.json"
+    assert run_command("run", network, *files, "--json", out) == 0
+    document = json.loads(out.read_text())
+    net = es.load_network(network)
+    results = [es.simulate(net, es.read_recording(file).events) for file in files]
+    assert document["samples"] == 3
+    assert document["names"] == [str(file) for file in files]
+    assert document["predictions"] == [r.prediction for r in results] == [0, 1, 0]
+    assert document["labels"] is None
+    assert document["accuracy"] is None
+    assert document["seconds"] > 0
+    assert document["spike_counts"] == [r.spike_counts.tolist() for r in results]
+    assert document["layers"][0]["acs"] == [r.operations.total.acs for r in results]
+    assert document["layers"][0]["state_bytes_read"] == [
+        r.operations.total.state_bytes_read for r in results
+    ]
+
+
+def test_run_on_a_data_set_gives_the_accuracy(network: Path, nmnist: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    run = ("run", network, "--data", "nmnist", "--root", nmnist, "--json", out)
+    assert run_command(*run) == 0
+    assert json.loads(out.read_text())["accuracy"] == 1.0
+    assert run_command(*run, "--split", "train", "--limit", 5, "--threads", 1, "--steps", 7) == 0
+    document = json.loads(out.read_text())
+    assert (document["samples"], document["steps"]) == (5, [7] * 5)
+    assert all(late > 0 for late in document["events_late"])
+
+
+def test_json_to_stdout_is_nothing_but_json(
+    network: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write_nmnist(tmp_path / "a.bin", 0)
+    assert run_command("run", network, file, "--json", "-") == 0
+    assert json.loads(capsys.readouterr().out)["predictions"] == [0]
+    assert run_command("inspect", network, "--json", "-") == 0
+    assert json.loads(capsys.readouterr().out)["parameters"] == 2 * 2312
+    assert run_command("inspect", file, "--json", "-") == 0
+    assert json.loads(capsys.readouterr().out)["events"] == 200
+
+
+def test_inspect_prints_networks_and_recordings(
+    network: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command("inspect", network) == 0
+    shown = capsys.readouterr().out
+    assert "layer 1 (Dense)" in shown
+    assert "4,624" in shown
+    assert run_command("inspect", write_nmnist(tmp_path / "a.bin", 0)) == 0
+    assert "sensor: 34 x 34" in capsys.readouterr().out
+
+
+def test_train_exports_a_network_that_run_takes(nmnist: Path, tmp_path: Path) -> None:
+    out = tmp_path / "trained.h5"
+    train = ("train", "--data", "nmnist", "--root", nmnist, "--structure", "16FC-10")
+    grid = ("--dt-us", 5000, "--steps", 8, "--epochs", 8, "--batch-size", 4)
+    assert run_command(*train, *grid, "--learning-rate", 0.005, "--out", out) == 0
+    net = es.load_network(out)
+    assert (net.dt_us, net.steps, net.class_names[3]) == (5000, 8, "3")
+    assert net.provenance["dataset"] == "nmnist"
+    assert net.provenance["test_recordings"] == 6
+    assert net.provenance["test_accuracy"] == 1.0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "trained.h5"]
+    json_file = tmp_path / "run.json"
+    run = ("run", out, "--data", "nmnist", "--root", nmnist, "--json", json_file)
+    assert run_command(*run) == 0
+    assert json.loads(json_file.read_text())["accuracy"] == net.provenance["test_accuracy"]
+
+
+def test_bad_input_is_one_sentence(network: Path, nmnist: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.bin"
+    cut.write_bytes(b"\0" * 7)
+    outside = tmp_path / "wide.npy"
+    np.save(outside, es.make_events([0], [40], [0], [1]))
+    data = ("--data", "nmnist", "--root", nmnist)
+    for arguments, expected in (
+        (("run", network), "nothing to run"),
+        (("run", network, cut), "cut.bin: cut short"),
+        (("run", network, outside), "wide.npy: event 0: x is 40, expected 0 to 33"),
+        (("run", cut, cut), "cut.bin: "),
+        (("run", network, tmp_path / "none.bin"), "none.bin: there is no such file"),
+        (("run", network, *data, "--split", "half"), "--split is 'half'"),
+        (("run", network, *data, "--threads", 999), "threads is 999"),
+        (("inspect", tmp_path / "none.h5"), "none.h5: there is no such file"),
+        (("train", *data, "--structure", "4FC-3", "--out", tmp_path / "n.h5"), "3 classes"),
+        (("train", *data, "--structure", "x", "--out", tmp_path / "n.h5"), "structure 'x'"),
+        (
+            ("train", *data, "--structure", "10", "--out", tmp_path / "no" / "n.h5"),
+            "does not exist",
+        ),
+        (("run", network, cut, "--json", tmp_path / "no" / "a.json"), "cut short"),
+    ):
+        sentence = run_command(*arguments)
+        assert isinstance(sentence, str), arguments
+        assert expected in sentence
+        assert sentence.startswith("eventsim: ")
+        assert "\n" not in sentence
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == ["cut.bin", "data", "net.h5", "wide.npy"]
+
+
+def test_a_json_that_cannot_be_written_is_one_sentence(network: Path, tmp_path: Path) -> None:
+    file = write_nmnist(tmp_path / "a.bin", 0)
+    sentence = run_command("run", network, file, "--json", tmp_path / "no" / "a.json")
+    assert isinstance(sentence, str)
+    assert "No such file or directory" in sentence
+
+
+def test_the_installed_command_ends_without_a_traceback(tmp_path: Path) -> None:
+    command = Path(sys.executable).with_name("eventsim")
+    done = subprocess.run(
+        [command, "inspect", tmp_path / "none.bin"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr == f"eventsim: {tmp_path}/none.bin: there is no such file\n"
+    assert done.stdout == ""
+
+
+def test_demo_shows_the_main_job(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command("demo", "--epochs", 1, "--out", tmp_path / "demo") == 0
+    document = json.loads((tmp_path / "demo" / "demo.json").read_text())
+    assert document["samples"] == 355
+    assert document["accuracy"] > 0.9
+    assert document["agreement"]["recordings"] == 355
+    assert all(layer["largest_origin_distance"] < 1e-5 for layer in document["agreement"]["layers"])
+    first, second = document["layers"]
+    assert first["acs"] == [512 * events for events in first["input_events"]]
+    assert second["input_events"] == first["output_spikes"]
+    net = es.load_network(tmp_path / "demo" / "network.h5")
+    assert net.provenance["test_accuracy"] == document["accuracy"]
+    assert (tmp_path / "demo" / "demo.png").read_bytes().startswith(b"\x89PNG")
+    assert "SOPs/dense" in capsys.readouterr().out
