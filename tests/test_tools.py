@@ -41,11 +41,12 @@ def network(tmp_path: Path) -> Path:
 
 
 def write_nmnist(path: Path, x: int, seed: int = 0) -> Path:
-    """Write an N-MNIST recording of 200 events in the columns x to x + 9."""
+    """Write an N-MNIST recording of 1500 events in the columns x to x + 9."""
     rng = np.random.default_rng(seed)
-    t, y, on = (np.sort(rng.integers(0, 40_000, 200)), *rng.integers(0, [[34], [2]], (2, 200)))
+    low, high = [[0], [x], [0], [0]], [[40_000], [x + 10], [34], [2]]
+    t, columns, rows, on = rng.integers(low, high, (4, 1500))
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(recording_files.nmnist(es.make_events(t, rng.integers(x, x + 10, 200), y, on)))
+    path.write_bytes(recording_files.nmnist(es.make_events(np.sort(t), columns, rows, on)))
     return path
 
 
@@ -101,7 +102,7 @@ def test_json_to_stdout_is_nothing_but_json(
     assert run_command("inspect", network, "--json", "-") == 0
     assert json.loads(capsys.readouterr().out)["parameters"] == 2 * 2312
     assert run_command("inspect", file, "--json", "-") == 0
-    assert json.loads(capsys.readouterr().out)["events"] == 200
+    assert json.loads(capsys.readouterr().out)["events"] == 1500
 
 
 def test_inspect_prints_networks_and_recordings(
@@ -118,18 +119,23 @@ def test_inspect_prints_networks_and_recordings(
 def test_train_exports_a_network_that_run_takes(nmnist: Path, tmp_path: Path) -> None:
     out = tmp_path / "trained.h5"
     train = ("train", "--data", "nmnist", "--root", nmnist, "--structure", "16FC-10")
-    grid = ("--dt-us", 5000, "--steps", 8, "--epochs", 8, "--batch-size", 4)
+    grid = ("--dt-us", 10000, "--steps", 4, "--epochs", 8, "--batch-size", 4)
     assert run_command(*train, *grid, "--learning-rate", 0.005, "--out", out) == 0
     net = es.load_network(out)
-    assert (net.dt_us, net.steps, net.class_names[3]) == (5000, 8, "3")
+    assert (net.dt_us, net.steps, net.class_names[3]) == (10000, 4, "3")
     assert net.provenance["dataset"] == "nmnist"
     assert net.provenance["test_recordings"] == 6
     assert net.provenance["test_accuracy"] == 1.0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "trained.h5"]
     json_file = tmp_path / "run.json"
     run = ("run", out, "--data", "nmnist", "--root", nmnist, "--json", json_file)
-    assert run_command(*run) == 0
-    assert json.loads(json_file.read_text())["accuracy"] == net.provenance["test_accuracy"]
+    assert run_command(*run, "--against-torch") == 0
+    document = json.loads(json_file.read_text())
+    assert document["accuracy"] == net.provenance["test_accuracy"]
+    compared = document["agreement"]["layers"]
+    assert [layer["name"] for layer in compared] == ["layer 1 (Dense)", "layer 2 (Dense)"]
+    assert all(layer["largest_origin_distance"] < 1e-5 for layer in compared)
+    assert compared[0]["engine_spikes"] == sum(document["layers"][0]["output_spikes"])
 
 
 def test_bad_input_is_one_sentence(network: Path, nmnist: Path, tmp_path: Path) -> None:

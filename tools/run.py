@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from .report import (
+    agreement_table,
     console,
     new_table,
     note_outside_the_grid,
@@ -22,6 +23,7 @@ from .report import (
 
 if TYPE_CHECKING:
     from eventsim import Network, Result
+    from eventsim_bridge.agreement import Agreement
 
 # Recordings in memory at a time: a full data set need not fit.
 CHUNK = 1024
@@ -55,6 +57,9 @@ def run(
         typer.Option(help="Timesteps [default: the network's own, or the whole recording].", min=1),
     ] = None,
     sort: Annotated[bool, typer.Option("--sort", help="Put backward time into order.")] = False,
+    against_torch: Annotated[
+        bool, typer.Option("--against-torch", help="Run torch as well and compare every spike.")
+    ] = False,
     json: Annotated[
         Path | None, typer.Option(help="Write everything as JSON; - is stdout.", metavar="FILE")
     ] = None,
@@ -76,11 +81,15 @@ def run(
 
     labels = None if chosen.labels is None else chosen.labels[:count]
     predictions = [result.prediction for result in results]
+    agreement = _compare(net, chosen, count, steps) if against_torch else None
     if json is None or str(json) != "-":
         _print(net, chosen, results, labels, seconds)
+        if agreement is not None:
+            console.print(agreement_table(agreement))
     note_outside_the_grid(results)
     if json is not None:
         document = _document(network, net, chosen, results, labels, predictions, seconds)
+        document["agreement"] = None if agreement is None else agreement.as_dict()
         write_json(document, json)
 
 
@@ -143,6 +152,16 @@ def _read(net: Network, chosen: Inputs, indices: range) -> Iterator[Any]:
             yield es.check_events(events, es.Sensor(width, height, polarities))
         except es.RecordingError as error:
             raise es.RecordingError(f"{chosen.names[index]}: {error}") from None
+
+
+def _compare(net: Network, chosen: Inputs, count: int, steps: int | None) -> Agreement:
+    """Run the same recordings through torch, densely, and compare the spikes of every layer."""
+    from eventsim_bridge.agreement import compare_spikes
+    from eventsim_bridge.models import import_network
+
+    with progress_bar("comparing with torch", count) as advance:
+        recordings = _read(net, chosen, range(count))
+        return compare_spikes(import_network(net), net, recordings, steps=steps, progress=advance)
 
 
 def _name(class_names: Sequence[str], index: int) -> str:
