@@ -4,8 +4,9 @@ In: a `Network`. Out: a file; and from a file the same network, or a `NetworkFil
 the bridge, the command line and the user.
 
 The file, version 1. Whole numbers are int64, others float64, weights and biases float32, all
-little-endian. Text is UTF-8 in fixed-length strings. Datasets are contiguous and uncompressed. A
-field that is None is absent; all other fields must be there, and nothing else may be.
+little-endian. Text is UTF-8 in fixed-length strings. Datasets are contiguous and uncompressed. The
+HDF5 layout is that of HDF5 1.8 or later, which has checksums. A field that is None is absent; all
+other fields must be there, and nothing else may be.
 
     /                     attributes
       format              "eventsim-network"
@@ -61,7 +62,10 @@ FORMAT = "eventsim-network"
 VERSION = 1
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_LIBVER = ("v108", "v108")  # since HDF5 1.8 all structure carries checksums
+# The layout of HDF5 1.8: all structure carries checksums. In the older one, changed bytes have made
+# the library take memory until none was left.
+_LIBVER = ("v108", "v108")
+_SUPERBLOCKS = (2, 3)  # of this layout and later ones
 _LAYOUTS = {getattr(h5py.h5d, name.upper()): name for name in ("compact", "chunked", "virtual")}
 
 
@@ -202,9 +206,14 @@ def _open(path: Path) -> Iterator[h5py.File]:
     if not path.is_file():
         raise NetworkFileError("this is not a file, expected a network file")
     with path.open("rb") as raw:
-        head = raw.read(len(_SIGNATURE))
+        head, superblock = raw.read(len(_SIGNATURE)), raw.read(1)
     if head != _SIGNATURE:
         raise NetworkFileError(f"the file begins with {head!r}, expected {_SIGNATURE!r} (HDF5)")
+    if superblock and superblock[0] not in _SUPERBLOCKS:
+        raise NetworkFileError(
+            f"the HDF5 superblock has version {superblock[0]}, expected one with checksums, "
+            f"{' or '.join(map(str, _SUPERBLOCKS))} (in h5py, libver='v108' or later)"
+        )
     with _reading("the HDF5 structure"), h5py.File(path, "r") as file:
         yield file
 
@@ -232,6 +241,8 @@ def _read_network(file: h5py.File) -> Network:
     values["provenance"] = provenance.from_json(values["provenance"])
     groups = _read(file, "layers", _GROUP)
     numbered = {str(index): _LAYER for index in range(len(groups))}
+    if set(groups) != numbered.keys():
+        raise NetworkFileError(f"layers holds {', '.join(groups)}, expected {', '.join(numbered)}")
     _refuse_extra(groups, numbered)
     values["layers"] = [_read(groups, number, form) for number, form in numbered.items()]
     try:

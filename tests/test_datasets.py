@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from eventsim.errors import RecordingError
+from eventsim.events import EVENT_DTYPE, Sensor, make_events
 from eventsim_bridge import digits
 from eventsim_bridge.datasets import DataSet, DataSetError, open_dataset
 from eventsim_bridge.digits import DigitRecordings, DigitsSettings, make_digits
 from eventsim_bridge.statistics import EventStatistics, event_statistics, statistics_table
-
-from eventsim.errors import RecordingError
-from eventsim.events import EVENT_DTYPE, Sensor, make_events
 
 
 @pytest.fixture(scope="module", autouse=True)

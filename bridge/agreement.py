@@ -1,0 +1,199 @@
+"""The spikes of a torch model against those of the engine, layer by layer.
+
+In: a model, the network it was exported to, and recordings. Out: `Agreement`: how many spikes
+differ, and where the differences come from. Both sides add the same float32 numbers, but not in
+the same order, so a membrane that comes within rounding of the threshold may cross it on one side
+alone. Everything after that, in the neuron and behind it, follows from that one difference.
+
+A difference is an *origin* where it is the first of its neuron in a recording, and where the input
+of its layer was the same on both sides up to then. Its distance is that of the membrane from the
+threshold, in float64 (`eventsim.reference.run_layer` on the input of the layer).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from eventsim.errors import EventsimError
+from eventsim.events import Events, bin_events
+from eventsim.layers import WeightLayer
+from eventsim.network import Network
+from eventsim.reference import run_layer
+from eventsim.simulator import Result, run_binned
+
+from .models import SpikingNetwork
+
+
+@dataclass(frozen=True)
+class LayerAgreement:
+    """The differences of one layer with neurons over all recordings."""
+
+    name: str  # as in the engine's messages and tables, such as "layer 2 (Conv2d)"
+    torch_spikes: int
+    engine_spikes: int
+    differing: int  # spikes that only one side has
+    origins: int  # differences that do not follow from another one
+    largest_origin_distance: float  # |membrane - threshold| of the origins; 0 without any
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """The differences of a model and its network over recordings."""
+
+    recordings: int
+    predictions_differ: int  # recordings with another class that spikes most
+    layers: tuple[LayerAgreement, ...]
+
+    @property
+    def differing(self) -> int:
+        """Spikes that only one side has, in all layers."""
+        return sum(layer.differing for layer in self.layers)
+
+    @property
+    def origins(self) -> int:
+        """Differences that do not follow from another one, in all layers."""
+        return sum(layer.origins for layer in self.layers)
+
+    def all_origins_within(self, distance: float = 1e-5) -> bool:
+        """Tell whether every origin lies within `distance` of the threshold (membrane units)."""
+        return all(layer.largest_origin_distance <= distance for layer in self.layers)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields, for JSON."""
+        return asdict(self)
+
+
+def compare_spikes(
+    model: SpikingNetwork,
+    network: Network,
+    recordings: Iterable[Events],
+    *,
+    steps: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Agreement:
+    """Run recordings through both and compare every spike of every layer.
+
+    `network` is what `export_network` made of `model`; `steps` timesteps (by default the network's
+    own, and without those the whole recording) are compared. `progress` is called with 1 after
+    each recording; one is in memory at a time.
+
+    Raises `EventsimError` where model and network have other layers, `RecordingError` for events
+    that do not fit the network.
+    """
+    tallies = [
+        _Tally(network, index)
+        for index, layer in enumerate(network.layers)
+        if isinstance(layer, WeightLayer)
+    ]
+    count = predictions_differ = 0
+    for events in recordings:
+        binned = bin_events(
+            events,
+            network.input_shape,
+            network.dt_us,
+            network.steps if steps is None else steps,
+            encoding=network.input_encoding,
+        )
+        frames = binned.frames()
+        result = run_binned(network, binned, record_spikes=True)
+        of_torch = _spikes_of_torch(model, frames)
+        of_engine = _spikes_of_engine(network, result)
+        if [spikes.shape for spikes in of_torch] != [spikes.shape for spikes in of_engine]:
+            raise EventsimError(
+                f"the model's layers have shapes {[spikes.shape[1:] for spikes in of_torch]}, "
+                f"expected the network's {[spikes.shape[1:] for spikes in of_engine]}"
+            )
+        below, agreed = frames, len(frames)
+        for tally, left, right in zip(tallies, of_torch, of_engine, strict=True):
+            agreed = tally.add(left, right, below, agreed)
+            below = left
+        count += 1
+        predicted = int(np.argmax(of_torch[-1].sum(axis=0)))
+        predictions_differ += predicted != result.prediction
+        if progress is not None:
+            progress(1)
+    layers = tuple(tally.result() for tally in tallies)
+    return Agreement(count, predictions_differ, layers)
+
+
+class _Tally:
+    """The running counts of one layer with neurons."""
+
+    def __init__(self, network: Network, index: int) -> None:
+        self.network = network
+        self.index = index
+        self.torch_spikes = self.engine_spikes = self.differing = self.origins = 0
+        self.largest_origin_distance = 0.0
+
+    def add(
+        self,
+        of_torch: NDArray[np.bool_],
+        of_engine: NDArray[np.bool_],
+        below: NDArray[Any],
+        agreed: int,
+    ) -> int:
+        """Add the spikes (steps, *shape) of a recording; return in how many first steps they agree.
+
+        `below`: what the neurons before, or the frames, gave; the same on both sides in the first
+        `agreed` timesteps.
+        """
+        differs = of_torch != of_engine
+        self.torch_spikes += int(of_torch.sum())
+        self.engine_spikes += int(of_engine.sum())
+        if not differs.any():
+            return len(differs)
+        self.differing += int(differs.sum())
+        origins = differs[:agreed] & (np.cumsum(differs[:agreed], axis=0) == 1)
+        if origins.any():
+            distances = self._distances(below[:agreed])[origins]
+            self.origins += len(distances)
+            self.largest_origin_distance = max(self.largest_origin_distance, float(distances.max()))
+        return int(np.argmax(differs.any(axis=tuple(range(1, differs.ndim)))))
+
+    def _distances(self, below: NDArray[Any]) -> NDArray[np.float64]:
+        """Return how far from the threshold the membranes come (steps, *shape), in float64."""
+        layers, shapes = self.network.layers, self.network.shapes
+        first = self.index
+        while first > 0 and not isinstance(layers[first - 1], WeightLayer):
+            first -= 1
+        arriving = below.astype(np.float64)
+        for pool in layers[first : self.index]:
+            arriving = np.stack([pool.forward(x) for x in arriving])  # type: ignore[union-attr]
+        layer: Any = layers[self.index]
+        membranes = run_layer(layer, arriving, shapes[self.index + 1]).membranes
+        distances: NDArray[np.float64] = np.abs(membranes - layer.neuron.parameters().threshold)
+        return distances
+
+    def result(self) -> LayerAgreement:
+        """Return the counts."""
+        counts = {f.name: getattr(self, f.name) for f in fields(LayerAgreement) if f.name != "name"}
+        return LayerAgreement(self.network.layer_name(self.index), **counts)
+
+
+def _spikes_of_torch(model: SpikingNetwork, frames: NDArray[np.float32]) -> list[NDArray[np.bool_]]:
+    """Return the spikes (steps, *shape) of each layer with neurons."""
+    with torch.no_grad():
+        layers = model.layer_spikes(torch.from_numpy(frames)[None])
+    return [spikes[0].numpy() > 0 for spikes in layers]
+
+
+def _spikes_of_engine(network: Network, result: Result) -> list[NDArray[np.bool_]]:
+    """Return the spikes (steps, *shape) of each layer with neurons."""
+    assert result.spikes is not None
+    shapes = [
+        network.shapes[index + 1]
+        for index, layer in enumerate(network.layers)
+        if isinstance(layer, WeightLayer)
+    ]
+    layers = []
+    for shape, spikes in zip(shapes, result.spikes, strict=True):
+        dense = np.zeros((result.steps, *shape, *(1,) * (3 - len(shape))), np.bool_)
+        dense[tuple(spikes.T)] = True
+        layers.append(dense.reshape(result.steps, *shape))
+    return layers

@@ -1,0 +1,117 @@
+"""The state of a training run, and the file it is kept in, from which a killed run goes on.
+
+The file is one that `torch.load` reads with `weights_only=True`: format, version, the settings and
+the data that the run belongs to, weights, optimiser state, history, and the best weights so far.
+The order of the recordings and everything else follows from settings and epoch. Called by
+`training.py` after every epoch.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from eventsim.errors import EventsimError
+
+FORMAT = "eventsim training"
+VERSION = 1
+
+
+class CheckpointError(EventsimError):
+    """A checkpoint cannot be read, or belongs to another run."""
+
+
+class Epoch(NamedTuple):
+    """What is noted of an epoch, counted from 1."""
+
+    epoch: int
+    loss: float  # mean over the training recordings, each as its batch was trained
+    validation_loss: float
+    validation_accuracy: float
+
+    @property
+    def merit(self) -> tuple[float, float]:
+        """What makes an epoch the best: validation accuracy, of equals the lowest loss."""
+        return self.validation_accuracy, -self.validation_loss
+
+
+class TrainingState:
+    """Model, optimiser, the epochs so far, and the weights of the best of them."""
+
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """Begin a run."""
+        self.model = model
+        self.optimizer = optimizer
+        self.history: list[Epoch] = []
+        self.best_weights: dict[str, Any] = {}
+
+    @property
+    def best(self) -> Epoch:
+        """The best epoch so far, the first of equals."""
+        return max(self.history, key=lambda epoch: epoch.merit)
+
+    def note(self, epoch: Epoch) -> None:
+        """Add an epoch, and keep the model's weights if it is the best."""
+        self.history.append(epoch)
+        if self.best is epoch:
+            self.best_weights = copy.deepcopy(self.model.state_dict())
+
+    def save(self, path: Path, settings: dict[str, Any], data: dict[str, Any]) -> None:
+        """Write the state aside, then put it in place of `path`."""
+        document = {
+            "format": FORMAT,
+            "version": VERSION,
+            "settings": settings,
+            "data": data,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "history": [tuple(epoch) for epoch in self.history],
+            "best_weights": self.best_weights,
+        }
+        aside = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            torch.save(document, aside)
+            aside.replace(path)
+        finally:
+            aside.unlink(missing_ok=True)
+
+    def load(self, path: Path, settings: dict[str, Any], data: dict[str, Any]) -> None:
+        """Take over the state in `path`.
+
+        Raises `CheckpointError` for a file that is no checkpoint, or one of a run with other
+        `settings` or `data`, naming the field.
+        """
+        document = _read(path)
+        for group, expected in (("settings", settings), ("data", data)):
+            found = document[group]
+            for name in expected | found:
+                if found.get(name) != expected.get(name):
+                    raise CheckpointError(
+                        f"{path}: the checkpoint is of another run, its {group} have {name} "
+                        f"{found.get(name)!r}, expected {expected.get(name)!r}"
+                    )
+        self.model.load_state_dict(document["model"])
+        self.optimizer.load_state_dict(document["optimizer"])
+        self.history = [Epoch(*epoch) for epoch in document["history"]]
+        self.best_weights = document["best_weights"]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        try:
+            document = torch.load(file, weights_only=True)
+        except Exception as error:  # damaged bytes make the unpickler raise almost anything
+            raise CheckpointError(
+                f"{path}: the file is cut off, or no checkpoint ({type(error).__name__}), "
+                f"expected one of a training"
+            ) from error
+    head = ("format", "version")
+    found = tuple(document.get(name) for name in head) if isinstance(document, dict) else None
+    if not isinstance(document, dict) or found != (FORMAT, VERSION):
+        raise CheckpointError(f"{path}: format and version are {found}, expected {FORMAT, VERSION}")
+    return document

@@ -1,0 +1,142 @@
+"""What gets installed, what each package may import, and how long a file may be."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+import eventsim
+
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+FOLDERS = {"eventsim": "eventsim", "eventsim_bridge": "bridge", "eventsim_tools": "tools"}
+TRAINING = {"torch", "tonic", "matplotlib", "sklearn", "scipy", "platformdirs"}
+SLOW = TRAINING | {"numpy", "numba", "h5py", "faery", "expelliarmus"}
+
+
+def sources(package: str) -> list[Path]:
+    found = sorted((ROOT / FOLDERS[package]).rglob("*.py"))
+    assert found, f"no sources of {package}"
+    return found
+
+
+SOURCES = [
+    pytest.param(package, path, id=str(path.relative_to(ROOT)))
+    for package in FOLDERS
+    for path in sources(package)
+]
+
+
+def statements(path: Path, *, at_import: bool) -> Iterator[ast.AST]:
+    """Walk a file; `at_import` leaves out what only runs in a function or for a type checker."""
+    pending: list[ast.AST] = [ast.parse(path.read_text())]
+    while pending:
+        node = pending.pop()
+        yield node
+        if at_import and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if at_import and isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            pending.extend(node.orelse)
+            continue
+        pending.extend(ast.iter_child_nodes(node))
+
+
+def imports(path: Path, *, at_import: bool = False) -> set[str]:
+    """Return the top-level names that a file imports; relative imports are its own package."""
+    names: set[str] = set()
+    for node in statements(path, at_import=at_import):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+def test_the_listed_packages_are_those_on_disk() -> None:
+    """A package that is not listed works when editable, and is missing from the wheel."""
+    setuptools = PYPROJECT["tool"]["setuptools"]
+    assert {"eventsim": "eventsim", **setuptools["package-dir"]} == FOLDERS
+    on_disk = {
+        ".".join([package, *path.parent.relative_to(ROOT / folder).parts])
+        for package, folder in FOLDERS.items()
+        for path in (ROOT / folder).rglob("__init__.py")
+    }
+    assert sorted(setuptools["packages"]) == sorted(on_disk)
+
+
+@pytest.mark.parametrize("package", FOLDERS)
+def test_every_folder_of_sources_is_a_package(package: str) -> None:
+    assert [path for path in sources(package) if not (path.parent / "__init__.py").exists()] == []
+
+
+@pytest.mark.parametrize("package", FOLDERS)
+def test_types_are_shipped(package: str) -> None:
+    assert (ROOT / FOLDERS[package] / "py.typed").exists()
+    assert PYPROJECT["tool"]["setuptools"]["package-data"][package] == ["py.typed"]
+
+
+def test_the_version_is_stated_once_and_the_same() -> None:
+    assert eventsim.__version__ == PYPROJECT["project"]["version"]
+
+
+def test_what_is_promised_can_be_imported() -> None:
+    assert [name for name in eventsim.__all__ if not hasattr(eventsim, name)] == []
+    assert len(set(eventsim.__all__)) == len(eventsim.__all__)
+
+
+def test_the_engine_imports_no_training_framework() -> None:
+    """The whole of it, not only what `import eventsim` happens to load."""
+    modules = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for path in sources("eventsim")
+    ]
+    script = (
+        f"import importlib, sys\nfor name in {modules!r}: importlib.import_module(name)\n"
+        f"print(*sorted({TRAINING - {'scipy'}!r} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize(("package", "path"), SOURCES)
+def test_imports_go_one_way(package: str, path: Path) -> None:
+    """tools -> bridge -> eventsim: and a package's own modules are imported relatively."""
+    found = imports(path)
+    assert not found & {"bridge", "tools"}, "the folders' names are not the packages'"
+    assert package not in found, "a relative import is meant"
+    if package != "eventsim_tools":
+        assert "eventsim_tools" not in found
+    if package == "eventsim":
+        assert not found & {"eventsim_bridge", *TRAINING}
+    if package == "eventsim_tools":
+        at_import = imports(path, at_import=True)
+        assert not at_import & {"eventsim", "eventsim_bridge", *SLOW}, "`--help` would be slow"
+
+
+@pytest.mark.parametrize(("package", "path"), SOURCES)
+def test_files_stay_short(package: str, path: Path) -> None:
+    assert len(path.read_text().splitlines()) < 400
+
+
+def test_what_is_imported_is_found(tmp_path: Path) -> None:
+    """The finder itself: functions and types-only blocks are left out where asked."""
+    path = tmp_path / "module.py"
+    path.write_text(
+        "import a.b as c, d\n"
+        "from . import e\n"
+        "from f.g import h\n"
+        "if TYPE_CHECKING:\n    import i\nelse:\n    import j\n"
+        "try:\n    import k\nexcept ImportError:\n    pass\n"
+        "class L:\n    import m\n    def n(self):\n        import o\n"
+        "def p():\n    from q import r\n"
+    )
+    assert imports(path) == {"a", "d", "f", "i", "j", "k", "m", "o", "q"}
+    assert imports(path, at_import=True) == {"a", "d", "f", "j", "k", "m"}

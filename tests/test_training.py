@@ -1,0 +1,367 @@
+"""The loss, the validation split, the frames, and training runs that are killed and resumed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from eventsim.errors import EventsimError, RecordingError
+from eventsim.events import Sensor, bin_events, make_events
+from eventsim.neurons import IF
+from eventsim.simulator import simulate
+from eventsim_bridge import training
+from eventsim_bridge.checkpoints import CheckpointError
+from eventsim_bridge.datasets import open_dataset
+from eventsim_bridge.frames import bin_split
+from eventsim_bridge.layers import StructureError
+from eventsim_bridge.models import SpikingNetwork
+from eventsim_bridge.training import (
+    TrainingError,
+    TrainingSettings,
+    evaluate,
+    rate_loss,
+    split_validation,
+    train,
+)
+
+SHAPE = (2, 6, 8)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """The models here are so small that handing work to a second thread costs more than it."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@dataclass
+class Split:
+    recordings: list[Any]
+    labels: NDArray[np.int64]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(f"noise/{index}" for index in range(len(self.labels)))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Any, int]:
+        return self.recordings[index], int(self.labels[index])
+
+
+class Unreadable(Split):
+    """A test set that nobody may look at."""
+
+    def __getitem__(self, index: int) -> tuple[Any, int]:
+        raise AssertionError("training has read the test set")
+
+
+@dataclass
+class DataSet:
+    name: str
+    sensor: Sensor
+    class_names: tuple[str, ...]
+    train: Any
+    test: Any
+
+
+def quadrant_split(count: int, seed: int = 0) -> Split:
+    """Four classes: in which quadrant of 8 x 6 pixels most of the events lie."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % 4
+    recordings = []
+    for label in labels:
+        n = int(rng.integers(40, 60))
+        x, y = rng.integers(0, 4, n) + 4 * (label % 2), rng.integers(0, 3, n) + 3 * (label // 2)
+        astray = rng.random(n) < 0.15
+        x[astray] = rng.integers(0, 8, astray.sum())
+        t = np.sort(rng.integers(0, 6000, n))
+        recordings.append(make_events(t, x, y, rng.integers(0, 2, n)))
+    return Split(recordings, labels)
+
+
+def quadrants(count: int = 60, seed: int = 0) -> Any:
+    unreadable = Unreadable([], np.zeros(9, np.int64))
+    names = ("nw", "ne", "sw", "se")
+    return DataSet("quadrants", Sensor(8, 6), names, quadrant_split(count, seed), unreadable)
+
+
+SETTINGS = TrainingSettings(
+    structure="12FC-4", dt_us=1000, steps=6, epochs=5, batch_size=8, learning_rate=5e-3
+)
+
+
+def changed(**changes: Any) -> TrainingSettings:
+    return dataclasses.replace(SETTINGS, **changes)
+
+
+def test_the_rate_loss_by_hand() -> None:
+    spikes = torch.tensor([[[1.0, 0.0], [1.0, 1.0], [0.0, 0.0], [1.0, 0.0]]])
+    # Rates 3/4 and 1/4: (1/4)^2 from the label 0 and (1/4)^2, mean of the two.
+    assert rate_loss(spikes, torch.tensor([0])).item() == pytest.approx(0.0625)
+    assert rate_loss(spikes, torch.tensor([1])).item() == pytest.approx(0.5625)
+    both = torch.cat([spikes, spikes])
+    assert rate_loss(both, torch.tensor([0, 1])).item() == pytest.approx(0.3125)
+
+
+@given(
+    labels=st.lists(st.integers(0, 4), min_size=2, max_size=60),
+    share=st.floats(0.01, 0.99),
+    seed=st.integers(0, 2**63 - 1),
+)
+def test_the_validation_split_is_stratified_and_apart(
+    labels: list[int], share: float, seed: int
+) -> None:
+    array = np.array(labels)
+    if len(set(labels)) == len(labels):
+        with pytest.raises(TrainingError, match="two or more of a class"):
+            split_validation(array, share, seed)
+        return
+    train_part, validation = split_validation(array, share, seed)
+    assert sorted([*train_part, *validation]) == list(range(len(labels)))
+    for label in set(labels):
+        members = labels.count(label)
+        taken = (array[validation] == label).sum()
+        assert taken < members
+        assert members == 1 or (taken >= 1 and abs(taken - share * members) <= 1)
+    again = split_validation(array, share, seed)
+    np.testing.assert_array_equal(validation, again[1])
+
+
+def test_another_seed_validates_on_other_recordings() -> None:
+    labels = np.arange(200) % 4
+    first, second = (split_validation(labels, 0.2, seed)[1] for seed in (0, 1))
+    assert len(first) == len(second) == 40
+    assert set(first) != set(second)
+
+
+@pytest.mark.parametrize("encoding", ["binary", "counts"])
+@pytest.mark.parametrize("polarities", [1, 2])
+def test_frames_of_a_batch_are_those_of_the_engine(encoding: Any, polarities: int) -> None:
+    split = quadrant_split(7)
+    shape = (polarities, *SHAPE[1:])
+    recordings = bin_split(split, shape, 1500, 3, encoding=encoding)
+    order = np.array([6, 0, 3])
+    frames = recordings.frames(order)
+    expected = [
+        bin_events(split.recordings[i], shape, 1500, 3, encoding=encoding) for i in range(7)
+    ]
+    np.testing.assert_array_equal(frames.numpy(), [expected[i].frames() for i in order])
+    assert encoding == "binary" or frames.max() > 1
+    assert recordings.events == sum(binned.events for binned in expected)
+    assert recordings.events_late == sum(binned.late for binned in expected) > 0
+    assert recordings.frames(np.array([], np.int64)).shape == (0, 3, *shape)
+
+
+def test_the_digest_tells_data_apart() -> None:
+    one, two = quadrant_split(5), quadrant_split(5)
+    digests = {bin_split(one, SHAPE, 1000, 6, encoding="counts").digest()}
+    assert bin_split(two, SHAPE, 1000, 6, encoding="counts").digest() in digests
+    two.recordings[3]["x"][0] ^= 1
+    digests.add(bin_split(two, SHAPE, 1000, 6, encoding="counts").digest())
+    two.labels[1] += 1
+    digests.add(bin_split(two, SHAPE, 1000, 6, encoding="counts").digest())
+    digests.add(bin_split(one, SHAPE, 1000, 6).digest())
+    assert len(digests) == 4
+
+
+def test_a_recording_that_does_not_fit_is_named() -> None:
+    split = quadrant_split(5)
+    split.recordings[3]["x"][2] = 8
+    with pytest.raises(RecordingError, match=r"noise/3: event 2: x is 8"):
+        bin_split(split, SHAPE, 1000, 6)
+
+
+def test_training_learns_and_what_it_exports_knows_it_too() -> None:
+    before = torch.random.get_rng_state()
+    trained = train(quadrants(), changed(epochs=12), progress=False)
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert trained.best.validation_accuracy >= 0.9
+    assert trained.history[-1].loss < 0.6 * trained.history[0].loss
+    test = quadrant_split(40, seed=9)
+    judged = evaluate(trained.model, bin_split(test, SHAPE, 1000, 6), batch_size=7)
+    assert judged.accuracy >= 0.9
+    network = trained.network()
+    assert (network.dt_us, network.steps, network.class_names[3]) == (1000, 6, "se")
+    hits = [simulate(network, events).prediction == label for events, label in test]
+    assert np.mean(hits) == pytest.approx(judged.accuracy, abs=0.026)
+    provenance = trained.provenance()
+    assert provenance["settings"]["structure"] == "12FC-4"
+    assert provenance["settings"]["neuron"]["decay"] == 0.3
+    assert provenance["training_recordings"] + provenance["validation_recordings"] == 60
+
+
+def test_evaluation_does_not_depend_on_the_batch() -> None:
+    torch.manual_seed(0)
+    model = SpikingNetwork("9FC-4", SHAPE)
+    recordings = bin_split(quadrant_split(20), SHAPE, 1000, 6)
+    whole, small = (evaluate(model, recordings, batch_size=size) for size in (20, 3))
+    assert whole.accuracy == small.accuracy
+    assert whole.loss == pytest.approx(small.loss, rel=1e-6)
+    some = np.array([1, 5, 7])
+    expected = rate_loss(model(recordings.frames(some)), torch.from_numpy(recordings.labels[some]))
+    assert evaluate(model, recordings, some).loss == pytest.approx(expected.item())
+
+
+def weights_of(trained: Any) -> list[NDArray[Any]]:
+    return [parameter.detach().numpy() for parameter in trained.model.parameters()]
+
+
+def assert_same_training(one: Any, two: Any) -> None:
+    assert one.history == two.history
+    assert one.best == two.best
+    for a, b in zip(weights_of(one), weights_of(two), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+class Killed(BaseException):
+    pass
+
+
+def kill_after(monkeypatch: pytest.MonkeyPatch, batches: int) -> None:
+    """Let training die in the middle of an epoch."""
+    loss, left = training.rate_loss, iter(range(batches))
+
+    def dying(*arguments: Any) -> Any:
+        if next(left, None) is None:
+            raise Killed
+        return loss(*arguments)
+
+    monkeypatch.setattr(training, "rate_loss", dying)
+
+
+@pytest.mark.parametrize("structure", ["12FC-4", "4C3-AP2-8FC-4"])
+def test_a_killed_run_goes_on_to_the_same_result(
+    structure: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, checkpoint = changed(structure=structure), tmp_path / "run.pt"
+    alone = train(quadrants(), settings, progress=False)
+    assert len({tuple(epoch) for epoch in alone.history}) == settings.epochs
+    for batches in (12, 15):  # 7 batches for training an epoch, 1 for validation
+        with monkeypatch.context() as patch:
+            kill_after(patch, batches)
+            with pytest.raises(Killed):
+                train(quadrants(), settings, checkpoint=checkpoint, progress=False)
+    assert len(torch.load(checkpoint, weights_only=True)["history"]) == 2
+    resumed = train(quadrants(), settings, checkpoint=checkpoint, progress=False)
+    assert_same_training(alone, resumed)
+    with monkeypatch.context() as patch:
+        kill_after(patch, 0)  # a run that is done does nothing more
+        again = train(quadrants(), settings, checkpoint=checkpoint, progress=False)
+    assert_same_training(alone, again)
+    assert [path.name for path in tmp_path.iterdir()] == ["run.pt"]
+
+
+def test_another_seed_trains_another_model() -> None:
+    one, two = (train(quadrants(), changed(epochs=1, seed=s), progress=False) for s in (0, 1))
+    assert any((a != b).any() for a, b in zip(weights_of(one), weights_of(two), strict=True))
+
+
+def test_the_best_epoch_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Accuracies and losses by hand: the third is the best, the last one better in loss alone."""
+    judged = [(0.5, 0.1), (0.8, 0.4), (0.8, 0.3), (0.8, 0.3), (0.7, 0.01)]
+    weights: list[Any] = []
+
+    def judge(model: Any, *arguments: Any) -> Any:
+        accuracy, loss = judged[len(weights)]
+        weights.append([parameter.detach().numpy().copy() for parameter in model.parameters()])
+        return training.Evaluation(loss, accuracy)
+
+    monkeypatch.setattr(training, "evaluate", judge)
+    trained = train(quadrants(), SETTINGS, progress=False)
+    assert trained.best.epoch == 3
+    for a, b in zip(weights_of(trained), weights[2], strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert any((a != b).any() for a, b in zip(weights[2], weights[3], strict=True))
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    path = tmp_path / "run.pt"
+    train(quadrants(), changed(epochs=1), checkpoint=path, progress=False)
+    return path
+
+
+def test_a_checkpoint_of_another_run_is_refused(checkpoint: Path) -> None:
+    other = quadrants(seed=5)
+    renamed = quadrants()
+    renamed.name = "octants"
+    for dataset, settings, words in (
+        (quadrants(), changed(epochs=1, learning_rate=1e-3), "learning_rate 0.005, expected 0.001"),
+        (quadrants(), changed(epochs=1, neuron=IF(0.3)), "neuron.*'LIF'.*expected.*'IF'"),
+        (other, changed(epochs=1), "digest"),
+        (renamed, changed(epochs=1), "name 'quadrants', expected 'octants'"),
+    ):
+        with pytest.raises(CheckpointError, match=rf"run\.pt: .*{words}"):
+            train(dataset, settings, checkpoint=checkpoint, progress=False)
+
+
+def test_a_damaged_checkpoint_is_refused(checkpoint: Path) -> None:
+    whole = checkpoint.read_bytes()
+    network_file = b"\x89HDF\r\n\x1a\n" + bytes(100)
+    for damaged in (b"", whole[:100], whole[: len(whole) // 2], b"hello", network_file):
+        checkpoint.write_bytes(damaged)
+        with pytest.raises(CheckpointError, match=r"run\.pt: the file is cut off, or no checkp"):
+            train(quadrants(), changed(epochs=1), checkpoint=checkpoint, progress=False)
+    for document in ([1], {"weights": 1}, {"format": "eventsim training", "version": 2}):
+        torch.save(document, checkpoint)
+        with pytest.raises(CheckpointError, match=r"run\.pt: format and version are"):
+            train(quadrants(), changed(epochs=1), checkpoint=checkpoint, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"epochs": 0}, "epochs is 0"),
+        ({"steps": 1.5}, "steps is 1.5"),
+        ({"dt_us": 0}, "dt_us is 0"),
+        ({"batch_size": -1}, "batch_size is -1"),
+        ({"seed": -1}, "seed is -1"),
+        ({"learning_rate": float("nan")}, "learning_rate is nan"),
+        ({"validation_share": 0.0}, "validation_share is 0.0"),
+        ({"validation_share": 1.0}, "validation_share is 1.0"),
+        ({"encoding": "rate"}, "encoding is 'rate'"),
+        ({"surrogate": "box"}, "surrogate is 'box'"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(changes: Any, words: str) -> None:
+    with pytest.raises(EventsimError, match=words):
+        changed(**changes)
+
+
+def test_a_structure_must_fit_the_data_set() -> None:
+    with pytest.raises(TrainingError, match=r"ends with 10 classes, expected the 4 of data set q"):
+        train(quadrants(), changed(structure="12FC-10"), progress=False)
+    with pytest.raises(StructureError, match="does not fit"):
+        train(quadrants(), changed(structure="MP7-4"), progress=False)
+
+
+def test_a_checkpoint_without_a_folder_is_refused_before_training(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="folder that exists"):
+        train(quadrants(), SETTINGS, checkpoint=tmp_path / "no" / "run.pt", progress=False)
+
+
+def test_an_empty_training_set_is_refused() -> None:
+    with pytest.raises(TrainingError, match="has 0 recordings"):
+        train(quadrants(0), SETTINGS, progress=False)
+
+
+def test_real_digits_are_learnt(real_data: Path) -> None:
+    """Three epochs of the 20 that give the accuracies in the documentation."""
+    dataset = open_dataset("nmnist", real_data / "NMNIST")
+    settings = TrainingSettings("128FC-10", dt_us=20_000, steps=15, epochs=3)
+    trained = train(dataset, settings, progress=False)
+    assert trained.best.validation_accuracy > 0.75
