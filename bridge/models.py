@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from eventsim.events import InputEncoding
@@ -20,6 +21,11 @@ from .layers import TYPE_OF_LAYER, TYPE_OF_MODULE, build_modules
 from .neurons import Surrogate, check_surrogate, spike_trains
 
 PAPER_NEURON = LIF(decay=0.3, threshold=0.3)  # He et al. 2020
+
+# Spikes per neuron and timestep that a layer should begin with. Of 1, 2, 5 and 10 % the first two
+# trained alike, and better than the others (see wake_silent_layers).
+AWAKE = 0.01
+MOST_RAISES = 50  # 1.2^50 = 9100; an input without events cannot wake anything
 
 
 class SpikingLayer(nn.Module):
@@ -132,6 +138,28 @@ def clear_biases(module: nn.Module) -> None:
     """
     if isinstance(module, nn.Linear | nn.Conv2d) and module.bias is not None:
         nn.init.zeros_(module.bias)
+
+
+def wake_silent_layers(model: SpikingNetwork, frames: Tensor) -> None:
+    """Raise the weights of layers that hardly spike on `frames`, from the first layer to the last.
+
+    In a deep network torch's initial weights leave the later layers silent, and no gradient reaches
+    what is farther from the threshold than the surrogate's width: 16C3-AP2-32C3-AP2-128FC-10 on
+    N-MNIST stayed at 10 % for twelve epochs, and reached 97 % in six after this (validation, 15
+    steps of 20 ms). A layer whose neurons spike in fewer than `AWAKE` of the timesteps gets its
+    weights multiplied by 1.2 until they do. Networks that spike already are not touched.
+    """
+    x = frames.transpose(0, 1)
+    with torch.no_grad():
+        for layer in model.layers:
+            y = _run_layer(layer, x)
+            if isinstance(layer, SpikingLayer):
+                for _ in range(MOST_RAISES):
+                    if y.mean() >= AWAKE:
+                        break
+                    layer.connection.get_parameter("weight").mul_(1.2)
+                    y = _run_layer(layer, x)
+            x = y
 
 
 def _run_layer(layer: nn.Module, x: Tensor) -> Tensor:

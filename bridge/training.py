@@ -34,7 +34,7 @@ from .checkpoints import Epoch, TrainingState
 from .datasets import DataSet
 from .frames import Recordings, bin_split
 from .layers import parse_structure
-from .models import PAPER_NEURON, SpikingNetwork, export_network, predict
+from .models import PAPER_NEURON, SpikingNetwork, export_network, predict, wake_silent_layers
 from .neurons import Surrogate, check_surrogate
 
 
@@ -228,6 +228,9 @@ def train(
         data = {"name": dataset.name, "digest": recordings.digest()}
         if checkpoint is not None and checkpoint.exists():
             state.load(checkpoint, settings.as_dict(), data)
+        else:
+            first_batch = _order(training, settings.seed, epoch=1)[: settings.batch_size]
+            wake_silent_layers(model, recordings.frames(first_batch))
         for epoch in _train_epochs(state, recordings, training, validation, settings, bar):
             state.note(epoch)
             if checkpoint is not None:
@@ -302,7 +305,7 @@ def _train_epoch(
     batch_done: Callable[[], None],
 ) -> float:
     """Train on every recording once; return the mean loss. The order follows from seed, epoch."""
-    order = np.random.default_rng([settings.seed, epoch]).permutation(training)
+    order = _order(training, settings.seed, epoch)
     total = 0.0
     state.model.train()
     for batch in _batches(order, settings.batch_size):
@@ -314,6 +317,11 @@ def _train_epoch(
         total += len(batch) * loss.item()
         batch_done()
     return total / len(training)
+
+
+def _order(training: Int64s, seed: int, epoch: int) -> Int64s:
+    """Return the training recordings in the order of an epoch."""
+    return np.random.default_rng([seed, epoch]).permutation(training)
 
 
 def _batches(indices: Int64s, size: int) -> Iterator[Int64s]:

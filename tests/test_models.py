@@ -18,7 +18,13 @@ from eventsim.layers import Dense
 from eventsim.neurons import IF, LIF, Neuron
 from eventsim.reference import run_layer
 from eventsim_bridge.layers import StructureError, SumPool2d, parse_structure
-from eventsim_bridge.models import SpikingLayer, SpikingNetwork, predict
+from eventsim_bridge.models import (
+    AWAKE,
+    SpikingLayer,
+    SpikingNetwork,
+    predict,
+    wake_silent_layers,
+)
 from eventsim_bridge.neurons import DERIVATIVES, SURROGATES, Surrogate, spike_trains
 
 
@@ -199,3 +205,24 @@ def test_gradients_are_those_of_the_unrolled_formulas(neuron: Neuron, surrogate:
 def test_a_wrong_surrogate_is_refused(option: Any) -> None:
     with pytest.raises(EventsimError, match="surrogate"):
         SpikingNetwork("10", (2, 4, 4), **option)
+
+
+def test_silent_layers_are_woken_and_awake_ones_left_alone() -> None:
+    torch.manual_seed(0)
+    network = SpikingNetwork("8C3-8C3-8C3-32FC-10", (2, 10, 10))
+    frames = (torch.rand(4, 6, 2, 10, 10) < 0.1).float()
+    before = [spikes.mean().item() for spikes in network.layer_spikes(frames)]
+    assert before[-1] == 0.0
+    wake_silent_layers(network, frames)
+    after = [spikes.mean().item() for spikes in network.layer_spikes(frames)]
+    assert all(AWAKE <= rate < 10 * AWAKE for rate in after)
+    weights = [parameter.clone() for parameter in network.parameters()]
+    wake_silent_layers(network, frames)
+    for parameter, weight in zip(network.parameters(), weights, strict=True):
+        assert torch.equal(parameter, weight)
+
+
+def test_nothing_wakes_a_network_without_input() -> None:
+    network = SpikingNetwork("4FC-2", (1, 2, 2))
+    wake_silent_layers(network, torch.zeros(1, 3, 1, 2, 2))
+    assert all(bool(torch.isfinite(parameter).all()) for parameter in network.parameters())

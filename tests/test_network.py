@@ -196,6 +196,9 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: flat(), "the last layer has no neurons, expected a Dense or Conv2d"),
     (lambda: network(), "the last layer has no neurons, expected a Dense or Conv2d"),
     # the network
+    (lambda: flat(dense(1, 24), input_shape=34), "input_shape is 34, expected a sequence"),
+    (lambda: network(layers=None), "layers is None, expected a sequence"),
+    (lambda: flat(dense(2, 24), class_names="ab"), "class_names is 'ab', expected a sequence"),
     (
         lambda: flat(dense(1, 24), input_shape=(3, 3, 4)),
         "input_shape is (3, 3, 4), expected (1 or 2 polarities, height, width)",
