@@ -207,6 +207,12 @@ def test_a_wrong_surrogate_is_refused(option: Any) -> None:
         SpikingNetwork("10", (2, 4, 4), **option)
 
 
+def test_a_silent_input_leaves_a_new_network_silent() -> None:
+    model = SpikingNetwork("4C3-32FC-10", (2, 8, 8), neuron=IF(0.3))
+    assert sum(name.endswith("bias") for name, _ in model.named_parameters()) == 3
+    assert not any(spikes.any() for spikes in model.layer_spikes(torch.zeros(1, 50, 2, 8, 8)))
+
+
 def test_silent_layers_are_woken_and_awake_ones_left_alone() -> None:
     torch.manual_seed(0)
     network = SpikingNetwork("8C3-8C3-8C3-32FC-10", (2, 10, 10))

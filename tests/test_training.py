@@ -22,7 +22,7 @@ from eventsim.simulator import simulate
 from eventsim_bridge import training
 from eventsim_bridge.checkpoints import CheckpointError
 from eventsim_bridge.datasets import open_dataset
-from eventsim_bridge.frames import bin_split
+from eventsim_bridge.frames import Recordings, bin_split
 from eventsim_bridge.layers import StructureError
 from eventsim_bridge.models import SpikingNetwork
 from eventsim_bridge.training import (
@@ -263,6 +263,31 @@ def test_a_killed_run_goes_on_to_the_same_result(
         again = train(quadrants(), settings, checkpoint=checkpoint, progress=False)
     assert_same_training(alone, again)
     assert [path.name for path in tmp_path.iterdir()] == ["run.pt"]
+
+
+def test_each_epoch_sees_every_training_recording_once_in_an_order_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[NDArray[np.int64]] = []
+    frames = Recordings.frames
+
+    def noted(recordings: Recordings, indices: NDArray[np.int64]) -> torch.Tensor:
+        seen.append(indices)
+        return frames(recordings, indices)
+
+    monkeypatch.setattr(Recordings, "frames", noted)
+    dataset, settings = quadrants(), changed(epochs=3)
+    train(dataset, settings, progress=False)
+    part, validation = split_validation(
+        dataset.train.labels, settings.validation_share, settings.seed
+    )
+    done = np.concatenate(seen[-3 * 8 :]).reshape(3, -1)  # 7 batches and 1 for validation
+    trained, judged = done[:, : len(part)], done[:, len(part) :]
+    for epoch in range(3):
+        np.testing.assert_array_equal(np.sort(trained[epoch]), part)
+        np.testing.assert_array_equal(judged[epoch], validation)
+        assert (trained[epoch] != trained[epoch - 1]).any()
+    assert not np.isin(np.concatenate(seen[: -3 * 8]), validation).any()
 
 
 def test_another_seed_trains_another_model() -> None:
