@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .clocked import cpu
-from .clocked.state import State, new_states
+from .clocked.state import State, clear, new_states
 from .errors import EventsimError, RecordingError
 from .events import BinnedEvents, Events, bin_events
 from .layers import WeightLayer
@@ -130,6 +130,7 @@ def run_binned(network: Network, binned: BinnedEvents, *, record_spikes: bool = 
     program = _program(network)
     states = new_states(program, 1, network.input_encoding == "counts")
     state = State._make(array[0] for array in states)
+    clear(state)
     counters, spike_counts = _zero_counts(program, 1)
     trace = np.empty((max(2**14, 2 * program.neurons) if record_spikes else 0, 3), np.int32)
     step, traced = 0, 0

@@ -387,7 +387,8 @@ def run_batch(
     no_trace = np.empty((0, 3), np.int32)
     for worker in numba.prange(workers):
         state = state_of(states, worker)
-        for i in range(worker, samples, workers):
+        # One stretch of samples each: neighbours share cache lines of the counters.
+        for i in range(worker * samples // workers, (worker + 1) * samples // workers):
             clear(state)
             pointers = grid[offsets[i] : offsets[i + 1]]
             run(

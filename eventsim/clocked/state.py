@@ -6,10 +6,10 @@ after that.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from ..jit import Flags, Float32s, Int32s, kernel
 from ..wiring import Program
@@ -31,31 +31,41 @@ class State(NamedTuple):
     pooled_values: Float32s  # (pooled_cells,) their values, 0 where inactive
 
 
+# Two workers that write to one cache line (or two that are fetched together) wait for each other:
+# with the rows of small arrays side by side, two threads took longer than one.
+_APART = 256  # bytes
+
+
 def new_states(program: Program, workers: int, graded: bool) -> State:
     """Allocate states for several workers, one row of each array for each, all silent.
 
     Row lists are as long as the fan-in; what is never touched takes no memory.
     """
-    flags = np.zeros((workers, program.sites), np.uint8)
-    row_values = program.row_lists if graded else 0
+
+    def rows(size: int, dtype: DTypeLike) -> NDArray[Any]:
+        item = np.dtype(dtype).itemsize
+        padded = (-(-size * item // _APART) + 1) * _APART // item
+        return np.zeros((workers, padded), dtype)
+
+    flags = rows(program.sites, np.uint8)
     return State(
-        membranes=np.zeros((workers, program.neurons), np.float32),
-        last=np.full((workers, program.sites), -1, np.int32),
+        membranes=rows(program.neurons, np.float32),
+        last=rows(program.sites, np.int32),
         flags=flags,
         words=flags.view(np.uint64),
-        touched=np.empty((workers, program.sites), np.int32),
-        fills=np.zeros((workers, program.sites), np.int32),
-        rows=np.empty((workers, program.row_lists), np.int32),
-        row_values=np.empty((workers, row_values), np.float32),
-        spikes=np.empty((workers, program.neurons), np.int32),
-        pooled=np.empty((workers, program.pooled_cells), np.int32),
-        pooled_values=np.zeros((workers, program.pooled_cells), np.float32),
+        touched=rows(program.sites, np.int32),
+        fills=rows(program.sites, np.int32),
+        rows=rows(program.row_lists, np.int32),
+        row_values=rows(program.row_lists, np.float32) if graded else np.zeros((workers, 0), "f4"),
+        spikes=rows(program.neurons, np.int32),
+        pooled=rows(program.pooled_cells, np.int32),
+        pooled_values=rows(program.pooled_cells, np.float32),
     )
 
 
 @kernel
 def clear(state: State) -> None:
-    """Silence a state for the next sample."""
+    """Silence a state, before each sample."""
     state.membranes[:] = 0
     state.last[:] = -1
     state.flags[:] = 0
