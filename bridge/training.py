@@ -329,7 +329,8 @@ def _batches(indices: Int64s, size: int) -> Iterator[Int64s]:
 
 
 def _progress_bar(shown: bool) -> Progress:
+    console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        console=Console(stderr=True), transient=True, disable=not shown,
+        console=console, transient=True, disable=not (shown and console.is_terminal),
     )  # fmt: skip

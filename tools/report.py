@@ -30,7 +30,8 @@ def progress_bar(what: str, total: int) -> Iterator[Any]:
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=notes, transient=True) as progress:
+    hidden = not notes.is_terminal  # a log would keep every state of the bar
+    with Progress(*columns, console=notes, transient=True, disable=hidden) as progress:
         task = progress.add_task(what, total=total)
         yield lambda done: progress.advance(task, done)
 
