@@ -63,24 +63,24 @@ def run(
         if len(trace) > 0 and len(trace) - traced < program.neurons:
             return t, traced
         source, begin, end = cells, pointers[t], pointers[t + 1]
-        for l in range(len(program.layers)):  # noqa: E741
-            graded = l == 0 and len(state.row_values) > 0
-            if program.layers[l].pooled >= 0 and end > begin:
-                end = pool(program, l, state, source, values, begin, end, graded)
+        for number in range(len(program.layers)):
+            graded = number == 0 and len(state.row_values) > 0
+            if program.layers[number].pooled >= 0 and end > begin:
+                end = pool(program, number, state, source, values, begin, end, graded)
                 source, begin = state.pooled, 0
-            route(program, l, state, source, values, begin, end, graded, counters)
-            if program.layers[l].driven_count > 0:
-                drive(program, l, state, counters)
-            touched = collect(program, l, state)
-            accumulate(program, l, state, touched, t, graded, counters)
-            spikes = fire(program, l, state, touched, counters)
+            route(program, number, state, source, values, begin, end, graded, counters)
+            if program.layers[number].driven_count > 0:
+                drive(program, number, state, counters)
+            touched = collect(program, number, state)
+            accumulate(program, number, state, touched, t, graded, counters)
+            spikes = fire(program, number, state, touched, counters)
             source = state.spikes
-            begin = program.layers[l].neuron
+            begin = program.layers[number].neuron
             end = begin + spikes
             if len(trace) > 0:
                 for i in range(begin, end):
                     trace[traced, 0] = t
-                    trace[traced, 1] = l
+                    trace[traced, 1] = number
                     trace[traced, 2] = source[i]
                     traced += 1
         for i in range(begin, end):
@@ -91,7 +91,7 @@ def run(
 @kernel
 def pool(
     program: Program,
-    l: int,  # noqa: E741
+    number: int,
     state: State,
     source: Int32s,
     values: Float32s,
@@ -103,7 +103,7 @@ def pool(
 
     The maxima stand in `state.pooled_values` until `route` takes them out again.
     """
-    layer = program.layers[l]
+    layer = program.layers[number]
     active = 0
     for i in range(begin, end):
         position = source[i] // layer.in_channels
@@ -122,7 +122,7 @@ def pool(
 @kernel
 def route(
     program: Program,
-    l: int,  # noqa: E741
+    number: int,
     state: State,
     source: Int32s,
     values: Float32s,
@@ -133,7 +133,7 @@ def route(
 ) -> None:
     """Put the weight row of each spike in source[begin:end] on the list of each site it reaches."""
     # Into locals: for all the compiler knows, a store below might change the record.
-    layer = program.layers[l]
+    layer = program.layers[number]
     in_channels, in_group, groups = layer.in_channels, layer.in_group, layer.groups
     channels, rows_per_site = layer.channels, layer.rows_per_site
     reach, first_site, first_list, pooled = layer.reach, layer.site, layer.row, layer.pooled >= 0
@@ -158,13 +158,13 @@ def route(
                 state.row_values[slot] = value
             state.fills[index] += 1
             state.flags[index] = 1
-    counters[l, INPUT_EVENTS] += end - begin
+    counters[number, INPUT_EVENTS] += end - begin
 
 
 @kernel
-def drive(program: Program, l: int, state: State, counters: NDArray[np.int64]) -> None:  # noqa: E741
+def drive(program: Program, number: int, state: State, counters: NDArray[np.int64]) -> None:
     """Advance the neurons that may fire without input; flag the sites where one is about to."""
-    layer = program.layers[l]
+    layer = program.layers[number]
     positions = layer.sites // layer.groups
     channels = layer.channels * layer.groups
     decay = program.powers[layer.powers + 1]
@@ -179,16 +179,16 @@ def drive(program: Program, l: int, state: State, counters: NDArray[np.int64]) -
             if fires(u, layer.threshold):
                 state.flags[layer.site + neuron // layer.channels] = 1
     updates = positions * layer.driven_count
-    counters[l, UPDATES] += updates
-    counters[l, DECAYS] += updates * layer.leaks
-    counters[l, BIAS_ADDS] += updates
-    counters[l, COMPARES] += updates
+    counters[number, UPDATES] += updates
+    counters[number, DECAYS] += updates * layer.leaks
+    counters[number, BIAS_ADDS] += updates
+    counters[number, COMPARES] += updates
 
 
 @kernel
-def collect(program: Program, l: int, state: State) -> int:  # noqa: E741
+def collect(program: Program, number: int, state: State) -> int:
     """List the flagged sites in ascending order and clear their flags; return how many."""
-    layer = program.layers[l]
+    layer = program.layers[number]
     touched = 0
     first_word = layer.site // 8
     for word in range(first_word, first_word + (layer.sites + 7) // 8):
@@ -204,7 +204,7 @@ def collect(program: Program, l: int, state: State) -> int:  # noqa: E741
 @kernel
 def accumulate(
     program: Program,
-    l: int,  # noqa: E741
+    number: int,
     state: State,
     touched: int,
     t: int,
@@ -212,14 +212,14 @@ def accumulate(
     counters: NDArray[np.int64],
 ) -> None:
     """Bring the touched sites up to date, then add their rows, in the order of the spikes."""
-    layer = program.layers[l]
+    layer = program.layers[number]
     rows_added = 0
     caught_up = 0
     for i in range(touched):
         site = state.touched[i]
         index = layer.site + site
         base = layer.neuron + site * layer.channels
-        caught_up += catch_up(program, l, state, site, base, t - state.last[index])
+        caught_up += catch_up(program, number, state, site, base, t - state.last[index])
         state.last[index] = t
         first = layer.row + site * layer.rows_per_site
         stop = first + state.fills[index]
@@ -229,18 +229,18 @@ def accumulate(
             add_rows(state, base, layer.channels, program.weights, first, stop)
         rows_added += stop - first
         state.fills[index] = 0
-    counters[l, MACS if graded else ACS] += rows_added * layer.channels
-    counters[l, SITE_UPDATES] += touched
-    counters[l, UPDATES] += touched * layer.channels
-    counters[l, DECAYS] += caught_up * layer.leaks
+    counters[number, MACS if graded else ACS] += rows_added * layer.channels
+    counters[number, SITE_UPDATES] += touched
+    counters[number, UPDATES] += touched * layer.channels
+    counters[number, DECAYS] += caught_up * layer.leaks
     if layer.bias >= 0:
-        counters[l, BIAS_ADDS] += caught_up
+        counters[number, BIAS_ADDS] += caught_up
 
 
 @kernel
 def catch_up(
     program: Program,
-    l: int,  # noqa: E741
+    number: int,
     state: State,
     site: int,
     base: int,
@@ -250,7 +250,7 @@ def catch_up(
 
     Leaves out the neurons that `drive` has advanced already; returns how many it advanced.
     """
-    layer = program.layers[l]
+    layer = program.layers[number]
     if layer.bias < 0 and layer.leaks == 0:
         return 0
     u, b, channels = state.membranes, np.uintp(base), np.uintp(layer.channels)
@@ -321,13 +321,13 @@ def add_graded_rows(
 @kernel
 def fire(
     program: Program,
-    l: int,  # noqa: E741
+    number: int,
     state: State,
     touched: int,
     counters: NDArray[np.int64],
 ) -> int:
     """Compare and reset the touched sites; emit their spikes, ascending; return how many."""
-    layer = program.layers[l]
+    layer = program.layers[number]
     channels, threshold, subtract = layer.channels, layer.threshold, layer.subtract
     u = state.membranes
     spikes = 0
@@ -347,18 +347,18 @@ def fire(
                 state.spikes[layer.neuron + spikes] = site * channels + c
                 spikes += 1
                 u[membrane] = reset(u[membrane], threshold, subtract)
-                if subtract and fires_again(program, l, site, c, u[membrane]):
+                if subtract and fires_again(program, number, site, c, u[membrane]):
                     state.flags[layer.site + site] = 1
-    counters[l, COMPARES] += touched * channels
-    counters[l, RESETS] += spikes
-    counters[l, OUTPUT_SPIKES] += spikes
+    counters[number, COMPARES] += touched * channels
+    counters[number, RESETS] += spikes
+    counters[number, OUTPUT_SPIKES] += spikes
     return spikes
 
 
 @kernel
-def fires_again(program: Program, l: int, site: int, c: int, u: np.float32) -> bool:  # noqa: E741
+def fires_again(program: Program, number: int, site: int, c: int, u: np.float32) -> bool:
     """Tell whether a membrane will cross the threshold in the next timestep without input."""
-    layer = program.layers[l]
+    layer = program.layers[number]
     bias = np.float32(0.0)
     if layer.bias >= 0:
         bias = program.biases[layer.bias + (site % layer.groups) * layer.channels + c]
