@@ -86,11 +86,7 @@ def compare_spikes(
     Raises `EventsimError` where model and network have other layers, `RecordingError` for events
     that do not fit the network.
     """
-    tallies = [
-        _Tally(network, index)
-        for index, layer in enumerate(network.layers)
-        if isinstance(layer, WeightLayer)
-    ]
+    tallies = [_Tally(network, index) for index in network.neuron_layers]
     count = predictions_differ = 0
     for events in recordings:
         binned = bin_events(
@@ -186,11 +182,7 @@ def _spikes_of_torch(model: SpikingNetwork, frames: NDArray[np.float32]) -> list
 def _spikes_of_engine(network: Network, result: Result) -> list[NDArray[np.bool_]]:
     """Return the spikes (steps, *shape) of each layer with neurons."""
     assert result.spikes is not None
-    shapes = [
-        network.shapes[index + 1]
-        for index, layer in enumerate(network.layers)
-        if isinstance(layer, WeightLayer)
-    ]
+    shapes = [network.shapes[index + 1] for index in network.neuron_layers]
     layers = []
     for shape, spikes in zip(shapes, result.spikes, strict=True):
         dense = np.zeros((result.steps, *shape, *(1,) * (3 - len(shape))), np.bool_)

@@ -9,7 +9,6 @@ The order of the recordings and everything else follows from settings and epoch.
 from __future__ import annotations
 
 import copy
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ import torch
 from torch import nn
 
 from eventsim.errors import EventsimError
+from eventsim.files import replacing
 
 FORMAT = "eventsim training"
 VERSION = 1
@@ -62,7 +62,7 @@ class TrainingState:
             self.best_weights = copy.deepcopy(self.model.state_dict())
 
     def save(self, path: Path, settings: dict[str, Any], data: dict[str, Any]) -> None:
-        """Write the state aside, then put it in place of `path`."""
+        """Put the state in place of `path` in one go."""
         document = {
             "format": FORMAT,
             "version": VERSION,
@@ -73,12 +73,8 @@ class TrainingState:
             "history": [tuple(epoch) for epoch in self.history],
             "best_weights": self.best_weights,
         }
-        aside = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            torch.save(document, aside)
-            aside.replace(path)
-        finally:
-            aside.unlink(missing_ok=True)
+        with replacing(path) as file:
+            torch.save(document, file)
 
     def load(self, path: Path, settings: dict[str, Any], data: dict[str, Any]) -> None:
         """Take over the state in `path`.

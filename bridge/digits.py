@@ -30,7 +30,6 @@ import hashlib
 import math
 import os
 import sys
-import tempfile
 import warnings
 import zipfile
 import zlib
@@ -43,6 +42,7 @@ from rich.console import Console
 from rich.progress import track
 
 from eventsim.events import EVENT_DTYPE, Events, Sensor
+from eventsim.files import replacing
 from eventsim.jit import Int64s, kernel, rule
 
 WIDTH = HEIGHT = 34
@@ -201,17 +201,11 @@ def _read_cache(path: Path, labels: Int64s) -> DigitRecordings | None:
 
 
 def _write_cache(path: Path, recordings: DigitRecordings) -> None:
-    """Write aside and rename, so that no other process ever sees half a file."""
-    aside = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, aside = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".part")
-        with os.fdopen(handle, "wb") as file:
+        with replacing(path) as file:
             np.savez(file, packed=recordings.packed, offsets=recordings.offsets)
-        os.replace(aside, path)
     except OSError as error:
-        if aside is not None:
-            Path(aside).unlink(missing_ok=True)
         warnings.warn(
             f"{path}: the simulated digits could not be cached and will be made again next time "
             f"({error})",

@@ -84,6 +84,17 @@ class Network:
         """Number of output neurons."""
         return math.prod(self.shapes[-1])
 
+    @property
+    def neuron_layers(self) -> tuple[int, ...]:
+        """Indices in `layers` of those with weights and neurons."""
+        return tuple(i for i, layer in enumerate(self.layers) if isinstance(layer, WeightLayer))
+
+    def dense_macs(self, index: int) -> int:
+        """Return the multiply-accumulates of one dense pass through a layer with neurons."""
+        layer = self.layers[index]
+        assert isinstance(layer, WeightLayer)
+        return layer.dense_macs(self.shapes[index])
+
     def layer_name(self, index: int) -> str:
         """Return how messages and tables call a layer, such as "layer 2 (Conv2d)"."""
         return f"layer {index} ({type(self.layers[index]).__name__})"

@@ -14,7 +14,6 @@ from .clocked import cpu
 from .clocked.state import State, clear, new_states
 from .errors import EventsimError, RecordingError
 from .events import BinnedEvents, Events, bin_events
-from .layers import WeightLayer
 from .network import Network
 from .operations import COUNTERS, Operations
 from .wiring import Program, wire
@@ -208,13 +207,9 @@ def _result(
     spike_counts: NDArray[np.int64],
     spikes: tuple[NDArray[np.int32], ...] | None = None,
 ) -> Result:
-    layers = [
-        (index, layer)
-        for index, layer in enumerate(network.layers)
-        if isinstance(layer, WeightLayer)
-    ]
-    names = tuple(network.layer_name(index) for index, _ in layers)
-    dense = tuple(layer.dense_macs(network.shapes[index]) * binned.steps for index, layer in layers)
+    indices = network.neuron_layers
+    names = tuple(network.layer_name(index) for index in indices)
+    dense = tuple(network.dense_macs(index) * binned.steps for index in indices)
     channels = network.shapes[-1][0]
     return Result(
         spike_counts=spike_counts.reshape(-1, channels).T.reshape(-1),
@@ -231,13 +226,9 @@ def _result(
 
 def _spikes_by_layer(network: Network, trace: NDArray[np.int32]) -> tuple[NDArray[np.int32], ...]:
     """Split a trace of (timestep, layer, neuron) into (timestep, channel, y, x) for each layer."""
-    shapes = [
-        network.shapes[index + 1]
-        for index, layer in enumerate(network.layers)
-        if isinstance(layer, WeightLayer)
-    ]
     spikes = []
-    for number, shape in enumerate(shapes):
+    for number, index in enumerate(network.neuron_layers):
+        shape = network.shapes[index + 1]
         step, _, neuron = trace[trace[:, 1] == number].T
         site, channel = np.divmod(neuron, shape[0])
         y, x = np.divmod(site, shape[2] if len(shape) == 3 else 1)

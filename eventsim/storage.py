@@ -41,8 +41,6 @@ bytes are known to be in the file.
 from __future__ import annotations
 
 import math
-import os
-import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,6 +52,7 @@ from numpy.typing import NDArray
 
 from . import provenance
 from .errors import NetworkError, NetworkFileError
+from .files import replacing
 from .forms import Form, forms_of
 from .layers import LAYER_TYPES
 from .network import Network
@@ -101,7 +100,9 @@ def save_network(network: Network, path: str | Path) -> None:
     name not what HDF5 can hold.
     """
     try:
-        _replace(Path(path), _image(network))
+        image = _image(network)
+        with replacing(path) as file:
+            file.write(image)
     except NetworkFileError as error:
         raise NetworkFileError(f"{path}: {error}") from error
     except OSError as error:
@@ -147,21 +148,6 @@ def _array(value: Any, form: Form, field: str) -> NDArray[Any]:
         raise NetworkFileError(f"{field} has {error.object!r}, expected valid Unicode") from None
     dtype = h5py.string_dtype("utf-8", max([1, *map(len, encoded)]))
     return np.array(encoded[0] if isinstance(value, str) else encoded, dtype)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Put a file in place in one go; after a failure the folder is as it was."""
-    target = Path(os.path.realpath(path))  # a symbolic link stays one
-    aside = target.parent / f".{secrets.token_hex(8)}.tmp"
-    try:
-        with aside.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, target)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
 
 
 # --- loading --------------------------------------------------------------------------------------

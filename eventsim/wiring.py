@@ -78,8 +78,6 @@ class Connection(NamedTuple):
 
     layer: WeightLayer
     channels: int  # of the source
-    height: int
-    width: int
     max_pool: Reach | None
     reach: Reach
     sites: int
@@ -101,7 +99,7 @@ def connections(network: Network) -> Iterator[Connection]:
 
 
 def _connect(layer: WeightLayer, source: tuple[int, int, int], pools: list[Pool]) -> Connection:
-    channels, height, width = shape = source
+    channels, *_ = shape = source
     max_pool: Reach | None = None
     linear: Reach | None = None
     scale = 1.0
@@ -117,17 +115,18 @@ def _connect(layer: WeightLayer, source: tuple[int, int, int], pools: list[Pool]
     reach, sites = layer.reach(*shape[1:])
     if linear is not None:
         reach = reach.through(linear)
-    return Connection(layer, channels, height, width, max_pool, reach, sites, scale)
+    return Connection(layer, channels, max_pool, reach, sites, scale)
 
 
 def wire(network: Network) -> Program:
     """Lay a network out for the kernels."""
     arrays = _Arrays()
-    layers = [_lay_out(connection, arrays) for connection in connections(network)]
+    records = [_lay_out(connection, arrays) for connection in connections(network)]
+    layers = np.array(records, LAYER_DTYPE)
     if arrays.sizes["weights"] >= 2**31:
         raise NetworkError(f"{arrays.sizes['weights']} weights, expected fewer than 2^31")
     return Program(
-        layers=np.array(layers, LAYER_DTYPE),
+        layers=layers,
         pointers=arrays.joined("pointers", np.int64),
         targets=arrays.joined("targets", np.int32),
         first_rows=arrays.joined("first_rows", np.int32),
@@ -140,7 +139,7 @@ def wire(network: Network) -> Program:
         neurons=arrays.sizes["neurons"],
         sites=arrays.sizes["sites"],
         row_lists=arrays.sizes["rows"],
-        pooled_cells=max(layer[5] for layer in layers),
+        pooled_cells=int(layers["pooled_cells"].max()),
         outputs=network.outputs,
     )
 

@@ -174,7 +174,7 @@ def test_a_json_that_cannot_be_written_is_one_sentence(network: Path, tmp_path: 
     file = write_nmnist(tmp_path / "a.bin", 0)
     sentence = run_command("run", network, file, "--json", tmp_path / "no" / "a.json")
     assert isinstance(sentence, str)
-    assert "No such file or directory" in sentence
+    assert sentence == f"eventsim: {tmp_path / 'no' / 'a.json'}: No such file or directory"
 
 
 def test_the_installed_command_ends_without_a_traceback(tmp_path: Path) -> None:

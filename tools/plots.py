@@ -20,6 +20,8 @@ def draw_sample(path: Path, network: Network, events: Any, result: Result, title
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    from eventsim.files import replacing
+
     assert result.spikes is not None
     layers = len(result.spikes)
     figure = Figure(figsize=(11, 3.2 + 1.7 * layers), layout="constrained")
@@ -35,12 +37,8 @@ def draw_sample(path: Path, network: Network, events: Any, result: Result, title
     axes.set_xlabel("time (ms)")
     _draw_image(figure.add_subplot(grid[0, 1]), network, events)
     _draw_operations(figure.add_subplot(grid[1:, 1]), result.operations)
-    aside = path.with_name(f".{path.name}")
-    try:
-        figure.savefig(aside, dpi=120, format=path.suffix.removeprefix("."))
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with replacing(path) as file:
+        figure.savefig(file, dpi=120, format=path.suffix.removeprefix("."))
 
 
 def _draw_events(axes: Any, network: Network, events: Any, result: Result) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from eventsim import Operations
+    from eventsim import Operations, Result
 
 # Tables go to stdout; progress and notes to stderr, so that the output of a command can be piped.
 # Into a file or pipe, tables get room for their numbers instead of the 80 columns rich assumes.
@@ -70,6 +69,11 @@ def operations_table(operations: Operations, samples: int) -> Table:
     return table
 
 
+def count_correct(results: Iterable[Result], labels: Iterable[int]) -> int:
+    """Return how many predictions equal their label."""
+    return sum(r.prediction == int(label) for r, label in zip(results, labels, strict=True))
+
+
 def mean(count: int, samples: int) -> str:
     """Format a mean count: whole above 100, one decimal below."""
     value = count / samples
@@ -87,17 +91,15 @@ def operations_json(operations: Sequence[Operations]) -> list[dict[str, Any]]:
 
 
 def write_json(document: dict[str, Any], path: Path) -> None:
-    """Write JSON to a file (aside, then renamed), or to stdout for the path "-"."""
+    """Write JSON to a file in one go, or to stdout for the path "-"."""
     text = json.dumps(document, indent=2, allow_nan=False) + "\n"
     if str(path) == "-":
         sys.stdout.write(text)
         return
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    from eventsim.files import replacing
+
+    with replacing(path) as file:
+        file.write(text.encode())
 
 
 def note_outside_the_grid(results: Iterable[Any]) -> None:

@@ -12,6 +12,7 @@ import typer
 from .report import (
     agreement_table,
     console,
+    count_correct,
     new_table,
     note_outside_the_grid,
     notes,
@@ -80,7 +81,6 @@ def run(
     results, seconds = _simulate(net, chosen, count, threads, steps)
 
     labels = None if chosen.labels is None else chosen.labels[:count]
-    predictions = [result.prediction for result in results]
     agreement = _compare(net, chosen, count, steps) if against_torch else None
     if json is None or str(json) != "-":
         _print(net, chosen, results, labels, seconds)
@@ -88,7 +88,7 @@ def run(
             console.print(agreement_table(agreement))
     note_outside_the_grid(results)
     if json is not None:
-        document = _document(network, net, chosen, results, labels, predictions, seconds)
+        document = _document(network, net, chosen, results, labels, seconds)
         document["agreement"] = None if agreement is None else agreement.as_dict()
         write_json(document, json)
 
@@ -132,12 +132,10 @@ def _simulate(
         for first in range(0, count, CHUNK):
             recordings = list(_read(net, chosen, range(first, min(first + CHUNK, count))))
             start = time.perf_counter()
-            try:
-                results += es.simulate_batch(
-                    net, recordings, steps=steps, threads=threads, progress=advance
-                )
-            finally:
-                seconds += time.perf_counter() - start
+            results += es.simulate_batch(
+                net, recordings, steps=steps, threads=threads, progress=advance
+            )
+            seconds += time.perf_counter() - start
     return results, seconds
 
 
@@ -194,7 +192,7 @@ def _print(
             )
         console.print(table)
     else:
-        correct = sum(r.prediction == label for r, label in zip(results, labels, strict=True))
+        correct = count_correct(results, labels)
         console.print(
             f"Accuracy: {correct / len(results):.2%} ({correct} of {len(results)} samples)",
             highlight=False,
@@ -213,13 +211,9 @@ def _document(
     chosen: Inputs,
     results: list[Result],
     labels: list[int] | None,
-    predictions: list[int],
     seconds: float,
 ) -> dict[str, Any]:
-    accuracy = None
-    if labels is not None:
-        hits = sum(p == label for p, label in zip(predictions, labels, strict=True))
-        accuracy = hits / len(predictions)
+    accuracy = None if labels is None else count_correct(results, labels) / len(results)
     return {
         "network": str(path),
         "engine": "clocked",
@@ -229,7 +223,7 @@ def _document(
         "names": [str(name) for name in chosen.names[: len(results)]],
         "class_names": list(net.class_names or chosen.class_names),
         "accuracy": accuracy,
-        "predictions": predictions,
+        "predictions": [result.prediction for result in results],
         "labels": labels,
         "spike_counts": [result.spike_counts.tolist() for result in results],
         "events": [result.events for result in results],

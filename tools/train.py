@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
-from .report import console, notes, progress_bar
+from .report import console, count_correct, notes, progress_bar
 
 if TYPE_CHECKING:
     from eventsim import Network, Result
@@ -97,10 +97,8 @@ def save_tested(network: Network, dataset: DataSet, out: Path) -> Network:
 
     results = simulate_test_split(network, dataset)
     if results:
-        hits = [
-            r.prediction == label for r, label in zip(results, dataset.test.labels, strict=True)
-        ]
-        noted = {"test_accuracy": sum(hits) / len(hits), "test_recordings": len(hits)}
+        accuracy = count_correct(results, dataset.test.labels) / len(results)
+        noted = {"test_accuracy": accuracy, "test_recordings": len(results)}
         network = replace(network, provenance={**network.provenance, **noted})
     es.save_network(network, out)
     return network
