@@ -17,10 +17,11 @@ from .events import (
     check_events,
     make_events,
 )
-from .layers import AvgPool2d, Conv2d, Dense, Flatten, MaxPool2d, SumPool2d
+from .layers import Conv1d, Conv2d, Dense
 from .network import Network
-from .neurons import IF, LIF
+from .neurons import ALIF, CUBALIF, IF, LI, LIF
 from .operations import LayerOperations, Operations
+from .pathways import Add, AvgPool2d, Concatenate, Delay, Flatten, MaxPool2d, SumPool2d
 from .recordings import Recording, read_recording
 from .reference import run_reference
 from .simulator import Result, available_threads, run_binned, simulate, simulate_batch
@@ -29,12 +30,19 @@ from .storage import is_network_file, load_network, save_network
 __version__ = "0.1.0"
 
 __all__ = [
+    "ALIF",
+    "CUBALIF",
     "EVENT_DTYPE",
     "IF",
+    "LI",
     "LIF",
+    "Add",
     "AvgPool2d",
     "BinnedEvents",
+    "Concatenate",
+    "Conv1d",
     "Conv2d",
+    "Delay",
     "Dense",
     "EventsimError",
     "Flatten",

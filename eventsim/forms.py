@@ -64,6 +64,9 @@ def _form(hint: Any) -> Form:
         return Form("group", optional=optional, types=types)
     if get_origin(stored) is np.ndarray:
         return Form("dataset", "<f4", None, optional)
+    if get_origin(stored) is tuple and Ellipsis in get_args(stored):  # of `float | tuple`
+        kind = {int: "<i8", float: "<f8"}[get_args(stored)[0]]
+        return Form("attribute", kind, None, optional)
     if get_origin(stored) is tuple:
         return Form("attribute", "<i8", (len(get_args(stored)),), optional)
     dtype = None if get_origin(stored) is Literal else {int: "<i8", float: "<f8"}[stored]

@@ -1,110 +1,87 @@
-"""The layer types: one class each, with everything the engine must know about a layer.
+"""The layers with weights and neurons: one class each, with all that the engine must know.
 
 A layer says three things:
 - its parameters and the shape it gives (`output_shape`), in PyTorch's axis order;
-- its dense semantics in plain NumPy (`forward`, or `add_input` for layers with neurons), which
-  `reference.py` runs;
-- its sparse semantics: which sites an input at each position reaches (`reach`) and the weight rows
-  it adds there (`rows`), which `wiring.py` lays out for the kernels.
+- its dense semantics in plain NumPy (`add_input`), which `reference.py` runs;
+- its sparse semantics: which sites an input at each position reaches (`reach`), the weight rows
+  (`rows`), and which of them a spike adds there (`addresses`), which `wiring.py` lays out for the
+  kernels.
 
-Adding a layer type means adding a class here and to `LAYER_TYPES`.
+Every layer may be recurrent: `recurrent` holds the weights from the layer's spikes of the timestep
+before, (outputs, outputs) for each to each (Dense only), or (channels,) for each neuron to itself.
+
+Layers without weights are in `pathways.py`. Adding a layer type means adding a class here and to
+`WEIGHT_LAYER_TYPES`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from .errors import NetworkError
-from .events import MAX_CELLS
+from .geometry import (
+    Pair,
+    Reach,
+    Shape,
+    Window,
+    freeze_pair,
+    frozen_array,
+    is_whole,
+    map_shape,
+)
 from .neurons import NEURON_TYPES, Neuron
+from .pathways import PATHWAY_TYPES, Pathway, Source
 
-Shape = tuple[int, ...]
-Pair = tuple[int, int]
-
-
-class Reach(NamedTuple):
-    """Which targets an input at each position reaches, in compressed rows.
-
-    Position p reaches `targets[pointers[p]:pointers[p+1]]`, each through the kernel tap in `taps`.
-    Positions and targets are numbered y * width + x.
-    """
-
-    pointers: NDArray[np.int64]
-    targets: NDArray[np.int64]
-    taps: NDArray[np.int64]
-
-    def through(self, pooled: Reach) -> Reach:
-        """Chain a pool's reach with that of the layer behind it, `self`."""
-        fan = np.diff(self.pointers)[pooled.targets]  # entries behind each pooled cell
-        first = np.repeat(self.pointers[:-1][pooled.targets] - np.cumsum(fan) + fan, fan)
-        entries = first + np.arange(int(fan.sum()))
-        pointers = np.concatenate([[0], np.cumsum(fan)])[pooled.pointers]
-        return Reach(pointers, self.targets[entries], self.taps[entries])
+Rows = NDArray[np.int64]
 
 
-class Window(NamedTuple):
-    """The geometry that convolutions and pools share; each field is (y, x)."""
+class _WeightLayer:
+    """What layers with weights and neurons share."""
 
-    kernel: Any
-    stride: Any
-    padding: Any
-    dilation: Any
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32] | None
+    recurrent: NDArray[np.float32] | None
+    neuron: Neuron
+    groups = 1
 
-    def output_size(self, height: int, width: int) -> Pair:
-        """Return (height, width) of the output; raises where the window does not fit once."""
-        sizes = tuple(
-            (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
-            for size, kernel, stride, padding, dilation in zip(
-                (height, width), self.kernel, self.stride, self.padding, self.dilation, strict=True
-            )
-        )
-        if min(sizes) < 1:
-            raise NetworkError(
-                f"a window of {self.kernel} does not fit into an input of {(height, width)} "
-                f"with padding {self.padding} and dilation {self.dilation}"
-            )
-        return sizes[0], sizes[1]
+    def add_bias(self, u: NDArray[Any], last_spikes: NDArray[Any]) -> None:
+        """Add the bias, and what the layer's own last spikes (of u's shape) bring back."""
+        by_channel = (-1, *[1] * (u.ndim - 1))
+        if self.bias is not None:
+            u += self.bias.reshape(by_channel)
+        if self.recurrent is None:
+            return
+        if self.recurrent.ndim == 1:
+            u += self.recurrent.reshape(by_channel) * last_spikes
+        else:
+            for value, column in zip(last_spikes, self.recurrent.T, strict=True):
+                u += column * value
 
-    def reach(self, height: int, width: int) -> Reach:
-        """Invert the window: for each input position, the outputs that see it, ascending."""
-        out_height, out_width = self.output_size(height, width)
-        y = self._seen(out_height, 0)[:, None, :, None]
-        x = self._seen(out_width, 1)[None, :, None, :]
-        inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-        sites, taps = np.divmod(np.flatnonzero(inside), self.kernel[0] * self.kernel[1])
-        positions = np.broadcast_to(y * width + x, inside.shape)[inside]
-        order = np.argsort(positions, kind="stable")
-        pointers = np.concatenate(
-            [[0], np.cumsum(np.bincount(positions, minlength=height * width))]
-        )
-        return Reach(pointers, sites[order], taps[order])
-
-    def _seen(self, outputs: int, axis: int) -> NDArray[np.int64]:
-        """Return (outputs, kernel): the input coordinate under each tap of each output."""
-        starts = np.arange(outputs) * self.stride[axis] - self.padding[axis]
-        return np.asarray(starts[:, None] + np.arange(self.kernel[axis]) * self.dilation[axis])
+    def recurrent_macs(self, positions: int) -> int:
+        """Return the multiply-accumulates of one dense pass of the recurrent weights."""
+        return 0 if self.recurrent is None else self.recurrent.size * positions
 
 
 @dataclass(frozen=True, eq=False)
-class Dense:
+class Dense(_WeightLayer):
     """Fully connected layer, as `torch.nn.Linear` followed by a neuron.
 
-    `weight` (outputs, inputs), `bias` (outputs,) or None; float32. The inputs of a map must pass
-    a `Flatten` first.
+    `weight` (outputs, inputs), `bias` (outputs,) or None, `recurrent` (outputs, outputs),
+    (outputs,) or None; float32. The inputs of a map must pass a `Flatten` first.
     """
 
     weight: NDArray[np.float32]
     bias: NDArray[np.float32] | None = None
+    recurrent: NDArray[np.float32] | None = None
     neuron: Neuron = field(kw_only=True)
 
     def __post_init__(self) -> None:
         """Check and freeze the parameters."""
-        _freeze_parameters(self, 2, "(outputs, inputs)")
+        _freeze_parameters(self, 2, "(outputs, inputs)", each_to_each=True)
 
     def output_shape(self, shape: Shape) -> Shape:
         """Return (outputs,) for an input of shape (inputs,)."""
@@ -120,17 +97,13 @@ class Dense:
         return (outputs,)
 
     def add_input(self, u: NDArray[Any], x: NDArray[Any]) -> None:
-        """Add bias and weighted input to the membranes `u` (outputs,), input by input."""
-        if self.bias is not None:
-            u += self.bias
+        """Add weighted input to the membranes `u` (outputs,), input by input."""
         for value, column in zip(x, self.weight.T, strict=True):
             u += column * value
 
     def dense_macs(self, shape: Shape) -> int:
         """Return the multiply-accumulates of one dense pass."""
-        return self.weight.size
-
-    groups = 1
+        return self.weight.size + self.recurrent_macs(1)
 
     def reach(self, height: int, width: int) -> tuple[Reach, int]:
         """Let every position of the map before the Flatten reach the one site, by its own tap."""
@@ -139,48 +112,33 @@ class Dense:
             np.arange(positions + 1), np.zeros(positions, np.int64), np.arange(positions)
         ), 1
 
-    def rows(self, channels: int) -> NDArray[np.float32]:
-        """Return (position * channels + channel, outputs): PyTorch flattens channel-first."""
-        outputs, inputs = self.weight.shape
-        by_position = self.weight.reshape(outputs, channels, inputs // channels)
-        return np.ascontiguousarray(by_position.transpose(2, 1, 0)).reshape(inputs, outputs)
+    def rows(self) -> NDArray[np.float32]:
+        """Return (inputs, outputs)."""
+        return np.ascontiguousarray(self.weight.T)
+
+    def addresses(self, taps: Rows, source: Source, channels: int) -> tuple[Rows, int]:
+        """Return the row of a source's channel 0 at each tap, and the rows from one channel to the
+        next: PyTorch flattens channel-first."""
+        return source.offset + taps, source.shape[0] * source.shape[1]
 
 
-@dataclass(frozen=True, eq=False)
-class Conv2d:
-    """2-D convolution with zero padding, as `torch.nn.Conv2d` followed by a neuron.
+class _Convolution(_WeightLayer):
+    """What 1-D and 2-D convolutions share; `_taps` has the weights as those of a 2-D one."""
 
-    `weight` (out_channels, in_channels / groups, kernel height, kernel width), `bias`
-    (out_channels,) or None; float32. `stride`, `padding`, `dilation`: one number or (y, x).
-    """
+    _window: Window
+    _taps: NDArray[np.float32]
 
-    weight: NDArray[np.float32]
-    bias: NDArray[np.float32] | None = None
-    stride: int | Pair = 1
-    padding: int | Pair = 0
-    dilation: int | Pair = 1
-    groups: int = 1
-    neuron: Neuron = field(kw_only=True)
-
-    def __post_init__(self) -> None:
-        """Check and freeze the parameters."""
-        _freeze_parameters(self, 4, "(out_channels, in_channels / groups, height, width)")
-        for name, least in (("stride", 1), ("padding", 0), ("dilation", 1)):
-            _freeze_pair(self, name, least)
+    def _check_groups(self) -> None:
         if not is_whole(self.groups, 1) or self.weight.shape[0] % self.groups:
             raise NetworkError(
-                f"Conv2d: groups is {self.groups!r}, expected a divisor of "
+                f"{type(self).__name__}: groups is {self.groups!r}, expected a divisor of "
                 f"{self.weight.shape[0]} output channels"
             )
         object.__setattr__(self, "groups", int(self.groups))
 
-    @property
-    def _window(self) -> Window:
-        return Window(self.weight.shape[2:], self.stride, self.padding, self.dilation)
-
     def output_shape(self, shape: Shape) -> Shape:
         """Return (out_channels, height, width)."""
-        channels, height, width = _map_shape(shape)
+        channels, height, width = map_shape(shape)
         expected = self.weight.shape[1] * self.groups
         if channels != expected:
             raise NetworkError(
@@ -190,14 +148,13 @@ class Conv2d:
         return (self.weight.shape[0], *self._window.output_size(height, width))
 
     def add_input(self, u: NDArray[Any], x: NDArray[Any]) -> None:
-        """Add bias and weighted input to the membranes `u` (out_channels, height, width).
+        """Add weighted input to the membranes `u` (out_channels, height, width).
 
         Taps in row order, then channels: the order in which the engine's spikes arrive at a site.
         """
-        if self.bias is not None:
-            u += self.bias[:, None, None]
-        window, (_, _, kernel_height, kernel_width) = self._window, self.weight.shape
-        group_in, group_out = self.weight.shape[1], self.weight.shape[0] // self.groups
+        window, weight = self._window, self._taps
+        _, _, kernel_height, kernel_width = weight.shape
+        group_in, group_out = weight.shape[1], weight.shape[0] // self.groups
         (pad_y, pad_x), (stride_y, stride_x) = window.padding, window.stride
         padded = np.pad(x, ((0, 0), (pad_y, pad_y), (pad_x, pad_x)))
         height, width = u.shape[1:]
@@ -208,186 +165,142 @@ class Conv2d:
                 for channel in range(len(x)):
                     group, within = divmod(channel, group_in)
                     outputs = slice(group * group_out, (group + 1) * group_out)
-                    u[outputs] += self.weight[outputs, within, ky, kx, None, None] * seen[channel]
+                    u[outputs] += weight[outputs, within, ky, kx, None, None] * seen[channel]
 
     def dense_macs(self, shape: Shape) -> int:
         """Return the multiply-accumulates of one dense pass, those with padding included."""
         _, height, width = self.output_shape(shape)
-        return height * width * self.weight.size
+        return height * width * self.weight.size + self.recurrent_macs(height * width)
 
     def reach(self, height: int, width: int) -> tuple[Reach, int]:
         """Return which output sites each input position reaches, and the number of sites."""
         out_height, out_width = self._window.output_size(height, width)
         return self._window.reach(height, width), out_height * out_width
 
-    def rows(self, channels: int) -> NDArray[np.float32]:
-        """Return (tap * channels + channel, out_channels / groups)."""
-        out_channels, group_in, height, width = self.weight.shape
-        grouped = self.weight.reshape(
+    def rows(self) -> NDArray[np.float32]:
+        """Return (tap * in_channels + channel, out_channels / groups)."""
+        out_channels, group_in, height, width = self._taps.shape
+        grouped = self._taps.reshape(
             self.groups, out_channels // self.groups, group_in, height * width
         )
         # (tap, group, channel within the group, output within the group)
         return np.ascontiguousarray(grouped.transpose(3, 0, 2, 1)).reshape(
-            height * width * channels, out_channels // self.groups
+            height * width * group_in * self.groups, out_channels // self.groups
         )
 
-
-class _Pool:
-    """What the pools share: a window without padding; odd rows and columns at the end are cut."""
-
-    kernel_size: int | Pair
-    stride: int | Pair | None
-
-    def __post_init__(self) -> None:
-        """Check and normalise to pairs."""
-        _freeze_pair(self, "kernel_size", 1)
-        if self.stride is None:
-            object.__setattr__(self, "stride", self.kernel_size)
-        _freeze_pair(self, "stride", 1)
-
-    @property
-    def _window(self) -> Window:
-        return Window(self.kernel_size, self.stride, (0, 0), (1, 1))
-
-    def output_shape(self, shape: Shape) -> Shape:
-        """Return (channels, height, width)."""
-        channels, height, width = _map_shape(shape)
-        return (channels, *self._window.output_size(height, width))
-
-    def reach(self, height: int, width: int) -> Reach:
-        """Return which pooled cells each input position reaches."""
-        return self._window.reach(height, width)
-
-    def _windows(self, x: NDArray[Any]) -> NDArray[Any]:
-        """Return a view (channels, height, width, kernel height, kernel width)."""
-        stride_y, stride_x = self._window.stride
-        view = np.lib.stride_tricks.sliding_window_view(x, self._window.kernel, axis=(1, 2))
-        return view[:, ::stride_y, ::stride_x]
+    def addresses(self, taps: Rows, source: Source, channels: int) -> tuple[Rows, int]:
+        """Return the row of a source's channel 0 at each tap, and the rows from one channel to the
+        next. `channels` arrive in all."""
+        return taps * channels + source.offset, 1
 
 
-@dataclass(frozen=True)
-class SumPool2d(_Pool):
-    """Sum of the spikes in a window.
+@dataclass(frozen=True, eq=False)
+class Conv2d(_Convolution):
+    """2-D convolution with zero padding, as `torch.nn.Conv2d` followed by a neuron.
 
-    `kernel_size` and `stride` (by default the same): one number or (y, x).
+    `weight` (out_channels, in_channels / groups, kernel height, kernel width), `bias` and
+    `recurrent` (out_channels,) or None; float32. `stride`, `padding`, `dilation`: one number or
+    (y, x). A depthwise convolution has as many `groups` as input channels.
     """
 
-    kernel_size: int | Pair
-    stride: int | Pair | None = None
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32] | None = None
+    stride: int | Pair = 1
+    padding: int | Pair = 0
+    dilation: int | Pair = 1
+    groups: int = 1
+    recurrent: NDArray[np.float32] | None = None
+    neuron: Neuron = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        """Check and freeze the parameters."""
+        _freeze_parameters(self, 4, "(out_channels, in_channels / groups, height, width)")
+        for name, least in (("stride", 1), ("padding", 0), ("dilation", 1)):
+            freeze_pair(self, name, least)
+        self._check_groups()
 
     @property
-    def scale(self) -> float:
-        """Factor folded into the weight rows behind the pool."""
-        return 1.0
-
-    def forward(self, x: NDArray[Any]) -> NDArray[Any]:
-        """Pool a dense map (channels, height, width)."""
-        return np.asarray(self._windows(x).sum(axis=(3, 4), dtype=x.dtype))
-
-
-@dataclass(frozen=True)
-class AvgPool2d(_Pool):
-    """Mean of the spikes in a window, as `torch.nn.AvgPool2d`. Parameters as in `SumPool2d`."""
-
-    kernel_size: int | Pair
-    stride: int | Pair | None = None
+    def _window(self) -> Window:  # type: ignore[override]
+        return Window(self.weight.shape[2:], self.stride, self.padding, self.dilation)
 
     @property
-    def scale(self) -> float:
-        """Factor folded into the weight rows behind the pool."""
-        return 1.0 / float(np.prod(self._window.kernel))
+    def _taps(self) -> NDArray[np.float32]:  # type: ignore[override]
+        return self.weight
 
-    def forward(self, x: NDArray[Any]) -> NDArray[Any]:
-        """Pool a dense map (channels, height, width)."""
-        return np.asarray(
-            self._windows(x).sum(axis=(3, 4), dtype=x.dtype) * x.dtype.type(self.scale)
+
+@dataclass(frozen=True, eq=False)
+class Conv1d(_Convolution):
+    """1-D convolution along x, as `torch.nn.Conv1d`, over maps of height 1 (channels, 1, width).
+
+    `weight` (out_channels, in_channels / groups, kernel width), `bias` and `recurrent`
+    (out_channels,) or None; float32.
+    """
+
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32] | None = None
+    stride: int = 1
+    padding: int = 0
+    dilation: int = 1
+    groups: int = 1
+    recurrent: NDArray[np.float32] | None = None
+    neuron: Neuron = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        """Check and freeze the parameters."""
+        _freeze_parameters(self, 3, "(out_channels, in_channels / groups, width)")
+        for name, least in (("stride", 1), ("padding", 0), ("dilation", 1)):
+            value = getattr(self, name)
+            if not is_whole(value, least):
+                raise NetworkError(f"Conv1d: {name} is {value!r}, expected a whole number")
+            object.__setattr__(self, name, int(value))
+        self._check_groups()
+
+    @property
+    def _window(self) -> Window:  # type: ignore[override]
+        return Window(
+            (1, self.weight.shape[2]), (1, self.stride), (0, self.padding), (1, self.dilation)
         )
 
-
-@dataclass(frozen=True)
-class MaxPool2d(_Pool):
-    """Maximum of a window, as `torch.nn.MaxPool2d`: on spikes, the OR of the cell in a timestep."""
-
-    kernel_size: int | Pair
-    stride: int | Pair | None = None
-
-    def forward(self, x: NDArray[Any]) -> NDArray[Any]:
-        """Pool a dense map (channels, height, width)."""
-        return np.asarray(self._windows(x).max(axis=(3, 4)))
-
-
-@dataclass(frozen=True)
-class Flatten:
-    """(channels, height, width) to one axis, channel-first as in PyTorch."""
+    @property
+    def _taps(self) -> NDArray[np.float32]:  # type: ignore[override]
+        return self.weight[:, :, None, :]
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Return the product of the axes."""
-        return (int(np.prod(shape)),)
-
-    def forward(self, x: NDArray[Any]) -> NDArray[Any]:
-        """Flatten a dense map."""
-        return x.reshape(-1)
+        """Return (out_channels, 1, width)."""
+        if map_shape(shape)[1] != 1:
+            raise NetworkError(f"input has shape {shape}, expected a map of height 1")
+        return super().output_shape(shape)
 
 
-WeightLayer = Dense | Conv2d
-Pool = SumPool2d | AvgPool2d | MaxPool2d
-Layer = Dense | Conv2d | SumPool2d | AvgPool2d | MaxPool2d | Flatten
-LAYER_TYPES: dict[str, type[Layer]] = {
-    kind.__name__: kind for kind in (Dense, Conv2d, SumPool2d, AvgPool2d, MaxPool2d, Flatten)
+WeightLayer = Dense | Conv2d | Conv1d
+WEIGHT_LAYER_TYPES: dict[str, type[WeightLayer]] = {
+    kind.__name__: kind for kind in (Dense, Conv2d, Conv1d)
 }
+Layer = WeightLayer | Pathway
+LAYER_TYPES: dict[str, type[Layer]] = {**WEIGHT_LAYER_TYPES, **PATHWAY_TYPES}
 
 
-def is_whole(value: Any, least: int, most: int = MAX_CELLS) -> bool:
-    """Tell whether a parameter is a whole number from `least` to `most`."""
-    return isinstance(value, int | np.integer) and bool(least <= value <= most)
-
-
-def _map_shape(shape: Shape) -> tuple[int, int, int]:
-    if len(shape) != 3:
-        raise NetworkError(f"input has shape {shape}, expected a map (channels, height, width)")
-    return shape[0], shape[1], shape[2]
-
-
-def _freeze_pair(layer: Any, name: str, least: int) -> None:
-    value = getattr(layer, name)
-    pair = tuple(value) if isinstance(value, Iterable) else (value, value)
-    if len(pair) != 2 or not all(is_whole(n, least) for n in pair):
-        raise NetworkError(
-            f"{type(layer).__name__}: {name} is {value!r}, "
-            f"expected a whole number from {least} to {MAX_CELLS}, or two"
-        )
-    object.__setattr__(layer, name, (int(pair[0]), int(pair[1])))
-
-
-def _freeze_parameters(layer: Any, axes: int, meaning: str) -> None:
+def _freeze_parameters(layer: Any, axes: int, meaning: str, each_to_each: bool = False) -> None:
     kind = type(layer).__name__
-    weight = _frozen_array(layer.weight, f"{kind}: weight")
+    weight = frozen_array(layer.weight, f"{kind}: weight")
     if weight.ndim != axes or 0 in weight.shape:
         raise NetworkError(f"{kind}: weight has shape {weight.shape}, expected {meaning}")
     object.__setattr__(layer, "weight", weight)
-    if layer.bias is not None:
-        bias = _frozen_array(layer.bias, f"{kind}: bias")
-        if bias.shape != weight.shape[:1]:
-            raise NetworkError(f"{kind}: bias has shape {bias.shape}, expected {weight.shape[:1]}")
-        object.__setattr__(layer, "bias", bias)
+    outputs = weight.shape[0]
+    square = [(outputs, outputs)] if each_to_each else []
+    for name, shapes in (("bias", [(outputs,)]), ("recurrent", [(outputs,), *square])):
+        if getattr(layer, name) is not None:
+            values = frozen_array(getattr(layer, name), f"{kind}: {name}")
+            if values.shape not in shapes:
+                expected = " or ".join(str(shape) for shape in shapes)
+                raise NetworkError(f"{kind}: {name} has shape {values.shape}, expected {expected}")
+            object.__setattr__(layer, name, values)
     if type(layer.neuron) not in NEURON_TYPES.values():
         raise NetworkError(
             f"{kind}: neuron is {layer.neuron!r}, expected one of {', '.join(NEURON_TYPES)}"
         )
-
-
-def _frozen_array(values: ArrayLike, what: str) -> NDArray[np.float32]:
-    try:
-        numbers = np.asarray(values)
-    except ValueError:
-        raise NetworkError(f"{what} has rows of different lengths, expected an array") from None
-    if numbers.dtype.kind not in "biuf":
-        raise NetworkError(f"{what} has dtype {numbers.dtype}, expected real numbers")
-    with np.errstate(over="ignore"):  # too large for float32 is refused below, as infinite
-        array = np.array(numbers, np.float32, order="C")
-    finite = np.isfinite(array)
-    if not finite.all():
-        index = tuple(int(i) for i in np.argwhere(~finite)[0])
-        raise NetworkError(f"{what} at {index} is {array[index]}, expected a finite number")
-    array.flags.writeable = False
-    return array
+    if layer.neuron.channels not in (None, outputs):
+        raise NetworkError(
+            f"{kind}: neuron has parameters for {layer.neuron.channels} channels, "
+            f"expected one number or {outputs}"
+        )

@@ -1,29 +1,32 @@
-"""A network: input shape, timestep and a list of layers, checked once at construction."""
+"""A network: input shape, timestep and its layers, checked once at construction.
+
+Layers are given as a list. Each takes the output of the one before it, but for `Add` and
+`Concatenate`, which name their sources; so the list holds any graph without cycles, and recurrence
+is a matter of single layers.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 from .errors import NetworkError
 from .events import INPUT_ENCODINGS, MAX_CELLS, MAX_STEPS, InputEncoding
-from .layers import (
-    LAYER_TYPES,
-    AvgPool2d,
-    Layer,
-    MaxPool2d,
-    Shape,
-    SumPool2d,
-    WeightLayer,
-    is_whole,
-)
+from .geometry import Shape, is_whole
+from .layers import LAYER_TYPES, Layer, WeightLayer
+from .neurons import LI
+from .pathways import Add, AvgPool2d, Concatenate, MaxPool2d, SumPool2d
+
+Readout = Literal["spike-count", "first-spike", "last-membrane", "mean-membrane"]
+READOUTS: tuple[Readout, ...] = get_args(Readout)
+INPUT = -1  # how `Add` and `Concatenate` name the input events
 
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A feed-forward spiking network as a list of layers; the last one has neurons.
+    """A spiking network as a list of layers; the last one has neurons.
 
     input_shape: (polarities, height, width); with one polarity ON and OFF events are merged.
     dt_us: length of a timestep in microseconds, the grid that the network was trained on.
@@ -31,6 +34,9 @@ class Network:
     input_encoding: "binary" (one or more events in a cell and timestep are a 1) or "counts".
     steps: timesteps that the network was trained on, the default length of a simulation;
         None simulates whole recordings.
+    readout: what the class is told by: the output neuron with the most spikes ("spike-count"), the
+        earliest spike ("first-spike"), the highest membrane after the last timestep
+        ("last-membrane") or on the mean over all timesteps ("mean-membrane").
     class_names: one for each output neuron, or empty.
     provenance: where the network comes from (data set, accuracy, training settings); anything
         that JSON can hold.
@@ -43,6 +49,7 @@ class Network:
     layers: Sequence[Layer]
     input_encoding: InputEncoding = "binary"
     steps: int | None = None
+    readout: Readout = "spike-count"
     class_names: Sequence[str] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
     shapes: tuple[Shape, ...] = field(init=False)  # shapes[i] enters layer i, shapes[-1] leaves
@@ -61,14 +68,12 @@ class Network:
         shapes: list[Shape] = [self.input_shape]
         for index, layer in enumerate(self.layers):
             try:
-                self._check_order(index)
-                shapes.append(layer.output_shape(shapes[-1]))
+                shapes.append(self._leaving(index, layer, shapes))
                 _check_size("output", shapes[-1])
             except NetworkError as error:
                 raise NetworkError(f"{self.layer_name(index)}: {error}") from None
         object.__setattr__(self, "shapes", tuple(shapes))
-        if not self.layers or not isinstance(self.layers[-1], WeightLayer):
-            raise NetworkError("the last layer has no neurons, expected a Dense or Conv2d")
+        self._check_graph()
         outputs = self.outputs
         for index, name in enumerate(self.class_names):
             if not isinstance(name, str):
@@ -78,6 +83,11 @@ class Network:
                 f"class_names has {len(self.class_names)} names, expected {outputs}, "
                 f"one for each output neuron"
             )
+
+    def sources(self, index: int) -> tuple[int, ...]:
+        """Return the layers whose outputs enter layer `index`; -1 is the input."""
+        layer = self.layers[index]
+        return layer.sources if isinstance(layer, Add | Concatenate) else (index - 1,)
 
     @property
     def outputs(self) -> int:
@@ -93,7 +103,7 @@ class Network:
         """Return the multiply-accumulates of one dense pass through a layer with neurons."""
         layer = self.layers[index]
         assert isinstance(layer, WeightLayer)
-        return layer.dense_macs(self.shapes[index])
+        return layer.dense_macs(self.shapes[index])  # the layer before, as it names no sources
 
     def layer_name(self, index: int) -> str:
         """Return how messages and tables call a layer, such as "layer 2 (Conv2d)"."""
@@ -117,22 +127,55 @@ class Network:
             raise NetworkError(
                 f"input_encoding is {self.input_encoding!r}, expected one of {INPUT_ENCODINGS}"
             )
+        if self.readout not in READOUTS:
+            raise NetworkError(f"readout is {self.readout!r}, expected one of {READOUTS}")
         if self.steps is not None and not is_whole(self.steps, 1, MAX_STEPS):
             raise NetworkError(f"steps is {self.steps!r}, expected 1 to {MAX_STEPS}, or None")
 
-    def _check_order(self, index: int) -> None:
-        layer = self.layers[index]
+    def _leaving(self, index: int, layer: Any, shapes: list[Shape]) -> Shape:
+        """Return the shape that leaves a layer, given those that enter the ones before."""
         if type(layer) not in LAYER_TYPES.values():
             raise NetworkError(f"{layer!r} is no layer, expected one of {', '.join(LAYER_TYPES)}")
-        if isinstance(layer, MaxPool2d):
-            for before in reversed(self.layers[:index]):
-                if isinstance(before, SumPool2d | AvgPool2d):
+        for source in self.sources(index):
+            if source >= index:
+                raise NetworkError(
+                    f"sources has {source}, expected layers before, -1 to {index - 1}"
+                )
+        if isinstance(layer, MaxPool2d) and self._summed(index - 1):
+            raise NetworkError(
+                "the maximum of pooled sums is not a spike; put MaxPool2d before SumPool2d, "
+                "AvgPool2d and Add, or a layer with neurons between them"
+            )
+        if isinstance(layer, Add | Concatenate):
+            return layer.merged_shape([shapes[source + 1] for source in layer.sources])
+        return layer.output_shape(shapes[-1])
+
+    def _summed(self, index: int) -> bool:
+        """Tell whether the outputs of a layer are sums of spikes."""
+        if index == INPUT or isinstance(self.layers[index], WeightLayer):
+            return False
+        if isinstance(self.layers[index], SumPool2d | AvgPool2d | Add):
+            return True
+        return any(self._summed(source) for source in self.sources(index))
+
+    def _check_graph(self) -> None:
+        last = len(self.layers) - 1
+        if not self.layers or not isinstance(self.layers[-1], WeightLayer):
+            raise NetworkError("the last layer has no neurons, expected a Dense, Conv2d or Conv1d")
+        used = {source for index in range(len(self.layers)) for source in self.sources(index)}
+        for index, layer in enumerate(self.layers):
+            if index != last and index not in used:
+                raise NetworkError(f"{self.layer_name(index)}: its output goes nowhere")
+            if isinstance(layer, WeightLayer) and isinstance(layer.neuron, LI):
+                if index != last:
                     raise NetworkError(
-                        "the maximum of pooled sums is not a spike; put MaxPool2d before "
-                        "SumPool2d and AvgPool2d, or a layer with neurons between them"
+                        f"{self.layer_name(index)}: LI never spikes, expected it in the last layer"
                     )
-                if isinstance(before, WeightLayer):
-                    break
+                if not self.readout.endswith("membrane"):
+                    raise NetworkError(
+                        f"readout is {self.readout!r}, expected last-membrane or mean-membrane "
+                        f"with LI, which never spikes"
+                    )
 
 
 def _check_size(what: str, shape: Shape) -> None:

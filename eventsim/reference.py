@@ -1,28 +1,30 @@
 """The same network in plain dense NumPy: slow, obvious, the truth that engines are tested by.
 
-Every neuron of every layer is computed in every timestep, with the formulas of `layers.py` and
-`neurons.py`. In float64 by default; in float32 a network without pools makes the additions of the
-clocked engine in the same order.
+Every neuron of every layer is computed in every timestep, with the formulas of `layers.py`,
+`pathways.py` and `neurons.py`. In float64 by default; in float32 a network without pools makes the
+additions of the clocked engine in the same order.
 """
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from .layers import Shape, WeightLayer
+from .geometry import Shape
+from .layers import WeightLayer
 from .network import Network
+from .neurons import NeuronState
 
 
 class LayerTrace(NamedTuple):
     """What one layer with neurons did, every array of shape (steps, *layer shape)."""
 
-    spikes: NDArray[np.bool_]
-    membranes: NDArray[Any]  # as compared with the threshold, before the reset
+    spikes: NDArray[np.int64]  # 0 or 1, or more where the neurons allow it
+    membranes: NDArray[Any]  # as compared with the threshold, before the reset, from rest
     inputs: NDArray[Any]  # what arrived at the layer, after the pools: (steps, *shape)
+    states: tuple[NeuronState, ...]  # after each timestep
 
 
 def run_reference(
@@ -32,26 +34,32 @@ def run_reference(
 
     Returns one `LayerTrace` for each layer with neurons, in order.
     """
-    arriving = np.asarray(frames, dtype)
+    outputs = [np.asarray(frames, dtype)]  # of the input, then of each layer
     traces = []
     for index, layer in enumerate(network.layers):
-        shape = network.shapes[index + 1]
+        arriving = [outputs[source + 1] for source in network.sources(index)]
         if isinstance(layer, WeightLayer):
-            traces.append(run_layer(layer, arriving, shape))
-            arriving = traces[-1].spikes.astype(dtype)
+            traces.append(run_layer(layer, arriving[0], network.shapes[index + 1]))
+            outputs.append(traces[-1].spikes.astype(dtype))
         else:
-            leaving = np.empty((len(arriving), *shape), dtype)
-            for t, x in enumerate(arriving):
-                leaving[t] = layer.forward(x)
-            arriving = leaving
+            outputs.append(layer.run(arriving))
     return traces
 
 
 def run_layer(layer: WeightLayer, arriving: NDArray[Any], shape: Shape) -> LayerTrace:
     """Run one layer with neurons of output shape `shape` on its input (steps, *input shape)."""
-    spikes = np.zeros((len(arriving), *shape), np.bool_)
+    spikes = np.zeros((len(arriving), *shape), np.int64)
     membranes = np.zeros(spikes.shape, arriving.dtype)
-    u = np.zeros(shape, arriving.dtype)
+    state = layer.neuron.initial_state(shape, arriving.dtype)
+    last_spikes = np.zeros(shape, arriving.dtype)
+    states = []
     for t, x in enumerate(arriving):
-        u, spikes[t], membranes[t] = layer.neuron.step(u, partial(layer.add_input, x=x))
-    return LayerTrace(spikes, membranes, arriving)
+
+        def add_input(u: NDArray[Any], x: Any = x, last: NDArray[Any] = last_spikes) -> None:
+            layer.add_bias(u, last)
+            layer.add_input(u, x)
+
+        state, spikes[t], membranes[t] = layer.neuron.step(state, add_input)
+        states.append(state)
+        last_spikes = spikes[t].astype(arriving.dtype)
+    return LayerTrace(spikes, membranes, arriving, tuple(states))

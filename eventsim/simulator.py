@@ -5,17 +5,18 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from .clocked import cpu
-from .clocked.state import State, clear, new_states
+from .clocked.state import Outcome, Recording, State, clear, new_outcome, new_states, outcome_of
 from .errors import EventsimError, RecordingError
 from .events import BinnedEvents, Events, bin_events
-from .network import Network
-from .operations import COUNTERS, Operations
+from .network import Network, Readout
+from .operations import Operations
 from .wiring import Program, wire
 
 # Samples binned and run at a time: enough to keep the threads busy, few enough for little memory
@@ -27,7 +28,11 @@ BATCH = 64
 class Result:
     """What a network made of one recording."""
 
-    spike_counts: NDArray[np.int64]  # (outputs,): spikes of each output neuron, channel-first
+    # Of each output neuron, channel-first, (outputs,):
+    spike_counts: NDArray[np.int64]
+    first_spikes: NDArray[np.int64]  # timestep of the first spike, -1 without one
+    membranes: NDArray[np.float64] | None  # of the last timestep, or the mean, if read out
+    readout: Readout
     operations: Operations
     steps: int  # timesteps simulated
     dt_us: int
@@ -35,13 +40,26 @@ class Result:
     events_early: int  # before the start of the grid, not seen by the network
     events_late: int  # past the last timestep, not seen by the network
     events_merged: int  # in a cell and timestep that already had one
-    # On request: for each layer with neurons (spikes, 4), columns (timestep, channel, y, x).
+    # On request: for each layer with neurons (spikes, 4), columns (timestep, channel, y, x); a
+    # neuron that spikes several times in a timestep has as many rows.
     spikes: tuple[NDArray[np.int32], ...] | None = None
 
     @property
+    def scores(self) -> NDArray[np.float64]:
+        """What the readout compares, (outputs,): the highest wins.
+
+        Spike counts, membranes, or for "first-spike" the negative timestep (-inf without a spike).
+        """
+        if self.membranes is not None:
+            return self.membranes
+        if self.readout == "first-spike":
+            return np.where(self.first_spikes < 0, -np.inf, -self.first_spikes.astype(np.float64))
+        return self.spike_counts.astype(np.float64)
+
+    @property
     def prediction(self) -> int:
-        """The output neuron that spiked most, the lowest of equals (as argmax in torch)."""
-        return int(np.argmax(self.spike_counts))
+        """The output neuron with the highest score, the lowest of equals (as argmax in torch)."""
+        return int(np.argmax(self.scores))
 
 
 def simulate(
@@ -88,7 +106,7 @@ def simulate_batch(
     if not 1 <= threads <= available_threads():
         raise EventsimError(f"threads is {threads}, expected 1 to {available_threads()}")
     program = _program(network)
-    states = new_states(program, threads, network.input_encoding == "counts")
+    states = new_states(program, threads)
     results: list[Result] = []
     group: list[BinnedEvents] = []
 
@@ -127,21 +145,21 @@ def run_binned(network: Network, binned: BinnedEvents, *, record_spikes: bool = 
             f"{(binned.input_shape, binned.dt_us, binned.encoding)}, expected {expected}"
         )
     program = _program(network)
-    states = new_states(program, 1, network.input_encoding == "counts")
+    states = new_states(program, 1)
     state = State._make(array[0] for array in states)
     clear(state)
-    counters, spike_counts = _zero_counts(program, 1)
-    trace = np.empty((max(2**14, 2 * program.neurons) if record_spikes else 0, 3), np.int32)
+    outcomes = new_outcome(program, 1)
+    recording = Recording(binned.pointers, binned.cells, binned.values)
+    trace = np.empty((max(2**14, 2 * program.neurons) if record_spikes else 0, 4), np.int32)
     step, traced = 0, 0
     while step < binned.steps:
         if traced + program.neurons > len(trace) > 0:
             trace = np.concatenate([trace, np.empty_like(trace)])
         step, traced = cpu.run(
-            program, state, binned.pointers, binned.cells, binned.values, step, binned.steps,
-            counters[0], spike_counts[0], trace, traced,
-        )  # fmt: skip
+            program, state, recording, step, binned.steps, outcome_of(outcomes, 0), trace, traced
+        )
     spikes = _spikes_by_layer(network, trace[:traced]) if record_spikes else None
-    return _result(network, binned, counters[0], spike_counts[0], spikes)
+    return _result(network, binned, outcome_of(outcomes, 0), spikes)
 
 
 # Wiring takes milliseconds, and callers run one network on many recordings. The programs hold no
@@ -175,7 +193,7 @@ def _run_group(
     first_cell = np.cumsum([0, *(len(binned.cells) for binned in group)])
     grid = [binned.pointers + first for binned, first in zip(group, first_cell, strict=False)]
     offsets = np.cumsum([0, *(len(pointers) for pointers in grid)])
-    counters, spike_counts = _zero_counts(program, len(group))
+    outcomes = new_outcome(program, len(group))
     threads_before = numba.get_num_threads()
     numba.set_num_threads(workers)
     try:
@@ -184,36 +202,37 @@ def _run_group(
             np.concatenate(grid), offsets,
             np.concatenate([binned.cells for binned in group]),
             np.concatenate([binned.values for binned in group]),
-            counters, spike_counts,
+            outcomes,
         )  # fmt: skip
     finally:
         numba.set_num_threads(threads_before)
-    return [
-        _result(network, binned, counters[i], spike_counts[i]) for i, binned in enumerate(group)
-    ]
-
-
-def _zero_counts(program: Program, samples: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    return (
-        np.zeros((samples, len(program.layers), len(COUNTERS)), np.int64),
-        np.zeros((samples, program.outputs), np.int64),
-    )
+    return [_result(network, binned, outcome_of(outcomes, i)) for i, binned in enumerate(group)]
 
 
 def _result(
     network: Network,
     binned: BinnedEvents,
-    counters: NDArray[np.int64],
-    spike_counts: NDArray[np.int64],
+    outcome: Outcome,
     spikes: tuple[NDArray[np.int32], ...] | None = None,
 ) -> Result:
     indices = network.neuron_layers
     names = tuple(network.layer_name(index) for index in indices)
     dense = tuple(network.dense_macs(index) * binned.steps for index in indices)
-    channels = network.shapes[-1][0]
+    membranes = None
+    if network.readout.endswith("membrane"):
+        membranes = outcome.membranes
+        if network.readout == "mean-membrane":
+            membranes = membranes / max(1, binned.steps)
+
+    def channel_first(values: NDArray[Any]) -> NDArray[Any]:
+        return values.reshape(-1, network.shapes[-1][0]).T.reshape(-1)
+
     return Result(
-        spike_counts=spike_counts.reshape(-1, channels).T.reshape(-1),
-        operations=Operations.from_counters(names, counters, dense),
+        spike_counts=channel_first(outcome.spike_counts),
+        first_spikes=channel_first(outcome.first_spikes),
+        membranes=None if membranes is None else channel_first(membranes),
+        readout=network.readout,
+        operations=Operations.from_counters(names, outcome.counters, dense),
         steps=binned.steps,
         dt_us=binned.dt_us,
         events=binned.events,
@@ -225,11 +244,12 @@ def _result(
 
 
 def _spikes_by_layer(network: Network, trace: NDArray[np.int32]) -> tuple[NDArray[np.int32], ...]:
-    """Split a trace of (timestep, layer, neuron) into (timestep, channel, y, x) for each layer."""
+    """Split a trace of (timestep, layer, neuron, spikes) into layers of (timestep, channel, y, x)."""
     spikes = []
     for number, index in enumerate(network.neuron_layers):
         shape = network.shapes[index + 1]
-        step, _, neuron = trace[trace[:, 1] == number].T
+        rows = trace[trace[:, 1] == number]
+        step, _, neuron, _ = np.repeat(rows, rows[:, 3], axis=0).T
         site, channel = np.divmod(neuron, shape[0])
         y, x = np.divmod(site, shape[2] if len(shape) == 3 else 1)
         spikes.append(np.stack([step, channel, y, x], axis=1))

@@ -1,9 +1,11 @@
 """A network -> the flat arrays that the kernels of every engine walk.
 
-In: a `Network`. Out: a `Program`: one record per layer with neurons, and the arrays of all layers
-laid end to end, so that one compiled kernel runs any network. Pools have no record of their own:
-a sum or average pool is a change of address (and a constant folded into the weight rows behind it),
-a max pool a list of cells in which the spikes of a timestep are merged before they are routed.
+In: a `Network`. Out: a `Program`: one record per layer with neurons (a population), one per way on
+which spikes reach it (a connection), and the arrays of all of them laid end to end, so that one
+compiled kernel runs any network. Layers without neurons have no record of their own: sum and
+average pools, Flatten, Concatenate and Add are changes of address (and a constant folded into the
+weight rows behind them), a delay is a look at earlier spikes, a max pool a list of cells in which
+the spikes of a timestep are merged before they are routed.
 
 The neurons of a map of C channels are numbered (y * width + x) * C + channel. A convolution with
 groups is laid out as `sites * groups` sites of `channels / groups` channels each; the numbering of
@@ -12,136 +14,179 @@ its neurons stays the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import NetworkError
-from .jit import Float32s, Int32s, Int64s
-from .layers import Flatten, MaxPool2d, Pool, Reach, WeightLayer
-from .network import Network
+from .geometry import Reach
+from .jit import Flags, Float32s, Int32s, Int64s
+from .layers import WeightLayer
+from .network import INPUT, READOUTS, Network
+from .pathways import Source, Sources
+from .rules import LIF_KIND, NEURON_DTYPE, RESET_SUBTRACT
 
 # Silent timesteps that one table lookup can catch up with; longer silences take several lookups.
 POWERS = 1024
 
-LAYER_DTYPE = np.dtype(
+POPULATION_DTYPE = np.dtype(
     [
-        ("in_channels", "i8"),
-        ("in_group", "i8"),  # input channels that share a group of output channels
+        ("connection", "i8"),  # number of the first connection, and how many there are
+        ("connections", "i8"),
         ("groups", "i8"),
-        ("reach", "i8"),  # offset of this layer's pointers: first entry of each input position
-        ("pooled", "i8"),  # offset of the max pool's pointers, -1 without one
-        ("pooled_cells", "i8"),  # cells x channels of the max pool
         ("sites", "i8"),  # groups included
         ("channels", "i8"),  # per site: the length of a weight row
         ("rows_per_site", "i8"),  # the most rows that one timestep can bring to a site
+        ("graded", "i8"),  # 1 where rows are multiplied by a value before they are added
+        ("awake", "i8"),  # 1 where every site is updated in every timestep
+        ("plain", "i8"),  # 1 where the whole layer is LIF of one kind: a loop over arrays will do
         ("neuron", "i8"),  # offset of the layer's membranes
         ("site", "i8"),  # offset of what is kept per site
         ("row", "i8"),  # offset of the row lists
         ("bias", "i8"),  # offset of the biases, -1 without
-        ("powers", "i8"),  # offset of the table of decay powers, and of their sums
-        ("driven", "i8"),  # offset of the channels that may fire without input
-        ("driven_count", "i8"),
-        ("leaks", "i8"),  # 0 where the decay is 1 and no multiplication is due
-        ("subtract", "i8"),
+        ("recurrent", "i8"),  # offset of the weights from each neuron to itself, -1 without
+        ("parameters", "i8"),  # offset of the records of `NEURON_DTYPE`, one for each channel
+        ("powers", "i8"),  # plain: offset of the table of decay powers, and of their sums
+        ("variables", "i8"),  # a neuron has: membrane, current or adaptation, refractory time
+        ("leaks", "i8"),  # how many of them are multiplied by a decay other than 1
+        ("subtract", "i8"),  # plain: 1 where a reset subtracts the threshold
+        ("limit", "f4"),  # plain: a membrane above it fires
         ("threshold", "f4"),
+        ("reset_value", "f4"),
+        ("spike", "i8"),  # offset of the lists of spikes, one for each timestep remembered
+        ("list", "i8"),  # offset of the lengths of these lists
+        ("remembered", "i8"),  # timesteps: one, and the longest delay behind it
+    ],
+    align=True,
+)
+
+CONNECTION_DTYPE = np.dtype(
+    [
+        ("source", "i8"),  # number of the population whose spikes arrive; -1 is the input
+        ("delay", "i8"),  # timesteps
+        ("delayed", "i8"),  # offset of a flag for each channel of the source; -1: all arrive
+        ("graded", "i8"),  # 1 where spikes come with a value
+        ("in_channels", "i8"),  # of the source
+        ("offset", "i8"),  # channels that arrive before those of the source
+        ("in_group", "i8"),  # input channels that share a group of output channels
+        ("reach", "i8"),  # offset of the pointers: first entry of each input position
+        ("stride", "i8"),  # from the weight row of one channel to that of the next
+        ("pooled", "i8"),  # offset of the max pool's pointers, -1 without one
+        ("pooled_cells", "i8"),  # cells x channels of the max pool
     ],
     align=True,
 )
 
 
 class Program(NamedTuple):
-    """A network as the kernels see it; see `LAYER_DTYPE` for the offsets into the arrays."""
+    """A network as the kernels see it; see the two types above for offsets into the arrays."""
 
-    layers: NDArray[Any]
+    populations: NDArray[Any]
+    connections: NDArray[Any]
     pointers: Int64s  # reach: entries of input position p are pointers[reach + p : reach + p + 2]
     targets: Int32s  # site (before groups) that each entry reaches; cells for max pools
     first_rows: Int32s  # offset in `weights` of the row of channel 0 for each entry; for a max
     # pool the number of the cell's channel 0
     weights: Float32s
     biases: Float32s
+    recurrent: Float32s
+    parameters: NDArray[Any]  # records of NEURON_DTYPE
     powers: Float32s  # decay^k, k = 0 .. POWERS
     gains: Float32s  # 1 + decay + ... + decay^(k-1)
-    driven: Int32s  # channels that may fire without input
-    lazy: NDArray[np.uint8]  # per channel: 0 where it is driven (aligned with biases)
+    delayed: Flags
+    rests: Float32s  # (channels of the last layer,) what its membranes are measured from
     neurons: int  # of all layers
     sites: int
     row_lists: int
+    row_length: int  # of the longest
+    remembered_spikes: int
+    lists: int
     pooled_cells: int  # of the largest max pool
     outputs: int
-
-
-class Connection(NamedTuple):
-    """A layer with neurons, and the pools between it and the neurons (or events) before it."""
-
-    layer: WeightLayer
-    channels: int  # of the source
-    max_pool: Reach | None
-    reach: Reach
-    sites: int
-    scale: float  # of the pools, folded into the weights
-
-
-def connections(network: Network) -> Iterator[Connection]:
-    """Walk the network from weights to weights."""
-    source = network.input_shape
-    pools: list[Pool] = []
-    for index, layer in enumerate(network.layers):
-        if isinstance(layer, WeightLayer):
-            yield _connect(layer, source, pools)
-            shape = network.shapes[index + 1]
-            source = (shape[0], shape[1], shape[2]) if len(shape) == 3 else (shape[0], 1, 1)
-            pools = []
-        elif not isinstance(layer, Flatten):
-            pools.append(layer)
-
-
-def _connect(layer: WeightLayer, source: tuple[int, int, int], pools: list[Pool]) -> Connection:
-    channels, *_ = shape = source
-    max_pool: Reach | None = None
-    linear: Reach | None = None
-    scale = 1.0
-    for pool in pools:
-        reach = pool.reach(*shape[1:])
-        if isinstance(pool, MaxPool2d):
-            max_pool = reach if max_pool is None else reach.through(max_pool)
-        else:
-            linear = reach if linear is None else reach.through(linear)
-            scale *= pool.scale
-        _, pooled_height, pooled_width = pool.output_shape(shape)
-        shape = (channels, pooled_height, pooled_width)
-    reach, sites = layer.reach(*shape[1:])
-    if linear is not None:
-        reach = reach.through(linear)
-    return Connection(layer, channels, max_pool, reach, sites, scale)
+    readout: int  # index into READOUTS
+    graded: bool  # whether any population is
 
 
 def wire(network: Network) -> Program:
-    """Lay a network out for the kernels."""
+    """Lay a network out for the kernels.
+
+    Raises `NetworkError` for a network of 2^31 or more weights, and for delays that do not fit.
+    """
+    ways: list[Sources] = [(Source(INPUT, network.input_shape[0], network.input_shape[1:]),)]
     arrays = _Arrays()
-    records = [_lay_out(connection, arrays) for connection in connections(network)]
-    layers = np.array(records, LAYER_DTYPE)
+    wired: list[tuple[dict[str, Any], list[dict[str, Any]]]] = []
+    many = [network.input_encoding == "counts"]  # of the input, then of each population
+    for index, layer in enumerate(network.layers):
+        before = [ways[source + 1] for source in network.sources(index)]
+        if isinstance(layer, WeightLayer):
+            number = len(wired)
+            shape = network.shapes[index + 1]
+            channels, height, width = (*shape, 1, 1)[:3]
+            own = Source(number, channels, (height, width), flat=len(shape) == 1)
+            many.append(layer.neuron.spikes == "many")
+            arriving = network.shapes[index][0]
+            wired.append(_lay_out(layer, before[0], own, arriving, many, arrays))
+            ways.append((own,))
+        else:
+            shapes = [network.shapes[source + 1] for source in network.sources(index)]
+            ways.append(layer.pass_on(before, shapes))
+    return _program(network, wired, arrays)
+
+
+def _program(
+    network: Network,
+    wired: list[tuple[dict[str, Any], list[dict[str, Any]]]],
+    arrays: _Arrays,
+) -> Program:
+    connections = [connection for _, several in wired for connection in several]
+    populations = [population for population, _ in wired]
+    first = 0
+    for number, (population, several) in enumerate(wired):
+        population["connection"], population["connections"] = first, len(several)
+        first += len(several)
+        delays = [one["delay"] for one in connections if one["source"] == number]
+        population["remembered"] = 1 + max(delays, default=0)
+        neurons = population["sites"] * population["channels"]
+        population["spike"] = arrays.reserve("spikes", neurons * population["remembered"])
+        population["list"] = arrays.reserve("lists", population["remembered"])
+    if network.readout.endswith("membrane"):
+        populations[-1]["awake"] = 1
     if arrays.sizes["weights"] >= 2**31:
         raise NetworkError(f"{arrays.sizes['weights']} weights, expected fewer than 2^31")
+    last = network.layers[-1]
+    assert isinstance(last, WeightLayer)
+    outputs = network.shapes[-1][0]
     return Program(
-        layers=layers,
+        populations=_records(populations, POPULATION_DTYPE),
+        connections=_records(connections, CONNECTION_DTYPE),
         pointers=arrays.joined("pointers", np.int64),
         targets=arrays.joined("targets", np.int32),
         first_rows=arrays.joined("first_rows", np.int32),
         weights=arrays.joined("weights", np.float32),
         biases=arrays.joined("biases", np.float32),
+        recurrent=arrays.joined("recurrent", np.float32),
+        parameters=arrays.joined("parameters", NEURON_DTYPE),
         powers=arrays.joined("powers", np.float32),
         gains=arrays.joined("gains", np.float32),
-        driven=arrays.joined("driven", np.int32),
-        lazy=arrays.joined("lazy", np.uint8),
+        delayed=arrays.joined("delayed", np.uint8),
+        rests=np.broadcast_to(np.float32(last.neuron.rest), outputs).astype(np.float32),
         neurons=arrays.sizes["neurons"],
         sites=arrays.sizes["sites"],
         row_lists=arrays.sizes["rows"],
-        pooled_cells=int(layers["pooled_cells"].max()),
+        row_length=max(population["channels"] for population in populations),
+        remembered_spikes=arrays.sizes["spikes"],
+        lists=arrays.sizes["lists"],
+        pooled_cells=max(connection["pooled_cells"] for connection in connections),
         outputs=network.outputs,
+        readout=READOUTS.index(network.readout),
+        graded=any(population["graded"] for population in populations),
     )
+
+
+def _records(rows: list[dict[str, Any]], dtype: np.dtype[Any]) -> NDArray[Any]:
+    return np.array([tuple(row[name] for name in dtype.names or ()) for row in rows], dtype)
 
 
 class _Arrays:
@@ -164,49 +209,107 @@ class _Arrays:
         self.sizes[name] = offset + size
         return offset
 
-    def joined(self, name: str, dtype: Any) -> NDArray[Any]:
+    def joined(self, name: str, dtype: Any = None) -> NDArray[Any]:
         """Return one contiguous array."""
         parts = self.parts.get(name, [])
         return np.concatenate(parts).astype(dtype) if parts else np.zeros(0, dtype)
 
 
-def _lay_out(connection: Connection, arrays: _Arrays) -> tuple[Any, ...]:
-    layer, channels = connection.layer, connection.channels
-    groups = layer.groups
-    rows = layer.rows(channels) * np.float32(connection.scale)
-    row_length = rows.shape[1]
-    sites = connection.sites * groups
-    pooled = -1
-    if connection.max_pool is not None:
-        pooled = _add_reach(arrays, connection.max_pool, connection.max_pool.targets * channels)
-    first_row = arrays.add("weights", rows)
-    reach = _add_reach(
-        arrays, connection.reach, first_row + connection.reach.taps * channels * row_length
-    )
-    per_site = np.bincount(connection.reach.targets, minlength=1).max() * (channels // groups)
-    decay, threshold, subtract = layer.neuron.parameters()
-    bias, driven = _add_biases(arrays, layer)
-    return (
-        channels,
-        channels // groups,
-        groups,
-        reach,
-        pooled,
-        0 if connection.max_pool is None else _cells(connection.max_pool) * channels,
-        sites,
-        row_length,
-        per_site,
-        arrays.reserve("neurons", sites * row_length),
-        arrays.reserve("sites", -(-sites // 8) * 8),  # whole words, for the scan of touched sites
-        arrays.reserve("rows", sites * int(per_site)),
-        bias,
-        _add_powers(arrays, decay),
-        arrays.add("driven", driven),
-        len(driven),
-        decay != 1,
-        subtract,
-        threshold,
-    )
+def _lay_out(
+    layer: WeightLayer,
+    arriving: Sources,
+    own: Source,
+    channels: int,
+    many: list[bool],
+    arrays: _Arrays,
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Lay out a population and its connections; `channels` arrive, `own` are its own spikes."""
+    layer = _with_gain(layer)
+    stored: dict[float, int] = {}
+    connections = [
+        _connect(layer, source, delay, channels, many[source.population + 1], stored, arrays)
+        for source in arriving
+        for delay in sorted(set(source.delays or (0,)))
+    ]
+    loop = -1
+    if layer.recurrent is not None:
+        if layer.recurrent.ndim == 1:
+            loop = arrays.add("recurrent", layer.recurrent)
+        else:
+            each = replace(layer, weight=layer.recurrent, bias=None, recurrent=None)
+            connections.append(_connect(each, own, 1, own.channels, many[-1], {}, arrays))
+    sites = own.shape[0] * own.shape[1] * layer.groups
+    row_length = own.channels // layer.groups
+    per_site = sum(connection.pop("rows_per_site") for connection in connections)
+    population = {
+        "groups": layer.groups,
+        "sites": sites,
+        "channels": row_length,
+        "rows_per_site": per_site,
+        "graded": any(connection["graded"] for connection in connections),
+        "neuron": arrays.reserve("neurons", sites * row_length),
+        "site": arrays.reserve("sites", -(-sites // 8) * 8),  # whole words, for `collect`
+        "row": arrays.reserve("rows", sites * per_site),
+        "bias": -1 if layer.bias is None else arrays.add("biases", layer.bias),
+        "recurrent": loop,
+        **_neuron_fields(layer, own.channels, arrays),
+    }
+    return population, connections
+
+
+def _with_gain(layer: WeightLayer) -> WeightLayer:
+    """Fold the neurons' input gain into the weights."""
+    gain = layer.neuron.gain()
+    scaled: dict[str, Any] = {}
+    for name in ("weight", "bias", "recurrent"):
+        values = getattr(layer, name)
+        if values is not None and (gain != 1).any():
+            scaled[name] = values * gain.reshape(-1, *[1] * (values.ndim - 1))
+    return replace(layer, **scaled) if scaled else layer
+
+
+def _connect(
+    layer: WeightLayer,
+    source: Source,
+    delay: int,
+    channels: int,
+    graded: bool,
+    stored: dict[float, int],
+    arrays: _Arrays,
+) -> dict[str, Any]:
+    """Lay out one way on which spikes reach a layer, those of one delay.
+
+    `stored`: where the layer's weights lie already, by the scale that is folded into them.
+    """
+    near, _ = layer.reach(*source.shape)
+    rows = layer.rows() * np.float32(source.scale)
+    row, stride = layer.addresses(near.taps, source, channels)
+    if source.scale not in stored:
+        stored[source.scale] = arrays.add("weights", rows)
+    near = near._replace(taps=stored[source.scale] + row * rows.shape[1])
+    reach = near if source.linear is None else near.through(source.linear)
+    pooled, cells = -1, 0
+    if source.max_pool is not None:
+        pooled = _add_reach(arrays, source.max_pool, source.max_pool.targets * source.channels)
+        cells = _cells(source.max_pool) * source.channels
+    in_group = channels // layer.groups
+    some_delayed = len(set(source.delays)) > 1
+    arrive = np.asarray(source.delays or (0,)) == delay
+    return {
+        "source": source.population,
+        "delay": delay,
+        "delayed": arrays.add("delayed", arrive.astype(np.uint8)) if some_delayed else -1,
+        "graded": graded,
+        "in_channels": source.channels,
+        "offset": 0 if source.flat else source.offset,
+        "in_group": in_group,
+        "reach": _add_reach(arrays, reach, reach.taps),
+        "stride": stride * rows.shape[1],
+        "pooled": pooled,
+        "pooled_cells": cells,
+        "rows_per_site": int(np.bincount(reach.targets, minlength=1).max())
+        * min(in_group, source.channels),
+    }
 
 
 def _add_reach(arrays: _Arrays, reach: Reach, first_rows: NDArray[np.int64]) -> int:
@@ -219,16 +322,39 @@ def _cells(reach: Reach) -> int:
     return int(reach.targets.max()) + 1 if reach.targets.size else 0
 
 
+def _neuron_fields(layer: WeightLayer, channels: int, arrays: _Arrays) -> dict[str, Any]:
+    """Lay out the neurons' parameters, for the plain loop and for the general one."""
+    p = layer.neuron.parameters(channels)
+    one = p[0]
+    rises = layer.bias is not None and layer.neuron.rises_over_threshold(layer.bias).any()
+    plain = (
+        (p == one).all()
+        and one["kind"] == LIF_KIND
+        and not one["many"]
+        and not one["refractory"]
+        and one["lower_bound"] == -np.inf
+        and (layer.recurrent is None or layer.recurrent.ndim == 2)
+    )
+    limit = one["threshold"]
+    if one["at_threshold"]:  # u >= threshold is u > the number before it
+        limit = np.nextafter(limit, np.float32(-np.inf))
+    return {
+        "awake": rises,
+        "plain": plain,
+        "parameters": arrays.add("parameters", p),
+        "powers": _add_powers(arrays, one["decay"]) if plain else -1,
+        "variables": 1 + (one["kind"] != LIF_KIND) + (one["refractory"] > 0),
+        "leaks": int((p["decay"] != 1).any())
+        + int(one["kind"] != LIF_KIND and (p["second_decay"] != 1).any()),
+        "subtract": one["reset"] == RESET_SUBTRACT,
+        "limit": limit,
+        "threshold": one["threshold"],
+        "reset_value": one["reset_value"],
+    }
+
+
 def _add_powers(arrays: _Arrays, decay: np.float32) -> int:
     powers = np.float64(decay) ** np.arange(POWERS + 1)
     # Both tables have POWERS + 1 entries a layer, so one offset serves both.
     arrays.add("gains", np.concatenate([[0.0], np.cumsum(powers[:-1])]))
     return arrays.add("powers", powers)
-
-
-def _add_biases(arrays: _Arrays, layer: WeightLayer) -> tuple[int, NDArray[np.int64]]:
-    if layer.bias is None:
-        return -1, np.zeros(0, np.int64)
-    rises = layer.neuron.parameters().rises_over_threshold(layer.bias)
-    arrays.add("lazy", ~rises)
-    return arrays.add("biases", layer.bias), np.flatnonzero(rises)

@@ -1,7 +1,7 @@
-"""What one running sample changes, for the kernels of `cpu.py`.
+"""What one running sample changes, and what comes out of it, for the kernels of `cpu.py`.
 
-`new_states` allocates it for all workers of a batch before the first timestep; nothing is allocated
-after that.
+`new_states` allocates the state for all workers of a batch before the first timestep; nothing is
+allocated after that.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..jit import Flags, Float32s, Int32s, kernel
+from ..jit import Flags, Float32s, Int32s, Int64s, kernel
+from ..operations import COUNTERS
 from ..wiring import Program
 
 
@@ -25,10 +26,33 @@ class State(NamedTuple):
     touched: Int32s  # (sites,) the flagged sites, ascending
     fills: Int32s  # (sites,) length of each row list
     rows: Int32s  # row lists: offsets into the weights
-    row_values: Float32s  # their graded inputs; empty for binary input
-    spikes: Int32s  # (neurons,) spikes of this timestep, at each layer's offset
+    row_values: Float32s  # the values that rows are multiplied by; empty if all are 1
+    spikes: Int32s  # spikes of the timesteps that are remembered, at each layer's offset
+    spike_values: Float32s  # how many each stands for; empty if all are 1
+    list_lengths: Int32s  # how many spikes each of the lists above holds
     pooled: Int32s  # cells that are active behind a max pool
     pooled_values: Float32s  # (pooled_cells,) their values, 0 where inactive
+    inputs: Float32s  # (row_length,) what arrives at one site, where it is kept apart
+    seconds: Float32s  # (neurons,) currents or adaptations; empty if no layer has them
+    free_from: Int32s  # (neurons,) first timestep that is not refractory; empty likewise
+    returning: Float32s  # (neurons,) own spikes of the last timestep, weighted; empty likewise
+
+
+class Recording(NamedTuple):
+    """Binned events: those of timestep t are pointers[t]:pointers[t+1]."""
+
+    pointers: Int64s
+    cells: Int32s
+    values: Float32s
+
+
+class Outcome(NamedTuple):
+    """What the kernels add up, for one sample, or with one more axis in front for several."""
+
+    counters: NDArray[np.int64]  # (layers, COUNTERS)
+    spike_counts: Int64s  # (outputs,)
+    first_spikes: Int64s  # (outputs,) timestep, -1 where none
+    membranes: NDArray[np.float64]  # (outputs,) of the last timestep, or their sum over all
 
 
 # Two workers that write to one cache line (or two that are fetched together) wait for each other:
@@ -36,18 +60,19 @@ class State(NamedTuple):
 _APART = 256  # bytes
 
 
-def new_states(program: Program, workers: int, graded: bool) -> State:
+def new_states(program: Program, workers: int) -> State:
     """Allocate states for several workers, one row of each array for each, all silent.
 
     Row lists are as long as the fan-in; what is never touched takes no memory.
     """
 
-    def rows(size: int, dtype: DTypeLike) -> NDArray[Any]:
+    def rows(size: int, dtype: DTypeLike, used: bool = True) -> NDArray[Any]:
         item = np.dtype(dtype).itemsize
         padded = (-(-size * item // _APART) + 1) * _APART // item
-        return np.zeros((workers, padded), dtype)
+        return np.zeros((workers, padded if used else 0), dtype)
 
     flags = rows(program.sites, np.uint8)
+    general = not program.populations["plain"].all()
     return State(
         membranes=rows(program.neurons, np.float32),
         last=rows(program.sites, np.int32),
@@ -56,10 +81,26 @@ def new_states(program: Program, workers: int, graded: bool) -> State:
         touched=rows(program.sites, np.int32),
         fills=rows(program.sites, np.int32),
         rows=rows(program.row_lists, np.int32),
-        row_values=rows(program.row_lists, np.float32) if graded else np.zeros((workers, 0), "f4"),
-        spikes=rows(program.neurons, np.int32),
+        row_values=rows(program.row_lists, np.float32, program.graded),
+        spikes=rows(program.remembered_spikes, np.int32),
+        spike_values=rows(program.remembered_spikes, np.float32, general),
+        list_lengths=rows(program.lists, np.int32),
         pooled=rows(program.pooled_cells, np.int32),
         pooled_values=rows(program.pooled_cells, np.float32),
+        inputs=rows(program.row_length, np.float32, general),
+        seconds=rows(program.neurons, np.float32, general),
+        free_from=rows(program.neurons, np.int32, general),
+        returning=rows(program.neurons, np.float32, general),
+    )
+
+
+def new_outcome(program: Program, samples: int) -> Outcome:
+    """Allocate what the kernels add up, one row for each sample."""
+    return Outcome(
+        np.zeros((samples, len(program.populations), len(COUNTERS)), np.int64),
+        np.zeros((samples, program.outputs), np.int64),
+        np.full((samples, program.outputs), -1, np.int64),
+        np.zeros((samples, program.outputs)),
     )
 
 
@@ -69,6 +110,10 @@ def clear(state: State) -> None:
     state.membranes[:] = 0
     state.last[:] = -1
     state.flags[:] = 0
+    state.list_lengths[:] = 0
+    state.seconds[:] = 0
+    state.free_from[:] = 0
+    state.returning[:] = 0
 
 
 @kernel
@@ -84,6 +129,23 @@ def state_of(states: State, worker: int) -> State:
         states.rows[worker],
         states.row_values[worker],
         states.spikes[worker],
+        states.spike_values[worker],
+        states.list_lengths[worker],
         states.pooled[worker],
         states.pooled_values[worker],
+        states.inputs[worker],
+        states.seconds[worker],
+        states.free_from[worker],
+        states.returning[worker],
+    )
+
+
+@kernel
+def outcome_of(outcomes: Outcome, sample: int) -> Outcome:
+    """Return the row of one sample."""
+    return Outcome(
+        outcomes.counters[sample],
+        outcomes.spike_counts[sample],
+        outcomes.first_spikes[sample],
+        outcomes.membranes[sample],
     )

@@ -1,0 +1,134 @@
+"""The scalar rules of the neuron models, compiled into the loops of every engine.
+
+Called with one neuron's parameters (a record of `NEURON_DTYPE`, made by `neurons.py`) or with single
+numbers. A branch on `kind` inside a rule, and not a rule passed as an argument, because Numba keeps
+only the former on disk. All membranes are measured from rest.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .jit import rule
+
+LIF_KIND, CUBA_KIND, ALIF_KIND = range(3)
+RESET_VALUE, RESET_SUBTRACT = range(2)
+
+MAX_SPIKES = 2**24  # of one neuron in one timestep; up to here float32 holds every whole number
+
+NEURON_DTYPE = np.dtype(
+    [
+        ("kind", "i4"),
+        ("decay", "f4"),
+        ("threshold", "f4"),
+        ("at_threshold", "i4"),  # 1 where a membrane equal to the threshold fires
+        ("many", "i4"),  # 1 where one timestep may bring several spikes
+        ("refractory", "i4"),  # timesteps
+        ("reset", "i4"),
+        ("reset_value", "f4"),
+        ("lower_bound", "f4"),
+        ("second_decay", "f4"),  # of the current, or of the adaptation
+        ("coupling", "f4"),  # CUBALIF: most that a unit of current can add; ALIF: adaptation
+    ],
+    align=True,
+)
+
+
+@rule
+def advance(u: np.float32, power: np.float32, bias: np.float32, gain: np.float32) -> np.float32:
+    """Bring a membrane up to date after k timesteps without input.
+
+    `power` is decay^k, `gain` is 1 + decay + ... + decay^(k-1): the bias of each timestep, decayed
+    since. For k = 1 this is decay * u + bias.
+    """
+    return u * power + bias * gain
+
+
+@rule
+def fires(u: np.float32, threshold: np.float32) -> np.bool_:
+    """Compare strictly, as the paper does."""
+    return u > threshold
+
+
+@rule
+def crosses(p, u: np.float32, threshold: np.float32) -> np.bool_:  # type: ignore[no-untyped-def]
+    """Compare as the neuron's parameters say."""
+    return u >= threshold if p.at_threshold else u > threshold
+
+
+@rule
+def silence(p, bias, u, second, k, free):  # type: ignore[no-untyped-def]
+    """Return (u, second) after k timesteps without input, of which the last `free` were not held.
+
+    Closed forms in float64: u decay^f + bias (1 + decay + ... + decay^(f-1)), and for a current i
+    i sum_{j=1..f} current_decay^j decay^(f-j). Nothing can have fired meanwhile: neurons that
+    might are brought up to date in every timestep (`may_fire`).
+    """
+    if k > 0:
+        a, b = np.float64(p.second_decay), np.float64(p.decay)
+        power = b**free
+        u = u * np.float32(power)
+        if p.kind == CUBA_KIND:
+            second = second * np.float32(a ** (k - free))
+            u = u + second * np.float32(_cross(a, b, free))
+            second = second * np.float32(a**free)
+        else:
+            if bias != 0:
+                gain = np.float64(free) if b == 1 else (1 - power) / (1 - b)
+                u = u + bias * np.float32(gain)
+            u = max(u, p.lower_bound)
+            second = second * np.float32(a**k)
+    return u, second
+
+
+@rule
+def _cross(a, b, k):  # type: ignore[no-untyped-def]
+    """Return sum_{j=1..k} a^j b^(k-j), also where a and b are close to each other."""
+    if a == b:
+        return k * a**k
+    if abs(a - b) > 1e-3 or b == 0 or a == 0:
+        return a * (a**k - b**k) / (a - b)
+    return a * b**k * np.expm1(k * np.log1p((a - b) / b)) / (a - b)
+
+
+@rule
+def step(p, bias, u, second, x, free):  # type: ignore[no-untyped-def]
+    """Run one timestep with input x: return (u, second) after the reset, and the spikes.
+
+    `free` is false where a refractory neuron's membrane is held and its input lost.
+    """
+    if p.kind == CUBA_KIND:
+        second = second * p.second_decay + (x + bias)
+        x, bias = second, np.float32(0.0)
+    spikes = 0
+    if free:
+        u = max(u * p.decay + (x + bias), p.lower_bound)
+        threshold = p.threshold
+        if p.kind == ALIF_KIND:
+            threshold = threshold + p.coupling * second
+        if crosses(p, u, threshold):
+            spikes = 1
+            if p.many:
+                spikes = int(min(np.floor(u / threshold), np.float32(MAX_SPIKES)))
+            if p.reset == RESET_SUBTRACT:
+                u = u - np.float32(spikes) * p.threshold
+            else:
+                u = p.reset_value
+    if p.kind == ALIF_KIND:
+        second = second * p.second_decay + np.float32(spikes)
+    return u, second, spikes
+
+
+@rule
+def may_fire(p, bias, u, second):  # type: ignore[no-untyped-def]
+    """Tell whether a neuron may fire later without input: never false where it does.
+
+    Without a current a membrane that does not cross in its next free timestep never does, as no
+    bias carries it there (`rises_over_threshold` keeps such layers awake).
+    """
+    coming = u * p.decay + bias
+    if p.kind == CUBA_KIND:
+        coming = max(u, np.float32(0.0)) * p.decay
+        if second > 0:
+            coming = coming + second * p.coupling
+    return crosses(p, coming, p.threshold)
