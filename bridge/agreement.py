@@ -160,10 +160,10 @@ class _Tally:
             first -= 1
         arriving = below.astype(np.float64)
         for pool in layers[first : self.index]:
-            arriving = np.stack([pool.forward(x) for x in arriving])  # type: ignore[union-attr]
+            arriving = pool.run([arriving])  # type: ignore[union-attr]
         layer: Any = layers[self.index]
         membranes = run_layer(layer, arriving, shapes[self.index + 1]).membranes
-        distances: NDArray[np.float64] = np.abs(membranes - layer.neuron.parameters().threshold)
+        distances: NDArray[np.float64] = np.abs(membranes - layer.neuron.parameters()["threshold"])
         return distances
 
     def result(self) -> LayerAgreement:

@@ -24,8 +24,10 @@ import torch
 from torch import nn
 
 from eventsim import layers as engine
+from eventsim import pathways
 from eventsim.errors import EventsimError, NetworkError
-from eventsim.layers import Layer, Shape, Window
+from eventsim.geometry import Shape, Window
+from eventsim.layers import Layer
 
 
 class StructureError(EventsimError):
@@ -153,14 +155,14 @@ class _Flatten(LayerType):
     notation = ""  # `parse_structure` puts it in
     pattern = re.compile("")
     takes_map = True
-    layer = engine.Flatten
+    layer = pathways.Flatten
     module = nn.Flatten
 
     def build(self, numbers: Sequence[int], shape: Shape, bias: bool) -> Built:
-        return Built(nn.Flatten(), engine.Flatten().output_shape(shape))
+        return Built(nn.Flatten(), pathways.Flatten().output_shape(shape))
 
     def to_engine(self, module: Any, neuron: Any) -> Layer:
-        return engine.Flatten()
+        return pathways.Flatten()
 
     def to_torch(self, layer: Any) -> nn.Module:
         return nn.Flatten()
@@ -171,9 +173,9 @@ FLATTEN = _Flatten()
 LAYER_TYPES: tuple[LayerType, ...] = (
     DENSE,
     _Conv2d(),
-    _Pool("MP", engine.MaxPool2d, nn.MaxPool2d),
-    _Pool("AP", engine.AvgPool2d, nn.AvgPool2d),
-    _Pool("SP", engine.SumPool2d, SumPool2d),
+    _Pool("MP", pathways.MaxPool2d, nn.MaxPool2d),
+    _Pool("AP", pathways.AvgPool2d, nn.AvgPool2d),
+    _Pool("SP", pathways.SumPool2d, SumPool2d),
     FLATTEN,
 )
 TYPE_OF_LAYER = {entry.layer: entry for entry in LAYER_TYPES}

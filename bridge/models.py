@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from eventsim.errors import NetworkError
 from eventsim.events import InputEncoding
 from eventsim.layers import WeightLayer
 from eventsim.network import Network
@@ -210,10 +211,19 @@ def import_network(
 ) -> SpikingNetwork:
     """Return a network of the engine as a model with the same weights, for further training.
 
-    What a network does not hold, the surrogate, is given here, as in `SpikingNetwork`.
+    What a network does not hold, the surrogate, is given here, as in `SpikingNetwork`. Raises
+    `NetworkError` for layers, and `EventsimError` for neurons, that do not exist in the bridge.
     """
+    if network.readout != "spike-count":
+        raise NetworkError(f"readout is {network.readout!r}, expected spike-count to run in torch")
     layers: list[nn.Module] = []
-    for layer in network.layers:
+    for index, layer in enumerate(network.layers):
+        if type(layer) not in TYPE_OF_LAYER or getattr(layer, "recurrent", None) is not None:
+            kinds = ", ".join(kind.__name__ for kind in TYPE_OF_LAYER)
+            raise NetworkError(
+                f"{network.layer_name(index)} cannot run in torch here, expected {kinds} "
+                f"without recurrence"
+            )
         module = TYPE_OF_LAYER[type(layer)].to_torch(layer)
         if isinstance(layer, WeightLayer):
             module = SpikingLayer(module, layer.neuron, surrogate, surrogate_width)

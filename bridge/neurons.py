@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from eventsim.errors import EventsimError
-from eventsim.neurons import Neuron
+from eventsim.neurons import IF, LIF, Neuron
 
 Surrogate = Literal["rectangle", "arctan", "fast-sigmoid"]
 SURROGATES: tuple[Surrogate, ...] = get_args(Surrogate)
@@ -74,10 +74,32 @@ def spike_trains(currents: Tensor, neuron: Neuron, surrogate: Surrogate, width: 
     Membranes start at 0. `currents` hold bias and weighted input of each timestep. `surrogate` and
     its `width` (in units of the membrane) shape the gradient alone.
     """
-    decay, threshold, subtract = neuron.parameters()
-    rules = _Rules(float(decay), float(threshold), subtract, DERIVATIVES[surrogate], width)
+    check_trainable(neuron)
+    (p,) = neuron.parameters()
+    subtract = neuron.reset == "subtract"
+    rules = _Rules(
+        float(p["decay"]), float(p["threshold"]), subtract, DERIVATIVES[surrogate], width
+    )
     spikes: Tensor = _SpikeTrains.apply(currents, rules)  # type: ignore[no-untyped-call]
     return spikes
+
+
+def check_trainable(neuron: Neuron) -> None:
+    """Raise `EventsimError` for a neuron that torch could not train here."""
+    if not isinstance(neuron, LIF | IF) or neuron != _trainable(neuron):
+        raise EventsimError(
+            f"neuron is {neuron!r}, expected LIF or IF with one decay and threshold, reset "
+            f"zero or subtract, and no other parameters, to run in torch"
+        )
+
+
+def _trainable(neuron: LIF | IF) -> Neuron | None:
+    """Return the nearest neuron that torch could train."""
+    if neuron.channels is not None or neuron.reset == "value":
+        return None
+    if isinstance(neuron, IF):
+        return IF(neuron.threshold, neuron.reset)
+    return LIF(neuron.decay, neuron.threshold, neuron.reset)
 
 
 def check_surrogate(surrogate: str, width: float) -> None:

@@ -17,7 +17,7 @@ from .events import INPUT_ENCODINGS, MAX_CELLS, MAX_STEPS, InputEncoding
 from .geometry import Shape, is_whole
 from .layers import LAYER_TYPES, Layer, WeightLayer
 from .neurons import LI
-from .pathways import Add, AvgPool2d, Concatenate, MaxPool2d, SumPool2d
+from .pathways import Add, AvgPool2d, Concatenate, Delay, Flatten, MaxPool2d, SumPool2d
 
 Readout = Literal["spike-count", "first-spike", "last-membrane", "mean-membrane"]
 READOUTS: tuple[Readout, ...] = get_args(Readout)
@@ -146,6 +146,11 @@ class Network:
                 "the maximum of pooled sums is not a spike; put MaxPool2d before SumPool2d, "
                 "AvgPool2d and Add, or a layer with neurons between them"
             )
+        if isinstance(layer, Delay) and len(layer.steps) > 1 and self._flattened(index - 1, shapes):
+            raise NetworkError(
+                f"steps has {len(layer.steps)} values behind a Flatten, expected one; put a delay "
+                f"for each channel before the Flatten"
+            )
         if isinstance(layer, Add | Concatenate):
             return layer.merged_shape([shapes[source + 1] for source in layer.sources])
         return layer.output_shape(shapes[-1])
@@ -157,6 +162,14 @@ class Network:
         if isinstance(self.layers[index], SumPool2d | AvgPool2d | Add):
             return True
         return any(self._summed(source) for source in self.sources(index))
+
+    def _flattened(self, index: int, shapes: list[Shape]) -> bool:
+        """Tell whether maps of several positions were flattened on the way to here."""
+        if index == INPUT or isinstance(self.layers[index], WeightLayer):
+            return False
+        if isinstance(self.layers[index], Flatten):
+            return len(shapes[index]) == 3 and shapes[index][1:] != (1, 1)
+        return any(self._flattened(source, shapes) for source in self.sources(index))
 
     def _check_graph(self) -> None:
         last = len(self.layers) - 1

@@ -56,8 +56,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "input_gain": get_args(InputGain),
 }
 MAX_REFRACTORY = 2**30
-_FLOAT32 = np.finfo(np.float32)
-_LEAST, _MOST = float(_FLOAT32.smallest_subnormal), float(_FLOAT32.max)
+_LEAST, _MOST = float(np.finfo("f4").smallest_subnormal), float(np.finfo("f4").max)
 
 
 class NeuronState(NamedTuple):
@@ -122,8 +121,9 @@ class _Neuron(_Model):
         self._check("threshold", _LEAST, _MOST, f"{_LEAST} to {_MOST} (float32)")
         self._check_levels()
         if self.spikes == "many" and self.comparison != ">=":
-            raise NetworkError(f'{name}: comparison is {self.comparison!r}, expected ">=" with '
-                               f'spikes "many": a membrane of one threshold gives one spike')  # fmt: skip
+            raise NetworkError(
+                f'{name}: comparison is {self.comparison!r}, expected ">=" with spikes "many"'
+            )
 
     def _check(self, field: str, least: float, most: float, expected: str) -> None:
         for value in np.atleast_1d(getattr(self, field)).tolist():
@@ -156,10 +156,9 @@ class _Neuron(_Model):
 
     def __repr__(self) -> str:
         """Write the model as one would construct it, without the defaults."""
-        values = {f.name: getattr(self, f.name) for f in fields(self) if not f.kw_only}
-        values |= {f.name: getattr(self, f.name) for f in fields(self) if f.kw_only}
-        defaults = {f.name: f.default for f in fields(self)}
-        shown = [f"{n}={v!r}" for n, v in values.items() if v != defaults[n] or n == "reset"]
+        ordered = sorted(fields(self), key=lambda field: field.kw_only)
+        values = [(f.name, getattr(self, f.name), f.default) for f in ordered]
+        shown = [f"{n}={v!r}" for n, v, default in values if v != default or n == "reset"]
         return f"{type(self).__name__}({', '.join(shown)})"
 
     @property
@@ -170,9 +169,8 @@ class _Neuron(_Model):
 
     def gain(self) -> NDArray[np.float32]:
         """Return the factor of weights and biases, shape () or (channels,)."""
-        if self.input_gain == "one":
-            return np.float32(1.0) * np.ones((), np.float32)
-        return np.asarray(1.0 - np.float32(self.decay), np.float32)
+        unscaled = self.input_gain == "one"
+        return np.asarray(1.0 if unscaled else 1.0 - np.float32(self.decay), np.float32)
 
     def parameters(self, channels: int = 1) -> NDArray[Any]:
         """Return what the kernels know of the model: (channels,) records of `NEURON_DTYPE`."""
@@ -258,8 +256,8 @@ class _Neuron(_Model):
             with np.errstate(invalid="ignore"):
                 by_current = np.where(state.second > 0, state.second * p["coupling"], 0)
             coming = np.maximum(state.u, 0) * p["decay"] + by_current
-        at = self.comparison == ">="
-        return np.asarray(coming >= p["threshold"] if at else coming > p["threshold"])
+        limit = p["threshold"]
+        return np.asarray(coming >= limit if self.comparison == ">=" else coming > limit)
 
     def _broadcast(self, u: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Return the parameters of each channel in the shape and precision of membranes."""
@@ -293,6 +291,11 @@ class IF(_Neuron):
     reset: Reset = "zero"
     decay: ClassVar[float] = 1.0  # the membrane keeps all of itself
 
+    def _check_levels(self) -> None:
+        super()._check_levels()
+        if self.input_gain != "one":  # 1 - decay would be 0
+            raise NetworkError(f"IF: input_gain is {self.input_gain!r}, expected 'one'")
+
 
 @dataclass(frozen=True, repr=False)
 class LI(_Neuron):
@@ -319,11 +322,8 @@ class CUBALIF(_Neuron):
 
     def _check_levels(self) -> None:
         super()._check_levels()
-        if self.lower_bound is not None:
-            raise NetworkError(
-                f"CUBALIF: lower_bound is {self.lower_bound}, expected none: with a current the "
-                f"silent timesteps could not be caught up with at once"
-            )
+        if self.lower_bound is not None:  # silent timesteps could not be caught up with at once
+            raise NetworkError(f"CUBALIF: lower_bound is {self.lower_bound}, expected None")
 
     def _add_second(self, p: NDArray[Any]) -> None:
         p["second_decay"] = np.float32(self.current_decay)
@@ -383,10 +383,10 @@ def _numbers(name: str, field: str, value: Any) -> Values:
         values = ()
     if not values or not all(isinstance(one, Real) for one in values):
         raise NetworkError(f"{name}: {field} is {value!r}, expected a number")
-    if field != "threshold" and not field.endswith("decay"):  # those have limits of their own
-        for one in values:
-            if not abs(one) <= _MOST:
-                raise NetworkError(f"{name}: {field} is {one}, expected a finite float32")
+    for one in values:
+        # The others have limits of their own.
+        if field in ("rest", "reset_value", "lower_bound") and not abs(one) <= _MOST:
+            raise NetworkError(f"{name}: {field} is {one}, expected a finite float32")
     numbers = tuple(float(one) for one in values)
     return numbers if isinstance(value, Iterable) else numbers[0]
 

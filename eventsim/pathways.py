@@ -215,8 +215,6 @@ class Delay:
         return tuple(self._add(source) for source in sources[0])
 
     def _add(self, source: Source) -> Source:
-        if source.flat and len(self.steps) > 1 and source.shape != (1, 1):
-            raise NetworkError("delays of single inputs of a flattened map, expected one number")
         before = source.delays or (0,) * source.channels
         channels = range(source.offset, source.offset + source.channels)
         steps = self.steps * (max(channels) + 1) if len(self.steps) == 1 else self.steps

@@ -1,8 +1,8 @@
 """The scalar rules of the neuron models, compiled into the loops of every engine.
 
-Called with one neuron's parameters (a record of `NEURON_DTYPE`, made by `neurons.py`) or with single
-numbers. A branch on `kind` inside a rule, and not a rule passed as an argument, because Numba keeps
-only the former on disk. All membranes are measured from rest.
+Called with one neuron's parameters (a record of `NEURON_DTYPE`, made by `neurons.py`) or with
+single numbers. A branch on `kind` inside a rule, and not a rule passed as an argument, because
+Numba keeps only the former on disk. All membranes are measured from rest.
 """
 
 from __future__ import annotations
@@ -110,10 +110,8 @@ def step(p, bias, u, second, x, free):  # type: ignore[no-untyped-def]
             spikes = 1
             if p.many:
                 spikes = int(min(np.floor(u / threshold), np.float32(MAX_SPIKES)))
-            if p.reset == RESET_SUBTRACT:
-                u = u - np.float32(spikes) * p.threshold
-            else:
-                u = p.reset_value
+            subtract = p.reset == RESET_SUBTRACT
+            u = u - np.float32(spikes) * p.threshold if subtract else p.reset_value
     if p.kind == ALIF_KIND:
         second = second * p.second_decay + np.float32(spikes)
     return u, second, spikes

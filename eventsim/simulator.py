@@ -244,7 +244,7 @@ def _result(
 
 
 def _spikes_by_layer(network: Network, trace: NDArray[np.int32]) -> tuple[NDArray[np.int32], ...]:
-    """Split a trace of (timestep, layer, neuron, spikes) into layers of (timestep, channel, y, x)."""
+    """Split a trace of (timestep, layer, neuron, spikes): per layer (timestep, channel, y, x)."""
     spikes = []
     for number, index in enumerate(network.neuron_layers):
         shape = network.shapes[index + 1]

@@ -3,34 +3,37 @@
 In: a `Network`. Out: a file; and from a file the same network, or a `NetworkFileError`. Called by
 the bridge, the command line and the user.
 
-The file, version 1. Whole numbers are int64, others float64, weights and biases float32, all
+The file, version 2. Whole numbers are int64, others float64, weights and biases float32, all
 little-endian. Text is UTF-8 in fixed-length strings. Datasets are contiguous and uncompressed. The
 HDF5 layout is that of HDF5 1.8 or later, which has checksums. A field that is None is absent; all
 other fields must be there, and nothing else may be.
 
     /                     attributes
       format              "eventsim-network"
-      version             1
+      version             2
       input_shape         (3,): polarities (1 or 2), height, width
       dt_us               length of a timestep in microseconds, from 1
       input_encoding      "binary" or "counts"
       steps               timesteps of a simulation, from 1; absent: whole recordings
+      readout             "spike-count", "first-spike", "last-membrane" or "mean-membrane"
     /class_names          dataset of strings (outputs,), or (0,) without names
     /provenance           dataset, one string: a JSON object
     /layers/0, 1, ...     a group for each layer, from input to output, with
       type                attribute: the name of the layer's class
       ...                 and the parameters of that class:
 
-    Dense                 datasets weight (outputs, inputs) and bias (outputs,) or absent;
-                          group neuron
-    Conv2d                datasets weight (out_channels, in_channels / groups, height, width) and
-                          bias (out_channels,) or absent; attributes groups, and
+    Dense                 datasets weight (outputs, inputs), bias (outputs,) or absent, recurrent
+                          (outputs, outputs), (outputs,) or absent; group neuron
+    Conv2d                datasets weight (out_channels, in_channels / groups, height, width), bias
+                          and recurrent (out_channels,) or absent; attributes groups, and
                           stride, padding, dilation (2,): y, x; group neuron
+    Conv1d                the same without height; stride, padding, dilation: one number
     SumPool2d, AvgPool2d, MaxPool2d     attributes kernel_size, stride (2,): y, x
+    Delay                 attribute steps (1,) or (channels,)
+    Add, Concatenate      attribute sources (n,): numbers of layers before, -1 for the input
     Flatten               nothing
-    .../neuron            attribute type: the name of the neuron model's class, and its parameters:
-      LIF                 attributes decay, threshold, reset ("zero" or "subtract")
-      IF                  attributes threshold, reset
+    .../neuron            attribute type: the name of the neuron model's class, and its parameters,
+                          one number for the layer, or (channels,)
 
 The code below knows no layer and no neuron model: fields and types are those of the dataclasses.
 A file is nothing but data: whatever could lead outside it (links, external and virtual storage) or
@@ -58,7 +61,7 @@ from .layers import LAYER_TYPES
 from .network import Network
 
 FORMAT = "eventsim-network"
-VERSION = 1
+VERSION = 2
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 # The layout of HDF5 1.8: all structure carries checksums. In the older one, changed bytes have made

@@ -13,9 +13,10 @@ from random_networks import dense_spikes, networks, recordings
 
 from eventsim.errors import EventsimError, NetworkError
 from eventsim.events import bin_events, make_events
-from eventsim.layers import Conv2d, Dense, Flatten
+from eventsim.layers import Conv2d, Dense
 from eventsim.network import Network
 from eventsim.neurons import IF, LIF
+from eventsim.pathways import Flatten
 from eventsim.reference import run_reference
 from eventsim.simulator import simulate
 from eventsim_bridge.agreement import compare_spikes
@@ -44,7 +45,7 @@ def assert_same_network(left: Network, right: Network) -> None:
 @settings(max_examples=150)
 def test_a_network_of_the_engine_spikes_alike_in_torch(data: Any) -> None:
     """Dyadic networks of every geometry: no rounding, so every spike must be the engine's."""
-    network = data.draw(networks(dyadic=True))
+    network = data.draw(networks(dyadic=True, plain=True))
     events = data.draw(recordings(network))
     binned = bin_events(
         events, network.input_shape, network.dt_us, 12, encoding=network.input_encoding

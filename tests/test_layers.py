@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from eventsim.errors import NetworkError
-from eventsim.layers import AvgPool2d, Conv2d, Dense, Flatten, MaxPool2d, SumPool2d
+from eventsim.layers import Conv2d, Dense
 from eventsim.neurons import LIF
+from eventsim.pathways import AvgPool2d, Flatten, MaxPool2d, Source, SumPool2d
 
 NEURON = LIF(0.5, 1.0)
 SEEDS = st.integers(0, 2**32 - 1)
@@ -58,6 +59,7 @@ def convolutions(draw: st.DrawFn) -> tuple[Conv2d, NDArray[np.float64]]:
 
 def dense_input(layer: Conv2d | Dense, x: NDArray[np.float64]) -> NDArray[np.float64]:
     u = np.zeros(layer.output_shape(x.shape))
+    layer.add_bias(u, np.zeros_like(u))
     layer.add_input(u, x)
     return u
 
@@ -128,13 +130,14 @@ def scatter(layer: Conv2d | Dense, x: NDArray[np.float64]) -> NDArray[np.float64
     """Sum weight rows input by input, by `reach` and `rows`; (channels, sites)."""
     channels, height, width = x.shape
     (pointers, targets, taps), sites = layer.reach(height, width)
-    rows = layer.rows(channels)
+    rows = layer.rows()
+    first, stride = layer.addresses(taps, Source(-1, channels, (height, width)), channels)
     per_group = channels // layer.groups
     u = np.zeros((sites, layer.groups, rows.shape[1]))
     for position, column in enumerate(x.reshape(channels, -1).T):
         for entry in range(pointers[position], pointers[position + 1]):
             for channel, value in enumerate(column):
-                row = rows[taps[entry] * channels + channel]
+                row = rows[first[entry] + channel * stride]
                 u[targets[entry], channel // per_group] += value * row
     return u.reshape(sites, -1).T
 
@@ -178,7 +181,10 @@ def test_a_chain_of_reaches_is_one_pool_after_the_other(
     except NetworkError:
         assume(False)
     x = numbers(seed, *shape).astype(np.float64)
-    pointers, targets, _ = far.reach(*between[1:]).through(near.reach(*shape[1:]))
+    source = Source(-1, shape[0], shape[1:])
+    for pool, into in ((near, shape), (far, between)):
+        (source,) = pool.pass_on([(source,)], [into])
+    pointers, targets, _ = source.linear
     summed = np.zeros((shape[0], outcome[1] * outcome[2]))
     for position, column in enumerate(x.reshape(shape[0], -1).T):
         for target in targets[pointers[position] : pointers[position + 1]]:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from random_networks import neurons
+from random_networks import plain_neurons
 from torch import nn
 
 from eventsim.errors import EventsimError, NetworkError
@@ -122,7 +122,7 @@ def test_prediction_is_the_lowest_of_equals() -> None:
     assert predict(spikes).tolist() == [2, 4, 0]
 
 
-@given(neuron=neurons(dyadic=True), seed=st.integers(0, 2**32 - 1))
+@given(neuron=plain_neurons(dyadic=True), seed=st.integers(0, 2**32 - 1))
 def test_neurons_spike_as_those_of_the_reference(neuron: Neuron, seed: int) -> None:
     """Currents and parameters without rounding, so every spike must be the same."""
     rng = np.random.default_rng(seed)
@@ -172,7 +172,10 @@ class StepWithSurrogate(torch.autograd.Function):
 
 def unrolled(currents: torch.Tensor, neuron: Neuron, surrogate: Surrogate, width: float) -> Any:
     """The formulas of the module's docstring, one autograd node an operation."""
-    decay, threshold, subtract = neuron.parameters()
+    (parameters,) = neuron.parameters()
+    decay, threshold, subtract = (
+        parameters["decay"], parameters["threshold"], neuron.reset == "subtract"
+    )  # fmt: skip
     rest = torch.zeros_like(currents[0])
     trains = []
     for current in currents:

@@ -10,9 +10,18 @@ import numpy as np
 import pytest
 
 from eventsim.errors import NetworkError
-from eventsim.layers import AvgPool2d, Conv2d, Dense, Flatten, MaxPool2d, SumPool2d
+from eventsim.layers import Conv1d, Conv2d, Dense
 from eventsim.network import Network
-from eventsim.neurons import IF, LIF
+from eventsim.neurons import ALIF, CUBALIF, IF, LI, LIF
+from eventsim.pathways import (
+    Add,
+    AvgPool2d,
+    Concatenate,
+    Delay,
+    Flatten,
+    MaxPool2d,
+    SumPool2d,
+)
 
 NEURON = LIF(0.5, 1.0)
 
@@ -111,7 +120,88 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: IF(1e-50), "IF: threshold is 1e-50, expected"),
     (lambda: IF(1e39), "IF: threshold is 1e+39, expected"),
     (lambda: IF(np.inf), "IF: threshold is inf, expected"),
-    (lambda: IF(1.0, "soft"), "IF: reset is 'soft', expected one of ('zero', 'subtract')"),
+    (lambda: IF(1.0, "soft"), "IF: reset is 'soft', expected one of ('zero', 'value', 'subtract')"),
+    (lambda: LIF((0.5, 1.5), 1.0), "LIF: decay is 1.5, expected 0 to 1"),
+    (lambda: LIF((), 1.0), "LIF: decay is (), expected a number"),
+    (lambda: LIF((0.5, 0.5), (1.0,)), "LIF: parameters have [1, 2] values, expected as many"),
+    (lambda: LIF(0.5, 1.0, rest=1.0), "LIF: threshold is 1.0, expected above rest"),
+    (lambda: LIF(0.5, 1.0, rest=np.nan), "LIF: rest is nan, expected a finite float32"),
+    (
+        lambda: LIF(0.5, 1.0, reset_value=0.5),
+        'LIF: reset_value is 0.5, expected 0 without reset "value"',
+    ),
+    (
+        lambda: LIF(0.5, 1.0, "value", reset_value=1.0),
+        "LIF: reset_value is 1.0, expected below the threshold",
+    ),
+    (
+        lambda: LIF(0.5, 1.0, lower_bound=0.5),
+        "LIF: lower_bound is 0.5, expected at most rest and reset_value",
+    ),
+    (lambda: LIF(0.5, 1.0, refractory=1.5), "LIF: refractory is 1.5, expected whole timesteps"),
+    (lambda: LIF(0.5, 1.0, comparison="<"), "LIF: comparison is '<', expected one of ('>', '>=')"),
+    (
+        lambda: LIF(0.5, 1.0, spikes="many"),
+        'LIF: comparison is \'>\', expected ">=" with spikes "many"',
+    ),
+    (lambda: IF(1.0, input_gain="one-minus-decay"), "IF: input_gain is 'one-minus-decay'"),
+    (lambda: CUBALIF(2.0, 0.5, 1.0), "CUBALIF: current_decay is 2.0, expected 0 to 1"),
+    (lambda: CUBALIF(0.5, 0.5, 1.0, lower_bound=-1.0), "CUBALIF: lower_bound is -1.0, expected"),
+    (lambda: ALIF(0.5, 1.0, 0.9, -0.1), "ALIF: adaptation is -0.1, expected 0 to"),
+    (
+        lambda: ALIF(0.5, 1.0, 0.9, 0.1, comparison=">=", spikes="many"),
+        "ALIF: spikes is 'many', expected 'one'",
+    ),
+    # recurrence, delays, skip connections, readouts
+    (
+        lambda: dense(3, 2, recurrent=np.ones((2, 2))),
+        "Dense: recurrent has shape (2, 2), expected (3,) or (3, 3)",
+    ),
+    (
+        lambda: conv(3, 2, 1, 1, recurrent=np.ones((3, 3))),
+        "Conv2d: recurrent has shape (3, 3), expected (3,)",
+    ),
+    (
+        lambda: dense(3, 2, neuron=LIF((0.5, 0.5), 1.0)),
+        "Dense: neuron has parameters for 2 channels, expected one number or 3",
+    ),
+    (lambda: Delay(-1), "Delay: steps is -1, expected whole timesteps, 0 to"),
+    (lambda: network(Delay((1, 2, 3))), "layer 0 (Delay): steps has 3 values, expected 1 or 2"),
+    (
+        lambda: flat(Delay(tuple(range(24))), dense(1, 24)),
+        "layer 1 (Delay): steps has 24 values behind a Flatten, expected one",
+    ),
+    (lambda: Add((0,)), "Add: sources is (0,), expected the numbers of two or more layers"),
+    (lambda: network(Add((-1, 0))), "layer 0 (Add): sources has 0, expected layers before"),
+    (
+        lambda: network(conv(3, 2, 1, 1), Add((-1, 0)), conv(1, 3, 1, 1)),
+        "layer 1 (Add): sources have shapes [(2, 3, 4), (3, 3, 4)], expected one shape",
+    ),
+    (
+        lambda: network(conv(3, 2, 2, 2), Concatenate((-1, 0)), conv(1, 5, 1, 1)),
+        "layer 1 (Concatenate): sources have shapes [(2, 3, 4), (3, 2, 3)], expected equal ones",
+    ),
+    (
+        lambda: network(conv(2, 2, 1, 1), conv(2, 2, 1, 1), Add((-1, 0)), conv(1, 2, 1, 1)),
+        "layer 1 (Conv2d): its output goes nowhere",
+    ),
+    (
+        lambda: network(conv(2, 2, 1, 1), Add((-1, 0)), MaxPool2d(2), conv(1, 2, 1, 1)),
+        "layer 2 (MaxPool2d): the maximum of pooled sums is not a spike",
+    ),
+    (
+        lambda: network(conv(2, 2, 1, 1, neuron=LI(0.5)), conv(1, 2, 1, 1)),
+        "layer 0 (Conv2d): LI never spikes, expected it in the last layer",
+    ),
+    (
+        lambda: flat(dense(1, 24, neuron=LI(0.5))),
+        "readout is 'spike-count', expected last-membrane or mean-membrane with LI",
+    ),
+    (lambda: flat(dense(1, 24), readout="max"), "readout is 'max', expected one of ('spike-count'"),
+    (
+        lambda: network(Conv1d(np.ones((1, 2, 3)), neuron=NEURON)),
+        "layer 0 (Conv1d): input has shape (2, 3, 4), expected a map of height 1",
+    ),
     # weights and biases
     (lambda: dense(3), "Dense: weight has shape (3,), expected (outputs, inputs)"),
     (lambda: dense(0, 3), "Dense: weight has shape (0, 3), expected (outputs, inputs)"),
@@ -181,7 +271,7 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (
         lambda: network(AvgPool2d(1), MaxPool2d(1), Flatten(), dense(1, 24)),
         "layer 1 (MaxPool2d): the maximum of pooled sums is not a spike; put MaxPool2d before "
-        "SumPool2d and AvgPool2d, or a layer with neurons between them",
+        "SumPool2d, AvgPool2d and Add, or a layer with neurons between them",
     ),
     (
         lambda: network(conv(1, 2, 1, 1, padding=2**30)),
@@ -190,11 +280,11 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     ),
     (
         lambda: flat("Dense"),
-        "layer 1 (str): 'Dense' is no layer, expected one of Dense, Conv2d, SumPool2d, AvgPool2d, "
-        "MaxPool2d, Flatten",
+        "layer 1 (str): 'Dense' is no layer, expected one of Dense, Conv2d, Conv1d, SumPool2d, "
+        "AvgPool2d, MaxPool2d, Flatten, Delay, Add, Concatenate",
     ),
-    (lambda: flat(), "the last layer has no neurons, expected a Dense or Conv2d"),
-    (lambda: network(), "the last layer has no neurons, expected a Dense or Conv2d"),
+    (lambda: flat(), "the last layer has no neurons, expected a Dense, Conv2d or Conv1d"),
+    (lambda: network(), "the last layer has no neurons, expected a Dense, Conv2d or Conv1d"),
     # the network
     (lambda: flat(dense(1, 24), input_shape=34), "input_shape is 34, expected a sequence"),
     (lambda: network(layers=None), "layers is None, expected a sequence"),

@@ -24,9 +24,10 @@ from random_networks import networks, recordings
 from eventsim import storage
 from eventsim.errors import NetworkFileError
 from eventsim.events import MAX_STEPS
-from eventsim.layers import AvgPool2d, Conv2d, Dense, Flatten
+from eventsim.layers import Conv2d, Dense
 from eventsim.network import Network
 from eventsim.neurons import IF, LIF
+from eventsim.pathways import AvgPool2d, Flatten
 from eventsim.simulator import simulate
 from eventsim.storage import is_network_file, load_network, save_network
 
@@ -152,9 +153,10 @@ def test_the_file_is_laid_out_as_documented(tmp_path: Path) -> None:
     with h5py.File(path) as file:
         assert dict(file.attrs.items()).keys() == {
             "format", "version", "input_shape", "dt_us", "input_encoding", "steps",
+            "readout",
         }  # fmt: skip
         assert file.attrs["format"].decode() == "eventsim-network"
-        assert file.attrs["version"] == 1
+        assert file.attrs["version"] == 2
         assert file.attrs["input_shape"].tolist() == [1, 4, 4]
         assert file["class_names"].asstr()[:].tolist() == ["a", "b", "µ"]
         assert file["provenance"].asstr()[()] == '{"data": "digits", "accuracy": [0.5, null]}'
@@ -356,4 +358,4 @@ def test_saving_replaces_a_file_and_keeps_a_symbolic_link(tmp_path: Path) -> Non
     assert (tmp_path / "link.h5").is_symlink()
     assert bits(load_network(tmp_path / "real.h5")) == bits(small())
     assert sorted(os.listdir(tmp_path)) == ["link.h5", "real.h5"]
-    assert storage.VERSION == 1
+    assert storage.VERSION == 2

@@ -113,7 +113,7 @@ DAMAGE: dict[str, Damage] = {
     "another format": state("format", text("nir")),
     "format a number": state("format", 1),
     "format without a value": state("format", h5py.Empty("S5")),
-    "a later version": state("version", 2),
+    "a later version": state("version", 3),
     "version missing": state("version", None),
     "version a fraction": state("version", 1.0),
     # extra fields
