@@ -1,18 +1,16 @@
 """Where things lie: shapes of maps, and which targets an input at a position reaches.
 
-Used by the layers (`pathways.py`, `layers.py`), whose parameters are checked here too.
+Used by the layers (`pathways.py`, `layers.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from .errors import NetworkError
-from .events import MAX_CELLS
 
 Shape = tuple[int, ...]
 Pair = tuple[int, int]
@@ -81,43 +79,8 @@ class Window(NamedTuple):
         return np.asarray(starts[:, None] + np.arange(self.kernel[axis]) * self.dilation[axis])
 
 
-def is_whole(value: Any, least: int, most: int = MAX_CELLS) -> bool:
-    """Tell whether a parameter is a whole number from `least` to `most`."""
-    return isinstance(value, int | np.integer) and bool(least <= value <= most)
-
-
 def map_shape(shape: Shape) -> tuple[int, int, int]:
     """Return (channels, height, width); raises where the shape is not that of a map."""
     if len(shape) != 3:
         raise NetworkError(f"input has shape {shape}, expected a map (channels, height, width)")
     return shape[0], shape[1], shape[2]
-
-
-def freeze_pair(layer: Any, name: str, least: int) -> None:
-    """Make one whole number, or two, a pair (y, x); raises naming layer and field."""
-    value = getattr(layer, name)
-    pair = tuple(value) if isinstance(value, Iterable) else (value, value)
-    if len(pair) != 2 or not all(is_whole(n, least) for n in pair):
-        raise NetworkError(
-            f"{type(layer).__name__}: {name} is {value!r}, "
-            f"expected a whole number from {least} to {MAX_CELLS}, or two"
-        )
-    object.__setattr__(layer, name, (int(pair[0]), int(pair[1])))
-
-
-def frozen_array(values: ArrayLike, what: str) -> NDArray[np.float32]:
-    """Copy numbers to a read-only float32 array; raises naming `what` and the value."""
-    try:
-        numbers = np.asarray(values)
-    except ValueError:
-        raise NetworkError(f"{what} has rows of different lengths, expected an array") from None
-    if numbers.dtype.kind not in "biuf":
-        raise NetworkError(f"{what} has dtype {numbers.dtype}, expected real numbers")
-    with np.errstate(over="ignore"):  # too large for float32 is refused below, as infinite
-        array = np.array(numbers, np.float32, order="C")
-    finite = np.isfinite(array)
-    if not finite.all():
-        index = tuple(int(i) for i in np.argwhere(~finite)[0])
-        raise NetworkError(f"{what} at {index} is {array[index]}, expected a finite number")
-    array.flags.writeable = False
-    return array

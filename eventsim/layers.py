@@ -23,17 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import NetworkError
-from .geometry import (
-    Pair,
-    Reach,
-    Shape,
-    Window,
-    freeze_pair,
-    frozen_array,
-    is_whole,
-    map_shape,
-)
+from .geometry import Pair, Reach, Shape, Window, map_shape
 from .neurons import NEURON_TYPES, Neuron
+from .parameters import freeze_pair, frozen_array, is_whole
 from .pathways import PATHWAY_TYPES, Pathway, Source
 
 Rows = NDArray[np.int64]

@@ -14,9 +14,10 @@ from typing import Any, Literal, get_args
 
 from .errors import NetworkError
 from .events import INPUT_ENCODINGS, MAX_CELLS, MAX_STEPS, InputEncoding
-from .geometry import Shape, is_whole
+from .geometry import Shape
 from .layers import LAYER_TYPES, Layer, WeightLayer
 from .neurons import LI
+from .parameters import is_whole
 from .pathways import Add, AvgPool2d, Concatenate, Delay, Flatten, MaxPool2d, SumPool2d
 
 Readout = Literal["spike-count", "first-spike", "last-membrane", "mean-membrane"]
@@ -153,7 +154,8 @@ class Network:
             )
         if isinstance(layer, Add | Concatenate):
             return layer.merged_shape([shapes[source + 1] for source in layer.sources])
-        return layer.output_shape(shapes[-1])
+        leaving: Shape = layer.output_shape(shapes[-1])
+        return leaving
 
     def _summed(self, index: int) -> bool:
         """Tell whether the outputs of a layer are sums of spikes."""

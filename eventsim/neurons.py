@@ -25,15 +25,14 @@ Membranes start at rest. Every number may be one for the layer or one for each c
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from numbers import Real
 from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import NetworkError
+from .parameters import MOST_FLOAT32, Values, float32s, numbers
 from .rules import (
     ALIF_KIND,
     CUBA_KIND,
@@ -47,7 +46,6 @@ Reset = Literal["zero", "value", "subtract"]
 Comparison = Literal[">", ">="]
 Spikes = Literal["one", "many"]
 InputGain = Literal["one", "one-minus-decay"]
-Values = float | tuple[float, ...]  # one for the layer, or one for each channel
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "reset": get_args(Reset),
@@ -56,7 +54,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "input_gain": get_args(InputGain),
 }
 MAX_REFRACTORY = 2**30
-_LEAST, _MOST = float(np.finfo("f4").smallest_subnormal), float(np.finfo("f4").max)
+_LEAST, _MOST = float(np.finfo("f4").smallest_subnormal), MOST_FLOAT32
 
 
 class NeuronState(NamedTuple):
@@ -110,7 +108,7 @@ class _Neuron(_Model):
             elif field.name == "refractory":
                 object.__setattr__(self, "refractory", _whole(name, value))
             elif not (field.name == "lower_bound" and value is None):
-                value = _numbers(name, field.name, value)
+                value = numbers(name, field.name, value)
                 object.__setattr__(self, field.name, value)
                 sizes |= {len(value)} if isinstance(value, tuple) else set()
         if len(sizes) > 1:
@@ -135,7 +133,7 @@ class _Neuron(_Model):
     def _check_levels(self) -> None:
         name = type(self).__name__
         with np.errstate(over="ignore"):
-            above = np.float32(self.threshold) - np.float32(self.rest)
+            above = float32s(self.threshold) - float32s(self.rest)
         if not (above > 0).all():
             raise NetworkError(f"{name}: threshold is {self.threshold}, expected above rest")
         if self.reset != "value" and np.any(self.reset_value):
@@ -156,7 +154,7 @@ class _Neuron(_Model):
 
     def __repr__(self) -> str:
         """Write the model as one would construct it, without the defaults."""
-        ordered = sorted(fields(self), key=lambda field: field.kw_only)
+        ordered = sorted(fields(self), key=lambda field: bool(field.kw_only))
         values = [(f.name, getattr(self, f.name), f.default) for f in ordered]
         shown = [f"{n}={v!r}" for n, v, default in values if v != default or n == "reset"]
         return f"{type(self).__name__}({', '.join(shown)})"
@@ -170,23 +168,23 @@ class _Neuron(_Model):
     def gain(self) -> NDArray[np.float32]:
         """Return the factor of weights and biases, shape () or (channels,)."""
         unscaled = self.input_gain == "one"
-        return np.asarray(1.0 if unscaled else 1.0 - np.float32(self.decay), np.float32)
+        return np.asarray(1.0 if unscaled else 1.0 - float32s(self.decay), np.float32)
 
     def parameters(self, channels: int = 1) -> NDArray[Any]:
         """Return what the kernels know of the model: (channels,) records of `NEURON_DTYPE`."""
-        rest = np.float32(self.rest)
+        rest = float32s(self.rest)
         p = np.zeros(channels, NEURON_DTYPE)
         p["kind"] = self.kind
-        p["decay"] = np.float32(self.decay)
-        p["threshold"] = np.float32(self.threshold) - rest
+        p["decay"] = float32s(self.decay)
+        p["threshold"] = float32s(self.threshold) - rest
         p["at_threshold"] = self.comparison == ">="
         p["many"] = self.spikes == "many"
         p["refractory"] = self.refractory
         p["reset"] = {"subtract": RESET_SUBTRACT}.get(self.reset, RESET_VALUE)
-        p["reset_value"] = np.float32(self.reset_value) - rest if self.reset == "value" else 0
+        p["reset_value"] = float32s(self.reset_value) - rest if self.reset == "value" else 0
         p["lower_bound"] = -np.inf
         if self.lower_bound is not None:
-            p["lower_bound"] = np.float32(self.lower_bound) - rest
+            p["lower_bound"] = float32s(self.lower_bound) - rest
         self._add_second(p)
         return p
 
@@ -289,7 +287,7 @@ class IF(_Neuron):
 
     threshold: Values
     reset: Reset = "zero"
-    decay: ClassVar[float] = 1.0  # the membrane keeps all of itself
+    decay: ClassVar[float] = 1.0  # type: ignore[misc]  # the membrane keeps all of itself
 
     def _check_levels(self) -> None:
         super()._check_levels()
@@ -302,8 +300,8 @@ class LI(_Neuron):
     """Leaky integrator without spikes: the readout of a network's last layer."""
 
     decay: Values
-    threshold: ClassVar[float] = float("inf")
-    reset: ClassVar[str] = "zero"
+    threshold: ClassVar[float] = float("inf")  # type: ignore[misc]
+    reset: ClassVar[str] = "zero"  # type: ignore[misc]
 
     def _check(self, field: str, least: float, most: float, expected: str) -> None:
         if field != "threshold":
@@ -326,7 +324,7 @@ class CUBALIF(_Neuron):
             raise NetworkError(f"CUBALIF: lower_bound is {self.lower_bound}, expected None")
 
     def _add_second(self, p: NDArray[Any]) -> None:
-        p["second_decay"] = np.float32(self.current_decay)
+        p["second_decay"] = float32s(self.current_decay)
         # The most that a unit of current can ever add to a membrane: max over k of
         # sum_{j=1..k} current_decay^j decay^(k-j).
         a, b = p["second_decay"].astype(np.float64), p["decay"].astype(np.float64)
@@ -362,33 +360,14 @@ class ALIF(_Neuron):
             raise NetworkError(f"ALIF: spikes is {self.spikes!r}, expected 'one'")
 
     def _add_second(self, p: NDArray[Any]) -> None:
-        p["second_decay"] = np.float32(self.adaptation_decay)
-        p["coupling"] = np.float32(self.adaptation)
+        p["second_decay"] = float32s(self.adaptation_decay)
+        p["coupling"] = float32s(self.adaptation)
 
 
 Neuron = LIF | IF | LI | CUBALIF | ALIF
 NEURON_TYPES: dict[str, type[Neuron]] = {
     kind.__name__: kind for kind in (LIF, IF, LI, CUBALIF, ALIF)
 }
-
-
-def _numbers(name: str, field: str, value: Any) -> Values:
-    if isinstance(value, np.ndarray) and value.ndim <= 1:
-        value = value.tolist()
-    if isinstance(value, Real) and not isinstance(value, bool):
-        values: tuple[Any, ...] = (value,)
-    elif isinstance(value, Iterable) and not isinstance(value, str):
-        values = tuple(value)
-    else:
-        values = ()
-    if not values or not all(isinstance(one, Real) for one in values):
-        raise NetworkError(f"{name}: {field} is {value!r}, expected a number")
-    for one in values:
-        # The others have limits of their own.
-        if field in ("rest", "reset_value", "lower_bound") and not abs(one) <= _MOST:
-            raise NetworkError(f"{name}: {field} is {one}, expected a finite float32")
-    numbers = tuple(float(one) for one in values)
-    return numbers if isinstance(value, Iterable) else numbers[0]
 
 
 def _whole(name: str, value: Any) -> int:

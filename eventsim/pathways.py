@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import NetworkError
-from .geometry import Pair, Reach, Shape, Window, freeze_pair, is_whole, map_shape
+from .geometry import Pair, Reach, Shape, Window, map_shape
+from .parameters import freeze_pair, is_whole
 
 MAX_DELAY = 2**20  # timesteps; what was emitted meanwhile is kept
 

@@ -171,7 +171,7 @@ def _program(
         powers=arrays.joined("powers", np.float32),
         gains=arrays.joined("gains", np.float32),
         delayed=arrays.joined("delayed", np.uint8),
-        rests=np.broadcast_to(np.float32(last.neuron.rest), outputs).astype(np.float32),
+        rests=np.broadcast_to(np.asarray(last.neuron.rest, np.float32), outputs).copy(),
         neurons=arrays.sizes["neurons"],
         sites=arrays.sizes["sites"],
         row_lists=arrays.sizes["rows"],
