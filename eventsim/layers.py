@@ -170,20 +170,23 @@ class _Convolution(_WeightLayer):
         return self._window.reach(height, width), out_height * out_width
 
     def rows(self) -> NDArray[np.float32]:
-        """Return (tap * in_channels + channel, out_channels / groups)."""
+        """Return one row of out_channels / groups weights for each (ky, in_channel, kx reversed).
+
+        At stride 1 the taps of a kernel line, from right to left, reach neighbouring sites from
+        left to right: so what one spike adds to a line of sites is one stretch of weights.
+        """
         out_channels, group_in, height, width = self._taps.shape
-        grouped = self._taps.reshape(
-            self.groups, out_channels // self.groups, group_in, height * width
-        )
-        # (tap, group, channel within the group, output within the group)
-        return np.ascontiguousarray(grouped.transpose(3, 0, 2, 1)).reshape(
-            height * width * group_in * self.groups, out_channels // self.groups
-        )
+        group_out = out_channels // self.groups
+        grouped = self._taps.reshape(self.groups, group_out, group_in, height, width)
+        # (ky, group, channel within the group, kx, output within the group)
+        return grouped.transpose(3, 0, 2, 4, 1)[:, :, :, ::-1].reshape(-1, group_out)
 
     def addresses(self, taps: Rows, source: Source, channels: int) -> tuple[Rows, int]:
         """Return the row of a source's channel 0 at each tap, and the rows from one channel to the
         next. `channels` arrive in all."""
-        return taps * channels + source.offset, 1
+        width = self._taps.shape[3]
+        ky, kx = np.divmod(taps, width)
+        return (ky * channels + source.offset) * width + width - 1 - kx, width
 
 
 @dataclass(frozen=True, eq=False)

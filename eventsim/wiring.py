@@ -28,6 +28,10 @@ from .network import INPUT, READOUTS, Network
 from .pathways import Source, Sources
 from .rules import LIF_KIND, NEURON_DTYPE, RESET_SUBTRACT
 
+# From this length on, rows of a plain layer are listed by site and added eight at a time, with an
+# eighth of the traffic over the membranes; shorter ones are added as the spikes come.
+GATHER_FROM = 128
+
 # Silent timesteps that one table lookup can catch up with; longer silences take several lookups.
 POWERS = 1024
 
@@ -40,6 +44,7 @@ POPULATION_DTYPE = np.dtype(
         ("channels", "i8"),  # per site: the length of a weight row
         ("rows_per_site", "i8"),  # the most rows that one timestep can bring to a site
         ("graded", "i8"),  # 1 where rows are multiplied by a value before they are added
+        ("gathers", "i8"),  # 1 where rows are listed site by site before they are added
         ("awake", "i8"),  # 1 where every site is updated in every timestep
         ("plain", "i8"),  # 1 where the whole layer is LIF of one kind: a loop over arrays will do
         ("neuron", "i8"),  # offset of the layer's membranes
@@ -85,10 +90,11 @@ class Program(NamedTuple):
 
     populations: NDArray[Any]
     connections: NDArray[Any]
-    pointers: Int64s  # reach: entries of input position p are pointers[reach + p : reach + p + 2]
-    targets: Int32s  # site (before groups) that each entry reaches; cells for max pools
-    first_rows: Int32s  # offset in `weights` of the row of channel 0 for each entry; for a max
-    # pool the number of the cell's channel 0
+    pointers: Int64s  # reach: spans of input position p are pointers[reach + p : reach + p + 2]
+    targets: Int32s  # first site (before groups) of each span; cell for max pools
+    span_sites: Int32s  # number of sites in each span; their weight rows follow each other
+    first_rows: Int32s  # offset in `weights` of the first site's row for channel 0 of the source;
+    # for a max pool the number of the cell's channel 0
     weights: Float32s
     biases: Float32s
     recurrent: Float32s
@@ -163,6 +169,7 @@ def _program(
         connections=_records(connections, CONNECTION_DTYPE),
         pointers=arrays.joined("pointers", np.int64),
         targets=arrays.joined("targets", np.int32),
+        span_sites=arrays.joined("span_sites", np.int32),
         first_rows=arrays.joined("first_rows", np.int32),
         weights=arrays.joined("weights", np.float32),
         biases=arrays.joined("biases", np.float32),
@@ -290,7 +297,7 @@ def _connect(
     reach = near if source.linear is None else near.through(source.linear)
     pooled, cells = -1, 0
     if source.max_pool is not None:
-        pooled = _add_reach(arrays, source.max_pool, source.max_pool.targets * source.channels)
+        pooled = _add_reach(arrays, source.max_pool, source.max_pool.targets * source.channels, 0)
         cells = _cells(source.max_pool) * source.channels
     in_group = channels // layer.groups
     some_delayed = len(set(source.delays)) > 1
@@ -303,7 +310,7 @@ def _connect(
         "in_channels": source.channels,
         "offset": 0 if source.flat else source.offset,
         "in_group": in_group,
-        "reach": _add_reach(arrays, reach, reach.taps),
+        "reach": _add_reach(arrays, reach, reach.taps, rows.shape[1] if layer.groups == 1 else 0),
         "stride": stride * rows.shape[1],
         "pooled": pooled,
         "pooled_cells": cells,
@@ -312,10 +319,23 @@ def _connect(
     }
 
 
-def _add_reach(arrays: _Arrays, reach: Reach, first_rows: NDArray[np.int64]) -> int:
-    entries = arrays.add("targets", reach.targets)
-    arrays.add("first_rows", first_rows)
-    return arrays.add("pointers", reach.pointers + entries)
+def _add_reach(
+    arrays: _Arrays, reach: Reach, first_rows: NDArray[np.int64], row_length: int
+) -> int:
+    """Add the spans that each position reaches: entries whose sites and rows follow each other.
+
+    Sites of groups do not lie side by side: with a `row_length` of 0 each entry is a span.
+    """
+    starts = np.ones(len(reach.targets), np.bool_)
+    if row_length > 0:
+        starts[1:] = (np.diff(reach.targets) != 1) | (np.diff(first_rows) != row_length)
+    starts[reach.pointers[:-1][np.diff(reach.pointers) > 0]] = True
+    spans = np.concatenate([[0], np.cumsum(starts)])
+    first = np.flatnonzero(starts)
+    offset = arrays.add("targets", reach.targets[first])
+    arrays.add("first_rows", first_rows[first])
+    arrays.add("span_sites", np.diff(np.append(first, len(starts))))
+    return arrays.add("pointers", spans[reach.pointers] + offset)
 
 
 def _cells(reach: Reach) -> int:
@@ -341,6 +361,7 @@ def _neuron_fields(layer: WeightLayer, channels: int, arrays: _Arrays) -> dict[s
     return {
         "awake": rises,
         "plain": plain,
+        "gathers": not plain or channels // layer.groups >= GATHER_FROM,
         "parameters": arrays.add("parameters", p),
         "powers": _add_powers(arrays, one["decay"]) if plain else -1,
         "variables": 1 + (one["kind"] != LIF_KIND) + (one["refractory"] > 0),

@@ -158,14 +158,14 @@ class _Counting:
         """The delay of one input, and how many weights it adds to each membrane."""
         x = np.zeros(int(np.prod(shape)))
         x[flat] = 1.0
-        x, delay = x.reshape(shape), 0
+        x, delay, channel = x.reshape(shape), 0, int(np.unravel_index(flat, shape)[0])
         for node, slot in path.through:
             layer: Any = self.network.layers[node]
             if isinstance(layer, Delay):
-                (channel, *_), *_ = np.argwhere(x) if x.any() else [(0,)]
                 delay += int(np.broadcast_to(layer.steps, len(x))[channel])
             elif isinstance(layer, Concatenate):
                 sizes = [self.network.shapes[source + 1][0] for source in layer.sources]
+                channel += sum(sizes[:slot])
                 before = np.zeros((sum(sizes[:slot]), *x.shape[1:]))
                 after = np.zeros((sum(sizes[slot + 1 :]), *x.shape[1:]))
                 x = np.concatenate([before, x, after])

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 from ..jit import Float32s, Int32s, Int64s, kernel, parallel_kernel
 from ..network import READOUTS
-from ..operations import INPUT_EVENTS
+from ..operations import ACS, INPUT_EVENTS, MACS
 from ..wiring import Program
 from .state import Outcome, Recording, State, clear, outcome_of, state_of
-from .updates import accumulate, fire, integrate
+from .updates import accumulate, fire, integrate, wake
 
 LAST_MEMBRANE, MEAN_MEMBRANE = map(READOUTS.index, ("last-membrane", "mean-membrane"))
 
@@ -125,7 +125,10 @@ def arrive(
     if way.pooled >= 0:
         end = pool(program, connection, state, source, values, begin, end)
         source, begin = state.pooled, 0
-    route(program, number, connection, state, source, values, begin, end, counters)
+    if program.populations[number].gathers:
+        route(program, number, connection, state, source, values, begin, end, counters)
+    else:
+        scatter(program, number, connection, state, source, values, begin, end, t, counters)
 
 
 @kernel
@@ -176,7 +179,7 @@ def route(
     in_channels, in_group, offset, stride = way.in_channels, way.in_group, way.offset, way.stride
     reach, delayed, pooled, in_values = way.reach, way.delayed, way.pooled >= 0, way.graded
     groups, graded, rows_per_site = population.groups, population.graded, population.rows_per_site
-    first_site, first_list = population.site, population.row
+    first_site, first_list, channels = population.site, population.row, population.channels
     arrived = 0
     for i in range(begin, end):
         spike = source[i]
@@ -193,16 +196,78 @@ def route(
         arrived += 1
         group = (offset + channel) // in_group
         pointer = reach + position
-        for entry in range(program.pointers[pointer], program.pointers[pointer + 1]):
-            site = program.targets[entry] * groups + group
-            index = first_site + site
-            slot = first_list + site * rows_per_site + state.fills[index]
-            state.rows[slot] = program.first_rows[entry] + channel * stride
-            if graded:
-                state.row_values[slot] = value
-            state.fills[index] += 1
-            state.flags[index] = 1
+        for span in range(program.pointers[pointer], program.pointers[pointer + 1]):
+            row = program.first_rows[span] + channel * stride
+            for k in range(program.span_sites[span]):
+                site = (program.targets[span] + k) * groups + group
+                index = first_site + site
+                slot = first_list + site * rows_per_site + state.fills[index]
+                state.rows[slot] = row + k * channels
+                if graded:
+                    state.row_values[slot] = value
+                state.fills[index] += 1
+                state.flags[index] = 1
     counters[number, INPUT_EVENTS] += arrived
+
+
+@kernel
+def scatter(
+    program: Program,
+    number: int,
+    connection: int,
+    state: State,
+    source: Int32s,
+    values: Float32s,
+    begin: int,
+    end: int,
+    t: int,
+    counters: NDArray[np.int64],
+) -> None:
+    """Add the weight rows of each spike in source[begin:end] to the membranes that it reaches.
+
+    `route` and `accumulate` in one, for short rows: the same additions in the same order.
+    """
+    way, population = program.connections[connection], program.populations[number]
+    in_channels, in_group, offset, stride = way.in_channels, way.in_group, way.offset, way.stride
+    reach, delayed, pooled, in_values = way.reach, way.delayed, way.pooled >= 0, way.graded
+    groups, graded, channels = population.groups, population.graded, population.channels
+    first_site, first_neuron = population.site, population.neuron
+    fades = population.bias >= 0 or population.leaks > 0
+    u, w = state.membranes, program.weights
+    arrived, sites_reached = 0, 0
+    for i in range(begin, end):
+        spike = source[i]
+        position = spike // in_channels
+        channel = spike - position * in_channels
+        value = np.float32(1.0)
+        if pooled:
+            value = state.pooled_values[spike]
+            state.pooled_values[spike] = 0
+        elif in_values:
+            value = values[i]
+        if delayed >= 0 and not program.delayed[delayed + channel]:
+            continue
+        arrived += 1
+        group = (offset + channel) // in_group
+        pointer = reach + position
+        for span in range(program.pointers[pointer], program.pointers[pointer + 1]):
+            sites = program.span_sites[span]
+            first = program.targets[span] * groups + group
+            for site in range(first, first + sites):
+                state.flags[first_site + site] = 1
+                if fades and state.last[first_site + site] != t:
+                    wake(program, number, state, site, t)
+            row = np.uintp(program.first_rows[span] + channel * stride)
+            neuron = np.uintp(first_neuron + first * channels)
+            if graded:
+                for c in range(np.uintp(sites * channels)):
+                    u[neuron + c] += w[row + c] * value
+            else:
+                for c in range(np.uintp(sites * channels)):
+                    u[neuron + c] += w[row + c]
+            sites_reached += sites
+    counters[number, INPUT_EVENTS] += arrived
+    counters[number, MACS if graded else ACS] += sites_reached * channels
 
 
 @kernel

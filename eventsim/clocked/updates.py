@@ -44,22 +44,25 @@ def accumulate(
 ) -> None:
     """Bring the touched sites up to date, then add their rows, in the order of the spikes."""
     population = program.populations[number]
-    channels, graded = population.channels, population.graded
+    channels, graded, gathers = population.channels, population.graded, population.gathers
     rows_added = 0
     for i in range(touched):
         site = state.touched[i]
         index = population.site + site
-        base = population.neuron + site * channels
-        catch_up(program, number, state, site, base, t - state.last[index])
-        state.last[index] = t
-        first = population.row + site * population.rows_per_site
-        stop = first + state.fills[index]
-        if graded:
-            add_graded_rows(state.membranes, base, channels, program.weights, state, first, stop)
-        else:
-            add_rows(state.membranes, base, channels, program.weights, state.rows, first, stop)
-        rows_added += stop - first
-        state.fills[index] = 0
+        if state.last[index] != t:  # otherwise `scatter` has been here
+            wake(program, number, state, site, t)
+        if gathers:
+            base = population.neuron + site * channels
+            first = population.row + site * population.rows_per_site
+            stop = first + state.fills[index]
+            if graded:
+                add_graded_rows(
+                    state.membranes, base, channels, program.weights, state, first, stop
+                )
+            else:
+                add_rows(state.membranes, base, channels, program.weights, state.rows, first, stop)
+            rows_added += stop - first
+            state.fills[index] = 0
     count_updates(program, number, touched, rows_added, counters)
     counters[number, COMPARES] += touched * channels
 
@@ -80,13 +83,15 @@ def count_updates(
 
 
 @kernel
-def catch_up(
-    program: Program, number: int, state: State, site: int, base: int, silent: int
-) -> None:
-    """Apply the decay and bias of `silent` timesteps at once to the membranes of a site."""
+def wake(program: Program, number: int, state: State, site: int, t: int) -> None:
+    """Apply the decay and bias of all timesteps since its last update to the membranes of a site."""
     population = program.populations[number]
+    index = population.site + site
+    silent = t - state.last[index]
+    state.last[index] = t
     if population.bias < 0 and population.leaks == 0:
         return
+    base = population.neuron + site * population.channels
     u, b, channels = state.membranes, np.uintp(base), np.uintp(population.channels)
     power, gain = np.float32(1.0), np.float32(0.0)
     while silent > 0:
