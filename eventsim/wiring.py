@@ -15,6 +15,7 @@ its neurons stays the same.
 from __future__ import annotations
 
 from dataclasses import replace
+from enum import IntEnum, auto
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,61 +36,77 @@ GATHER_FROM = 128
 # Silent timesteps that one table lookup can catch up with; longer silences take several lookups.
 POWERS = 1024
 
-POPULATION_DTYPE = np.dtype(
-    [
-        ("connection", "i8"),  # number of the first connection, and how many there are
-        ("connections", "i8"),
-        ("groups", "i8"),
-        ("sites", "i8"),  # groups included
-        ("channels", "i8"),  # per site: the length of a weight row
-        ("rows_per_site", "i8"),  # the most rows that one timestep can bring to a site
-        ("graded", "i8"),  # 1 where rows are multiplied by a value before they are added
-        ("gathers", "i8"),  # 1 where rows are listed site by site before they are added
-        ("awake", "i8"),  # 1 where every site is updated in every timestep
-        ("plain", "i8"),  # 1 where the whole layer is LIF of one kind: a loop over arrays will do
-        ("neuron", "i8"),  # offset of the layer's membranes
-        ("site", "i8"),  # offset of what is kept per site
-        ("row", "i8"),  # offset of the row lists
-        ("bias", "i8"),  # offset of the biases, -1 without
-        ("recurrent", "i8"),  # offset of the weights from each neuron to itself, -1 without
-        ("parameters", "i8"),  # offset of the records of `NEURON_DTYPE`, one for each channel
-        ("powers", "i8"),  # plain: offset of the table of decay powers, and of their sums
-        ("variables", "i8"),  # a neuron has: membrane, current or adaptation, refractory time
-        ("leaks", "i8"),  # how many of them are multiplied by a decay other than 1
-        ("subtract", "i8"),  # plain: 1 where a reset subtracts the threshold
-        ("limit", "f4"),  # plain: a membrane above it fires
-        ("threshold", "f4"),
-        ("reset_value", "f4"),
-        ("spike", "i8"),  # offset of the lists of spikes, one for each timestep remembered
-        ("list", "i8"),  # offset of the lengths of these lists
-        ("remembered", "i8"),  # timesteps: one, and the longest delay behind it
-    ],
-    align=True,
-)
 
-CONNECTION_DTYPE = np.dtype(
-    [
-        ("source", "i8"),  # number of the population whose spikes arrive; -1 is the input
-        ("delay", "i8"),  # timesteps
-        ("delayed", "i8"),  # offset of a flag for each channel of the source; -1: all arrive
-        ("graded", "i8"),  # 1 where spikes come with a value
-        ("in_channels", "i8"),  # of the source
-        ("offset", "i8"),  # channels that arrive before those of the source
-        ("in_group", "i8"),  # input channels that share a group of output channels
-        ("reach", "i8"),  # offset of the pointers: first entry of each input position
-        ("stride", "i8"),  # from the weight row of one channel to that of the next
-        ("pooled", "i8"),  # offset of the max pool's pointers, -1 without one
-        ("pooled_cells", "i8"),  # cells x channels of the max pool
-    ],
-    align=True,
-)
+class _Columns(IntEnum):
+    """Columns of a table, numbered from 0. The kernels read `table[row, Column.name]`.
+
+    A table of plain numbers and not of records: a kernel that takes a record out of an array copies
+    all of it, byte by byte (200 ns for each site that was touched).
+    """
+
+    @staticmethod
+    def _generate_next_value_(name: str, start: int, count: int, last_values: list[Any]) -> int:
+        return count
+
+
+class P(_Columns):
+    """What the kernels know of a population: columns of `Program.populations`."""
+
+    connection = auto()  # number of the first connection, and how many there are
+    connections = auto()
+    groups = auto()
+    sites = auto()  # groups included
+    channels = auto()  # per site: the length of a weight row
+    rows_per_site = auto()  # the most rows that one timestep can bring to a site
+    graded = auto()  # 1 where rows are multiplied by a value before they are added
+    gathers = auto()  # 1 where rows are listed site by site before they are added
+    awake = auto()  # 1 where every site is updated in every timestep
+    plain = auto()  # 1 where the whole layer is LIF of one kind: a loop over arrays will do
+    neuron = auto()  # offset of the layer's membranes
+    site = auto()  # offset of what is kept per site
+    row = auto()  # offset of the row lists
+    bias = auto()  # offset of the biases, -1 without
+    recurrent = auto()  # offset of the weights from each neuron to itself, -1 without
+    parameters = auto()  # offset of the records of `NEURON_DTYPE`, one for each channel
+    powers = auto()  # plain: offset of the table of decay powers, and of their sums
+    variables = auto()  # a neuron has: membrane, current or adaptation, refractory time
+    leaks = auto()  # how many of them are multiplied by a decay other than 1
+    subtract = auto()  # plain: 1 where a reset subtracts the threshold
+    spike = auto()  # offset of the lists of spikes, one for each timestep remembered
+    list = auto()  # offset of the lengths of these lists
+    remembered = auto()  # timesteps: one, and the longest delay behind it
+
+
+class L(_Columns):
+    """Levels of a population's membranes, where it is plain: columns of `Program.levels`."""
+
+    limit = auto()  # a membrane above it fires
+    threshold = auto()
+    reset_value = auto()
+
+
+class C(_Columns):
+    """What the kernels know of a connection: columns of `Program.connections`."""
+
+    source = auto()  # number of the population whose spikes arrive; -1 is the input
+    delay = auto()  # timesteps
+    delayed = auto()  # offset of a flag for each channel of the source; -1: all arrive
+    graded = auto()  # 1 where spikes come with a value
+    in_channels = auto()  # of the source
+    offset = auto()  # channels that arrive before those of the source
+    in_group = auto()  # input channels that share a group of output channels
+    reach = auto()  # offset of the pointers: first entry of each input position
+    stride = auto()  # from the weight row of one channel to that of the next
+    pooled = auto()  # offset of the max pool's pointers, -1 without one
+    pooled_cells = auto()  # cells x channels of the max pool
 
 
 class Program(NamedTuple):
-    """A network as the kernels see it; see the two types above for offsets into the arrays."""
+    """A network as the kernels see it; see the columns above for offsets into the arrays."""
 
-    populations: NDArray[Any]
-    connections: NDArray[Any]
+    populations: NDArray[np.int64]  # (populations, P)
+    levels: NDArray[np.float32]  # (populations, L)
+    connections: NDArray[np.int64]  # (connections, C)
     pointers: Int64s  # reach: spans of input position p are pointers[reach + p : reach + p + 2]
     targets: Int32s  # first site (before groups) of each span; cell for max pools
     span_sites: Int32s  # number of sites in each span; their weight rows follow each other
@@ -165,8 +182,9 @@ def _program(
     assert isinstance(last, WeightLayer)
     outputs = network.shapes[-1][0]
     return Program(
-        populations=_records(populations, POPULATION_DTYPE),
-        connections=_records(connections, CONNECTION_DTYPE),
+        populations=_table(populations, P, np.int64),
+        levels=_table(populations, L, np.float32),
+        connections=_table(connections, C, np.int64),
         pointers=arrays.joined("pointers", np.int64),
         targets=arrays.joined("targets", np.int32),
         span_sites=arrays.joined("span_sites", np.int32),
@@ -192,8 +210,8 @@ def _program(
     )
 
 
-def _records(rows: list[dict[str, Any]], dtype: np.dtype[Any]) -> NDArray[Any]:
-    return np.array([tuple(row[name] for name in dtype.names or ()) for row in rows], dtype)
+def _table(rows: list[dict[str, Any]], columns: type[_Columns], dtype: Any) -> NDArray[Any]:
+    return np.array([[row[column.name] for column in columns] for row in rows], dtype)
 
 
 class _Arrays:
@@ -259,7 +277,7 @@ def _lay_out(
         "row": arrays.reserve("rows", sites * per_site),
         "bias": -1 if layer.bias is None else arrays.add("biases", layer.bias),
         "recurrent": loop,
-        **_neuron_fields(layer, own.channels, arrays),
+        **_neuron_fields(layer, own.channels, sites, arrays),
     }
     return population, connections
 
@@ -342,7 +360,9 @@ def _cells(reach: Reach) -> int:
     return int(reach.targets.max()) + 1 if reach.targets.size else 0
 
 
-def _neuron_fields(layer: WeightLayer, channels: int, arrays: _Arrays) -> dict[str, Any]:
+def _neuron_fields(
+    layer: WeightLayer, channels: int, sites: int, arrays: _Arrays
+) -> dict[str, Any]:
     """Lay out the neurons' parameters, for the plain loop and for the general one."""
     p = layer.neuron.parameters(channels)
     one = p[0]
@@ -361,7 +381,7 @@ def _neuron_fields(layer: WeightLayer, channels: int, arrays: _Arrays) -> dict[s
     return {
         "awake": rises,
         "plain": plain,
-        "gathers": not plain or channels // layer.groups >= GATHER_FROM,
+        "gathers": not plain or sites == 1 or channels // layer.groups >= GATHER_FROM,
         "parameters": arrays.add("parameters", p),
         "powers": _add_powers(arrays, one["decay"]) if plain else -1,
         "variables": 1 + (one["kind"] != LIF_KIND) + (one["refractory"] > 0),

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from ..jit import Float32s, Int32s, Int64s, kernel, parallel_kernel
 from ..network import READOUTS
 from ..operations import ACS, INPUT_EVENTS, MACS
-from ..wiring import Program
+from ..wiring import C, P, Program
 from .state import Outcome, Recording, State, clear, outcome_of, state_of
-from .updates import accumulate, fire, integrate, wake
+from .updates import accumulate, fade, fade_of, fire, integrate
 
 LAST_MEMBRANE, MEAN_MEMBRANE = map(READOUTS.index, ("last-membrane", "mean-membrane"))
 
@@ -47,49 +47,92 @@ def run(
     that spikes unless it is empty; when it might overflow, the run stops early, and the caller
     continues it with a longer one.
     """
+    # Out of the tuples: each array taken from one inside the loop costs two atomic counts.
+    populations, connections = program.populations, program.connections
+    lengths, pending, pointers = state.list_lengths, state.pending, recording.pointers
+    last = len(populations) - 1
     for t in range(first, stop):
         if len(trace) > 0 and len(trace) - traced < program.neurons:
             return t, traced
-        begin = end = 0
-        for number in range(len(program.populations)):
-            population = program.populations[number]
-            for i in range(population.connection, population.connection + population.connections):
-                arrive(program, number, i, state, recording, t, outcome.counters)
-            slot = t % population.remembered
-            begin = population.spike + slot * population.sites * population.channels
-            touched = collect(program, number, state)
-            if population.plain:
-                accumulate(program, number, state, touched, t, outcome.counters)
-                end = begin + fire(program, number, state, touched, begin, outcome.counters)
-            else:
-                end = begin + integrate(program, number, state, touched, t, begin, outcome.counters)
-            state.list_lengths[population.list + slot] = end - begin
-            if len(trace) > 0:
-                for i in range(begin, end):
-                    trace[traced, 0] = t
-                    trace[traced, 1] = number
-                    trace[traced, 2] = state.spikes[i]
-                    trace[traced, 3] = 1 if population.plain else int(state.spike_values[i])
-                    traced += 1
-        read_out(program, state, t, begin, end, outcome)
+        for number in range(len(populations)):
+            population = populations[number]
+            busy = population[P.awake] > 0 or pending[number] > 0
+            start = population[P.connection]
+            for i in range(start, start + population[P.connections]):
+                then = t - connections[i, C.delay]
+                source = connections[i, C.source]
+                if then < 0:
+                    continue
+                if source < 0:
+                    begin, end = pointers[then], pointers[then + 1]
+                else:
+                    begin, end = emitted(populations[source], lengths, then)
+                if end > begin:
+                    busy = True
+                    arrive(program, number, i, state, recording, t, begin, end, outcome.counters)
+            slot = population[P.list] + t % population[P.remembered]
+            lengths[slot] = 0
+            if busy:
+                lengths[slot] = update_sites(program, number, state, t, outcome.counters)
+                if len(trace) > 0:
+                    traced = note(program, number, state, t, trace, traced)
+                if number == last:
+                    read_out(program, state, t, outcome)
     return stop, traced
 
 
 @kernel
-def read_out(
-    program: Program, state: State, t: int, begin: int, end: int, outcome: Outcome
-) -> None:
+def emitted(population: Int64s, lengths: Int32s, t: int) -> tuple[int, int]:
+    """Return where in `state.spikes` those of a population in timestep t begin and end."""
+    slot = t % population[P.remembered]
+    begin = population[P.spike] + slot * population[P.sites] * population[P.channels]
+    return begin, begin + lengths[population[P.list] + slot]
+
+
+@kernel
+def update_sites(
+    program: Program, number: int, state: State, t: int, counters: NDArray[np.int64]
+) -> int:
+    """Bring the sites with work to timestep t and emit their spikes; return how many spiked."""
+    population = program.populations[number]
+    begin, _ = emitted(population, state.list_lengths, t)
+    touched = collect(program, number, state)
+    if population[P.plain]:
+        accumulate(program, number, state, touched, t, counters)
+        return fire(program, number, state, touched, begin, counters)
+    return integrate(program, number, state, touched, t, begin, counters)
+
+
+@kernel
+def note(
+    program: Program, number: int, state: State, t: int, trace: NDArray[np.int32], traced: int
+) -> int:
+    """Append the spikes of a population in timestep t to the trace; return its length."""
+    population = program.populations[number]
+    begin, end = emitted(population, state.list_lengths, t)
+    for i in range(begin, end):
+        trace[traced, 0] = t
+        trace[traced, 1] = number
+        trace[traced, 2] = state.spikes[i]
+        trace[traced, 3] = 1 if population[P.plain] else int(state.spike_values[i])
+        traced += 1
+    return traced
+
+
+@kernel
+def read_out(program: Program, state: State, t: int, outcome: Outcome) -> None:
     """Note the spikes of the last layer, and its membranes where the readout asks for them."""
     population = program.populations[len(program.populations) - 1]
+    begin, end = emitted(population, state.list_lengths, t)
     for i in range(begin, end):
         neuron = state.spikes[i]
-        outcome.spike_counts[neuron] += 1 if population.plain else int(state.spike_values[i])
+        outcome.spike_counts[neuron] += 1 if population[P.plain] else int(state.spike_values[i])
         if outcome.first_spikes[neuron] < 0:
             outcome.first_spikes[neuron] = t
     if program.readout == LAST_MEMBRANE or program.readout == MEAN_MEMBRANE:
         for neuron in range(program.outputs):
             rest = program.rests[neuron % len(program.rests)]
-            u = state.membranes[population.neuron + neuron] + rest
+            u = state.membranes[population[P.neuron] + neuron] + rest
             if program.readout == MEAN_MEMBRANE:
                 u += outcome.membranes[neuron]
             outcome.membranes[neuron] = u
@@ -103,29 +146,19 @@ def arrive(
     state: State,
     recording: Recording,
     t: int,
+    begin: int,
+    end: int,
     counters: NDArray[np.int64],
 ) -> None:
-    """Route the spikes that reach a layer on one connection in timestep t."""
+    """Bring the spikes begin .. end - 1 of a connection's source to a layer, in timestep t."""
     way = program.connections[connection]
     source, values = recording.cells, recording.values
-    begin = end = 0
-    then = t - way.delay
-    if then < 0:
-        return
-    if way.source < 0:
-        begin, end = recording.pointers[then], recording.pointers[then + 1]
-    else:
-        population = program.populations[way.source]
-        slot = then % population.remembered
+    if way[C.source] >= 0:
         source, values = state.spikes, state.spike_values
-        begin = population.spike + slot * population.sites * population.channels
-        end = begin + state.list_lengths[population.list + slot]
-    if end == begin:
-        return
-    if way.pooled >= 0:
+    if way[C.pooled] >= 0:
         end = pool(program, connection, state, source, values, begin, end)
         source, begin = state.pooled, 0
-    if program.populations[number].gathers:
+    if program.populations[number, P.gathers]:
         route(program, number, connection, state, source, values, begin, end, counters)
     else:
         scatter(program, number, connection, state, source, values, begin, end, t, counters)
@@ -146,18 +179,20 @@ def pool(
     The maxima stand in `state.pooled_values` until `route` takes them out again.
     """
     way = program.connections[connection]
+    in_channels, reach, graded = way[C.in_channels], way[C.pooled], way[C.graded]
+    pointers, first_rows = program.pointers, program.first_rows
+    pooled, maxima = state.pooled, state.pooled_values
     active = 0
     for i in range(begin, end):
-        position = source[i] // way.in_channels
-        channel = source[i] - position * way.in_channels
-        value = values[i] if way.graded else np.float32(1.0)
-        pointer = way.pooled + position
-        for entry in range(program.pointers[pointer], program.pointers[pointer + 1]):
-            cell = program.first_rows[entry] + channel
-            if state.pooled_values[cell] == 0:
-                state.pooled[active] = cell
+        position = source[i] // in_channels
+        channel = source[i] - position * in_channels
+        value = values[i] if graded else np.float32(1.0)
+        for entry in range(pointers[reach + position], pointers[reach + position + 1]):
+            cell = first_rows[entry] + channel
+            if maxima[cell] == 0:
+                pooled[active] = cell
                 active += 1
-            state.pooled_values[cell] = max(state.pooled_values[cell], value)
+            maxima[cell] = max(maxima[cell], value)
     return active
 
 
@@ -176,10 +211,29 @@ def route(
     """Put the weight row of each spike in source[begin:end] on the list of each site it reaches."""
     # Into locals: for all the compiler knows, a store below might change the record.
     way, population = program.connections[connection], program.populations[number]
-    in_channels, in_group, offset, stride = way.in_channels, way.in_group, way.offset, way.stride
-    reach, delayed, pooled, in_values = way.reach, way.delayed, way.pooled >= 0, way.graded
-    groups, graded, rows_per_site = population.groups, population.graded, population.rows_per_site
-    first_site, first_list, channels = population.site, population.row, population.channels
+    in_channels, in_group, offset, stride = (
+        way[C.in_channels],
+        way[C.in_group],
+        way[C.offset],
+        way[C.stride],
+    )
+    reach, delayed, pooled, in_values = (
+        way[C.reach],
+        way[C.delayed],
+        way[C.pooled] >= 0,
+        way[C.graded],
+    )
+    groups, graded, rows_per_site = (
+        population[P.groups],
+        population[P.graded],
+        population[P.rows_per_site],
+    )
+    first_site, first_list, channels = population[P.site], population[P.row], population[P.channels]
+    flags, fills, rows, row_values = state.flags, state.fills, state.rows, state.row_values
+    pooled_values, delay_flags = state.pooled_values, program.delayed
+    pointers, targets, span_sites, first_rows = (
+        program.pointers, program.targets, program.span_sites, program.first_rows
+    )  # fmt: skip
     arrived = 0
     for i in range(begin, end):
         spike = source[i]
@@ -187,26 +241,26 @@ def route(
         channel = spike - position * in_channels
         value = np.float32(1.0)
         if pooled:
-            value = state.pooled_values[spike]
-            state.pooled_values[spike] = 0
+            value = pooled_values[spike]
+            pooled_values[spike] = 0
         elif in_values:
             value = values[i]
-        if delayed >= 0 and not program.delayed[delayed + channel]:
+        if delayed >= 0 and not delay_flags[delayed + channel]:
             continue
         arrived += 1
-        group = (offset + channel) // in_group
+        group = (offset + channel) // in_group if groups > 1 else 0
         pointer = reach + position
-        for span in range(program.pointers[pointer], program.pointers[pointer + 1]):
-            row = program.first_rows[span] + channel * stride
-            for k in range(program.span_sites[span]):
-                site = (program.targets[span] + k) * groups + group
+        for span in range(pointers[pointer], pointers[pointer + 1]):
+            row = first_rows[span] + channel * stride
+            for k in range(span_sites[span]):
+                site = (targets[span] + k) * groups + group
                 index = first_site + site
-                slot = first_list + site * rows_per_site + state.fills[index]
-                state.rows[slot] = row + k * channels
+                slot = first_list + site * rows_per_site + fills[index]
+                rows[slot] = row + k * channels
                 if graded:
-                    state.row_values[slot] = value
-                state.fills[index] += 1
-                state.flags[index] = 1
+                    row_values[slot] = value
+                fills[index] += 1
+                flags[index] = 1
     counters[number, INPUT_EVENTS] += arrived
 
 
@@ -228,12 +282,27 @@ def scatter(
     `route` and `accumulate` in one, for short rows: the same additions in the same order.
     """
     way, population = program.connections[connection], program.populations[number]
-    in_channels, in_group, offset, stride = way.in_channels, way.in_group, way.offset, way.stride
-    reach, delayed, pooled, in_values = way.reach, way.delayed, way.pooled >= 0, way.graded
-    groups, graded, channels = population.groups, population.graded, population.channels
-    first_site, first_neuron = population.site, population.neuron
-    fades = population.bias >= 0 or population.leaks > 0
-    u, w = state.membranes, program.weights
+    in_channels, in_group, offset, stride = (
+        way[C.in_channels],
+        way[C.in_group],
+        way[C.offset],
+        way[C.stride],
+    )
+    reach, delayed, pooled, in_values = (
+        way[C.reach],
+        way[C.delayed],
+        way[C.pooled] >= 0,
+        way[C.graded],
+    )
+    groups, graded, channels = population[P.groups], population[P.graded], population[P.channels]
+    first_site, first_neuron = population[P.site], population[P.neuron]
+    fades = fade_of(program, number)
+    changes = len(fades.biases) > 0 or fades.leaks
+    u, w, flags, last = state.membranes, program.weights, state.flags, state.last
+    pooled_values, delay_flags = state.pooled_values, program.delayed
+    pointers, targets, span_sites, first_rows = (
+        program.pointers, program.targets, program.span_sites, program.first_rows
+    )  # fmt: skip
     arrived, sites_reached = 0, 0
     for i in range(begin, end):
         spike = source[i]
@@ -241,23 +310,26 @@ def scatter(
         channel = spike - position * in_channels
         value = np.float32(1.0)
         if pooled:
-            value = state.pooled_values[spike]
-            state.pooled_values[spike] = 0
+            value = pooled_values[spike]
+            pooled_values[spike] = 0
         elif in_values:
             value = values[i]
-        if delayed >= 0 and not program.delayed[delayed + channel]:
+        if delayed >= 0 and not delay_flags[delayed + channel]:
             continue
         arrived += 1
-        group = (offset + channel) // in_group
+        group = (offset + channel) // in_group if groups > 1 else 0
         pointer = reach + position
-        for span in range(program.pointers[pointer], program.pointers[pointer + 1]):
-            sites = program.span_sites[span]
-            first = program.targets[span] * groups + group
+        for span in range(pointers[pointer], pointers[pointer + 1]):
+            sites = span_sites[span]
+            first = targets[span] * groups + group
             for site in range(first, first + sites):
-                state.flags[first_site + site] = 1
-                if fades and state.last[first_site + site] != t:
-                    wake(program, number, state, site, t)
-            row = np.uintp(program.first_rows[span] + channel * stride)
+                index = first_site + site
+                flags[index] = 1
+                if changes and last[index] != t:
+                    base = first_neuron + site * channels
+                    fade(u, base, channels, fades, site, t - last[index])
+                    last[index] = t
+            row = np.uintp(first_rows[span] + channel * stride)
             neuron = np.uintp(first_neuron + first * channels)
             if graded:
                 for c in range(np.uintp(sites * channels)):
@@ -277,17 +349,20 @@ def collect(program: Program, number: int, state: State) -> int:
     Clears the flags.
     """
     population = program.populations[number]
+    first_site, sites = population[P.site], population[P.sites]
+    flags, words, listed = state.flags, state.words, state.touched
+    if population[P.awake]:
+        flags[first_site : first_site + sites] = 1
+    state.pending[number] = 0
     touched = 0
-    if population.awake:
-        state.flags[population.site : population.site + population.sites] = 1
-    first_word = population.site // 8
-    for word in range(first_word, first_word + (population.sites + 7) // 8):
-        if state.words[word] != 0:
+    first_word = first_site // 8
+    for word in range(first_word, first_word + (sites + 7) // 8):
+        if words[word] != 0:
             for index in range(8 * word, 8 * word + 8):
-                if state.flags[index] != 0:
-                    state.touched[touched] = index - population.site
+                if flags[index] != 0:
+                    listed[touched] = index - first_site
                     touched += 1
-            state.words[word] = 0
+            words[word] = 0
     return touched
 
 

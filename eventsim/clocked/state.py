@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from ..jit import Flags, Float32s, Int32s, Int64s, kernel
 from ..operations import COUNTERS
-from ..wiring import Program
+from ..wiring import P, Program
 
 
 class State(NamedTuple):
@@ -23,6 +23,7 @@ class State(NamedTuple):
     last: Int32s  # (sites,) timestep of the last update
     flags: Flags  # (sites,) 1 where a site has work in this timestep
     words: NDArray[np.uint64]  # the same memory as flags, eight at a time
+    pending: Flags  # (populations,) 1 where a site is flagged for the next timestep
     touched: Int32s  # (sites,) the flagged sites, ascending
     fills: Int32s  # (sites,) length of each row list
     rows: Int32s  # row lists: offsets into the weights
@@ -72,12 +73,13 @@ def new_states(program: Program, workers: int) -> State:
         return np.zeros((workers, padded if used else 0), dtype)
 
     flags = rows(program.sites, np.uint8)
-    general = not program.populations["plain"].all()
+    general = not program.populations[:, P.plain].all()
     return State(
         membranes=rows(program.neurons, np.float32),
         last=rows(program.sites, np.int32),
         flags=flags,
         words=flags.view(np.uint64),
+        pending=rows(len(program.populations), np.uint8),
         touched=rows(program.sites, np.int32),
         fills=rows(program.sites, np.int32),
         rows=rows(program.row_lists, np.int32),
@@ -110,6 +112,7 @@ def clear(state: State) -> None:
     state.membranes[:] = 0
     state.last[:] = -1
     state.flags[:] = 0
+    state.pending[:] = 0
     state.list_lengths[:] = 0
     state.seconds[:] = 0
     state.free_from[:] = 0
@@ -124,6 +127,7 @@ def state_of(states: State, worker: int) -> State:
         states.last[worker],
         states.flags[worker],
         states.words[worker],
+        states.pending[worker],
         states.touched[worker],
         states.fills[worker],
         states.rows[worker],

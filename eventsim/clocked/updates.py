@@ -12,6 +12,8 @@ billion SOP/s, 512-channel rows in the nearest caches).
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,7 +31,7 @@ from ..operations import (
     UPDATES,
 )
 from ..rules import advance, fires, may_fire, silence, step
-from ..wiring import POWERS, Program
+from ..wiring import POWERS, L, P, Program
 from .state import State
 
 
@@ -44,25 +46,35 @@ def accumulate(
 ) -> None:
     """Bring the touched sites up to date, then add their rows, in the order of the spikes."""
     population = program.populations[number]
-    channels, graded, gathers = population.channels, population.graded, population.gathers
+    channels, graded, gathers = population[P.channels], population[P.graded], population[P.gathers]
+    first_site, first_neuron, first_list = (
+        population[P.site],
+        population[P.neuron],
+        population[P.row],
+    )
+    rows_per_site, fades = population[P.rows_per_site], fade_of(program, number)
+    # Out of the tuples: each array taken from one inside the loop costs two atomic counts.
+    membranes, weights, rows, row_values = (
+        state.membranes, program.weights, state.rows, state.row_values
+    )  # fmt: skip
+    sites, last, fills = state.touched, state.last, state.fills
     rows_added = 0
     for i in range(touched):
-        site = state.touched[i]
-        index = population.site + site
-        if state.last[index] != t:  # otherwise `scatter` has been here
-            wake(program, number, state, site, t)
+        site = sites[i]
+        index = first_site + site
+        base = first_neuron + site * channels
+        if last[index] != t:  # otherwise `scatter` has been here
+            fade(membranes, base, channels, fades, site, t - last[index])
+            last[index] = t
         if gathers:
-            base = population.neuron + site * channels
-            first = population.row + site * population.rows_per_site
-            stop = first + state.fills[index]
+            first = first_list + site * rows_per_site
+            stop = first + fills[index]
             if graded:
-                add_graded_rows(
-                    state.membranes, base, channels, program.weights, state, first, stop
-                )
+                add_graded_rows(membranes, base, channels, weights, rows, row_values, first, stop)
             else:
-                add_rows(state.membranes, base, channels, program.weights, state.rows, first, stop)
+                add_rows(membranes, base, channels, weights, rows, first, stop)
             rows_added += stop - first
-            state.fills[index] = 0
+            fills[index] = 0
     count_updates(program, number, touched, rows_added, counters)
     counters[number, COMPARES] += touched * channels
 
@@ -73,39 +85,61 @@ def count_updates(
 ) -> None:
     """Count what bringing sites up to date takes."""
     population = program.populations[number]
-    neurons = touched * population.channels
-    counters[number, MACS if population.graded else ACS] += rows_added * population.channels
+    neurons = touched * population[P.channels]
+    counters[number, MACS if population[P.graded] else ACS] += rows_added * population[P.channels]
     counters[number, SITE_UPDATES] += touched
-    counters[number, UPDATES] += neurons * population.variables
-    counters[number, DECAYS] += neurons * population.leaks
-    if population.bias >= 0:
+    counters[number, UPDATES] += neurons * population[P.variables]
+    counters[number, DECAYS] += neurons * population[P.leaks]
+    if population[P.bias] >= 0:
         counters[number, BIAS_ADDS] += neurons
 
 
+class Fade(NamedTuple):
+    """What happens to the membranes of a plain layer in silence."""
+
+    powers: Float32s  # decay^k, k = 0 .. POWERS
+    gains: Float32s  # 1 + decay + ... + decay^(k-1)
+    biases: Float32s  # (channels of all groups,), empty without
+    groups: int
+    leaks: bool
+
+
 @kernel
-def wake(program: Program, number: int, state: State, site: int, t: int) -> None:
-    """Apply the decay and bias of all timesteps since its last update to the membranes of a site."""
+def fade_of(program: Program, number: int) -> Fade:
+    """Cut what concerns one population out of the program's tables."""
     population = program.populations[number]
-    index = population.site + site
-    silent = t - state.last[index]
-    state.last[index] = t
-    if population.bias < 0 and population.leaks == 0:
+    first, bias = population[P.powers], population[P.bias]
+    biases = program.biases[:0]
+    if bias >= 0:
+        biases = program.biases[bias : bias + population[P.groups] * population[P.channels]]
+    return Fade(
+        program.powers[first : first + POWERS + 1],
+        program.gains[first : first + POWERS + 1],
+        biases,
+        population[P.groups],
+        population[P.leaks] > 0,
+    )
+
+
+@kernel
+def fade(u: Float32s, base: int, channels: int, fades: Fade, site: int, silent: int) -> None:
+    """Apply the decay and bias of `silent` timesteps at once to the membranes of a site."""
+    if len(fades.biases) == 0 and not fades.leaks:
         return
-    base = population.neuron + site * population.channels
-    u, b, channels = state.membranes, np.uintp(base), np.uintp(population.channels)
+    b, n = np.uintp(base), np.uintp(channels)
     power, gain = np.float32(1.0), np.float32(0.0)
     while silent > 0:
         k = min(silent, POWERS)
-        gain = gain * program.powers[population.powers + k] + program.gains[population.powers + k]
-        power = power * program.powers[population.powers + k]
+        gain = gain * fades.powers[k] + fades.gains[k]
+        power = power * fades.powers[k]
         silent -= k
-    if population.bias < 0:
-        for c in range(channels):
+    if len(fades.biases) == 0:
+        for c in range(n):
             u[b + c] *= power
         return
-    first = np.uintp(population.bias + (site % population.groups) * population.channels)
-    for c in range(channels):
-        u[b + c] = advance(u[b + c], power, program.biases[first + c], gain)
+    biases, first = fades.biases, np.uintp((site % fades.groups) * channels)
+    for c in range(n):
+        u[b + c] = advance(u[b + c], power, biases[first + c], gain)
 
 
 @kernel
@@ -140,13 +174,20 @@ def add_rows(
 
 @kernel
 def add_graded_rows(
-    u: Float32s, base: int, channels: int, w: Float32s, state: State, first: int, stop: int
+    u: Float32s,
+    base: int,
+    channels: int,
+    w: Float32s,
+    rows: Int32s,
+    row_values: Float32s,
+    first: int,
+    stop: int,
 ) -> None:
     """Add rows as `add_rows` does, each multiplied by its graded input."""
     b = np.uintp(base)
     for slot in range(first, stop):
-        row = np.uintp(state.rows[slot])
-        value = state.row_values[slot]
+        row = np.uintp(rows[slot])
+        value = row_values[slot]
         for c in range(np.uintp(channels)):
             u[b + c] = u[b + c] + w[row + c] * value
 
@@ -165,13 +206,16 @@ def fire(
     Returns how many spiked.
     """
     population = program.populations[number]
-    channels, limit, subtract = population.channels, population.limit, population.subtract
-    threshold, reset_value = population.threshold, population.reset_value
-    u = state.membranes
+    channels, subtract = population[P.channels], population[P.subtract]
+    limit, threshold = program.levels[number, L.limit], program.levels[number, L.threshold]
+    reset_value, first_neuron = program.levels[number, L.reset_value], population[P.neuron]
+    first_site, fades = population[P.site], fade_of(program, number)
+    u, sites, flags, emitted = state.membranes, state.touched, state.flags, state.spikes
+    pending = state.pending
     spikes = 0
     for i in range(touched):
-        site = state.touched[i]
-        base = np.uintp(population.neuron + site * channels)
+        site = sites[i]
+        base = np.uintp(first_neuron + site * channels)
         crossed = False
         for c in range(np.uintp(channels)):
             crossed |= fires(u[base + c], limit)
@@ -182,12 +226,13 @@ def fire(
         for c in range(channels):
             membrane = base + np.uintp(c)
             if fires(u[membrane], limit):
-                state.spikes[first + spikes] = site * channels + c
+                emitted[first + spikes] = site * channels + c
                 spikes += 1
                 if subtract:
                     u[membrane] -= threshold
-                    if fires_again(program, number, site, c, u[membrane]):
-                        state.flags[population.site + site] = 1
+                    if fires_again(u[membrane], fades, site, c, channels, limit):
+                        flags[first_site + site] = 1
+                        pending[number] = 1
                 else:
                     u[membrane] = reset_value
     counters[number, RESETS] += spikes
@@ -196,15 +241,14 @@ def fire(
 
 
 @kernel
-def fires_again(program: Program, number: int, site: int, c: int, u: np.float32) -> bool:
+def fires_again(
+    u: np.float32, fades: Fade, site: int, c: int, channels: int, limit: np.float32
+) -> bool:
     """Tell whether a membrane will cross the threshold in the next timestep without input."""
-    population = program.populations[number]
     bias = np.float32(0.0)
-    if population.bias >= 0:
-        group = site % population.groups
-        bias = program.biases[population.bias + group * population.channels + c]
-    power = program.powers[population.powers + 1]
-    return fires(advance(u, power, bias, np.float32(1.0)), population.limit)
+    if len(fades.biases) > 0:
+        bias = fades.biases[(site % fades.groups) * channels + c]
+    return fires(advance(u, fades.powers[1], bias, np.float32(1.0)), limit)
 
 
 @kernel
@@ -222,16 +266,18 @@ def integrate(
     Returns how many spiked; `state.spike_values` says how often each did.
     """
     population = program.populations[number]
-    channels, x = population.channels, state.inputs
+    channels, x = population[P.channels], state.inputs
     rows_added, spiked, compares = 0, 0, 0
     for i in range(touched):
         site = state.touched[i]
-        index = population.site + site
+        index = population[P.site] + site
         x[:channels] = 0
-        start = population.row + site * population.rows_per_site
+        start = population[P.row] + site * population[P.rows_per_site]
         stop = start + state.fills[index]
-        if population.graded:
-            add_graded_rows(x, 0, channels, program.weights, state, start, stop)
+        if population[P.graded]:
+            add_graded_rows(
+                x, 0, channels, program.weights, state.rows, state.row_values, start, stop
+            )
         else:
             add_rows(x, 0, channels, program.weights, state.rows, start, stop)
         rows_added += stop - start
@@ -263,12 +309,12 @@ def update(
 ) -> tuple[int, bool]:
     """Run one neuron through `silent` timesteps and timestep t; return its spikes, and if free."""
     population = program.populations[number]
-    channel = (site % population.groups) * population.channels + c
-    neuron = population.neuron + site * population.channels + c
-    p = program.parameters[population.parameters + channel]
+    channel = (site % population[P.groups]) * population[P.channels] + c
+    neuron = population[P.neuron] + site * population[P.channels] + c
+    p = program.parameters[population[P.parameters] + channel]
     bias = np.float32(0.0)
-    if population.bias >= 0:
-        bias = program.biases[population.bias + channel]
+    if population[P.bias] >= 0:
+        bias = program.biases[population[P.bias] + channel]
     free_from = state.free_from[neuron]
     free = t >= free_from
     unheld = min(silent, max(0, t - free_from))
@@ -277,16 +323,16 @@ def update(
     state.returning[neuron] = 0
     u, second, spikes = step(p, bias, u, second, x, free)
     state.membranes[neuron], state.seconds[neuron] = u, second
-    flag = population.site + site
+    flag = population[P.site] + site
     if spikes > 0:
         counters[number, OUTPUT_SPIKES] += spikes
         state.free_from[neuron] = t + 1 + p.refractory
-        if population.recurrent >= 0:
-            weight = program.recurrent[population.recurrent + channel]
+        if population[P.recurrent] >= 0:
+            weight = program.recurrent[population[P.recurrent] + channel]
             state.returning[neuron] = weight * np.float32(spikes)
-            state.flags[flag] = 1
+            state.flags[flag] = state.pending[number] = 1
             counters[number, INPUT_EVENTS] += 1
             counters[number, MACS if p.many else ACS] += 1
     if may_fire(p, bias, u, second):
-        state.flags[flag] = 1
+        state.flags[flag] = state.pending[number] = 1
     return spikes, free
