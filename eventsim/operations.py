@@ -2,14 +2,17 @@
 
 The kernels count while they work; nothing here is estimated. One unit of each:
 
-input_events   one spike (or input cell with events) that arrives at the layer, after a max pool
-acs            one stored weight added to one membrane as it is
+input_events   one spike that arrives at the layer, after delays and max pools: an input cell with
+               events, a neuron that spiked (however often in the timestep), or a neuron's own
+               spike that comes back to it
+acs            one stored weight added to one membrane (or current) as it is
 macs           one stored weight multiplied by a graded input (a count), then added
-updates        one membrane brought up to date: read once and written once in a timestep
-decays         one membrane multiplied by its decay (for all silent timesteps at once)
-bias_adds      one bias added to one membrane (for all silent timesteps at once, scaled by them)
+updates        one variable of a neuron brought up to date: its membrane, its current or adaptation,
+               the end of its refractory time; read once and written once in a timestep
+decays         one variable multiplied by its decay (for all silent timesteps at once)
+bias_adds      one bias added to one neuron (for all silent timesteps at once, scaled by them)
 compares       one membrane compared with its threshold
-resets         one membrane reset after a spike
+resets         one membrane reset after a spike, or after several in one timestep
 output_spikes  one spike that leaves the layer
 site_updates   one site brought up to date: its time of last update read and written
 
@@ -17,10 +20,13 @@ A synaptic operation (SOP) is an AC or a MAC. Weights that a spike cannot reach,
 of a map or in another group, are not touched and not counted. A pool's constant scale is folded
 into the stored weights and costs nothing.
 
-Neurons are updated lazily, when something reaches their site, with two exceptions that are counted
-as well: neurons whose bias can carry them over threshold without input are updated and compared in
-every timestep (and again when something reaches their site), and a site where a reset by
-subtraction left a membrane that will cross again is updated in the next timestep.
+Neurons are updated lazily, when something reaches their site, with exceptions that are counted as
+well. In a layer in which a bias can carry a neuron over threshold without input, and in a last
+layer whose membranes are read out, every site is updated and compared in every timestep. Where a
+neuron of a site may still fire without input (a reset by subtraction left it over threshold, it is
+held there by its refractory time, a current still flows, a raised threshold falls), the site is
+updated in the next timestep too. What is added to the membrane of a refractory neuron is lost, but
+it was added, and counts.
 
 Bytes: weights and biases are float32, so 4 per SOP and bias add; state is a float32 membrane for
 each update and an int32 time for each site update. The passes that a kernel makes over a membrane

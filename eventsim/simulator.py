@@ -17,7 +17,8 @@ from .errors import EventsimError, RecordingError
 from .events import BinnedEvents, Events, bin_events
 from .network import Network, Readout
 from .operations import Operations
-from .wiring import Program, wire
+from .program import Program
+from .wiring import wire
 
 # Samples binned and run at a time: enough to keep the threads busy, few enough for little memory
 # and a progress bar that moves.

@@ -16,11 +16,11 @@ from eventsim.errors import RecordingError
 from eventsim.events import EVENT_DTYPE, bin_events
 from eventsim.layers import Conv2d, Dense, WeightLayer
 from eventsim.network import Network
-from eventsim.neurons import ALIF, IF, LIF
-from eventsim.pathways import AvgPool2d, Flatten, MaxPool2d
+from eventsim.neurons import ALIF, IF, LI, LIF
+from eventsim.pathways import Add, AvgPool2d, Delay, Flatten, MaxPool2d
+from eventsim.program import POWERS
 from eventsim.reference import LayerTrace, run_layer, run_reference
 from eventsim.simulator import Result, available_threads, simulate, simulate_batch
-from eventsim.wiring import POWERS
 
 
 def frames_of(network: Network, events: Any, steps: int | None = None) -> Any:
@@ -186,6 +186,44 @@ def test_long_silence_is_caught_up_with_in_closed_form() -> None:
     np.testing.assert_array_equal(dense_spikes(network, result)[0], trace.spikes)
     # near rest: bias / (1 - decay) = 1, so two inputs of 0.25 stay at 1.5 or below
     assert trace.membranes[-1, 0] == pytest.approx(1.45, abs=0.05)
+
+
+def test_a_delay_brings_spikes_later_and_no_others() -> None:
+    network = Network(
+        (2, 1, 1), DT_US, [Delay((1, 3)), Flatten(), Dense([[1.0, 1.0]], neuron=IF(0.5))]
+    )
+    events = np.zeros(2, EVENT_DTYPE)
+    events["on"] = [0, 1]
+    result = simulate(network, events, steps=6, record_spikes=True)
+    assert result.spikes is not None
+    np.testing.assert_array_equal(result.spikes[0][:, 0], [1, 3])
+    assert simulate(network, events, steps=3).operations.total.acs == 1
+
+
+def test_a_skip_adds_the_weights_of_both_spikes() -> None:
+    layers = [Conv2d(np.ones((1, 1, 1, 1)), neuron=IF(0.5)), Add((-1, 0)), Flatten()]
+    network = Network((1, 1, 1), DT_US, [*layers, Dense([[0.75]], neuron=IF(1.0))])
+    result = simulate(network, one_event())
+    assert result.operations.layers[1].acs == 2
+    assert result.spike_counts[0] == 1
+
+
+def test_readouts_of_one_membrane() -> None:
+    for readout, score in (("last-membrane", 0.25), ("mean-membrane", 1.75 / 3)):
+        layer = Dense([[1.0]], neuron=LI(0.5))
+        network = Network((1, 1, 1), DT_US, [Flatten(), layer], readout=readout)
+        assert simulate(network, one_event(), steps=3).scores[0] == pytest.approx(score)
+
+
+def test_many_spikes_in_one_timestep_count_one_by_one() -> None:
+    neuron = IF(1.0, "subtract", comparison=">=", spikes="many")
+    layers = [Flatten(), Dense([[3.25]], neuron=neuron), Dense([[0.5]], neuron=IF(9.0))]
+    result = simulate(Network((1, 1, 1), DT_US, layers), one_event(), record_spikes=True)
+    first, second = result.operations.layers
+    assert (first.output_spikes, first.resets) == (3, 1)
+    assert (second.input_events, second.acs, second.macs) == (1, 0, 1)
+    assert result.spikes is not None
+    assert len(result.spikes[0]) == 3
 
 
 def test_an_untouched_layer_costs_nothing() -> None:

@@ -192,3 +192,35 @@ def test_an_output_map_counts_channel_first() -> None:
     assert model(frames)[0].sum(dim=0).tolist() == [0, 0, 0, 0, 0, 1, 0, 0]
     assert simulate(network, events).spike_counts.tolist() == [0, 0, 0, 0, 0, 1, 0, 0]
     assert compare_spikes(model, network, [events]).predictions_differ == 0
+
+
+@pytest.mark.parametrize(
+    ("layer", "readout", "sentence"),
+    [
+        (
+            Dense(np.ones((1, 2)), recurrent=[1.0], neuron=IF(1.0)),
+            "spike-count",
+            "layer 1 (Dense) cannot run in torch here, expected Dense, Conv2d,",
+        ),
+        (
+            Dense(np.ones((1, 2)), neuron=IF(1.0)),
+            "first-spike",
+            "readout is 'first-spike', expected spike-count to run in torch",
+        ),
+        (
+            Dense(np.ones((1, 2)), neuron=IF(1.0, refractory=1)),
+            "spike-count",
+            "neuron is IF(threshold=1.0, reset='zero', refractory=1), expected LIF or IF with",
+        ),
+        (
+            Dense(np.ones((1, 2)), neuron=LIF((0.5,), 1.0)),
+            "spike-count",
+            "neuron is LIF(decay=(0.5,), threshold=1.0, reset='zero'), expected LIF or IF with",
+        ),
+    ],
+)
+def test_what_torch_cannot_run_is_refused(layer: Dense, readout: Any, sentence: str) -> None:
+    network = Network((2, 1, 1), 1000, [Flatten(), layer], readout=readout)
+    with pytest.raises(EventsimError) as refused:
+        import_network(network).layer_spikes(torch.zeros(1, 3, 2, 1, 1))
+    assert str(refused.value).startswith(sentence)

@@ -12,7 +12,7 @@ neuron of theirs may still fire.
 Spikes are emitted in ascending order of neurons, so the order of additions, and with it every bit
 of the result, depends on nothing but network and input.
 
-Called by `simulator.py`. Arrays are flat; `wiring.py` says what each offset means.
+Called by `simulator.py`. Arrays are flat; `program.py` says what each offset means.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from ..jit import Float32s, Int32s, Int64s, kernel, parallel_kernel
 from ..network import READOUTS
-from ..wiring import C, P, Program
+from ..program import C, P, Program
 from .routing import arrive, collect
 from .state import Outcome, Recording, State, clear, outcome_of, state_of
 from .updates import accumulate, fire, integrate

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..jit import Float32s, Int32s, kernel
 from ..operations import ACS, INPUT_EVENTS, MACS
-from ..wiring import C, P, Program
+from ..program import C, P, Program
 from .state import Recording, State
 from .updates import fade, fade_of
 

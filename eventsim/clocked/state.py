@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from ..jit import Flags, Float32s, Int32s, Int64s, kernel
 from ..operations import COUNTERS
-from ..wiring import P, Program
+from ..program import P, Program
 
 
 class State(NamedTuple):

@@ -30,8 +30,8 @@ from ..operations import (
     SITE_UPDATES,
     UPDATES,
 )
+from ..program import POWERS, L, P, Program
 from ..rules import advance, fires, may_fire, silence, step
-from ..wiring import POWERS, L, P, Program
 from .state import State
 
 
