@@ -14,6 +14,7 @@ a layer type means adding a class here and to `LAYER_TYPES`.
 
 from __future__ import annotations
 
+import copy
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -166,6 +167,39 @@ class _Flatten(LayerType):
 
     def to_torch(self, layer: Any) -> nn.Module:
         return nn.Flatten()
+
+
+def fold_batch_norm(connection: nn.Module) -> nn.Module:
+    """Return weights that do what `nn.Sequential(weights, batch normalisation)` does in eval mode.
+
+    With the norm's running mean m and variance v, w' = w g / sqrt(v + eps) and
+    b' = (b - m) g / sqrt(v + eps) + beta (Ioffe and Szegedy 2015, algorithm 2). Weights alone are
+    returned as they are. Raises `NetworkError` for any other sequence, and for a norm without
+    running statistics.
+    """
+    if not isinstance(connection, nn.Sequential):
+        return connection
+    kinds = [type(module) for module in connection]
+    norm: Any = connection[-1]
+    if len(kinds) != 2 or kinds[1] not in (nn.BatchNorm1d, nn.BatchNorm2d):
+        names = ", ".join(kind.__name__ for kind in kinds)
+        raise NetworkError(f"a connection is ({names}), expected weights and a BatchNorm behind")
+    if norm.running_var is None:
+        raise NetworkError("a BatchNorm has no running statistics, expected some to fold")
+    folded = copy.deepcopy(connection[0])
+    weight: Any = folded.weight
+    with torch.no_grad():
+        scale = (norm.running_var.double() + norm.eps).rsqrt()
+        shift = -norm.running_mean.double()
+        if folded.bias is not None:
+            shift = shift + folded.bias.double()
+        if norm.affine:
+            scale = scale * norm.weight.double()
+        bias = shift * scale + (norm.bias.double() if norm.affine else 0.0)
+        scaled = weight.double() * scale.reshape(-1, *[1] * (weight.ndim - 1))
+        folded.weight = nn.Parameter(scaled.to(weight.dtype))
+        folded.bias = nn.Parameter(bias.to(weight.dtype))
+    return folded
 
 
 DENSE = _Dense()

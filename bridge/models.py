@@ -18,7 +18,7 @@ from eventsim.layers import WeightLayer
 from eventsim.network import Network
 from eventsim.neurons import LIF, Neuron
 
-from .layers import TYPE_OF_LAYER, TYPE_OF_MODULE, build_modules
+from .layers import TYPE_OF_LAYER, TYPE_OF_MODULE, build_modules, fold_batch_norm
 from .neurons import Surrogate, check_surrogate, spike_trains
 
 PAPER_NEURON = LIF(decay=0.3, threshold=0.3)  # He et al. 2020
@@ -30,7 +30,11 @@ MOST_RAISES = 50  # 1.2^50 = 9100; an input without events cannot wake anything
 
 
 class SpikingLayer(nn.Module):
-    """Weights (`nn.Linear` or `nn.Conv2d`) and the neurons behind them."""
+    """Weights and the neurons behind them.
+
+    The weights are an `nn.Linear` or `nn.Conv2d`, or an `nn.Sequential` of one and a batch
+    normalisation, which `export_network` folds into the weights.
+    """
 
     def __init__(
         self, connection: nn.Module, neuron: Neuron, surrogate: Surrogate, surrogate_width: float
@@ -191,7 +195,7 @@ def export_network(
     layers = []
     for layer in model.layers:
         if isinstance(layer, SpikingLayer):
-            module, neuron = layer.connection, layer.neuron
+            module, neuron = fold_batch_norm(layer.connection), layer.neuron
         else:
             module, neuron = layer, None
         layers.append(TYPE_OF_MODULE[type(module)].to_engine(module, neuron))

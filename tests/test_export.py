@@ -20,7 +20,12 @@ from eventsim.pathways import Flatten
 from eventsim.reference import run_reference
 from eventsim.simulator import simulate
 from eventsim_bridge.agreement import compare_spikes
-from eventsim_bridge.models import SpikingNetwork, export_network, import_network
+from eventsim_bridge.models import (
+    SpikingLayer,
+    SpikingNetwork,
+    export_network,
+    import_network,
+)
 
 
 def noise(shape: tuple[int, int, int], count: int, span_us: int, seed: int) -> Any:
@@ -224,3 +229,53 @@ def test_what_torch_cannot_run_is_refused(layer: Dense, readout: Any, sentence: 
     with pytest.raises(EventsimError) as refused:
         import_network(network).layer_spikes(torch.zeros(1, 3, 2, 1, 1))
     assert str(refused.value).startswith(sentence)
+
+
+def normalised(weights: Any, norm: Any, seed: int) -> Any:
+    """Dyadic weights and running statistics whose square roots are exact."""
+    rng = np.random.default_rng(seed)
+    with torch.no_grad():
+        for parameter in weights.parameters():
+            parameter.copy_(torch.tensor(rng.integers(-8, 12, parameter.shape) / 16))
+        channels = norm.num_features
+        norm.running_var.copy_(torch.tensor(rng.choice([0.25, 1.0, 4.0], channels)))
+        norm.running_mean.copy_(torch.tensor(rng.integers(-4, 5, channels) / 4))
+        norm.weight.copy_(torch.tensor(rng.choice([0.5, 1.0, 2.0], channels)))
+        norm.bias.copy_(torch.tensor(rng.integers(-4, 5, channels) / 8))
+    return torch.nn.Sequential(weights, norm)
+
+
+@pytest.mark.parametrize("biased", [False, True])
+def test_batch_norm_folds_into_the_weights(biased: bool) -> None:
+    """In eval mode, with numbers that nothing rounds: the engine gives torch's own spikes."""
+    nn, neuron = torch.nn, LIF(0.5, 0.75)
+    conv = normalised(nn.Conv2d(2, 6, 3, 2, 1, bias=biased), nn.BatchNorm2d(6, eps=0), 1)
+    dense = normalised(nn.Linear(150, 4, bias=biased), nn.BatchNorm1d(4, eps=0), 2)
+    layers = [
+        SpikingLayer(conv, neuron, "rectangle", 0.25),
+        nn.Flatten(),
+        SpikingLayer(dense, neuron, "rectangle", 0.25),
+    ]
+    model = SpikingNetwork.of_layers(layers, (2, 10, 10)).eval()
+    network = export_network(model, dt_us=1000, steps=20)
+    events = noise((2, 10, 10), 600, 20_000, 3)
+    binned = bin_events(events, network.input_shape, 1000, 20)
+    with torch.no_grad():
+        of_torch = model.layer_spikes(torch.from_numpy(binned.frames())[None])
+    result = simulate(network, events, record_spikes=True)
+    for spikes, expected in zip(of_torch, dense_spikes(network, result), strict=True):
+        assert 0 < expected.mean() < 1
+        np.testing.assert_array_equal(spikes[0].numpy(), expected)
+
+
+def test_what_cannot_be_folded_is_refused() -> None:
+    nn = torch.nn
+    for norm, sentence in (
+        (nn.ReLU(), "a connection is (Linear, ReLU), expected weights and a BatchNorm behind"),
+        (nn.BatchNorm1d(2, track_running_stats=False), "a BatchNorm has no running statistics"),
+    ):
+        layer = SpikingLayer(nn.Sequential(nn.Linear(2, 2), norm), IF(1.0), "rectangle", 0.25)
+        model = SpikingNetwork.of_layers([nn.Flatten(), layer], (2, 1, 1))
+        with pytest.raises(NetworkError) as refused:
+            export_network(model, dt_us=1000)
+        assert str(refused.value).startswith(sentence)
