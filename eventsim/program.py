@@ -17,8 +17,8 @@ POWERS = 1024
 class Columns(IntEnum):
     """Columns of a table, numbered from 0. The kernels read `table[row, Column.name]`.
 
-    A table of plain numbers and not of records: a kernel that takes a record out of an array copies
-    all of it, byte by byte (200 ns for each site that was touched).
+    A table of plain numbers and not of records: with a record for each population a convolutional
+    network took 12.2 instead of 11.0 ms a sample.
     """
 
     @staticmethod

@@ -53,7 +53,8 @@ def accumulate(
         population[P.row],
     )
     rows_per_site, fades = population[P.rows_per_site], fade_of(program, number)
-    # Out of the tuples: each array taken from one inside the loop costs two atomic counts.
+    # Out of the tuples before the loop: inside it Numba counts a reference for each (10.1 ms a
+    # sample instead of 6.4 on a convolutional network).
     membranes, weights, rows, row_values = (
         state.membranes, program.weights, state.rows, state.row_values
     )  # fmt: skip
