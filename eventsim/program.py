@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .jit import Flags, Float32s, Int32s, Int64s
+from .jit import Flags, Float32s, Int64s
 
 # Silent timesteps that one table lookup can catch up with; longer silences take several lookups.
 POWERS = 1024
@@ -49,9 +49,9 @@ class P(Columns):
     variables = auto()  # a neuron has: membrane, current or adaptation, refractory time
     leaks = auto()  # how many of them are multiplied by a decay other than 1
     subtract = auto()  # plain: 1 where a reset subtracts the threshold
-    spike = auto()  # offset of the lists of spikes, one for each timestep remembered
-    list = auto()  # offset of the lengths of these lists
-    remembered = auto()  # timesteps: one, and the longest delay behind it
+    spike = auto()  # offset of the spikes of a stretch of timesteps
+    start = auto()  # offset of the pointers to the first spike of each timestep
+    remembered = auto()  # timesteps before the stretch: the longest delay behind the layer
 
 
 class L(Columns):
@@ -66,6 +66,7 @@ class C(Columns):
     """What the kernels know of a connection: columns of `Program.connections`."""
 
     source = auto()  # number of the population whose spikes arrive; -1 is the input
+    start = auto()  # offset of the source's pointers to its spikes of the stretch's first timestep
     delay = auto()  # timesteps
     delayed = auto()  # offset of a flag for each channel of the source; -1: all arrive
     graded = auto()  # 1 where spikes come with a value
@@ -78,6 +79,17 @@ class C(Columns):
     pooled_cells = auto()  # cells x channels of the max pool
 
 
+class S(Columns):
+    """A span, neighbouring sites whose weight rows follow each other: columns of `Program.spans`.
+
+    For a max pool each span is a cell, and `row` the number of the cell's channel 0.
+    """
+
+    site = auto()  # first site, before groups
+    sites = auto()  # how many
+    row = auto()  # offset in `weights` of the first site's row for channel 0 of the source
+
+
 class Program(NamedTuple):
     """A network as the kernels see it; see the columns above for offsets into the arrays."""
 
@@ -85,10 +97,7 @@ class Program(NamedTuple):
     levels: NDArray[np.float32]  # (populations, L)
     connections: NDArray[np.int64]  # (connections, C)
     pointers: Int64s  # reach: spans of input position p are pointers[reach + p : reach + p + 2]
-    targets: Int32s  # first site (before groups) of each span; cell for max pools
-    span_sites: Int32s  # number of sites in each span; their weight rows follow each other
-    first_rows: Int32s  # offset in `weights` of the first site's row for channel 0 of the source;
-    # for a max pool the number of the cell's channel 0
+    spans: NDArray[np.int32]  # (spans, S)
     weights: Float32s
     biases: Float32s
     recurrent: Float32s
@@ -101,8 +110,13 @@ class Program(NamedTuple):
     sites: int
     row_lists: int
     row_length: int  # of the longest
-    remembered_spikes: int
-    lists: int
+    input_spike: int  # of the input cells, as P.spike, P.start and P.remembered of a layer
+    input_start: int
+    input_remembered: int
+    stretch: int  # timesteps that a layer runs through before the next one follows
+    spikes: int  # that all layers together can emit in a stretch, with those remembered
+    starts: int
+    arrivals: int  # most that can reach a connection in one timestep
     pooled_cells: int  # of the largest max pool
     outputs: int
     readout: int  # index into READOUTS

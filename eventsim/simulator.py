@@ -17,7 +17,7 @@ from .errors import EventsimError, RecordingError
 from .events import BinnedEvents, Events, bin_events
 from .network import Network, Readout
 from .operations import Operations
-from .program import Program
+from .program import P, Program
 from .wiring import wire
 
 # Samples binned and run at a time: enough to keep the threads busy, few enough for little memory
@@ -146,21 +146,37 @@ def run_binned(network: Network, binned: BinnedEvents, *, record_spikes: bool = 
             f"{(binned.input_shape, binned.dt_us, binned.encoding)}, expected {expected}"
         )
     program = _program(network)
-    states = new_states(program, 1)
-    state = State._make(array[0] for array in states)
-    clear(state)
-    outcomes = new_outcome(program, 1)
+    state = State._make(array[0] for array in new_states(program, 1))
+    outcome = outcome_of(new_outcome(program, 1), 0)
     recording = Recording(binned.pointers, binned.cells, binned.values)
-    trace = np.empty((max(2**14, 2 * program.neurons) if record_spikes else 0, 4), np.int32)
-    step, traced = 0, 0
-    while step < binned.steps:
-        if traced + program.neurons > len(trace) > 0:
-            trace = np.concatenate([trace, np.empty_like(trace)])
-        step, traced = cpu.run(
-            program, state, recording, step, binned.steps, outcome_of(outcomes, 0), trace, traced
-        )
-    spikes = _spikes_by_layer(network, trace[:traced]) if record_spikes else None
-    return _result(network, binned, outcome_of(outcomes, 0), spikes)
+    if not record_spikes:
+        cpu.run_whole(program, state, recording, outcome)
+        return _result(network, binned, outcome)
+    clear(program, state)
+    emitted = []
+    for first in range(0, binned.steps, program.stretch):
+        stop = min(first + program.stretch, binned.steps)
+        cpu.run(program, state, recording, first, stop, min(first, program.stretch), outcome)
+        emitted.append(_emitted(program, state, first, stop))
+    return _result(network, binned, outcome, _spikes_by_layer(network, emitted))
+
+
+def _emitted(
+    program: Program, state: State, first: int, stop: int
+) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+    """Return what each layer emitted in a stretch: (timesteps, neurons), a row for each spike."""
+    emitted = []
+    for population in program.populations:
+        slot = population[P.start] + population[P.remembered]
+        starts = state.starts[slot : slot + stop - first + 1]
+        listed = slice(starts[0], starts[-1])
+        steps = np.repeat(np.arange(first, stop), np.diff(starts))
+        neurons = state.spikes[listed]
+        if not population[P.plain]:
+            times = state.spike_values[listed].astype(np.int64)
+            steps, neurons = np.repeat(steps, times), np.repeat(neurons, times)
+        emitted.append((steps, neurons.copy()))
+    return emitted
 
 
 # Wiring takes milliseconds, and callers run one network on many recordings. The programs hold no
@@ -244,14 +260,16 @@ def _result(
     )
 
 
-def _spikes_by_layer(network: Network, trace: NDArray[np.int32]) -> tuple[NDArray[np.int32], ...]:
-    """Split a trace of (timestep, layer, neuron, spikes): per layer (timestep, channel, y, x)."""
+def _spikes_by_layer(
+    network: Network, emitted: list[list[tuple[NDArray[Any], NDArray[Any]]]]
+) -> tuple[NDArray[np.int32], ...]:
+    """Join what the layers emitted stretch by stretch: per layer (timestep, channel, y, x)."""
     spikes = []
     for number, index in enumerate(network.neuron_layers):
         shape = network.shapes[index + 1]
-        rows = trace[trace[:, 1] == number]
-        step, _, neuron, _ = np.repeat(rows, rows[:, 3], axis=0).T
+        step = np.concatenate([layers[number][0] for layers in emitted] or [np.zeros(0, int)])
+        neuron = np.concatenate([layers[number][1] for layers in emitted] or [np.zeros(0, int)])
         site, channel = np.divmod(neuron, shape[0])
         y, x = np.divmod(site, shape[2] if len(shape) == 3 else 1)
-        spikes.append(np.stack([step, channel, y, x], axis=1))
+        spikes.append(np.stack([step, channel, y, x], axis=1).astype(np.int32))
     return tuple(spikes)

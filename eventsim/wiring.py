@@ -14,6 +14,7 @@ its neurons stays the same.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -25,12 +26,18 @@ from .geometry import Reach
 from .layers import WeightLayer
 from .network import INPUT, READOUTS, Network
 from .pathways import Source, Sources
-from .program import POWERS, C, Columns, L, P, Program
+from .program import POWERS, C, Columns, L, P, Program, S
 from .rules import LIF_KIND, NEURON_DTYPE, RESET_SUBTRACT
 
 # From this length on, rows of a plain layer are listed by site and added eight at a time, with an
 # eighth of the traffic over the membranes; shorter ones are added as the spikes come.
 GATHER_FROM = 128
+
+# A layer runs through a stretch of timesteps before the layer behind it follows: what a layer needs
+# is looked up once a stretch, and its weights stay in the nearest caches. Its length is bounded by
+# the memory for the spikes of all neurons at once; what is not emitted takes none.
+LONGEST_STRETCH = 4096
+STRETCH_SPIKES = 2**24
 
 
 def wire(network: Network) -> Program:
@@ -67,18 +74,22 @@ def _program(
     connections = [connection for _, several in wired for connection in several]
     populations = [population for population, _ in wired]
     first = 0
+    sizes = [math.prod(network.input_shape)]  # of the input, then of each population
+    sizes += [population["sites"] * population["channels"] for population in populations]
+    stretch = max(1, min(LONGEST_STRETCH, STRETCH_SPIKES // sum(sizes)))
+    lists = [_spike_list(connections, i - 1, n, stretch, arrays) for i, n in enumerate(sizes)]
     for number, (population, several) in enumerate(wired):
         population["connection"], population["connections"] = first, len(several)
         first += len(several)
-        delays = [one["delay"] for one in connections if one["source"] == number]
-        population["remembered"] = 1 + max(delays, default=0)
-        neurons = population["sites"] * population["channels"]
-        population["spike"] = arrays.reserve("spikes", neurons * population["remembered"])
-        population["list"] = arrays.reserve("lists", population["remembered"])
+        population |= lists[number + 1]
+    for connection in connections:
+        own = lists[connection["source"] + 1]
+        connection["start"] = own["start"] + own["remembered"]
     if network.readout.endswith("membrane"):
         populations[-1]["awake"] = 1
     if arrays.sizes["weights"] >= 2**31:
         raise NetworkError(f"{arrays.sizes['weights']} weights, expected fewer than 2^31")
+    pooled_cells = max(connection["pooled_cells"] for connection in connections)
     last = network.layers[-1]
     assert isinstance(last, WeightLayer)
     outputs = network.shapes[-1][0]
@@ -87,9 +98,7 @@ def _program(
         levels=_table(populations, L, np.float32),
         connections=_table(connections, C, np.int64),
         pointers=arrays.joined("pointers", np.int64),
-        targets=arrays.joined("targets", np.int32),
-        span_sites=arrays.joined("span_sites", np.int32),
-        first_rows=arrays.joined("first_rows", np.int32),
+        spans=arrays.joined("spans", np.int32).reshape(-1, len(S)),
         weights=arrays.joined("weights", np.float32),
         biases=arrays.joined("biases", np.float32),
         recurrent=arrays.joined("recurrent", np.float32),
@@ -102,13 +111,31 @@ def _program(
         sites=arrays.sizes["sites"],
         row_lists=arrays.sizes["rows"],
         row_length=max(population["channels"] for population in populations),
-        remembered_spikes=arrays.sizes["spikes"],
-        lists=arrays.sizes["lists"],
-        pooled_cells=max(connection["pooled_cells"] for connection in connections),
+        input_spike=lists[0]["spike"],
+        input_start=lists[0]["start"],
+        input_remembered=lists[0]["remembered"],
+        stretch=stretch,
+        spikes=arrays.sizes["spikes"],
+        starts=arrays.sizes["starts"],
+        arrivals=max(*sizes, pooled_cells),
+        pooled_cells=pooled_cells,
         outputs=network.outputs,
         readout=READOUTS.index(network.readout),
         graded=any(population["graded"] for population in populations),
     )
+
+
+def _spike_list(
+    connections: list[dict[str, Any]], source: int, size: int, stretch: int, arrays: _Arrays
+) -> dict[str, int]:
+    """Reserve the list of the spikes of a stretch, and of those that delays still ask for."""
+    delays = [connection["delay"] for connection in connections if connection["source"] == source]
+    remembered = max(delays, default=0)
+    return {
+        "spike": arrays.reserve("spikes", size * (remembered + stretch)),
+        "start": arrays.reserve("starts", remembered + stretch + 1),
+        "remembered": remembered,
+    }
 
 
 def _table(rows: list[dict[str, Any]], columns: type[Columns], dtype: Any) -> NDArray[Any]:
@@ -251,9 +278,9 @@ def _add_reach(
     starts[reach.pointers[:-1][np.diff(reach.pointers) > 0]] = True
     spans = np.concatenate([[0], np.cumsum(starts)])
     first = np.flatnonzero(starts)
-    offset = arrays.add("targets", reach.targets[first])
-    arrays.add("first_rows", first_rows[first])
-    arrays.add("span_sites", np.diff(np.append(first, len(starts))))
+    sites = np.diff(np.append(first, len(starts)))
+    table = np.stack([reach.targets[first], sites, first_rows[first]], axis=1)  # columns of S
+    offset = arrays.add("spans", table) // len(S)
     return arrays.add("pointers", spans[reach.pointers] + offset)
 
 

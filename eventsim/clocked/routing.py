@@ -1,8 +1,11 @@
 """Spikes on their way to a layer: which sites each reaches, and with which weight rows.
 
-For each connection `arrive` picks one of three ways with the same outcome: `route` lists rows site
-by site for `accumulate` in `updates.py`; `route_to_one` does so for a fully connected layer; and
-`scatter` adds short rows to the membranes at once. `collect` then lists the sites with work.
+`admit` merges spikes in the cells of a max pool and picks those that a delay lets pass. `arrive`
+then takes one of three ways with the same outcome: `route` lists rows site by site for `accumulate`
+in `updates.py`; `route_to_one` does so for a fully connected layer; and `scatter` adds short rows
+to the membranes at once. `collect` lists the sites with work.
+
+Arguments are the arrays of `Program` and `State`, those of sites and neurons cut to the layer.
 """
 
 from __future__ import annotations
@@ -10,160 +13,164 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..jit import Float32s, Int32s, kernel
+from ..jit import LANES, Flags, Float32s, Int32s, Int64s, add_lanes, kernel
 from ..operations import ACS, INPUT_EVENTS, MACS
-from ..program import C, P, Program
-from .state import Recording, State
-from .updates import fade, fade_of
+from ..program import C, P, S
+from .updates import fade
+
+Table = NDArray[np.int64]
+Spans = NDArray[np.int32]
 
 
 @kernel
-def arrive(
-    program: Program,
-    number: int,
-    connection: int,
-    state: State,
-    recording: Recording,
-    t: int,
-    begin: int,
-    end: int,
-    counters: NDArray[np.int64],
-) -> None:
-    """Bring the spikes begin .. end - 1 of a connection's source to a layer, in timestep t."""
-    way = program.connections[connection]
-    source, values = recording.cells, recording.values
-    if way[C.source] >= 0:
-        source, values = state.spikes, state.spike_values
-    if way[C.pooled] >= 0:
-        end = pool(program, connection, state, source, values, begin, end)
-        source, begin = state.pooled, 0
-    population = program.populations[number]
-    all_alike = way[C.pooled] < 0 and way[C.delayed] < 0 and population[P.graded] == 0
-    if population[P.sites] == 1 and all_alike:
-        route_to_one(program, number, connection, state, source, begin, end, counters)
-    elif population[P.gathers]:
-        route(program, number, connection, state, source, values, begin, end, counters)
-    else:
-        scatter(program, number, connection, state, source, values, begin, end, t, counters)
-
-
-@kernel
-def pool(
-    program: Program,
-    connection: int,
-    state: State,
+def admit(
+    way: int,
+    ways: Table,
+    pointers: Int64s,
+    spans: Spans,
+    delayed: Flags,
     source: Int32s,
     values: Float32s,
     begin: int,
     end: int,
+    pooled: Float32s,
+    arrived: Int32s,
+    arrived_values: Float32s,
 ) -> int:
-    """Merge the spikes source[begin:end] in the cells of a max pool; return how many are active.
+    """List what of source[begin:end] gets past a max pool and delays; return how many.
 
-    The maxima stand in `state.pooled_values` until `route` takes them out again.
+    A cell of the pool is listed once, in the order in which cells become active, with the largest
+    value in it. `pooled` is left all 0.
     """
-    way = program.connections[connection]
-    in_channels, reach, graded = way[C.in_channels], way[C.pooled], way[C.graded]
-    pointers, first_rows = program.pointers, program.first_rows
-    pooled, maxima = state.pooled, state.pooled_values
+    in_channels, reach = ways[way, C.in_channels], ways[way, C.pooled]
+    delay_flags, graded = ways[way, C.delayed], ways[way, C.graded] > 0
     active = 0
     for i in range(begin, end):
         position = source[i] // in_channels
         channel = source[i] - position * in_channels
+        if delay_flags >= 0 and not delayed[delay_flags + channel]:
+            continue
         value = values[i] if graded else np.float32(1.0)
+        if reach < 0:
+            arrived[active], arrived_values[active] = source[i], value
+            active += 1
+            continue
         for entry in range(pointers[reach + position], pointers[reach + position + 1]):
-            cell = first_rows[entry] + channel
-            if maxima[cell] == 0:
-                pooled[active] = cell
+            cell = spans[entry, S.row] + channel
+            if pooled[cell] == 0:
+                arrived[active] = cell
                 active += 1
-            maxima[cell] = max(maxima[cell], value)
+            pooled[cell] = max(pooled[cell], value)
+    if reach >= 0:
+        for i in range(active):
+            arrived_values[i] = pooled[arrived[i]]
+            pooled[arrived[i]] = 0
     return active
 
 
 @kernel
-def route(
-    program: Program,
-    number: int,
-    connection: int,
-    state: State,
+def arrive(
+    way: int,
+    ways: Table,
+    population: Int64s,
+    pointers: Int64s,
+    spans: Spans,
     source: Int32s,
     values: Float32s,
     begin: int,
     end: int,
-    counters: NDArray[np.int64],
+    t: int,
+    weights: Float32s,
+    u: Float32s,
+    last: Int32s,
+    flags: Flags,
+    fills: Int32s,
+    rows: Int32s,
+    row_values: Float32s,
+    powers: Float32s,
+    gains: Float32s,
+    biases: Float32s,
+    counters: Int64s,
+) -> None:
+    """Bring the spikes source[begin:end] of a connection to a layer, in timestep t."""
+    counters[INPUT_EVENTS] += end - begin
+    if population[P.sites] == 1 and population[P.graded] == 0:
+        filled = route_to_one(way, ways, pointers, spans, source, begin, end, rows, fills[0])
+        if filled > fills[0]:
+            fills[0] = filled
+            flags[0] = 1
+    elif population[P.gathers]:
+        route(
+            way, ways, population, pointers, spans, source, values, begin, end,
+            flags, fills, rows, row_values,
+        )  # fmt: skip
+    else:
+        reached = scatter(
+            way, ways, population, pointers, spans, source, values, begin, end, t,
+            weights, u, last, flags, powers, gains, biases,
+        )  # fmt: skip
+        counters[MACS if population[P.graded] else ACS] += reached * population[P.channels]
+
+
+@kernel
+def route(
+    way: int,
+    ways: Table,
+    population: Int64s,
+    pointers: Int64s,
+    spans: Spans,
+    source: Int32s,
+    values: Float32s,
+    begin: int,
+    end: int,
+    flags: Flags,
+    fills: Int32s,
+    rows: Int32s,
+    row_values: Float32s,
 ) -> None:
     """Put the weight row of each spike in source[begin:end] on the list of each site it reaches."""
-    # Into locals: for all the compiler knows, a store below might change the record.
-    way, population = program.connections[connection], program.populations[number]
-    in_channels, in_group, offset, stride = (
-        way[C.in_channels],
-        way[C.in_group],
-        way[C.offset],
-        way[C.stride],
+    # Into locals: for all the compiler knows, a store below might change the tables.
+    in_channels, in_group, offset = (
+        ways[way, C.in_channels],
+        ways[way, C.in_group],
+        ways[way, C.offset],
     )
-    reach, delayed, pooled, in_values = (
-        way[C.reach],
-        way[C.delayed],
-        way[C.pooled] >= 0,
-        way[C.graded],
-    )
-    groups, graded, rows_per_site = (
-        population[P.groups],
-        population[P.graded],
-        population[P.rows_per_site],
-    )
-    first_site, first_list, channels = population[P.site], population[P.row], population[P.channels]
-    flags, fills, rows, row_values = state.flags, state.fills, state.rows, state.row_values
-    pooled_values, delay_flags = state.pooled_values, program.delayed
-    pointers, targets, span_sites, first_rows = (
-        program.pointers, program.targets, program.span_sites, program.first_rows
-    )  # fmt: skip
-    arrived = 0
+    stride, reach, in_values = ways[way, C.stride], ways[way, C.reach], ways[way, C.graded] > 0
+    groups, graded, channels = population[P.groups], population[P.graded], population[P.channels]
+    rows_per_site = population[P.rows_per_site]
     for i in range(begin, end):
-        spike = source[i]
-        position = spike // in_channels
-        channel = spike - position * in_channels
-        value = np.float32(1.0)
-        if pooled:
-            value = pooled_values[spike]
-            pooled_values[spike] = 0
-        elif in_values:
-            value = values[i]
-        if delayed >= 0 and not delay_flags[delayed + channel]:
-            continue
-        arrived += 1
+        position = source[i] // in_channels
+        channel = source[i] - position * in_channels
         group = (offset + channel) // in_group if groups > 1 else 0
-        pointer = reach + position
-        for span in range(pointers[pointer], pointers[pointer + 1]):
-            row = first_rows[span] + channel * stride
-            for k in range(span_sites[span]):
-                site = (targets[span] + k) * groups + group
-                index = first_site + site
-                slot = first_list + site * rows_per_site + fills[index]
-                rows[slot] = row + k * channels
+        for span in range(pointers[reach + position], pointers[reach + position + 1]):
+            row = spans[span, S.row] + channel * stride
+            site = spans[span, S.site] * groups + group
+            for _ in range(spans[span, S.sites]):
+                slot = site * rows_per_site + fills[site]
+                rows[slot] = row
                 if graded:
-                    row_values[slot] = value
-                fills[index] += 1
-                flags[index] = 1
-    counters[number, INPUT_EVENTS] += arrived
+                    row_values[slot] = values[i] if in_values else np.float32(1.0)
+                fills[site] += 1
+                flags[site] = 1
+                row += channels
+                site += groups
 
 
 @kernel
 def route_to_one(
-    program: Program,
-    number: int,
-    connection: int,
-    state: State,
+    way: int,
+    ways: Table,
+    pointers: Int64s,
+    spans: Spans,
     source: Int32s,
     begin: int,
     end: int,
-    counters: NDArray[np.int64],
-) -> None:
-    """`route` for the one site of a fully connected layer."""
-    way, population = program.connections[connection], program.populations[number]
-    in_channels, reach, stride = np.uint32(way[C.in_channels]), way[C.reach], way[C.stride]
-    pointers, first_rows, rows = program.pointers, program.first_rows, state.rows
-    site = population[P.site]
-    slot = population[P.row] + state.fills[site]
+    rows: Int32s,
+    filled: int,
+) -> int:
+    """`route` for the one site of a fully connected layer; return the length of its list."""
+    in_channels, reach = np.uint32(ways[way, C.in_channels]), ways[way, C.reach]
+    stride = ways[way, C.stride]
     for i in range(begin, end):
         spike = np.uint32(source[i])
         position = spike // in_channels
@@ -171,112 +178,103 @@ def route_to_one(
         pointer = reach + np.int64(position)
         # None where a pool leaves a position out, several where its windows overlap.
         for span in range(pointers[pointer], pointers[pointer + 1]):
-            rows[slot] = first_rows[span] + channel * stride
-            slot += 1
-    filled = slot - population[P.row]
-    if filled > state.fills[site]:
-        state.fills[site] = filled
-        state.flags[site] = 1
-    counters[number, INPUT_EVENTS] += end - begin
+            rows[filled] = spans[span, S.row] + channel * stride
+            filled += 1
+    return filled
 
 
 @kernel
 def scatter(
-    program: Program,
-    number: int,
-    connection: int,
-    state: State,
+    way: int,
+    ways: Table,
+    population: Int64s,
+    pointers: Int64s,
+    spans: Spans,
     source: Int32s,
     values: Float32s,
     begin: int,
     end: int,
     t: int,
-    counters: NDArray[np.int64],
-) -> None:
+    weights: Float32s,
+    u: Float32s,
+    last: Int32s,
+    flags: Flags,
+    powers: Float32s,
+    gains: Float32s,
+    biases: Float32s,
+) -> int:
     """Add the weight rows of each spike in source[begin:end] to the membranes that it reaches.
 
-    `route` and `accumulate` in one, for short rows: the same additions in the same order.
+    `route` and `accumulate` in one, for short rows: the same additions in the same order. Returns
+    how many rows were added.
     """
-    way, population = program.connections[connection], program.populations[number]
-    in_channels, in_group, offset, stride = (
-        way[C.in_channels],
-        way[C.in_group],
-        way[C.offset],
-        way[C.stride],
+    in_channels, in_group, offset = (
+        ways[way, C.in_channels],
+        ways[way, C.in_group],
+        ways[way, C.offset],
     )
-    reach, delayed, pooled, in_values = (
-        way[C.reach],
-        way[C.delayed],
-        way[C.pooled] >= 0,
-        way[C.graded],
-    )
+    stride, reach, in_values = ways[way, C.stride], ways[way, C.reach], ways[way, C.graded] > 0
     groups, graded, channels = population[P.groups], population[P.graded], population[P.channels]
-    first_site, first_neuron = population[P.site], population[P.neuron]
-    fades = fade_of(program, number)
-    changes = len(fades.biases) > 0 or fades.leaks
-    u, w, flags, last = state.membranes, program.weights, state.flags, state.last
-    pooled_values, delay_flags = state.pooled_values, program.delayed
-    pointers, targets, span_sites, first_rows = (
-        program.pointers, program.targets, program.span_sites, program.first_rows
-    )  # fmt: skip
-    arrived, sites_reached = 0, 0
+    changes = population[P.leaks] > 0 or len(biases) > 0
+    reached = 0
     for i in range(begin, end):
-        spike = source[i]
-        position = spike // in_channels
-        channel = spike - position * in_channels
-        value = np.float32(1.0)
-        if pooled:
-            value = pooled_values[spike]
-            pooled_values[spike] = 0
-        elif in_values:
-            value = values[i]
-        if delayed >= 0 and not delay_flags[delayed + channel]:
-            continue
-        arrived += 1
+        position = source[i] // in_channels
+        channel = source[i] - position * in_channels
         group = (offset + channel) // in_group if groups > 1 else 0
-        pointer = reach + position
-        for span in range(pointers[pointer], pointers[pointer + 1]):
-            sites = span_sites[span]
-            first = targets[span] * groups + group
+        for span in range(pointers[reach + position], pointers[reach + position + 1]):
+            sites = spans[span, S.sites]
+            first = spans[span, S.site] * groups + group
             for site in range(first, first + sites):
-                index = first_site + site
-                flags[index] = 1
-                if changes and last[index] != t:
-                    base = first_neuron + site * channels
-                    fade(u, base, channels, fades, site, t - last[index])
-                    last[index] = t
-            row = np.uintp(first_rows[span] + channel * stride)
-            neuron = np.uintp(first_neuron + first * channels)
+                flags[site] = 1
+                if changes and last[site] != t:
+                    fade(population, site, t - last[site], u, powers, gains, biases)
+                    last[site] = t
+            row, neuron = spans[span, S.row] + channel * stride, first * channels
             if graded:
-                for c in range(np.uintp(sites * channels)):
-                    u[neuron + c] += w[row + c] * value
+                value = values[i] if in_values else np.float32(1.0)
+                add_scaled(u, neuron, weights, row, sites * channels, value)
             else:
-                for c in range(np.uintp(sites * channels)):
-                    u[neuron + c] += w[row + c]
-            sites_reached += sites
-    counters[number, INPUT_EVENTS] += arrived
-    counters[number, MACS if graded else ACS] += sites_reached * channels
+                add(u, neuron, weights, row, sites * channels)
+            reached += sites
+    return reached
 
 
 @kernel
-def collect(program: Program, number: int, state: State) -> int:
+def add(u: Float32s, to: int, w: Float32s, row: int, length: int) -> None:
+    """Add w[row : row + length] to u[to : to + length]."""
+    i, j, c = np.uintp(to), np.uintp(row), np.uintp(0)
+    n = np.uintp(length)
+    while c + np.uintp(LANES) <= n:
+        add_lanes(u, i + c, w, j + c)
+        c += np.uintp(LANES)
+    while c < n:
+        u[i + c] += w[j + c]
+        c += np.uintp(1)
+
+
+@kernel
+def add_scaled(u: Float32s, to: int, w: Float32s, row: int, length: int, value: np.float32) -> None:
+    """Add value * w[row : row + length] to u[to : to + length]."""
+    i, j = np.uintp(to), np.uintp(row)
+    for c in range(np.uintp(length)):
+        u[i + c] += w[j + c] * value
+
+
+@kernel
+def collect(population: Int64s, flags: Flags, words: NDArray[np.uint64], touched: Int32s) -> int:
     """List the flagged sites, or all of a layer that is kept awake, ascending; return how many.
 
     Clears the flags.
     """
-    population = program.populations[number]
-    first_site, sites = population[P.site], population[P.sites]
-    flags, words, listed = state.flags, state.words, state.touched
+    sites = population[P.sites]
     if population[P.awake]:
-        flags[first_site : first_site + sites] = 1
-    state.pending[number] = 0
-    touched = 0
-    first_word = first_site // 8
-    for word in range(first_word, first_word + (sites + 7) // 8):
+        flags[:sites] = 1
+    found = 0
+    for word in range((sites + 7) // 8):
         if words[word] != 0:
-            for index in range(8 * word, 8 * word + 8):
-                if flags[index] != 0:
-                    listed[touched] = index - first_site
-                    touched += 1
+            for site in range(8 * word, 8 * word + 8):
+                if flags[site] != 0:
+                    touched[found] = site
+                    found += 1
             words[word] = 0
-    return touched
+    return found

@@ -28,11 +28,12 @@ class State(NamedTuple):
     fills: Int32s  # (sites,) length of each row list
     rows: Int32s  # row lists: offsets into the weights
     row_values: Float32s  # the values that rows are multiplied by; empty if all are 1
-    spikes: Int32s  # spikes of the timesteps that are remembered, at each layer's offset
-    spike_values: Float32s  # how many each stands for; empty if all are 1
-    list_lengths: Int32s  # how many spikes each of the lists above holds
-    pooled: Int32s  # cells that are active behind a max pool
-    pooled_values: Float32s  # (pooled_cells,) their values, 0 where inactive
+    spikes: Int32s  # neurons that spiked in the stretch, at each layer's offset
+    spike_values: Float32s  # how many spikes each stands for; empty if all are 1
+    starts: Int64s  # where in `spikes` each timestep begins, at each layer's offset
+    arrived: Int32s  # what a max pool or a delay lets pass in a timestep
+    arrived_values: Float32s
+    pooled: Float32s  # (pooled_cells,) maxima in the cells of a max pool, 0 between timesteps
     inputs: Float32s  # (row_length,) what arrives at one site, where it is kept apart
     seconds: Float32s  # (neurons,) currents or adaptations; empty if no layer has them
     free_from: Int32s  # (neurons,) first timestep that is not refractory; empty likewise
@@ -84,11 +85,12 @@ def new_states(program: Program, workers: int) -> State:
         fills=rows(program.sites, np.int32),
         rows=rows(program.row_lists, np.int32),
         row_values=rows(program.row_lists, np.float32, program.graded),
-        spikes=rows(program.remembered_spikes, np.int32),
-        spike_values=rows(program.remembered_spikes, np.float32, general),
-        list_lengths=rows(program.lists, np.int32),
-        pooled=rows(program.pooled_cells, np.int32),
-        pooled_values=rows(program.pooled_cells, np.float32),
+        spikes=rows(program.spikes, np.int32),
+        spike_values=rows(program.spikes, np.float32, general or program.graded),
+        starts=rows(program.starts, np.int64),
+        arrived=rows(program.arrivals, np.int32),
+        arrived_values=rows(program.arrivals, np.float32),
+        pooled=rows(program.pooled_cells, np.float32),
         inputs=rows(program.row_length, np.float32, general),
         seconds=rows(program.neurons, np.float32, general),
         free_from=rows(program.neurons, np.int32, general),
@@ -107,16 +109,22 @@ def new_outcome(program: Program, samples: int) -> Outcome:
 
 
 @kernel
-def clear(state: State) -> None:
+def clear(program: Program, state: State) -> None:
     """Silence a state, before each sample."""
     state.membranes[:] = 0
     state.last[:] = -1
     state.flags[:] = 0
     state.pending[:] = 0
-    state.list_lengths[:] = 0
     state.seconds[:] = 0
     state.free_from[:] = 0
     state.returning[:] = 0
+    # Nobody spiked before the first timestep.
+    for k in range(program.input_remembered + 1):
+        state.starts[program.input_start + k] = program.input_spike
+    for number in range(len(program.populations)):
+        population = program.populations[number]
+        for k in range(population[P.remembered] + 1):
+            state.starts[population[P.start] + k] = population[P.spike]
 
 
 @kernel
@@ -134,9 +142,10 @@ def state_of(states: State, worker: int) -> State:
         states.row_values[worker],
         states.spikes[worker],
         states.spike_values[worker],
-        states.list_lengths[worker],
+        states.starts[worker],
+        states.arrived[worker],
+        states.arrived_values[worker],
         states.pooled[worker],
-        states.pooled_values[worker],
         states.inputs[worker],
         states.seconds[worker],
         states.free_from[worker],

@@ -8,16 +8,18 @@ rules of `rules.py`.
 The innermost loops index with unsigned integers: for a signed index Numba tests whether it counts
 from the end, and with that test in the way the compiler did not vectorise (3.0 instead of 23
 billion SOP/s, 512-channel rows in the nearest caches).
+
+Arguments are the arrays of `Program` and `State`, those of sites and neurons cut to the layer.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..jit import Float32s, Int32s, kernel
+from ..jit import LANES, Flags, Float32s, Int32s, Int64s, above_lanes, kernel, lowest_bit
 from ..operations import (
     ACS,
     BIAS_ADDS,
@@ -30,115 +32,87 @@ from ..operations import (
     SITE_UPDATES,
     UPDATES,
 )
-from ..program import POWERS, L, P, Program
+from ..program import POWERS, L, P
 from ..rules import advance, fires, may_fire, silence, step
-from .state import State
 
 
 @kernel
 def accumulate(
-    program: Program,
-    number: int,
-    state: State,
-    touched: int,
+    population: Int64s,
+    touched: Int32s,
+    sites: int,
     t: int,
-    counters: NDArray[np.int64],
+    u: Float32s,
+    last: Int32s,
+    fills: Int32s,
+    rows: Int32s,
+    row_values: Float32s,
+    weights: Float32s,
+    powers: Float32s,
+    gains: Float32s,
+    biases: Float32s,
+    counters: Int64s,
 ) -> None:
     """Bring the touched sites up to date, then add their rows, in the order of the spikes."""
-    population = program.populations[number]
     channels, graded, gathers = population[P.channels], population[P.graded], population[P.gathers]
-    first_site, first_neuron, first_list = (
-        population[P.site],
-        population[P.neuron],
-        population[P.row],
-    )
-    rows_per_site, fades = population[P.rows_per_site], fade_of(program, number)
-    # Out of the tuples before the loop: inside it Numba counts a reference for each (10.1 ms a
-    # sample instead of 6.4 on a convolutional network).
-    membranes, weights, rows, row_values = (
-        state.membranes, program.weights, state.rows, state.row_values
-    )  # fmt: skip
-    sites, last, fills = state.touched, state.last, state.fills
+    rows_per_site = population[P.rows_per_site]
     rows_added = 0
-    for i in range(touched):
-        site = sites[i]
-        index = first_site + site
-        base = first_neuron + site * channels
-        if last[index] != t:  # otherwise `scatter` has been here
-            fade(membranes, base, channels, fades, site, t - last[index])
-            last[index] = t
+    for i in range(sites):
+        site = touched[i]
+        if last[site] != t:  # otherwise `scatter` has been here
+            fade(population, site, t - last[site], u, powers, gains, biases)
+            last[site] = t
         if gathers:
-            first = first_list + site * rows_per_site
-            stop = first + fills[index]
+            base, first = site * channels, site * rows_per_site
+            stop = first + fills[site]
             if graded:
-                add_graded_rows(membranes, base, channels, weights, rows, row_values, first, stop)
+                add_graded_rows(u, base, channels, weights, rows, row_values, first, stop)
             else:
-                add_rows(membranes, base, channels, weights, rows, first, stop)
+                add_rows(u, base, channels, weights, rows, first, stop)
             rows_added += stop - first
-            fills[index] = 0
-    count_updates(program, number, touched, rows_added, counters)
-    counters[number, COMPARES] += touched * channels
+            fills[site] = 0
+    count_updates(population, sites, rows_added, counters)
+    counters[COMPARES] += sites * channels
 
 
 @kernel
-def count_updates(
-    program: Program, number: int, touched: int, rows_added: int, counters: NDArray[np.int64]
-) -> None:
+def count_updates(population: Int64s, sites: int, rows_added: int, counters: Int64s) -> None:
     """Count what bringing sites up to date takes."""
-    population = program.populations[number]
-    neurons = touched * population[P.channels]
-    counters[number, MACS if population[P.graded] else ACS] += rows_added * population[P.channels]
-    counters[number, SITE_UPDATES] += touched
-    counters[number, UPDATES] += neurons * population[P.variables]
-    counters[number, DECAYS] += neurons * population[P.leaks]
+    neurons = sites * population[P.channels]
+    counters[MACS if population[P.graded] else ACS] += rows_added * population[P.channels]
+    counters[SITE_UPDATES] += sites
+    counters[UPDATES] += neurons * population[P.variables]
+    counters[DECAYS] += neurons * population[P.leaks]
     if population[P.bias] >= 0:
-        counters[number, BIAS_ADDS] += neurons
-
-
-class Fade(NamedTuple):
-    """What happens to the membranes of a plain layer in silence."""
-
-    powers: Float32s  # decay^k, k = 0 .. POWERS
-    gains: Float32s  # 1 + decay + ... + decay^(k-1)
-    biases: Float32s  # (channels of all groups,), empty without
-    groups: int
-    leaks: bool
+        counters[BIAS_ADDS] += neurons
 
 
 @kernel
-def fade_of(program: Program, number: int) -> Fade:
-    """Cut what concerns one population out of the program's tables."""
-    population = program.populations[number]
-    first, bias = population[P.powers], population[P.bias]
-    biases = program.biases[:0]
-    if bias >= 0:
-        biases = program.biases[bias : bias + population[P.groups] * population[P.channels]]
-    return Fade(
-        program.powers[first : first + POWERS + 1],
-        program.gains[first : first + POWERS + 1],
-        biases,
-        population[P.groups],
-        population[P.leaks] > 0,
-    )
-
-
-@kernel
-def fade(u: Float32s, base: int, channels: int, fades: Fade, site: int, silent: int) -> None:
+def fade(
+    population: Int64s,
+    site: int,
+    silent: int,
+    u: Float32s,
+    powers: Float32s,
+    gains: Float32s,
+    biases: Float32s,
+) -> None:
     """Apply the decay and bias of `silent` timesteps at once to the membranes of a site."""
-    if len(fades.biases) == 0 and not fades.leaks:
+    if len(biases) == 0 and population[P.leaks] == 0:
         return
-    b, n = np.uintp(base), np.uintp(channels)
+    n = np.uintp(population[P.channels])
+    b = np.uintp(site) * n
     power, gain = np.float32(1.0), np.float32(0.0)
     while silent > 0:
         k = min(silent, POWERS)
-        gain = gain * fades.powers[k] + fades.gains[k]
-        power = power * fades.powers[k]
+        gain = gain * powers[k] + gains[k]
+        power = power * powers[k]
         silent -= k
-    if len(fades.biases) == 0:
+    if len(biases) == 0:
         for c in range(n):
             u[b + c] *= power
         return
-    biases, first = fades.biases, np.uintp((site % fades.groups) * channels)
+    first = np.uintp(site % population[P.groups]) * n
     for c in range(n):
         u[b + c] = advance(u[b + c], power, biases[first + c], gain)
 
@@ -195,145 +169,129 @@ def add_graded_rows(
 
 @kernel
 def fire(
-    program: Program,
-    number: int,
-    state: State,
-    touched: int,
-    first: int,
-    counters: NDArray[np.int64],
-) -> int:
-    """Compare and reset the touched sites; write their spikes to state.spikes[first:], ascending.
+    population: Int64s,
+    levels: Float32s,
+    touched: Int32s,
+    sites: int,
+    u: Float32s,
+    powers: Float32s,
+    biases: Float32s,
+    flags: Flags,
+    spikes: Int32s,
+    emitted: int,
+    counters: Int64s,
+) -> tuple[int, bool]:
+    """Compare and reset the touched sites; append their spikes to spikes[:emitted], ascending.
 
-    Returns how many spiked.
+    Returns the new end of the list, and whether a neuron may fire again without input.
     """
-    population = program.populations[number]
-    channels, subtract = population[P.channels], population[P.subtract]
-    limit, threshold = program.levels[number, L.limit], program.levels[number, L.threshold]
-    reset_value, first_neuron = program.levels[number, L.reset_value], population[P.neuron]
-    first_site, fades = population[P.site], fade_of(program, number)
-    u, sites, flags, emitted = state.membranes, state.touched, state.flags, state.spikes
-    pending = state.pending
-    spikes = 0
-    for i in range(touched):
-        site = sites[i]
-        base = np.uintp(first_neuron + site * channels)
-        crossed = False
-        for c in range(np.uintp(channels)):
-            crossed |= fires(u[base + c], limit)
-        if not crossed:
-            continue
-        # Writing every neuron and keeping those that fired, to spare the branch, was slower: 0.43
-        # instead of 0.37 ms a sample (2312-512-10, 24 hidden spikes a timestep).
-        for c in range(channels):
-            membrane = base + np.uintp(c)
-            if fires(u[membrane], limit):
-                emitted[first + spikes] = site * channels + c
-                spikes += 1
-                if subtract:
-                    u[membrane] -= threshold
-                    if fires_again(u[membrane], fades, site, c, channels, limit):
-                        flags[first_site + site] = 1
-                        pending[number] = 1
-                else:
-                    u[membrane] = reset_value
-    counters[number, RESETS] += spikes
-    counters[number, OUTPUT_SPIKES] += spikes
-    return spikes
-
-
-@kernel
-def fires_again(
-    u: np.float32, fades: Fade, site: int, c: int, channels: int, limit: np.float32
-) -> bool:
-    """Tell whether a membrane will cross the threshold in the next timestep without input."""
-    bias = np.float32(0.0)
-    if len(fades.biases) > 0:
-        bias = fades.biases[(site % fades.groups) * channels + c]
-    return fires(advance(u, fades.powers[1], bias, np.float32(1.0)), limit)
+    channels, subtract = population[P.channels], population[P.subtract] > 0
+    groups, first = population[P.groups], emitted
+    limit, threshold, reset_value = levels[L.limit], levels[L.threshold], levels[L.reset_value]
+    pending = False
+    for i in range(sites):
+        site = touched[i]
+        base, c = site * channels, 0
+        begin = emitted
+        while c + LANES <= channels:
+            crossed = above_lanes(u, np.uintp(base + c), limit)
+            while crossed != 0:
+                spikes[emitted] = base + c + np.int64(lowest_bit(crossed))
+                emitted += 1
+                crossed &= crossed - np.uint64(1)
+            c += LANES
+        while c < channels:
+            if fires(u[np.uintp(base + c)], limit):
+                spikes[emitted] = base + c
+                emitted += 1
+            c += 1
+        for k in range(begin, emitted):
+            membrane = np.uintp(spikes[k])
+            if subtract:
+                u[membrane] -= threshold
+                bias = np.float32(0.0)
+                if len(biases) > 0:
+                    bias = biases[(site % groups) * channels + spikes[k] - base]
+                if fires(advance(u[membrane], powers[1], bias, np.float32(1.0)), limit):
+                    flags[site] = 1
+                    pending = True
+            else:
+                u[membrane] = reset_value
+    counters[RESETS] += emitted - first
+    counters[OUTPUT_SPIKES] += emitted - first
+    return emitted, pending
 
 
 @kernel
 def integrate(
-    program: Program,
-    number: int,
-    state: State,
-    touched: int,
+    population: Int64s,
+    touched: Int32s,
+    sites: int,
     t: int,
-    first: int,
-    counters: NDArray[np.int64],
-) -> int:
+    u: Float32s,
+    seconds: Float32s,
+    free_from: Int32s,
+    returning: Float32s,
+    x: Float32s,
+    last: Int32s,
+    fills: Int32s,
+    rows: Int32s,
+    row_values: Float32s,
+    weights: Float32s,
+    biases: Float32s,
+    parameters: NDArray[Any],
+    recurrent: Float32s,
+    flags: Flags,
+    spikes: Int32s,
+    spike_values: Float32s,
+    emitted: int,
+    counters: Int64s,
+) -> tuple[int, bool]:
     """Update the touched sites neuron by neuron: `accumulate` and `fire` for any neuron model.
 
-    Returns how many spiked; `state.spike_values` says how often each did.
+    `spike_values` says how often each neuron in `spikes` spiked. Returns as `fire` does.
     """
-    population = program.populations[number]
-    channels, x = population[P.channels], state.inputs
-    rows_added, spiked, compares = 0, 0, 0
-    for i in range(touched):
-        site = state.touched[i]
-        index = population[P.site] + site
+    channels, groups, loops = population[P.channels], population[P.groups], population[P.recurrent]
+    first, rows_added, compares, output_spikes = emitted, 0, 0, 0
+    pending = False
+    for i in range(sites):
+        site = touched[i]
         x[:channels] = 0
-        start = population[P.row] + site * population[P.rows_per_site]
-        stop = start + state.fills[index]
+        start = site * population[P.rows_per_site]
+        stop = start + fills[site]
         if population[P.graded]:
-            add_graded_rows(
-                x, 0, channels, program.weights, state.rows, state.row_values, start, stop
-            )
+            add_graded_rows(x, 0, channels, weights, rows, row_values, start, stop)
         else:
-            add_rows(x, 0, channels, program.weights, state.rows, start, stop)
+            add_rows(x, 0, channels, weights, rows, start, stop)
         rows_added += stop - start
-        silent = t - 1 - state.last[index]
-        state.last[index], state.fills[index] = t, 0
+        silent = t - 1 - last[site]
+        last[site], fills[site] = t, 0
         for c in range(channels):
-            spikes, free = update(program, number, state, site, c, t, silent, counters)
+            neuron, channel = site * channels + c, (site % groups) * channels + c
+            p = parameters[channel]
+            bias = biases[channel] if len(biases) > 0 else np.float32(0.0)
+            free = t >= free_from[neuron]
+            unheld = min(silent, max(0, t - free_from[neuron]))
+            membrane, second = silence(p, bias, u[neuron], seconds[neuron], silent, unheld)
+            x[c] += returning[neuron]
+            returning[neuron] = 0
+            membrane, second, fired = step(p, bias, membrane, second, x[c], free)
+            u[neuron], seconds[neuron] = membrane, second
             compares += free
-            if spikes > 0:
-                state.spikes[first + spiked] = site * channels + c
-                state.spike_values[first + spiked] = spikes
-                spiked += 1
-    count_updates(program, number, touched, rows_added, counters)
-    counters[number, COMPARES] += compares
-    counters[number, RESETS] += spiked
-    return spiked
-
-
-@kernel
-def update(
-    program: Program,
-    number: int,
-    state: State,
-    site: int,
-    c: int,
-    t: int,
-    silent: int,
-    counters: NDArray[np.int64],
-) -> tuple[int, bool]:
-    """Run one neuron through `silent` timesteps and timestep t; return its spikes, and if free."""
-    population = program.populations[number]
-    channel = (site % population[P.groups]) * population[P.channels] + c
-    neuron = population[P.neuron] + site * population[P.channels] + c
-    p = program.parameters[population[P.parameters] + channel]
-    bias = np.float32(0.0)
-    if population[P.bias] >= 0:
-        bias = program.biases[population[P.bias] + channel]
-    free_from = state.free_from[neuron]
-    free = t >= free_from
-    unheld = min(silent, max(0, t - free_from))
-    u, second = silence(p, bias, state.membranes[neuron], state.seconds[neuron], silent, unheld)
-    x = state.inputs[c] + state.returning[neuron]
-    state.returning[neuron] = 0
-    u, second, spikes = step(p, bias, u, second, x, free)
-    state.membranes[neuron], state.seconds[neuron] = u, second
-    flag = population[P.site] + site
-    if spikes > 0:
-        counters[number, OUTPUT_SPIKES] += spikes
-        state.free_from[neuron] = t + 1 + p.refractory
-        if population[P.recurrent] >= 0:
-            weight = program.recurrent[population[P.recurrent] + channel]
-            state.returning[neuron] = weight * np.float32(spikes)
-            state.flags[flag] = state.pending[number] = 1
-            counters[number, INPUT_EVENTS] += 1
-            counters[number, MACS if p.many else ACS] += 1
-    if may_fire(p, bias, u, second):
-        state.flags[flag] = state.pending[number] = 1
-    return spikes, free
+            if fired > 0:
+                spikes[emitted], spike_values[emitted] = neuron, fired
+                emitted += 1
+                output_spikes += fired
+                free_from[neuron] = t + 1 + p.refractory
+                if loops >= 0:
+                    returning[neuron] = recurrent[channel] * np.float32(fired)
+                    flags[site], pending = 1, True
+                    counters[INPUT_EVENTS] += 1
+                    counters[MACS if p.many else ACS] += 1
+            if may_fire(p, bias, membrane, second):
+                flags[site], pending = 1, True
+    count_updates(population, sites, rows_added, counters)
+    counters[COMPARES] += compares
+    counters[OUTPUT_SPIKES] += output_spikes
+    counters[RESETS] += emitted - first
+    return emitted, pending
