@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .errors import EventsimError, RecordingError
-from .jit import Float32s, Int32s, Int64s, kernel
+from .jit import Float32s, Int32s, Int64s, kernel, lowest_bit
 
 # faery's type, so that arrays pass between the two without a copy.
 EVENT_DTYPE = np.dtype([("t", "<u8"), ("x", "<u2"), ("y", "<u2"), (("p", "on"), "?")])
@@ -96,6 +96,9 @@ def check_events(events: Any, sensor: Sensor | None = None, *, sort: bool = Fals
             f"expected a 1-D array of {EVENT_DTYPE} (eventsim.make_events builds one)"
         )
     array = np.ascontiguousarray(array)
+    width, height = (65536, 65536) if sensor is None else (sensor.width, sensor.height)
+    if _in_order(array["t"], array["x"], array["y"], width, height):
+        return array
     if sensor is not None:
         for name, size in (("x", sensor.width), ("y", sensor.height)):
             column = array[name]
@@ -199,7 +202,7 @@ def bin_events(
     values = np.empty(len(array), np.float32)
     filled, early, late = _bin(
         array["t"], array["x"], array["y"], array["on"],
-        start_us, dt_us, width, polarities, encoding == "counts",
+        start_us, dt_us, width, height, polarities, encoding == "counts",
         pointers, cells, values,
     )  # fmt: skip
     return BinnedEvents(
@@ -219,6 +222,19 @@ def bin_events(
 
 
 @kernel
+def _in_order(
+    t: NDArray[np.uint64], x: NDArray[np.uint16], y: NDArray[np.uint16], width: int, height: int
+) -> bool:
+    """Tell whether events are what `check_events` expects, in one pass."""
+    before = np.uint64(0)
+    for i in range(len(t)):
+        if x[i] >= width or y[i] >= height or t[i] < before:
+            return False
+        before = t[i]
+    return before < np.uint64(2**63)
+
+
+@kernel
 def _bin(
     t: NDArray[np.uint64],
     x: NDArray[np.uint16],
@@ -227,16 +243,25 @@ def _bin(
     start_us: int,
     dt_us: int,
     width: int,
+    height: int,
     polarities: int,
     counts: bool,
     pointers: Int64s,
     cells: Int32s,
     values: Float32s,
 ) -> tuple[int, int, int]:
-    """Fill the grid from events in time order; return (cells filled, early, late)."""
+    """Fill the grid from events in time order; return (cells filled, early, late).
+
+    The active cells of a timestep are bits, and a second level has a bit for each word of these
+    that is not 0: reading them out gives the cells sorted, each once. (Insertion sort took 45
+    instead of 9 ns an event on N-MNIST at 1 ms.)
+    """
     steps = len(pointers) - 1
     start = np.uint64(start_us)
     dt = np.uint64(dt_us)
+    words = np.zeros(width * height * polarities // 64 + 1, np.uint64)
+    level = np.zeros(len(words) // 64 + 1, np.uint64)
+    number = np.zeros(width * height * polarities if counts else 0, np.float32)
     n = len(t)
     first = 0
     while first < n and t[first] < start:
@@ -252,45 +277,47 @@ def _bin(
             step += 1
             pointers[step] = filled
         closes = start + np.uint64(k + 1) * dt
-        end = filled
         while i < n and t[i] < closes:
-            cell = (np.int64(y[i]) * width + np.int64(x[i])) * polarities
-            cells[end] = cell + on[i] if polarities == 2 else cell
-            end += 1
+            cell = np.uint64((np.int64(y[i]) * width + np.int64(x[i])) * polarities)
+            if polarities == 2 and on[i]:
+                cell += np.uint64(1)
+            word = cell >> np.uint64(6)
+            words[word] |= np.uint64(1) << (cell & np.uint64(63))
+            level[word >> np.uint64(6)] |= np.uint64(1) << (word & np.uint64(63))
+            if counts:
+                number[cell] += np.float32(1)
             i += 1
-        filled = _merge(cells, values, filled, end, counts)
+        filled = _read_out(level, words, number, cells, values, filled)
     for later in range(step + 1, steps + 1):
         pointers[later] = filled
     return filled, first, n - i
 
 
 @kernel
-def _merge(cells: Int32s, values: Float32s, begin: int, end: int, counts: bool) -> int:
-    """Sort cells[begin:end], merge equal ones, set their values; return the new end."""
-    _sort(cells, begin, end)
-    write = begin
-    read = begin
-    while read < end:
-        cell = cells[read]
-        first = read
-        while read < end and cells[read] == cell:
-            read += 1
-        cells[write] = cell
-        values[write] = np.float32(read - first) if counts else np.float32(1.0)
-        write += 1
-    return write
-
-
-@kernel
-def _sort(cells: Int32s, begin: int, end: int) -> None:
-    # A timestep of an event camera holds a handful of events: insertion sort beats calling sort.
-    if end - begin > 48:
-        cells[begin:end].sort()
-        return
-    for i in range(begin + 1, end):
-        cell = cells[i]
-        j = i - 1
-        while j >= begin and cells[j] > cell:
-            cells[j + 1] = cells[j]
-            j -= 1
-        cells[j + 1] = cell
+def _read_out(
+    level: NDArray[np.uint64],
+    words: NDArray[np.uint64],
+    number: Float32s,
+    cells: Int32s,
+    values: Float32s,
+    filled: int,
+) -> int:
+    """Append the cells whose bits are set, ascending, and clear them; return the new end."""
+    end = np.uintp(filled)
+    one, six = np.uint64(1), np.uint64(6)
+    for part in range(np.uintp(len(level))):
+        while level[part] != 0:
+            word = (np.uint64(part) << six) + lowest_bit(level[part])
+            level[part] &= level[part] - one
+            bits = words[word]
+            words[word] = 0
+            while bits != 0:
+                cell = (word << six) + lowest_bit(bits)
+                bits &= bits - one
+                cells[end] = cell
+                values[end] = 1
+                if len(number) > 0:
+                    values[end] = number[cell]
+                    number[cell] = 0
+                end += np.uintp(1)
+    return np.int64(end)

@@ -169,24 +169,33 @@ class _Convolution(_WeightLayer):
         out_height, out_width = self._window.output_size(height, width)
         return self._window.reach(height, width), out_height * out_width
 
-    def rows(self) -> NDArray[np.float32]:
-        """Return one row of out_channels / groups weights for each (ky, in_channel, kx reversed).
+    def _line(self) -> NDArray[np.int64]:
+        """Return the order in which the taps of a kernel line are stored.
 
-        At stride 1 the taps of a kernel line, from right to left, reach neighbouring sites from
-        left to right: so what one spike adds to a line of sites is one stretch of weights.
+        Taps that reach neighbouring sites from left to right follow each other, so what one spike
+        adds to a line of sites is one stretch of weights: from right to left at stride 1; at
+        stride 2 those of every other column first.
         """
+        kx = np.arange(self._taps.shape[3])
+        stride, dilation = self._window.stride[1], self._window.dilation[1]
+        apart = stride // dilation if stride % dilation == 0 else 1
+        return np.lexsort((-kx, kx % apart))
+
+    def rows(self) -> NDArray[np.float32]:
+        """Return one row of out_channels / groups weights for each (ky, in_channel, kx in line)."""
         out_channels, group_in, height, width = self._taps.shape
         group_out = out_channels // self.groups
         grouped = self._taps.reshape(self.groups, group_out, group_in, height, width)
         # (ky, group, channel within the group, kx, output within the group)
-        return grouped.transpose(3, 0, 2, 4, 1)[:, :, :, ::-1].reshape(-1, group_out)
+        by_tap = grouped.transpose(3, 0, 2, 4, 1)
+        return by_tap[:, :, :, self._line()].reshape(-1, group_out)
 
     def addresses(self, taps: Rows, source: Source, channels: int) -> tuple[Rows, int]:
         """Return the row of a source's channel 0 at each tap, and the rows from one channel to the
         next. `channels` arrive in all."""
         width = self._taps.shape[3]
         ky, kx = np.divmod(taps, width)
-        return (ky * channels + source.offset) * width + width - 1 - kx, width
+        return (ky * channels + source.offset) * width + np.argsort(self._line())[kx], width
 
 
 @dataclass(frozen=True, eq=False)

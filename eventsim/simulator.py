@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numba
@@ -109,23 +111,20 @@ def simulate_batch(
     program = _program(network)
     states = new_states(program, threads)
     results: list[Result] = []
-    group: list[BinnedEvents] = []
 
-    def finish_group() -> None:
-        results.extend(_run_group(network, program, states, group))
-        if progress is not None:
-            progress(len(group))
-        group.clear()
-
-    for index, events in enumerate(recordings):
+    def binned(numbered: tuple[int, Events]) -> BinnedEvents:
+        index, events = numbered
         try:
-            group.append(_bin(network, events, steps, start_us))
+            return _bin(network, events, steps, start_us)
         except RecordingError as error:
             raise RecordingError(f"recording {index}: {error}") from None
-        if len(group) == BATCH:
-            finish_group()
-    if group:
-        finish_group()
+
+    numbered = enumerate(recordings)
+    with ThreadPoolExecutor(threads) as pool:
+        while group := list(pool.map(binned, islice(numbered, BATCH))):
+            results += _run_group(network, program, states, group)
+            if progress is not None:
+                progress(len(group))
     return results
 
 

@@ -196,7 +196,7 @@ def read_out(
         spike_counts[neuron] += 1 if population[P.plain] else int(spike_values[i])
         if first_spikes[neuron] < 0:
             first_spikes[neuron] = t
-    if readout == LAST_MEMBRANE or readout == MEAN_MEMBRANE:
+    if readout in (LAST_MEMBRANE, MEAN_MEMBRANE):
         for neuron in range(len(membranes)):
             membrane = u[neuron] + rests[neuron % len(rests)]
             if readout == MEAN_MEMBRANE:

@@ -105,9 +105,14 @@ def arrive(
             flags, fills, rows, row_values,
         )  # fmt: skip
     else:
+        if population[P.leaks] > 0 or len(biases) > 0:
+            catch_up(
+                way, ways, population, pointers, spans, source, begin, end, t,
+                u, last, powers, gains, biases,
+            )  # fmt: skip
         reached = scatter(
-            way, ways, population, pointers, spans, source, values, begin, end, t,
-            weights, u, last, flags, powers, gains, biases,
+            way, ways, population, pointers, spans, source, values, begin, end,
+            weights, u, flags,
         )  # fmt: skip
         counters[MACS if population[P.graded] else ACS] += reached * population[P.channels]
 
@@ -129,27 +134,30 @@ def route(
     row_values: Float32s,
 ) -> None:
     """Put the weight row of each spike in source[begin:end] on the list of each site it reaches."""
-    # Into locals: for all the compiler knows, a store below might change the tables.
-    in_channels, in_group, offset = (
-        ways[way, C.in_channels],
-        ways[way, C.in_group],
-        ways[way, C.offset],
-    )
-    stride, reach, in_values = ways[way, C.stride], ways[way, C.reach], ways[way, C.graded] > 0
-    groups, graded, channels = population[P.groups], population[P.graded], population[P.channels]
-    rows_per_site = population[P.rows_per_site]
+    in_channels, reach = np.uint32(ways[way, C.in_channels]), np.uintp(ways[way, C.reach])
+    stride, offset, in_group = ways[way, C.stride], ways[way, C.offset], ways[way, C.in_group]
+    groups, channels = np.uintp(population[P.groups]), population[P.channels]
+    rows_per_site = np.uintp(population[P.rows_per_site])
+    in_values, graded = ways[way, C.graded] > 0, population[P.graded] > 0
+    site_column, sites_column, row_column = np.uintp(S.site), np.uintp(S.sites), np.uintp(S.row)
+    one, group, value = np.uintp(1), np.uintp(0), np.float32(1.0)
     for i in range(begin, end):
-        position = source[i] // in_channels
-        channel = source[i] - position * in_channels
-        group = (offset + channel) // in_group if groups > 1 else 0
-        for span in range(pointers[reach + position], pointers[reach + position + 1]):
-            row = spans[span, S.row] + channel * stride
-            site = spans[span, S.site] * groups + group
-            for _ in range(spans[span, S.sites]):
-                slot = site * rows_per_site + fills[site]
+        spike = np.uint32(source[i])
+        position = spike // in_channels
+        channel = np.int64(spike - position * in_channels)
+        entry = reach + np.uintp(position)
+        if groups > one:
+            group = np.uintp((offset + channel) // in_group)
+        if in_values:
+            value = values[i]
+        for span in range(np.uintp(pointers[entry]), np.uintp(pointers[entry + one])):
+            row = spans[span, row_column] + channel * stride
+            site = np.uintp(spans[span, site_column]) * groups + group
+            for _ in range(spans[span, sites_column]):
+                slot = site * rows_per_site + np.uintp(fills[site])
                 rows[slot] = row
                 if graded:
-                    row_values[slot] = values[i] if in_values else np.float32(1.0)
+                    row_values[slot] = value
                 fills[site] += 1
                 flags[site] = 1
                 row += channels
@@ -169,16 +177,16 @@ def route_to_one(
     filled: int,
 ) -> int:
     """`route` for the one site of a fully connected layer; return the length of its list."""
-    in_channels, reach = np.uint32(ways[way, C.in_channels]), ways[way, C.reach]
-    stride = ways[way, C.stride]
+    in_channels, reach = np.uint32(ways[way, C.in_channels]), np.uintp(ways[way, C.reach])
+    stride, row_column, one = ways[way, C.stride], np.uintp(S.row), np.uintp(1)
     for i in range(begin, end):
         spike = np.uint32(source[i])
         position = spike // in_channels
         channel = np.int64(spike - position * in_channels)
-        pointer = reach + np.int64(position)
+        entry = reach + np.uintp(position)
         # None where a pool leaves a position out, several where its windows overlap.
-        for span in range(pointers[pointer], pointers[pointer + 1]):
-            rows[filled] = spans[span, S.row] + channel * stride
+        for span in range(np.uintp(pointers[entry]), np.uintp(pointers[entry + one])):
+            rows[np.uintp(filled)] = spans[span, row_column] + channel * stride
             filled += 1
     return filled
 
@@ -194,70 +202,84 @@ def scatter(
     values: Float32s,
     begin: int,
     end: int,
-    t: int,
     weights: Float32s,
     u: Float32s,
-    last: Int32s,
     flags: Flags,
-    powers: Float32s,
-    gains: Float32s,
-    biases: Float32s,
 ) -> int:
     """Add the weight rows of each spike in source[begin:end] to the membranes that it reaches.
 
     `route` and `accumulate` in one, for short rows: the same additions in the same order. Returns
-    how many rows were added.
+    how many rows were added. Unsigned numbers, 32 bits for the division, and no call in the loop:
+    otherwise it took twice as long (595 instead of 300 us for 1.4 million SOPs in rows of 16).
     """
-    in_channels, in_group, offset = (
-        ways[way, C.in_channels],
-        ways[way, C.in_group],
-        ways[way, C.offset],
-    )
-    stride, reach, in_values = ways[way, C.stride], ways[way, C.reach], ways[way, C.graded] > 0
-    groups, graded, channels = population[P.groups], population[P.graded], population[P.channels]
-    changes = population[P.leaks] > 0 or len(biases) > 0
-    reached = 0
+    in_channels, reach = np.uint32(ways[way, C.in_channels]), np.uintp(ways[way, C.reach])
+    stride, offset, in_group = ways[way, C.stride], ways[way, C.offset], ways[way, C.in_group]
+    groups, channels = np.uintp(population[P.groups]), np.uintp(population[P.channels])
+    in_values, graded = ways[way, C.graded] > 0, population[P.graded] > 0
+    site_column, sites_column, row_column = np.uintp(S.site), np.uintp(S.sites), np.uintp(S.row)
+    one, lanes = np.uintp(1), np.uintp(LANES)
+    value, group, reached = np.float32(1.0), np.uintp(0), np.uintp(0)
     for i in range(begin, end):
-        position = source[i] // in_channels
-        channel = source[i] - position * in_channels
-        group = (offset + channel) // in_group if groups > 1 else 0
-        for span in range(pointers[reach + position], pointers[reach + position + 1]):
-            sites = spans[span, S.sites]
-            first = spans[span, S.site] * groups + group
+        spike = np.uint32(source[i])
+        position = spike // in_channels
+        channel = np.int64(spike - position * in_channels)
+        entry = reach + np.uintp(position)
+        if groups > one:
+            group = np.uintp((offset + channel) // in_group)
+        if in_values:
+            value = values[i]
+        for span in range(np.uintp(pointers[entry]), np.uintp(pointers[entry + one])):
+            sites = np.uintp(spans[span, sites_column])
+            first = np.uintp(spans[span, site_column]) * groups + group
             for site in range(first, first + sites):
                 flags[site] = 1
-                if changes and last[site] != t:
+            to = first * channels
+            stop = to + sites * channels
+            row = np.uintp(spans[span, row_column] + channel * stride)
+            while not graded and to + lanes <= stop:
+                add_lanes(u, to, weights, row)
+                to, row = to + lanes, row + lanes
+            while to < stop:
+                u[to] += weights[row] * value
+                to, row = to + one, row + one
+            reached += sites
+    return np.int64(reached)
+
+
+@kernel
+def catch_up(
+    way: int,
+    ways: Table,
+    population: Int64s,
+    pointers: Int64s,
+    spans: Spans,
+    source: Int32s,
+    begin: int,
+    end: int,
+    t: int,
+    u: Float32s,
+    last: Int32s,
+    powers: Float32s,
+    gains: Float32s,
+    biases: Float32s,
+) -> None:
+    """Bring the sites that `scatter` will reach to timestep t."""
+    in_channels, reach = np.uint32(ways[way, C.in_channels]), np.uintp(ways[way, C.reach])
+    offset, in_group = ways[way, C.offset], ways[way, C.in_group]
+    groups, group, one = np.uintp(population[P.groups]), np.uintp(0), np.uintp(1)
+    site_column, sites_column = np.uintp(S.site), np.uintp(S.sites)
+    for i in range(begin, end):
+        spike = np.uint32(source[i])
+        position = spike // in_channels
+        entry = reach + np.uintp(position)
+        if groups > one:
+            group = np.uintp((offset + np.int64(spike - position * in_channels)) // in_group)
+        for span in range(np.uintp(pointers[entry]), np.uintp(pointers[entry + one])):
+            first = np.uintp(spans[span, site_column]) * groups + group
+            for site in range(first, first + np.uintp(spans[span, sites_column])):
+                if last[site] != t:
                     fade(population, site, t - last[site], u, powers, gains, biases)
                     last[site] = t
-            row, neuron = spans[span, S.row] + channel * stride, first * channels
-            if graded:
-                value = values[i] if in_values else np.float32(1.0)
-                add_scaled(u, neuron, weights, row, sites * channels, value)
-            else:
-                add(u, neuron, weights, row, sites * channels)
-            reached += sites
-    return reached
-
-
-@kernel
-def add(u: Float32s, to: int, w: Float32s, row: int, length: int) -> None:
-    """Add w[row : row + length] to u[to : to + length]."""
-    i, j, c = np.uintp(to), np.uintp(row), np.uintp(0)
-    n = np.uintp(length)
-    while c + np.uintp(LANES) <= n:
-        add_lanes(u, i + c, w, j + c)
-        c += np.uintp(LANES)
-    while c < n:
-        u[i + c] += w[j + c]
-        c += np.uintp(1)
-
-
-@kernel
-def add_scaled(u: Float32s, to: int, w: Float32s, row: int, length: int, value: np.float32) -> None:
-    """Add value * w[row : row + length] to u[to : to + length]."""
-    i, j = np.uintp(to), np.uintp(row)
-    for c in range(np.uintp(length)):
-        u[i + c] += w[j + c] * value
 
 
 @kernel

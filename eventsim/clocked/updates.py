@@ -56,10 +56,11 @@ def accumulate(
     """Bring the touched sites up to date, then add their rows, in the order of the spikes."""
     channels, graded, gathers = population[P.channels], population[P.graded], population[P.gathers]
     rows_per_site = population[P.rows_per_site]
+    changes = population[P.leaks] > 0 or len(biases) > 0
     rows_added = 0
-    for i in range(sites):
+    for i in range(sites if gathers or changes else 0):
         site = touched[i]
-        if last[site] != t:  # otherwise `scatter` has been here
+        if changes and last[site] != t:  # otherwise `scatter` has been here
             fade(population, site, t - last[site], u, powers, gains, biases)
             last[site] = t
         if gathers:
@@ -98,8 +99,6 @@ def fade(
     biases: Float32s,
 ) -> None:
     """Apply the decay and bias of `silent` timesteps at once to the membranes of a site."""
-    if len(biases) == 0 and population[P.leaks] == 0:
-        return
     n = np.uintp(population[P.channels])
     b = np.uintp(site) * n
     power, gain = np.float32(1.0), np.float32(0.0)
@@ -112,7 +111,7 @@ def fade(
         for c in range(n):
             u[b + c] *= power
         return
-    first = np.uintp(site % population[P.groups]) * n
+    first = np.uintp(np.int64(site) % population[P.groups]) * n
     for c in range(n):
         u[b + c] = advance(u[b + c], power, biases[first + c], gain)
 
@@ -185,40 +184,42 @@ def fire(
 
     Returns the new end of the list, and whether a neuron may fire again without input.
     """
-    channels, subtract = population[P.channels], population[P.subtract] > 0
-    groups, first = population[P.groups], emitted
     limit, threshold, reset_value = levels[L.limit], levels[L.threshold], levels[L.reset_value]
-    pending = False
+    channels, one, lanes = np.uintp(population[P.channels]), np.uintp(1), np.uintp(LANES)
+    first, end = np.uintp(emitted), np.uintp(emitted)
     for i in range(sites):
-        site = touched[i]
-        base, c = site * channels, 0
-        begin = emitted
-        while c + LANES <= channels:
-            crossed = above_lanes(u, np.uintp(base + c), limit)
+        neuron = np.uintp(touched[i]) * channels
+        stop = neuron + channels
+        while neuron + lanes <= stop:
+            crossed = above_lanes(u, neuron, limit)
             while crossed != 0:
-                spikes[emitted] = base + c + np.int64(lowest_bit(crossed))
-                emitted += 1
-                crossed &= crossed - np.uint64(1)
-            c += LANES
-        while c < channels:
-            if fires(u[np.uintp(base + c)], limit):
-                spikes[emitted] = base + c
-                emitted += 1
-            c += 1
-        for k in range(begin, emitted):
-            membrane = np.uintp(spikes[k])
-            if subtract:
-                u[membrane] -= threshold
-                bias = np.float32(0.0)
-                if len(biases) > 0:
-                    bias = biases[(site % groups) * channels + spikes[k] - base]
-                if fires(advance(u[membrane], powers[1], bias, np.float32(1.0)), limit):
-                    flags[site] = 1
-                    pending = True
-            else:
-                u[membrane] = reset_value
-    counters[RESETS] += emitted - first
-    counters[OUTPUT_SPIKES] += emitted - first
+                spikes[end] = neuron + lowest_bit(crossed)
+                end += one
+                crossed &= crossed - one
+            neuron += lanes
+        while neuron < stop:
+            if fires(u[neuron], limit):
+                spikes[end] = neuron
+                end += one
+            neuron += one
+    pending = False
+    for k in range(first, end):
+        neuron = np.uintp(spikes[k])
+        if not population[P.subtract]:
+            u[neuron] = reset_value
+            continue
+        u[neuron] -= threshold
+        site, c = neuron // channels, neuron % channels
+        bias = np.float32(0.0)
+        if len(biases) > 0:
+            bias = biases[site % np.uintp(population[P.groups]) * channels + c]
+        if fires(advance(u[neuron], powers[1], bias, np.float32(1.0)), limit):
+            flags[site] = 1
+            pending = True
+    emitted = np.int64(end)
+    spiked = emitted - np.int64(first)
+    counters[RESETS] += spiked
+    counters[OUTPUT_SPIKES] += spiked
     return emitted, pending
 
 
