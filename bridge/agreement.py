@@ -81,11 +81,12 @@ def compare_spikes(
 
     `network` is what `export_network` made of `model`; `steps` timesteps (by default the network's
     own, and without those the whole recording) are compared. `progress` is called with 1 after
-    each recording; one is in memory at a time.
+    each recording; one is in memory at a time. The model is put into eval mode.
 
     Raises `EventsimError` where model and network have other layers, `RecordingError` for events
     that do not fit the network.
     """
+    model.eval()
     tallies = [_Tally(network, index) for index in network.neuron_layers]
     count = predictions_differ = 0
     for events in recordings:

@@ -169,6 +169,19 @@ class _Flatten(LayerType):
         return nn.Flatten()
 
 
+def add_batch_norm(weights: nn.Module, threshold: float) -> nn.Sequential:
+    """Put a batch normalisation behind weights, for neurons of the threshold.
+
+    It normalises over batch, timesteps and sites, and begins with the threshold as its scale and a
+    shift of 0 (Zheng et al. 2021, "Going deeper with directly-trained larger SNNs", alpha = 1).
+    """
+    outputs = len(weights.get_parameter("weight"))
+    conv = isinstance(weights, nn.Conv2d)
+    norm = nn.BatchNorm2d(outputs) if conv else nn.BatchNorm1d(outputs)
+    nn.init.constant_(norm.weight, threshold)
+    return nn.Sequential(weights, norm)
+
+
 def fold_batch_norm(connection: nn.Module) -> nn.Module:
     """Return weights that do what `nn.Sequential(weights, batch normalisation)` does in eval mode.
 

@@ -12,14 +12,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from eventsim.errors import NetworkError
+from eventsim.errors import EventsimError, NetworkError
 from eventsim.events import InputEncoding
 from eventsim.layers import WeightLayer
 from eventsim.network import Network
 from eventsim.neurons import LIF, Neuron
 
-from .layers import TYPE_OF_LAYER, TYPE_OF_MODULE, build_modules, fold_batch_norm
-from .neurons import Surrogate, check_surrogate, spike_trains
+from .layers import (
+    TYPE_OF_LAYER,
+    TYPE_OF_MODULE,
+    add_batch_norm,
+    build_modules,
+    fold_batch_norm,
+)
+from .neurons import Surrogate, check_surrogate, check_trainable, spike_trains
 
 PAPER_NEURON = LIF(decay=0.3, threshold=0.3)  # He et al. 2020
 
@@ -63,11 +69,15 @@ class SpikingNetwork(nn.Module):
     surrogate, surrogate_width: the gradient of a spike, see `neurons.py`: "rectangle", "arctan" or
         "fast-sigmoid", each with its peak of 1 / (2 width) at the threshold.
     bias: whether the weight layers have one.
+    batch_norm: whether a batch normalisation stands behind each weight layer in training. Export
+        folds it into the weights; its shift is the layer's bias. After training, `eval()` puts the
+        model into the state that the exported network has.
 
     Weights are drawn by torch from its global generator, biases begin at 0. Raises
     `StructureError` for a structure that cannot be read or does not fit `input_shape`,
     `NetworkError` for one that the engine cannot run (the maximum of pooled sums), and
-    `EventsimError` for an unknown surrogate.
+    `EventsimError` for an unknown surrogate, for a neuron that does not exist in torch, and for a
+    normalisation without a bias.
     """
 
     def __init__(
@@ -79,14 +89,20 @@ class SpikingNetwork(nn.Module):
         surrogate: Surrogate = "rectangle",
         surrogate_width: float = 0.25,
         bias: bool = True,
+        batch_norm: bool = False,
     ) -> None:
         """Build the layers."""
         super().__init__()
+        check_trainable(neuron)
+        check_batch_norm(batch_norm, bias)
         self.input_shape = input_shape
-        self.layers = nn.ModuleList(
-            SpikingLayer(module, neuron, surrogate, surrogate_width) if kind.has_neurons else module
-            for kind, module in build_modules(structure, input_shape, bias)
-        )
+        self.layers = nn.ModuleList()
+        for kind, module in build_modules(structure, input_shape, bias and not batch_norm):
+            if kind.has_neurons:
+                if batch_norm:
+                    module = add_batch_norm(module, float(neuron.parameters()["threshold"][0]))
+                module = SpikingLayer(module, neuron, surrogate, surrogate_width)
+            self.layers.append(module)
         export_network(self, dt_us=1)  # checks what the engine checks, before any training
         self.apply(clear_biases)
 
@@ -124,6 +140,15 @@ class SpikingNetwork(nn.Module):
         return spikes
 
 
+def check_batch_norm(batch_norm: bool, bias: bool) -> None:
+    """Raise `EventsimError` for a normalisation, which folds to a bias, in a network without."""
+    if batch_norm and not bias:
+        raise EventsimError(
+            "bias is False with batch_norm, expected True: folded into the weights, the "
+            "normalisation is a bias"
+        )
+
+
 def predict(spikes: Tensor) -> Tensor:
     """Return the class (batch,) with most output spikes (batch, steps, outputs).
 
@@ -152,17 +177,20 @@ def wake_silent_layers(model: SpikingNetwork, frames: Tensor) -> None:
     what is farther from the threshold than the surrogate's width: 16C3-AP2-32C3-AP2-128FC-10 on
     N-MNIST stayed at 10 % for twelve epochs, and reached 97 % in six after this (validation, 15
     steps of 20 ms). A layer whose neurons spike in fewer than `AWAKE` of the timesteps gets its
-    weights multiplied by 1.2 until they do. Networks that spike already are not touched.
+    weights (or the scale of their normalisation) multiplied by 1.2 until they do. Networks that
+    spike already are not touched, but for the running statistics of normalisations.
     """
     x = frames.transpose(0, 1)
     with torch.no_grad():
         for layer in model.layers:
             y = _run_layer(layer, x)
             if isinstance(layer, SpikingLayer):
+                connection = layer.connection
+                scaled = connection[-1] if isinstance(connection, nn.Sequential) else connection
                 for _ in range(MOST_RAISES):
                     if y.mean() >= AWAKE:
                         break
-                    layer.connection.get_parameter("weight").mul_(1.2)
+                    scaled.get_parameter("weight").mul_(1.2)
                     y = _run_layer(layer, x)
             x = y
 
@@ -189,6 +217,7 @@ def export_network(
 ) -> Network:
     """Return the model as an `eventsim.Network`, which gives the model's own spikes.
 
+    Batch normalisations are folded into the weights as they act in eval mode.
     The other parameters are those of `Network`: they say which input the model was made for.
     Raises `NetworkError` where the engine cannot run the model, or a weight is not finite.
     """

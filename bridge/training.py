@@ -34,8 +34,15 @@ from .checkpoints import Epoch, TrainingState
 from .datasets import DataSet
 from .frames import Recordings, bin_split
 from .layers import parse_structure
-from .models import PAPER_NEURON, SpikingNetwork, export_network, predict, wake_silent_layers
-from .neurons import Surrogate, check_surrogate
+from .models import (
+    PAPER_NEURON,
+    SpikingNetwork,
+    check_batch_norm,
+    export_network,
+    predict,
+    wake_silent_layers,
+)
+from .neurons import Surrogate, check_surrogate, check_trainable
 
 
 class TrainingError(EventsimError):
@@ -52,7 +59,7 @@ class TrainingSettings:
     epochs, batch_size, learning_rate: of Adam.
     seed: for initial weights, validation split and order of the recordings.
     validation_share: of the training set, of each class alike.
-    neuron, surrogate, surrogate_width, bias: as in `SpikingNetwork`.
+    neuron, surrogate, surrogate_width, bias, batch_norm: as in `SpikingNetwork`.
 
     Raises `TrainingError` for a value that cannot work, `StructureError` for the structure.
     """
@@ -70,15 +77,20 @@ class TrainingSettings:
     surrogate: Surrogate = "rectangle"
     surrogate_width: float = 0.25
     bias: bool = True
+    batch_norm: bool = False
 
     def __post_init__(self) -> None:
         """Check every field."""
         parse_structure(self.structure)
+        check_trainable(self.neuron)
         check_surrogate(self.surrogate, self.surrogate_width)
+        check_batch_norm(self.batch_norm, self.bias)
         for name, least in (("dt_us", 1), ("steps", 1), ("epochs", 1), ("batch_size", 1)):
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise TrainingError(f"{name} is {value!r}, expected a whole number >= {least}")
+        if self.batch_norm and self.steps == 1:  # a batch of one recording would be one number
+            raise TrainingError("steps is 1, expected 2 or more with batch_norm")
         if not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
             raise TrainingError(f"seed is {self.seed!r}, expected a whole number 0 to 2^63 - 1")
         if not 0 < self.learning_rate < float("inf"):
@@ -236,6 +248,7 @@ def train(
             if checkpoint is not None:
                 state.save(checkpoint, settings.as_dict(), data)
     model.load_state_dict(state.best_weights)
+    model.eval()
     return Trained(
         model=model,
         settings=settings,
@@ -271,6 +284,7 @@ def _new_model(dataset: DataSet, settings: TrainingSettings) -> SpikingNetwork:
             surrogate=settings.surrogate,
             surrogate_width=settings.surrogate_width,
             bias=settings.bias,
+            batch_norm=settings.batch_norm,
         )
 
 

@@ -216,6 +216,27 @@ def test_a_silent_input_leaves_a_new_network_silent() -> None:
     assert not any(spikes.any() for spikes in model.layer_spikes(torch.zeros(1, 50, 2, 8, 8)))
 
 
+@pytest.mark.parametrize("option", [{"bias": False}, {"neuron": LIF((0.1, 0.2), 0.3)}])
+def test_a_normalisation_needs_a_bias_and_a_neuron_of_torch(option: Any) -> None:
+    with pytest.raises(EventsimError, match=r"bias is False|neuron is LIF"):
+        SpikingNetwork("2FC-2", (2, 4, 4), batch_norm=True, **option)
+
+
+def test_silent_normalised_layers_are_woken_too() -> None:
+    torch.manual_seed(0)
+    network = SpikingNetwork("4C3-AP2-8FC-3", (2, 8, 8), neuron=LIF(0.3, 0.5), batch_norm=True)
+    norms = [layer.connection[1] for layer in network.layers if isinstance(layer, SpikingLayer)]
+    assert [type(norm) for norm in norms] == [nn.BatchNorm2d, nn.BatchNorm1d, nn.BatchNorm1d]
+    assert all((norm.weight == 0.5).all() for norm in norms)
+    frames = (torch.rand(4, 6, 2, 8, 8) < 0.1).float()
+    with torch.no_grad():
+        for norm in norms:
+            norm.weight.mul_(0.01)
+    assert not any(spikes.any() for spikes in network.layer_spikes(frames))
+    wake_silent_layers(network, frames)
+    assert all(spikes.mean() >= AWAKE for spikes in network.layer_spikes(frames))
+
+
 def test_silent_layers_are_woken_and_awake_ones_left_alone() -> None:
     torch.manual_seed(0)
     network = SpikingNetwork("8C3-8C3-8C3-32FC-10", (2, 10, 10))

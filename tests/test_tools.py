@@ -138,6 +138,67 @@ def test_train_exports_a_network_that_run_takes(nmnist: Path, tmp_path: Path) ->
     assert compared[0]["engine_spikes"] == sum(document["layers"][0]["output_spikes"])
 
 
+def train_quickly(nmnist: Path, out: Path, *options: Any) -> int | str | None:
+    """Train for one epoch on four timesteps, with further options."""
+    data = ("--data", "nmnist", "--root", nmnist, "--structure", "4C3s2-AP2-10")
+    grid = ("--dt-us", 10000, "--steps", 4, "--epochs", 1, "--out", out)
+    return run_command("train", *data, *grid, *options)
+
+
+def weight_layers(net: es.Network) -> list[Any]:
+    return [layer for layer in net.layers if isinstance(layer, es.Conv2d | es.Dense)]
+
+
+@pytest.mark.parametrize(
+    ("options", "neuron"),
+    [
+        ((), es.LIF(0.3, 0.3)),
+        (("--decay", 0.9, "--threshold", 0.5, "--reset", "subtract"), es.LIF(0.9, 0.5, "subtract")),
+        (("--neuron", "if", "--threshold", 0.7), es.IF(0.7)),
+    ],
+)
+def test_train_takes_the_neuron(nmnist: Path, tmp_path: Path, options: Any, neuron: Any) -> None:
+    assert train_quickly(nmnist, tmp_path / "net.h5", *options) == 0
+    layers = weight_layers(es.load_network(tmp_path / "net.h5"))
+    assert [layer.neuron for layer in layers] == [neuron, neuron]
+    assert all(layer.bias is not None for layer in layers)
+
+
+def test_train_takes_bias_surrogate_and_normalisation(nmnist: Path, tmp_path: Path) -> None:
+    bare, normalised = tmp_path / "bare.h5", tmp_path / "normalised.h5"
+    surrogate = ("--surrogate", "fast-sigmoid", "--surrogate-width", 0.5)
+    assert train_quickly(nmnist, bare, "--no-bias", *surrogate) == 0
+    assert train_quickly(nmnist, normalised, "--batch-norm") == 0
+    net = es.load_network(bare)
+    assert all(layer.bias is None for layer in weight_layers(net))
+    settings = net.provenance["settings"]
+    names = ("surrogate", "surrogate_width", "bias", "batch_norm")
+    assert [settings[name] for name in names] == ["fast-sigmoid", 0.5, False, False]
+    net = es.load_network(normalised)
+    assert net.provenance["settings"]["batch_norm"] is True
+    assert all(np.any(layer.bias) for layer in weight_layers(net))
+
+
+def test_train_refuses_options_that_do_not_go_together(
+    nmnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for options, expected in (
+        (("--neuron", "if", "--decay", 0.5), "--decay is 0.5, expected none with --neuron if"),
+        (("--decay", 1.5), "decay is 1.5, expected 0 to 1"),
+        (("--threshold", -1), "threshold is -1.0, expected"),
+        (("--surrogate-width", 0), "surrogate_width is 0.0, expected a number above 0"),
+        (("--no-bias", "--batch-norm"), "bias is False with batch_norm, expected True"),
+        (("--batch-norm", "--steps", 1), "steps is 1, expected 2 or more with batch_norm"),
+    ):
+        sentence = train_quickly(nmnist, tmp_path / "net.h5", *options)
+        assert isinstance(sentence, str), options
+        assert expected in sentence
+        assert "\n" not in sentence
+    assert train_quickly(nmnist, tmp_path / "net.h5", "--neuron", "cuba") == 2
+    assert "'cuba' is not one of" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
 def test_bad_input_is_one_sentence(network: Path, nmnist: Path, tmp_path: Path) -> None:
     cut = tmp_path / "cut.bin"
     cut.write_bytes(b"\0" * 7)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +12,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from quadrants import SETTINGS, SHAPE, changed, quadrant_split, quadrants
 
 from eventsim.errors import EventsimError, RecordingError
-from eventsim.events import Sensor, bin_events, make_events
-from eventsim.neurons import IF
+from eventsim.events import bin_events
+from eventsim.neurons import IF, LIF
 from eventsim.simulator import simulate
 from eventsim_bridge import training
+from eventsim_bridge.agreement import compare_spikes
 from eventsim_bridge.checkpoints import CheckpointError
 from eventsim_bridge.datasets import open_dataset
 from eventsim_bridge.frames import Recordings, bin_split
@@ -34,8 +34,6 @@ from eventsim_bridge.training import (
     train,
 )
 
-SHAPE = (2, 6, 8)
-
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
@@ -44,68 +42,6 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-@dataclass
-class Split:
-    recordings: list[Any]
-    labels: NDArray[np.int64]
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(f"noise/{index}" for index in range(len(self.labels)))
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> tuple[Any, int]:
-        return self.recordings[index], int(self.labels[index])
-
-
-class Unreadable(Split):
-    """A test set that nobody may look at."""
-
-    def __getitem__(self, index: int) -> tuple[Any, int]:
-        raise AssertionError("training has read the test set")
-
-
-@dataclass
-class DataSet:
-    name: str
-    sensor: Sensor
-    class_names: tuple[str, ...]
-    train: Any
-    test: Any
-
-
-def quadrant_split(count: int, seed: int = 0) -> Split:
-    """Four classes: in which quadrant of 8 x 6 pixels most of the events lie."""
-    rng = np.random.default_rng(seed)
-    labels = np.arange(count) % 4
-    recordings = []
-    for label in labels:
-        n = int(rng.integers(40, 60))
-        x, y = rng.integers(0, 4, n) + 4 * (label % 2), rng.integers(0, 3, n) + 3 * (label // 2)
-        astray = rng.random(n) < 0.15
-        x[astray] = rng.integers(0, 8, astray.sum())
-        t = np.sort(rng.integers(0, 6000, n))
-        recordings.append(make_events(t, x, y, rng.integers(0, 2, n)))
-    return Split(recordings, labels)
-
-
-def quadrants(count: int = 60, seed: int = 0) -> Any:
-    unreadable = Unreadable([], np.zeros(9, np.int64))
-    names = ("nw", "ne", "sw", "se")
-    return DataSet("quadrants", Sensor(8, 6), names, quadrant_split(count, seed), unreadable)
-
-
-SETTINGS = TrainingSettings(
-    structure="12FC-4", dt_us=1000, steps=6, epochs=5, batch_size=8, learning_rate=5e-3
-)
-
-
-def changed(**changes: Any) -> TrainingSettings:
-    return dataclasses.replace(SETTINGS, **changes)
 
 
 def test_the_rate_loss_by_hand() -> None:
@@ -204,6 +140,29 @@ def test_training_learns_and_what_it_exports_knows_it_too() -> None:
     assert provenance["training_recordings"] + provenance["validation_recordings"] == 60
 
 
+@pytest.mark.parametrize("neuron", [LIF(0.3, 0.3), IF(1.0, "subtract")])
+def test_a_normalised_model_exports_its_own_spikes(neuron: Any) -> None:
+    """Folded, the weights are rounded, so a spike may differ at the threshold and nowhere else."""
+    settings = changed(
+        structure="6C3-AP2-16FC-4", neuron=neuron, surrogate_width=0.5, batch_norm=True, epochs=8
+    )
+    trained = train(quadrants(), settings, progress=False)
+    assert trained.best.validation_accuracy >= 0.8
+    assert not trained.model.training
+    network = trained.network()
+    events = [recording for recording, _ in quadrant_split(40, seed=9)]
+    agreement = compare_spikes(trained.model, network, events)
+    assert all(layer.torch_spikes > 50 for layer in agreement.layers)
+    assert agreement.all_origins_within(1e-5)
+    assert agreement.differing <= 2
+    norms = [layer for layer in trained.model.modules() if hasattr(layer, "running_var")]
+    assert len(norms) == 3
+    assert all((norm.running_mean.abs() > 1e-3).any() for norm in norms)
+    trained.model.train()  # a model in the middle of its training is compared as it exports
+    again = compare_spikes(trained.model, network, events)
+    assert again == agreement
+
+
 def test_evaluation_does_not_depend_on_the_batch() -> None:
     torch.manual_seed(0)
     model = SpikingNetwork("9FC-4", SHAPE)
@@ -217,7 +176,8 @@ def test_evaluation_does_not_depend_on_the_batch() -> None:
 
 
 def weights_of(trained: Any) -> list[NDArray[Any]]:
-    return [parameter.detach().numpy() for parameter in trained.model.parameters()]
+    """Parameters, and the running statistics of normalisations."""
+    return [value.numpy() for value in trained.model.state_dict().values()]
 
 
 def assert_same_training(one: Any, two: Any) -> None:
@@ -243,11 +203,14 @@ def kill_after(monkeypatch: pytest.MonkeyPatch, batches: int) -> None:
     monkeypatch.setattr(training, "rate_loss", dying)
 
 
-@pytest.mark.parametrize("structure", ["12FC-4", "4C3-AP2-8FC-4"])
+@pytest.mark.parametrize(
+    ("structure", "batch_norm"), [("12FC-4", False), ("4C3-AP2-8FC-4", False), ("12FC-4", True)]
+)
 def test_a_killed_run_goes_on_to_the_same_result(
-    structure: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    structure: str, batch_norm: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings, checkpoint = changed(structure=structure), tmp_path / "run.pt"
+    settings = changed(structure=structure, batch_norm=batch_norm)
+    checkpoint = tmp_path / "run.pt"
     alone = train(quadrants(), settings, progress=False)
     assert len({tuple(epoch) for epoch in alone.history}) == settings.epochs
     for batches in (12, 15):  # 7 batches for training an epoch, 1 for validation
@@ -326,6 +289,7 @@ def test_a_checkpoint_of_another_run_is_refused(checkpoint: Path) -> None:
     renamed.name = "octants"
     for dataset, settings, words in (
         (quadrants(), changed(epochs=1, learning_rate=1e-3), "learning_rate 0.005, expected 0.001"),
+        (quadrants(), changed(epochs=1, batch_norm=True), "batch_norm False, expected True"),
         (quadrants(), changed(epochs=1, neuron=IF(0.3)), "neuron.*'LIF'.*expected.*'IF'"),
         (other, changed(epochs=1), "digest"),
         (renamed, changed(epochs=1), "name 'quadrants', expected 'octants'"),
@@ -360,6 +324,9 @@ def test_a_damaged_checkpoint_is_refused(checkpoint: Path) -> None:
         ({"validation_share": 1.0}, "validation_share is 1.0"),
         ({"encoding": "rate"}, "encoding is 'rate'"),
         ({"surrogate": "box"}, "surrogate is 'box'"),
+        ({"neuron": LIF((0.3, 0.4), 0.3)}, r"neuron is LIF\(.*expected LIF or IF with one decay"),
+        ({"batch_norm": True, "bias": False}, "bias is False with batch_norm"),
+        ({"batch_norm": True, "steps": 1}, "steps is 1, expected 2 or more"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(changes: Any, words: str) -> None:

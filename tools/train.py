@@ -11,7 +11,7 @@ import typer
 from .report import console, count_correct, notes, progress_bar
 
 if TYPE_CHECKING:
-    from eventsim import Network, Result
+    from eventsim import IF, LIF, Network, Result
     from eventsim_bridge.datasets import DataSet
 
 
@@ -26,25 +26,76 @@ class Grid(NamedTuple):
 GRIDS = {"digits": Grid(5000, 60), "nmnist": Grid(5000, 60), "dvsgesture": Grid(20000, 60)}
 
 
+# The panels of `eventsim train --help`.
+NETWORK, TRAINING = "Neurons and weights", "Training"
+
+
 def train(
     data: Annotated[str, typer.Option(help="Data set: digits, nmnist or dvsgesture.")],
     structure: Annotated[str, typer.Option(help='Such as "512FC-10" or "16C3-AP2-128FC-10".')],
     out: Annotated[Path, typer.Option(help="Network file to write (.h5).")],
     root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
     dt_us: Annotated[
-        int | None, typer.Option(help="Timestep in microseconds [default: 5000; gestures 20000].")
+        int | None, typer.Option(help="Microseconds a timestep; 5000 if not given, gestures 20000.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Timesteps [default: 60].")] = None,
-    epochs: Annotated[int, typer.Option(help="Passes over the training set.")] = 20,
-    seed: Annotated[int, typer.Option(help="Of weights, validation split and order.")] = 0,
-    batch_size: Annotated[int, typer.Option(help="Recordings a step of the optimiser.")] = 20,
-    learning_rate: Annotated[float, typer.Option(help="Of Adam.")] = 5e-4,
+    steps: Annotated[int | None, typer.Option(help="Timesteps; 60 if not given.")] = None,
     encoding: Annotated[
         Literal["binary", "counts"],
         typer.Option(help="What a cell with events holds: 1 or their number."),
     ] = "binary",
+    neuron: Annotated[
+        Literal["lif", "if"],
+        typer.Option(help="With or without leak.", rich_help_panel=NETWORK),
+    ] = "lif",
+    decay: Annotated[
+        float | None,
+        typer.Option(
+            help="Of the membrane in a timestep; lif only, 0.3 if not given.",
+            rich_help_panel=NETWORK,
+        ),
+    ] = None,
+    threshold: Annotated[
+        float, typer.Option(help="A membrane above it fires.", rich_help_panel=NETWORK)
+    ] = 0.3,
+    reset: Annotated[
+        Literal["zero", "subtract"],
+        typer.Option(help="To 0, or by the threshold.", rich_help_panel=NETWORK),
+    ] = "zero",
+    no_bias: Annotated[
+        bool, typer.Option("--no-bias", help="Weights alone.", rich_help_panel=NETWORK)
+    ] = False,
+    batch_norm: Annotated[
+        bool,
+        typer.Option(
+            "--batch-norm",
+            help="Normalise behind each weight layer; folded into the weights at export.",
+            rich_help_panel=NETWORK,
+        ),
+    ] = False,
+    epochs: Annotated[
+        int, typer.Option(help="Passes over the training set.", rich_help_panel=TRAINING)
+    ] = 20,
+    batch_size: Annotated[
+        int, typer.Option(help="Recordings a step of the optimiser.", rich_help_panel=TRAINING)
+    ] = 20,
+    learning_rate: Annotated[float, typer.Option(help="Of Adam.", rich_help_panel=TRAINING)] = 5e-4,
+    surrogate: Annotated[
+        Literal["rectangle", "arctan", "fast-sigmoid"],
+        typer.Option(help="Gradient of a spike.", rich_help_panel=TRAINING),
+    ] = "rectangle",
+    surrogate_width: Annotated[
+        float,
+        typer.Option(
+            help="Its reach around the threshold; the peak is 1 / (2 width).",
+            rich_help_panel=TRAINING,
+        ),
+    ] = 0.25,
+    seed: Annotated[
+        int,
+        typer.Option(help="Of weights, validation split and order.", rich_help_panel=TRAINING),
+    ] = 0,
 ) -> None:
-    """Train a spiking network with BPTT and export it.
+    """Train a spiking network with BPTT and export it; the default neuron is the paper's LIF.
 
     A killed run leaves OUT.checkpoint, and the same command goes on from it.
     """
@@ -65,6 +116,11 @@ def train(
         batch_size=batch_size,
         learning_rate=learning_rate,
         seed=seed,
+        neuron=make_neuron(neuron, decay, threshold, reset),
+        surrogate=surrogate,
+        surrogate_width=surrogate_width,
+        bias=not no_bias,
+        batch_norm=batch_norm,
     )
     dataset = open_dataset(data, root)
     checkpoint = out.with_name(out.name + ".checkpoint")
@@ -89,6 +145,22 @@ def train(
             highlight=False,
         )
     console.print(f"Wrote {out}", highlight=False)
+
+
+def make_neuron(
+    kind: Literal["lif", "if"],
+    decay: float | None,
+    threshold: float,
+    reset: Literal["zero", "subtract"],
+) -> LIF | IF:
+    """Return the neuron of the options; a decay that is not given is that of He et al. 2020."""
+    import eventsim as es
+
+    if kind == "lif":
+        return es.LIF(0.3 if decay is None else decay, threshold, reset)
+    if decay is not None:
+        raise es.EventsimError(f"--decay is {decay}, expected none with --neuron if (no leak)")
+    return es.IF(threshold, reset)
 
 
 def save_tested(network: Network, dataset: DataSet, out: Path) -> Network:
