@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .jit import Flags, Float32s, Int64s
+from .jit import Flags, Float32s, Int32s, Int64s
 
 # Silent timesteps that one table lookup can catch up with; longer silences take several lookups.
 POWERS = 1024
@@ -75,6 +75,7 @@ class C(Columns):
     in_group = auto()  # input channels that share a group of output channels
     reach = auto()  # offset of the pointers: first entry of each input position
     stride = auto()  # from the weight row of one channel to that of the next
+    direct = auto()  # offset of the row of each input, where each reaches one site; otherwise -1
     pooled = auto()  # offset of the max pool's pointers, -1 without one
     pooled_cells = auto()  # cells x channels of the max pool
 
@@ -98,6 +99,7 @@ class Program(NamedTuple):
     connections: NDArray[np.int64]  # (connections, C)
     pointers: Int64s  # reach: spans of input position p are pointers[reach + p : reach + p + 2]
     spans: NDArray[np.int32]  # (spans, S)
+    direct: Int32s  # offset in `weights` of the row of each input of a fully connected layer
     weights: Float32s
     biases: Float32s
     recurrent: Float32s

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from queue import SimpleQueue
 from typing import Any
 
 import numba
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .clocked import cpu
-from .clocked.state import Outcome, Recording, State, clear, new_outcome, new_states, outcome_of
+from .clocked.state import Outcome, Recording, State, clear, new_outcome, new_state
 from .errors import EventsimError, RecordingError
 from .events import BinnedEvents, Events, bin_events
 from .network import Network, Readout
@@ -22,9 +23,10 @@ from .operations import Operations
 from .program import P, Program
 from .wiring import wire
 
-# Samples binned and run at a time: enough to keep the threads busy, few enough for little memory
+# Samples in memory at a time: enough to keep the threads busy, few enough for little memory
 # and a progress bar that moves.
 BATCH = 64
+TASK = 8  # of them at a time are one thread's work: handing over takes 0.1 ms
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,22 +111,34 @@ def simulate_batch(
     if not 1 <= threads <= available_threads():
         raise EventsimError(f"threads is {threads}, expected 1 to {available_threads()}")
     program = _program(network)
-    states = new_states(program, threads)
-    results: list[Result] = []
+    # The kernels run without Python's lock, so plain threads will do; each borrows a state.
+    states: SimpleQueue[State] = SimpleQueue()
+    for _ in range(threads):
+        states.put(new_state(program))
 
-    def binned(numbered: tuple[int, Events]) -> BinnedEvents:
+    def run(numbered: tuple[int, Events], state: State) -> Result:
         index, events = numbered
         try:
-            return _bin(network, events, steps, start_us)
+            return _run(network, program, state, _bin(network, events, steps, start_us))
         except RecordingError as error:
             raise RecordingError(f"recording {index}: {error}") from None
 
+    def run_several(several: list[tuple[int, Events]]) -> list[Result]:
+        state = states.get()
+        try:
+            return [run(one, state) for one in several]
+        finally:
+            states.put(state)
+
+    results: list[Result] = []
     numbered = enumerate(recordings)
     with ThreadPoolExecutor(threads) as pool:
-        while group := list(pool.map(binned, islice(numbered, BATCH))):
-            results += _run_group(network, program, states, group)
-            if progress is not None:
-                progress(len(group))
+        while group := list(islice(numbered, BATCH)):
+            tasks = [group[first : first + TASK] for first in range(0, len(group), TASK)]
+            for several in pool.map(run_several, tasks):
+                results += several
+                if progress is not None:
+                    progress(len(several))
     return results
 
 
@@ -145,19 +159,28 @@ def run_binned(network: Network, binned: BinnedEvents, *, record_spikes: bool = 
             f"{(binned.input_shape, binned.dt_us, binned.encoding)}, expected {expected}"
         )
     program = _program(network)
-    state = State._make(array[0] for array in new_states(program, 1))
-    outcome = outcome_of(new_outcome(program, 1), 0)
+    return _run(network, program, new_state(program), binned, record_spikes)
+
+
+def _run(
+    network: Network,
+    program: Program,
+    state: State,
+    binned: BinnedEvents,
+    record_spikes: bool = False,
+) -> Result:
+    """Run a recording from silence to its end, stretch by stretch."""
+    outcome = new_outcome(program)
     recording = Recording(binned.pointers, binned.cells, binned.values)
-    if not record_spikes:
-        cpu.run_whole(program, state, recording, outcome)
-        return _result(network, binned, outcome)
     clear(program, state)
     emitted = []
     for first in range(0, binned.steps, program.stretch):
         stop = min(first + program.stretch, binned.steps)
         cpu.run(program, state, recording, first, stop, min(first, program.stretch), outcome)
-        emitted.append(_emitted(program, state, first, stop))
-    return _result(network, binned, outcome, _spikes_by_layer(network, emitted))
+        if record_spikes:
+            emitted.append(_emitted(program, state, first, stop))
+    spikes = _spikes_by_layer(network, emitted) if record_spikes else None
+    return _result(network, binned, outcome, spikes)
 
 
 def _emitted(
@@ -199,30 +222,6 @@ def _bin(network: Network, events: Events, steps: int | None, start_us: int | No
         encoding=network.input_encoding,
         start_us=start_us,
     )
-
-
-def _run_group(
-    network: Network, program: Program, states: State, group: list[BinnedEvents]
-) -> list[Result]:
-    """Run a group of recordings on as many threads as `states` has rows and the group can use."""
-    workers = min(len(states.membranes), len(group))
-    first_cell = np.cumsum([0, *(len(binned.cells) for binned in group)])
-    grid = [binned.pointers + first for binned, first in zip(group, first_cell, strict=False)]
-    offsets = np.cumsum([0, *(len(pointers) for pointers in grid)])
-    outcomes = new_outcome(program, len(group))
-    threads_before = numba.get_num_threads()
-    numba.set_num_threads(workers)
-    try:
-        cpu.run_batch(
-            program, State._make(array[:workers] for array in states),
-            np.concatenate(grid), offsets,
-            np.concatenate([binned.cells for binned in group]),
-            np.concatenate([binned.values for binned in group]),
-            outcomes,
-        )  # fmt: skip
-    finally:
-        numba.set_num_threads(threads_before)
-    return [_result(network, binned, outcome_of(outcomes, i)) for i, binned in enumerate(group)]
 
 
 def _result(

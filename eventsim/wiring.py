@@ -99,6 +99,7 @@ def _program(
         connections=_table(connections, C, np.int64),
         pointers=arrays.joined("pointers", np.int64),
         spans=arrays.joined("spans", np.int32).reshape(-1, len(S)),
+        direct=arrays.joined("direct", np.int32),
         weights=arrays.joined("weights", np.float32),
         biases=arrays.joined("biases", np.float32),
         recurrent=arrays.joined("recurrent", np.float32),
@@ -234,7 +235,7 @@ def _connect(
 
     `stored`: where the layer's weights lie already, by the scale that is folded into them.
     """
-    near, _ = layer.reach(*source.shape)
+    near, sites = layer.reach(*source.shape)
     rows = layer.rows() * np.float32(source.scale)
     row, stride = layer.addresses(near.taps, source, channels)
     if source.scale not in stored:
@@ -258,11 +259,21 @@ def _connect(
         "in_group": in_group,
         "reach": _add_reach(arrays, reach, reach.taps, rows.shape[1] if layer.groups == 1 else 0),
         "stride": stride * rows.shape[1],
+        "direct": _add_direct(arrays, reach, source.channels, stride * rows.shape[1])
+        if sites == 1
+        else -1,
         "pooled": pooled,
         "pooled_cells": cells,
         "rows_per_site": int(np.bincount(reach.targets, minlength=1).max())
         * min(in_group, source.channels),
     }
+
+
+def _add_direct(arrays: _Arrays, reach: Reach, channels: int, stride: int) -> int:
+    """Add the row of each input, where each reaches the one site once; -1 where not."""
+    if (np.diff(reach.pointers) != 1).any():
+        return -1  # a pool leaves positions out, or its windows overlap
+    return arrays.add("direct", reach.taps[:, None] + np.arange(channels) * stride)
 
 
 def _add_reach(

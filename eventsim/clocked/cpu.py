@@ -23,15 +23,14 @@ Called by `simulator.py`. Arrays are flat; `program.py` says what each offset me
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ..jit import Float32s, Int32s, Int64s, kernel, parallel_kernel
+from ..jit import Float32s, Int32s, Int64s, kernel
 from ..network import READOUTS
 from ..program import C, P, Program
 from .routing import admit, arrive, collect
-from .state import Outcome, Recording, State, clear, outcome_of, state_of
+from .state import Outcome, Recording, State
 from .updates import accumulate, fire, integrate
 
 LAST_MEMBRANE, MEAN_MEMBRANE = map(READOUTS.index, ("last-membrane", "mean-membrane"))
@@ -100,7 +99,12 @@ def run_layer(
     ways, pointers, spans, weights = (
         program.connections, program.pointers, program.spans, program.weights
     )  # fmt: skip
-    delayed, counters, readout = program.delayed, outcome.counters[number], program.readout
+    direct, delayed, counters, readout = (
+        program.direct,
+        program.delayed,
+        outcome.counters[number],
+        program.readout,
+    )
     # This layer's part of what is laid end to end.
     neuron, site, channel = population[P.neuron], population[P.site], population[P.parameters]
     parameters = program.parameters[channel:]
@@ -134,9 +138,9 @@ def run_layer(
             busy = True
             if ways[way, C.pooled] < 0 and ways[way, C.delayed] < 0:
                 arrive(
-                    way, ways, population, pointers, spans, spikes, spike_values, begin, end, t,
-                    weights, u, last, flags, fills, rows, row_values, powers, gains, biases,
-                    counters,
+                    way, ways, population, pointers, spans, direct,
+                    spikes, spike_values, begin, end, t, weights, u, last, flags, fills,
+                    rows, row_values, powers, gains, biases, counters,
                 )  # fmt: skip
             else:
                 end = admit(
@@ -144,9 +148,9 @@ def run_layer(
                     pooled, arrived, arrived_values,
                 )  # fmt: skip
                 arrive(
-                    way, ways, population, pointers, spans, arrived, arrived_values, 0, end, t,
-                    weights, u, last, flags, fills, rows, row_values, powers, gains, biases,
-                    counters,
+                    way, ways, population, pointers, spans, direct,
+                    arrived, arrived_values, 0, end, t, weights, u, last, flags, fills,
+                    rows, row_values, powers, gains, biases, counters,
                 )  # fmt: skip
         if busy:
             sites = collect(population, flags, words, touched)
@@ -202,38 +206,3 @@ def read_out(
             if readout == MEAN_MEMBRANE:
                 membrane += membranes[neuron]
             membranes[neuron] = membrane
-
-
-@parallel_kernel
-def run_batch(
-    program: Program,
-    states: State,
-    grid: Int64s,
-    offsets: NDArray[np.int64],
-    cells: Int32s,
-    values: Float32s,
-    outcomes: Outcome,
-) -> None:
-    """Run samples on as many threads as `states` has rows; each sample is one thread's work.
-
-    `grid` holds the pointers of all samples, those of sample i from offsets[i] to offsets[i + 1].
-    Results go to row i of `outcomes`, so they do not depend on the threads.
-    """
-    samples = len(offsets) - 1
-    workers = len(states.membranes)
-    for worker in numba.prange(workers):
-        state = state_of(states, worker)
-        # One stretch of samples each: neighbours share cache lines of the counters.
-        for i in range(worker * samples // workers, (worker + 1) * samples // workers):
-            recording = Recording(grid[offsets[i] : offsets[i + 1]], cells, values)
-            run_whole(program, state, recording, outcome_of(outcomes, i))
-
-
-@kernel
-def run_whole(program: Program, state: State, recording: Recording, outcome: Outcome) -> None:
-    """Run a recording from silence to its end."""
-    clear(program, state)
-    steps = len(recording.pointers) - 1
-    for first in range(0, steps, program.stretch):
-        stop = min(first + program.stretch, steps)
-        run(program, state, recording, first, stop, min(first, program.stretch), outcome)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..jit import LANES, Flags, Float32s, Int32s, Int64s, add_lanes, kernel
+from ..jit import LANES, Flags, Float32s, Int32s, Int64s, add_lanes, inner_kernel, kernel
 from ..operations import ACS, INPUT_EVENTS, MACS
 from ..program import C, P, S
 from .updates import fade
@@ -68,13 +68,14 @@ def admit(
     return active
 
 
-@kernel
+@inner_kernel
 def arrive(
     way: int,
     ways: Table,
     population: Int64s,
     pointers: Int64s,
     spans: Spans,
+    direct: Int32s,
     source: Int32s,
     values: Float32s,
     begin: int,
@@ -94,10 +95,10 @@ def arrive(
 ) -> None:
     """Bring the spikes source[begin:end] of a connection to a layer, in timestep t."""
     counters[INPUT_EVENTS] += end - begin
-    if population[P.sites] == 1 and population[P.graded] == 0:
-        filled = route_to_one(way, ways, pointers, spans, source, begin, end, rows, fills[0])
-        if filled > fills[0]:
-            fills[0] = filled
+    if ways[way, C.direct] >= 0 and population[P.graded] == 0:
+        first = ways[way, C.direct]
+        fills[0] = route_to_one(first, direct, source, begin, end, rows, fills[0])
+        if end > begin:
             flags[0] = 1
     elif population[P.gathers]:
         route(
@@ -164,34 +165,19 @@ def route(
                 site += groups
 
 
-@kernel
+@inner_kernel
 def route_to_one(
-    way: int,
-    ways: Table,
-    pointers: Int64s,
-    spans: Spans,
-    source: Int32s,
-    begin: int,
-    end: int,
-    rows: Int32s,
-    filled: int,
+    first: int, direct: Int32s, source: Int32s, begin: int, end: int, rows: Int32s, filled: int
 ) -> int:
     """`route` for the one site of a fully connected layer; return the length of its list."""
-    in_channels, reach = np.uint32(ways[way, C.in_channels]), np.uintp(ways[way, C.reach])
-    stride, row_column, one = ways[way, C.stride], np.uintp(S.row), np.uintp(1)
-    for i in range(begin, end):
-        spike = np.uint32(source[i])
-        position = spike // in_channels
-        channel = np.int64(spike - position * in_channels)
-        entry = reach + np.uintp(position)
-        # None where a pool leaves a position out, several where its windows overlap.
-        for span in range(np.uintp(pointers[entry]), np.uintp(pointers[entry + one])):
-            rows[np.uintp(filled)] = spans[span, row_column] + channel * stride
-            filled += 1
-    return filled
+    inputs, slot = np.uintp(first), np.uintp(filled)
+    for i in range(np.uintp(begin), np.uintp(end)):
+        rows[slot] = direct[inputs + np.uintp(source[i])]
+        slot += np.uintp(1)
+    return np.int64(slot)
 
 
-@kernel
+@inner_kernel
 def scatter(
     way: int,
     ways: Table,
@@ -282,7 +268,7 @@ def catch_up(
                     last[site] = t
 
 
-@kernel
+@inner_kernel
 def collect(population: Int64s, flags: Flags, words: NDArray[np.uint64], touched: Int32s) -> int:
     """List the flagged sites, or all of a layer that is kept awake, ascending; return how many.
 

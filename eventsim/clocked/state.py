@@ -1,7 +1,6 @@
 """What one running sample changes, and what comes out of it, for the kernels of `cpu.py`.
 
-`new_states` allocates the state for all workers of a batch before the first timestep; nothing is
-allocated after that.
+`new_state` allocates everything before the first timestep; nothing is allocated after that.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from ..program import P, Program
 
 
 class State(NamedTuple):
-    """The state of one sample, or with one more axis in front that of several workers."""
+    """The state of one running sample."""
 
     membranes: Float32s  # (neurons,)
     last: Int32s  # (sites,) timestep of the last update
@@ -49,7 +48,7 @@ class Recording(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What the kernels add up, for one sample, or with one more axis in front for several."""
+    """What the kernels add up for one sample."""
 
     counters: NDArray[np.int64]  # (layers, COUNTERS)
     spike_counts: Int64s  # (outputs,)
@@ -57,13 +56,13 @@ class Outcome(NamedTuple):
     membranes: NDArray[np.float64]  # (outputs,) of the last timestep, or their sum over all
 
 
-# Two workers that write to one cache line (or two that are fetched together) wait for each other:
-# with the rows of small arrays side by side, two threads took longer than one.
+# Two threads that write to one cache line (or to two that are fetched together) wait for each
+# other: with their small arrays side by side, two threads took longer than one.
 _APART = 256  # bytes
 
 
-def new_states(program: Program, workers: int) -> State:
-    """Allocate states for several workers, one row of each array for each, all silent.
+def new_state(program: Program) -> State:
+    """Allocate the state of one sample at a time; `clear` it before each.
 
     Row lists are as long as the fan-in; what is never touched takes no memory.
     """
@@ -71,7 +70,7 @@ def new_states(program: Program, workers: int) -> State:
     def rows(size: int, dtype: DTypeLike, used: bool = True) -> NDArray[Any]:
         item = np.dtype(dtype).itemsize
         padded = (-(-size * item // _APART) + 1) * _APART // item
-        return np.zeros((workers, padded if used else 0), dtype)
+        return np.zeros(padded if used else 0, dtype)
 
     flags = rows(program.sites, np.uint8)
     general = not program.populations[:, P.plain].all()
@@ -98,13 +97,13 @@ def new_states(program: Program, workers: int) -> State:
     )
 
 
-def new_outcome(program: Program, samples: int) -> Outcome:
-    """Allocate what the kernels add up, one row for each sample."""
+def new_outcome(program: Program) -> Outcome:
+    """Allocate what the kernels add up."""
     return Outcome(
-        np.zeros((samples, len(program.populations), len(COUNTERS)), np.int64),
-        np.zeros((samples, program.outputs), np.int64),
-        np.full((samples, program.outputs), -1, np.int64),
-        np.zeros((samples, program.outputs)),
+        np.zeros((len(program.populations), len(COUNTERS)), np.int64),
+        np.zeros(program.outputs, np.int64),
+        np.full(program.outputs, -1, np.int64),
+        np.zeros(program.outputs),
     )
 
 
@@ -125,40 +124,3 @@ def clear(program: Program, state: State) -> None:
         population = program.populations[number]
         for k in range(population[P.remembered] + 1):
             state.starts[population[P.start] + k] = population[P.spike]
-
-
-@kernel
-def state_of(states: State, worker: int) -> State:
-    """Return the state of one worker from a State whose arrays have a row for each."""
-    return State(
-        states.membranes[worker],
-        states.last[worker],
-        states.flags[worker],
-        states.words[worker],
-        states.pending[worker],
-        states.touched[worker],
-        states.fills[worker],
-        states.rows[worker],
-        states.row_values[worker],
-        states.spikes[worker],
-        states.spike_values[worker],
-        states.starts[worker],
-        states.arrived[worker],
-        states.arrived_values[worker],
-        states.pooled[worker],
-        states.inputs[worker],
-        states.seconds[worker],
-        states.free_from[worker],
-        states.returning[worker],
-    )
-
-
-@kernel
-def outcome_of(outcomes: Outcome, sample: int) -> Outcome:
-    """Return the row of one sample."""
-    return Outcome(
-        outcomes.counters[sample],
-        outcomes.spike_counts[sample],
-        outcomes.first_spikes[sample],
-        outcomes.membranes[sample],
-    )

@@ -19,7 +19,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..jit import LANES, Flags, Float32s, Int32s, Int64s, above_lanes, kernel, lowest_bit
+from ..jit import (
+    LANES,
+    Flags,
+    Float32s,
+    Int32s,
+    Int64s,
+    above_lanes,
+    inner_kernel,
+    kernel,
+    lowest_bit,
+)
 from ..operations import (
     ACS,
     BIAS_ADDS,
@@ -36,7 +46,7 @@ from ..program import POWERS, L, P
 from ..rules import advance, fires, may_fire, silence, step
 
 
-@kernel
+@inner_kernel
 def accumulate(
     population: Int64s,
     touched: Int32s,
@@ -76,7 +86,7 @@ def accumulate(
     counters[COMPARES] += sites * channels
 
 
-@kernel
+@inner_kernel
 def count_updates(population: Int64s, sites: int, rows_added: int, counters: Int64s) -> None:
     """Count what bringing sites up to date takes."""
     neurons = sites * population[P.channels]
@@ -116,7 +126,7 @@ def fade(
         u[b + c] = advance(u[b + c], power, biases[first + c], gain)
 
 
-@kernel
+@inner_kernel
 def add_rows(
     u: Float32s, base: int, channels: int, w: Float32s, rows: Int32s, first: int, stop: int
 ) -> None:
@@ -166,7 +176,7 @@ def add_graded_rows(
             u[b + c] = u[b + c] + w[row + c] * value
 
 
-@kernel
+@inner_kernel
 def fire(
     population: Int64s,
     levels: Float32s,
