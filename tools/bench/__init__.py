@@ -1,0 +1,3 @@
+"""`eventsim bench`: eventsim beside every peer that is installed, in turn, on one machine."""
+
+from .command import bench
