@@ -84,9 +84,9 @@ def compare_spikes(
 ) -> Agreement:
     """Run recordings through both and compare every spike of every layer.
 
-    `network` has the layers of `model`, as `export_network` makes it; `steps` timesteps (by default the network's
-    own, and without those the whole recording) are compared. `progress` is called with 1 after
-    each recording; one is in memory at a time.
+    `network` has the layers of `model`, as `export_network` makes it; `steps` timesteps (by default
+    the network's own, and without those the whole recording) are compared. `progress` is called
+    with 1 after each recording; one is in memory at a time.
 
     Raises `EventsimError` where model and network have other layers, `RecordingError` for events
     that do not fit the network.

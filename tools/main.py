@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import typer
 
-from .bench import bench
+from .bench.command import bench
 from .demo import demo
 from .inspect import inspect
 from .run import run

@@ -45,7 +45,9 @@ def bench(
     from .workloads import WORKLOADS, Options
 
     if workload != "all" and workload not in WORKLOADS:
-        raise es.EventsimError(f"--workload is {workload!r}, expected {', '.join(WORKLOADS)} or all")
+        raise es.EventsimError(
+            f"--workload is {workload!r}, expected {', '.join(WORKLOADS)} or all"
+        )
     options = Options(mlp, conv, root, limit, repeats, rate)
     results: dict[str, Any] = {}
     machine = describe_machine()

@@ -18,18 +18,17 @@ from eventsim_bridge.agreement import Agreement, compare_spikes
 from ..report import notes, progress_bar
 from .inputs import dense_frames
 from .networks import firing_rates
-from .peers import PEERS, Peer
+from .peers import PEERS
+from .peers.peer import Peer
 from .timing import ENGINE, Contestant, take_turns
 
 CHECKED = 4  # recordings on which every spike is compared before anything is timed
 ROUNDING = 1e-5  # membranes that come nearer to the threshold may cross it on one side alone
 
 
-def run_contest(
-    network: es.Network, recordings: Sequence[Any], repeats: int, peers: Iterable[type[Peer]] = PEERS
-) -> dict[str, Any]:
+def run_contest(network: es.Network, recordings: Sequence[Any], repeats: int) -> dict[str, Any]:
     """Compare the spikes of all, then time all in turn; return everything for JSON and tables."""
-    built, left_out = build_peers(network, peers)
+    built, left_out = build_peers(network, PEERS)
     agreement = [check(peer, network, recordings[:CHECKED]) for peer in built]
     contestants = _contestants(network, recordings, built)
     with progress_bar("timing", (repeats + 1) * len(contestants)) as advance:
@@ -81,9 +80,7 @@ def check(peer: Peer, network: es.Network, recordings: Sequence[Any]) -> dict[st
         "recordings": agreement.recordings,
         "engine_spikes": [layer.engine_spikes for layer in agreement.layers],
         "differing": [layer.differing for layer in agreement.layers],
-        "farthest_from_threshold": max(
-            layer.largest_origin_distance for layer in agreement.layers
-        ),
+        "farthest_from_threshold": max(layer.largest_origin_distance for layer in agreement.layers),
         "verdict": _verdict(agreement, "; ".join(sorted(differences - {""}))),
     }
 
@@ -94,7 +91,8 @@ def _verdict(agreement: Agreement, difference: str) -> str:
     if difference:
         return difference
     if agreement.all_origins_within(ROUNDING):
-        return "rounding: each difference begins at a membrane that near to the threshold"
+        farthest = max(layer.largest_origin_distance for layer in agreement.layers)
+        return f"rounding: each difference begins within {farthest:.1e} of the threshold"
     return "NOT THE SAME NETWORK"
 
 
@@ -120,5 +118,3 @@ def run_all(run: Callable[[Any], object], batches: Iterable[Any], threads: int) 
     torch.set_num_threads(threads)
     for batch in batches:
         run(batch)
-
-

@@ -30,6 +30,7 @@ from eventsim_bridge.layers import TYPE_OF_LAYER
 from ..report import progress_bar
 from .contest import run_all
 from .networks import random_dense, random_events
+from .peers.torch_csr import to_csr
 from .timing import ENGINE, Contestant, take_turns
 
 ACTIVITIES = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.4)
@@ -127,7 +128,7 @@ def _time_layer(
     ]
     contestants.append(Contestant("torch", 1, partial(_run, module, frames)))
     if isinstance(layer, es.Dense):
-        sparse, weight = frames.to_sparse_csr(), module.weight.detach().T.contiguous()
+        sparse, weight = to_csr(frames), module.weight.detach().T.contiguous()
         contestants.append(
             Contestant("torch CSR", 1, partial(_run, partial(torch.sparse.mm, sparse), weight))
         )

@@ -20,7 +20,9 @@ def describe_machine() -> dict[str, Any]:
     peers = {peer.package: peer.version() for peer in PEERS if peer.installed()}
     return {
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
         "threads": es.available_threads(),
         "system": f"{platform.system()} {platform.machine()}",
         "versions": {

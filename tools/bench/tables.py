@@ -37,7 +37,9 @@ def _contest(result: dict[str, Any], console: Console) -> None:
 def agreement_table(result: dict[str, Any]) -> Table:
     """Return how each peer's spikes compare with the engine's."""
     table = new_table(
-        "Spikes beside the engine's", ["peer", "version", "differing, layer by layer", "verdict"], []
+        "Spikes beside the engine's",
+        ["peer", "version", "differing, layer by layer", "verdict"],
+        [],
     )
     for row in result["agreement"]:
         pairs = zip(row["differing"], row["engine_spikes"], strict=True)
@@ -50,7 +52,8 @@ def timing_table(result: dict[str, Any]) -> Table:
     """Return the times of all contestants; the ratio is to the engine on as many threads."""
     table = new_table(
         f"{result['samples']} samples, {result['events_a_sample']:,.0f} events and "
-        f"{result['sops_a_sample']:,.0f} SOPs each ({result['dense_macs_a_sample']:,.0f} dense MACs)",
+        f"{result['sops_a_sample']:,.0f} SOPs each "
+        f"({result['dense_macs_a_sample']:,.0f} dense MACs)",
         [""],
         ["threads", "ms a sample (median)", "min - max", "times eventsim's"],
     )
@@ -140,7 +143,10 @@ def _latency(result: dict[str, Any], console: Console) -> None:
     table = new_table("Silence and start", ["what"], ["ms (median)", "min - max"])
     for what, key in (
         (f"an empty recording of {result['silence_us'] / 1e6:g} s", "silence_seconds"),
-        ("eventsim run on one recording, from the shell, not the first time", "run_command_seconds"),
+        (
+            "eventsim run on one recording, from the shell, not the first time",
+            "run_command_seconds",
+        ),
         ("eventsim --help", "help_command_seconds"),
     ):
         seconds = result[key]

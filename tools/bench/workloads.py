@@ -55,9 +55,7 @@ def choose(
     if file is not None:
         return Chosen(es.load_network(file), events, f"{data_set}, {file.name}")
     dt_us, steps = grid
-    network = random_network(
-        structure, recordings.input_shape, neuron, dt_us=dt_us, steps=steps
-    )
+    network = random_network(structure, recordings.input_shape, neuron, dt_us=dt_us, steps=steps)
     notes.print(f"scaling the random weights of {structure}", highlight=False)
     network = scale_to_rate(network, events[:4], options.rate)
     words = f"random weights, each layer scaled to fire at {options.rate:.2%}"
@@ -83,10 +81,8 @@ def _conv(options: Options) -> dict[str, Any]:
 
 
 def _gesture(options: Options) -> dict[str, Any]:
-    # 60 timesteps of 25 ms: the setting of He et al. 2020 with the longest timestep
-    return _contest(
-        choose(options, "dvsgesture", GESTURE, PAPER_NEURON, (25_000, 60)), options
-    )
+    # 60 timesteps of 25 ms: the first 1.5 s of a gesture
+    return _contest(choose(options, "dvsgesture", GESTURE, PAPER_NEURON, (25_000, 60)), options)
 
 
 def _layer_conv(options: Options) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What a peer is asked for: its version, a network of the same weights, spikes for frames.
 
-Every peer runs its network layer by layer, the weights of a layer as one product over all timesteps
-(the fastest way for all of them), and then its own neurons over the timesteps.
+Every peer runs its network layer by layer, the weights of a layer as one product over all
+timesteps, and then its own neurons over the timesteps.
 """
 
 from __future__ import annotations

@@ -33,9 +33,7 @@ class TorchCsr(TorchDense):
     def ready(self, frames: Tensor) -> tuple[Tensor, torch.Size]:
         """Return the frames as a CSR matrix (steps * batch, inputs), and (steps, batch)."""
         flat = super().ready(frames).flatten(2)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Sparse CSR")  # "in beta state"
-            return flat.flatten(0, 1).to_sparse_csr(), flat.shape[:2]
+        return to_csr(flat.flatten(0, 1)), flat.shape[:2]
 
     def spikes(self, ready: tuple[Tensor, torch.Size]) -> Iterator[Tensor]:
         """Give the spikes of each layer, (steps, batch, outputs)."""
@@ -46,3 +44,10 @@ class TorchCsr(TorchDense):
         first = neurons(currents.reshape(*shape, -1))
         yield first
         yield from run_layers(self.layers[2:], first)
+
+
+def to_csr(matrix: Tensor) -> Tensor:
+    """Return a dense matrix in compressed sparse rows."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CSR")  # "in beta state"
+        return matrix.to_sparse_csr()
