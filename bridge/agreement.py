@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -27,7 +27,12 @@ from eventsim.network import Network
 from eventsim.reference import run_layer
 from eventsim.simulator import Result, run_binned
 
-from .models import SpikingNetwork
+
+class SpikingModel(Protocol):
+    """What is compared: a `SpikingNetwork`, or anything else that tells its spikes."""
+
+    def layer_spikes(self, frames: torch.Tensor) -> list[torch.Tensor]:
+        """Return the spikes of each layer with neurons, (batch, steps, *layer shape)."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ class Agreement:
 
 
 def compare_spikes(
-    model: SpikingNetwork,
+    model: SpikingModel,
     network: Network,
     recordings: Iterable[Events],
     *,
@@ -79,9 +84,9 @@ def compare_spikes(
 ) -> Agreement:
     """Run recordings through both and compare every spike of every layer.
 
-    `network` is what `export_network` made of `model`; `steps` timesteps (by default the network's
-    own, and without those the whole recording) are compared. `progress` is called with 1 after
-    each recording; one is in memory at a time. The model is put into eval mode.
+    `network` has the layers of `model`, as `export_network` makes it; `steps` timesteps (by default
+    the network's own, and without those the whole recording) are compared. `progress` is called
+    with 1 after each recording; one is in memory at a time. The model is put into eval mode.
 
     Raises `EventsimError` where model and network have other layers, `RecordingError` for events
     that do not fit the network.
@@ -173,7 +178,7 @@ class _Tally:
         return LayerAgreement(self.network.layer_name(self.index), **counts)
 
 
-def _spikes_of_torch(model: SpikingNetwork, frames: NDArray[np.float32]) -> list[NDArray[np.bool_]]:
+def _spikes_of_torch(model: SpikingModel, frames: NDArray[np.float32]) -> list[NDArray[np.bool_]]:
     """Return the spikes (steps, *shape) of each layer with neurons."""
     with torch.no_grad():
         layers = model.layer_spikes(torch.from_numpy(frames)[None])

@@ -11,6 +11,7 @@ from typing import NoReturn
 
 import typer
 
+from .bench.command import bench
 from .demo import demo
 from .inspect import inspect
 from .run import run
@@ -24,7 +25,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, train, run, inspect):
+for command in (demo, train, run, inspect, bench):
     app.command()(command)
 
 

@@ -1,0 +1,136 @@
+"""How near the engine's hot loop comes to only reading the weights it adds (workload ceiling).
+
+`add_rows` adds lists of weight rows into membranes. Nothing that adds them can be faster than
+reading them, in the same order, from the same place. `read_lists` does just that: it sums all rows
+into one number. It sums their bits, as integers, because only then may the compiler keep many
+partial sums in vector registers (four and more of eight lanes) under the strict floating-point
+rules of `eventsim/jit.py`; a float sum in order would wait for each addition.
+
+The lists are those of the mlp's first layer on recordings, and of the convolution of layer-conv.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import eventsim as es
+from eventsim.clocked.updates import add_rows
+from eventsim.jit import Float32s, Int32s, Int64s, kernel
+
+from ..report import progress_bar
+from .timing import Contestant, take_turns
+
+CONV_ACTIVITIES = (0.005, 0.02, 0.1)
+
+
+class RowLists(NamedTuple):
+    """Lists of weight rows, each for one site in one timestep."""
+
+    name: str
+    channels: int  # weights in a row
+    weights: Float32s
+    rows: Int32s  # offsets in `weights`
+    pointers: Int64s  # rows[pointers[i] : pointers[i + 1]] is list i
+    sites: int  # list i goes to site i % sites
+
+
+@kernel
+def add_lists(
+    u: Float32s, channels: int, w: Float32s, rows: Int32s, pointers: Int64s, sites: int
+) -> None:
+    """Add every list to the membranes of its site."""
+    for i in range(len(pointers) - 1):
+        add_rows(u, (i % sites) * channels, channels, w, rows, pointers[i], pointers[i + 1])
+
+
+@kernel
+def read_lists(pairs: int, w: Int64s, rows: Int32s) -> int:
+    """Read every row in the same order; `w` are the weights two by two, `pairs` those of a row."""
+    total = 0
+    for slot in range(len(rows)):
+        first = np.uintp(rows[slot]) // np.uintp(2)
+        for c in range(np.uintp(pairs)):
+            total += w[first + c]
+    return total
+
+
+def rows_of_dense(network: es.Network, recordings: Sequence[Any]) -> RowLists:
+    """Return the rows that recordings add in the fully connected first layer of a network."""
+    layer: Any = network.layers[network.neuron_layers[0]]
+    polarities = network.input_shape[0]
+    channels = len(layer.weight)
+    rows, lengths = [], []
+    for events in recordings:
+        binned = es.bin_events(
+            events, network.input_shape, network.dt_us, network.steps,
+            encoding=network.input_encoding,
+        )  # fmt: skip
+        pixel, polarity = np.divmod(binned.cells, polarities)
+        rows.append((polarity * (layer.weight.shape[1] // polarities) + pixel) * channels)
+        lengths.append(np.diff(binned.pointers))
+    pointers = np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
+    return RowLists(
+        f"mlp, rows of {channels}", channels, np.ascontiguousarray(layer.weight.T).ravel(),
+        np.concatenate(rows).astype(np.int32), pointers, sites=1,
+    )  # fmt: skip
+
+
+def rows_of_convolution(
+    activity: float, steps: int = 10, side: int = 32, inputs: int = 64, channels: int = 128
+) -> RowLists:
+    """Return the rows that a 3 x 3 convolution, padding 1, adds for random input."""
+    rng = np.random.default_rng(0)
+    active = rng.random((steps, inputs, side, side)) < activity
+    padded = np.pad(active, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(2, 3))
+    # (step, y, x, ky, kx, input channel): to each site the spikes come in this order
+    flat = windows.transpose(0, 2, 3, 4, 5, 1).reshape(steps * side * side, -1)
+    lists, taps = np.nonzero(flat)
+    weights = rng.standard_normal(flat.shape[1] * channels).astype(np.float32)
+    return RowLists(
+        f"convolution at {activity:.1%}, rows of {channels}", channels, weights,
+        (taps * channels).astype(np.int32),
+        np.searchsorted(lists, np.arange(len(flat) + 1)), sites=side * side,
+    )  # fmt: skip
+
+
+def measure_ceiling(all_lists: Sequence[RowLists], repeats: int) -> dict[str, Any]:
+    """Time adding and only reading, in turn, for each set of lists, on one thread."""
+    cases = []
+    with progress_bar("ceiling", len(all_lists)) as advance:
+        for lists in all_lists:
+            cases.append(_measure(lists, repeats))
+            advance(1)
+    return {"cases": cases}
+
+
+def _measure(lists: RowLists, repeats: int) -> dict[str, Any]:
+    membranes = np.zeros(lists.sites * lists.channels, np.float32)
+    pairs = np.ascontiguousarray(lists.weights).view(np.int64)
+    add = partial(
+        add_lists, membranes, lists.channels, lists.weights, lists.rows, lists.pointers, lists.sites
+    )
+    read = partial(read_lists, lists.channels // 2, pairs, lists.rows)
+    timings = take_turns(
+        [Contestant("add_rows", 1, add), Contestant("only reading", 1, read)],
+        repeats, 1, lambda done: None,
+    )  # fmt: skip
+    adding, reading = (timing.median for timing in timings)
+    shares = [r / a for a, r in zip(timings[0].seconds, timings[1].seconds, strict=True)]
+    sops = len(lists.rows) * lists.channels
+    return {
+        "name": lists.name,
+        "lists": len(lists.pointers) - 1,
+        "rows": len(lists.rows),
+        "weight_bytes": lists.weights.nbytes,
+        "add_rows_seconds": adding,
+        "only_reading_seconds": reading,
+        "add_rows_sops_a_second": sops / adding,
+        "only_reading_weights_a_second": sops / reading,
+        "share": statistics.median(shares),
+    }

@@ -1,0 +1,120 @@
+"""Whole networks on recordings: the engine beside every peer (workloads mlp, conv, gesture).
+
+The engine gets raw events and bins them in the time that is measured. Peers get frames that are
+ready made, in batches, in the memory layout that they want.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+
+import eventsim as es
+from eventsim_bridge.agreement import Agreement, compare_spikes
+
+from ..report import notes, progress_bar
+from .inputs import dense_frames
+from .networks import firing_rates
+from .peers import PEERS
+from .peers.peer import Peer
+from .timing import ENGINE, Contestant, take_turns
+
+CHECKED = 4  # recordings on which every spike is compared before anything is timed
+ROUNDING = 1e-5  # membranes that come nearer to the threshold may cross it on one side alone
+
+
+def run_contest(network: es.Network, recordings: Sequence[Any], repeats: int) -> dict[str, Any]:
+    """Compare the spikes of all, then time all in turn; return everything for JSON and tables."""
+    built, left_out = build_peers(network, PEERS)
+    agreement = [check(peer, network, recordings[:CHECKED]) for peer in built]
+    contestants = _contestants(network, recordings, built)
+    with progress_bar("timing", (repeats + 1) * len(contestants)) as advance:
+        timings = take_turns(contestants, repeats, len(recordings), advance)
+    results = es.simulate_batch(network, recordings)
+    operations = es.Operations.sum(result.operations for result in results).total
+    samples = len(recordings)
+    return {
+        "samples": samples,
+        "steps": max(result.steps for result in results),
+        "dt_us": network.dt_us,
+        "events_a_sample": sum(result.events for result in results) / samples,
+        "sops_a_sample": operations.sops / samples,
+        "dense_macs_a_sample": operations.dense_macs / samples,
+        "firing_rates": firing_rates(network, recordings),
+        "agreement": agreement,
+        "left_out": left_out,
+        "timings": [timing.as_dict(timings) for timing in timings],
+    }
+
+
+def build_peers(
+    network: es.Network, peers: Iterable[type[Peer]]
+) -> tuple[list[Peer], dict[str, str]]:
+    """Return the peers that can run a network, and for each other one the reason."""
+    built, left_out = [], {}
+    for kind in peers:
+        if not kind.installed():
+            left_out[kind.name] = f"not installed: {kind.install}"
+            continue
+        peer = kind()
+        try:
+            peer.build(network)
+        except es.EventsimError as error:
+            left_out[kind.name] = str(error)
+            continue
+        built.append(peer)
+    return built, left_out
+
+
+def check(peer: Peer, network: es.Network, recordings: Sequence[Any]) -> dict[str, Any]:
+    """Compare every spike of a peer with the engine's; say how many differ, and why."""
+    notes.print(f"comparing the spikes of {peer.name} with the engine's", highlight=False)
+    agreement = compare_spikes(peer, network, recordings)
+    differences = {peer.difference(network.layers[i].neuron) for i in network.neuron_layers}  # type: ignore[union-attr]
+    return {
+        "peer": peer.name,
+        "version": peer.version(),
+        "recordings": agreement.recordings,
+        "engine_spikes": [layer.engine_spikes for layer in agreement.layers],
+        "differing": [layer.differing for layer in agreement.layers],
+        "farthest_from_threshold": max(layer.largest_origin_distance for layer in agreement.layers),
+        "verdict": _verdict(agreement, "; ".join(sorted(differences - {""}))),
+    }
+
+
+def _verdict(agreement: Agreement, difference: str) -> str:
+    if agreement.differing == 0:
+        return "equal"
+    if difference:
+        return difference
+    if agreement.all_origins_within(ROUNDING):
+        farthest = max(layer.largest_origin_distance for layer in agreement.layers)
+        return f"rounding: each difference begins within {farthest:.1e} of the threshold"
+    return "NOT THE SAME NETWORK"
+
+
+def _contestants(
+    network: es.Network, recordings: Sequence[Any], peers: Iterable[Peer]
+) -> list[Contestant]:
+    threads = sorted({1, es.available_threads()})
+    contestants = [
+        Contestant(ENGINE, n, partial(es.simulate_batch, network, recordings, threads=n))
+        for n in threads
+    ]
+    batches = dense_frames(network, recordings)
+    for peer in peers:
+        ready = [peer.ready(batch) for batch in batches]
+        contestants += [
+            Contestant(peer.name, n, partial(run_all, peer.run, ready, n)) for n in threads
+        ]
+    return contestants
+
+
+def run_all(run: Callable[[Any], object], batches: Iterable[Any], threads: int) -> None:
+    """Run batches in torch on so many threads."""
+    torch.set_num_threads(threads)
+    for batch in batches:
+        run(batch)

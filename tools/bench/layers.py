@@ -1,0 +1,168 @@
+"""Single layers over input activity (layer-conv) and over size (layer-dense), against torch.
+
+No peer but torch: a layer is a convolution or a product in all of them.
+
+In the time of the engine: routing, adding, decay, compare and reset of the layer, of events that
+are on the grid already (`run_binned`). In the time of torch: the convolution or product alone, over
+all timesteps at once, of ready frames; its neurons are left out, which favours torch.
+
+A `Network` takes events of one or two polarities, so the 64 channels of layer-conv come from a
+layer before it: a pixel for each channel and site, unpacked by an 8 x 8 convolution with stride 8
+whose kernels are one-hot. It passes each event on as one spike and nothing else. The network of
+that layer alone is timed in the same round and subtracted. (A 1 x 1 convolution of two polarities
+to 64 channels could not give each channel its own pattern.)
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import eventsim as es
+from eventsim_bridge.layers import TYPE_OF_LAYER
+
+from ..report import progress_bar
+from .contest import run_all
+from .networks import random_dense, random_events
+from .peers.torch_csr import to_csr
+from .timing import ENGINE, Contestant, take_turns
+
+ACTIVITIES = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.4)
+SIZES = (128, 256, 512, 1024, 2048, 4096)
+DENSE_ACTIVITY = 0.02
+SIDE, IN_CHANNELS, OUT_CHANNELS = 32, 64, 128
+CONV_STEPS, DENSE_STEPS = 20, 100
+DT_US = 1000
+NEURON = es.LIF(decay=0.3, threshold=0.3)
+RATE_OUT = 0.001  # about, of the layer that is timed
+UNPACK = 8  # IN_CHANNELS = UNPACK^2
+
+Case = dict[str, Any]
+
+
+def time_convolution(
+    repeats: int,
+    activities: Sequence[float] = ACTIVITIES,
+    side: int = SIDE,
+    steps: int = CONV_STEPS,
+    out_channels: int = OUT_CHANNELS,
+) -> dict[str, Any]:
+    """Time a 3 x 3 convolution, padding 1, on `side` x `side`, at each input activity."""
+    cases = []
+    with progress_bar("layer-conv", len(activities)) as advance:
+        for activity in activities:
+            networks, binned, frames = convolution_case(activity, side, steps, out_channels)
+            case = _time_layer(networks, binned, frames, repeats)
+            cases.append({"activity": activity, **case})
+            advance(1)
+    return {
+        "layer": f"{IN_CHANNELS}-to-{out_channels}-channel 3x3 on {side}x{side}",
+        "steps": steps,
+        "cases": cases,
+        "break_even_activity": {
+            name: break_even(list(activities), [case["ratio"][name] for case in cases])
+            for name in cases[0]["ratio"]
+        },
+    }
+
+
+def time_dense(
+    repeats: int, sizes: Sequence[int] = SIZES, steps: int = DENSE_STEPS
+) -> dict[str, Any]:
+    """Time a fully connected layer n -> n at 2 % input activity, for each n."""
+    cases = []
+    with progress_bar("layer-dense", len(sizes)) as advance:
+        for n in sizes:
+            layer = random_dense(n, n, DENSE_ACTIVITY, RATE_OUT, NEURON, seed=n)
+            shape = (1, 1, n)
+            network = es.Network(shape, DT_US, [es.Flatten(), layer], steps=steps)
+            events = random_events(shape, DENSE_ACTIVITY, steps, DT_US, seed=n)
+            binned = es.bin_events(events, shape, DT_US, steps, start_us=0)
+            frames = torch.from_numpy(binned.frames()).flatten(1)
+            case = _time_layer([network], binned, frames, repeats)
+            cases.append({"n": n, **case})
+            advance(1)
+    return {"activity": DENSE_ACTIVITY, "steps": steps, "cases": cases}
+
+
+def convolution_case(
+    activity: float, side: int, steps: int, out_channels: int
+) -> tuple[list[es.Network], es.BinnedEvents, Tensor]:
+    """Return the network and that of its first layer alone, their input, and frames for torch.
+
+    The frames (steps, 64, side, side) are the spikes that the first layer passes on.
+    """
+    kernels = np.eye(IN_CHANNELS, dtype=np.float32).reshape(IN_CHANNELS, 1, UNPACK, UNPACK)
+    unpack = es.Conv2d(kernels, stride=UNPACK, neuron=es.IF(0.5))
+    # A dense layer as wide as a kernel's window has weights of the right scale.
+    window = random_dense(IN_CHANNELS * 9, out_channels, activity, RATE_OUT, NEURON, seed=1)
+    weight = window.weight.reshape(out_channels, IN_CHANNELS, 3, 3)
+    convolution = es.Conv2d(weight, padding=1, neuron=NEURON)
+    shape = (1, side * UNPACK, side * UNPACK)
+    networks = [
+        es.Network(shape, DT_US, layers, steps=steps)
+        for layers in ([unpack, convolution], [unpack])
+    ]
+    binned = es.bin_events(
+        random_events(shape, activity, steps, DT_US), shape, DT_US, steps, start_us=0
+    )
+    frames = torch.from_numpy(binned.frames())
+    return networks, binned, nn.functional.pixel_unshuffle(frames, UNPACK)
+
+
+def _time_layer(
+    networks: Sequence[es.Network], binned: es.BinnedEvents, frames: Tensor, repeats: int
+) -> Case:
+    """Time the last layer of networks[0] (less networks[1]), and its product in torch."""
+    layer: Any = networks[0].layers[-1]
+    module: Any = TYPE_OF_LAYER[type(layer)].to_torch(layer)
+    contestants = [
+        Contestant(name, 1, partial(es.run_binned, network, binned))
+        for name, network in zip((ENGINE, "unpacking"), networks, strict=False)
+    ]
+    contestants.append(Contestant("torch", 1, partial(_run, module, frames)))
+    if isinstance(layer, es.Dense):
+        sparse, weight = to_csr(frames), module.weight.detach().T.contiguous()
+        contestants.append(
+            Contestant("torch CSR", 1, partial(_run, partial(torch.sparse.mm, sparse), weight))
+        )
+    timings = take_turns(contestants, repeats, 1, lambda done: None)
+    seconds = {timing.name: np.array(timing.seconds) for timing in timings}
+    if "unpacking" in seconds:
+        seconds[ENGINE] = seconds[ENGINE] - seconds.pop("unpacking")
+    medians = {name: statistics.median(times) for name, times in seconds.items()}
+    operations = es.run_binned(networks[0], binned).operations.layers[-1]
+    return {
+        "sops": operations.sops,
+        "dense_macs": operations.dense_macs,
+        "firing_rate": operations.output_spikes / (networks[0].outputs * binned.steps),
+        "seconds": {name: times.tolist() for name, times in seconds.items()},
+        "sops_a_second": operations.sops / medians[ENGINE],
+        "macs_a_second": operations.dense_macs / medians["torch"],
+        "ratio": {
+            name: median / medians[ENGINE] for name, median in medians.items() if name != ENGINE
+        },
+    }
+
+
+def _run(product: Any, operand: Tensor) -> None:
+    with torch.inference_mode():
+        run_all(product, [operand], threads=1)
+
+
+def break_even(activities: Sequence[float], ratios: Sequence[float]) -> float | None:
+    """Return the activity at which a falling ratio comes to 1; None where it does not.
+
+    Linear between measured points on two logarithmic axes.
+    """
+    x, y = np.log(activities), np.log(ratios)
+    for i in range(len(x) - 1):
+        if y[i] >= 0 > y[i + 1]:
+            return float(np.exp(x[i] + (x[i + 1] - x[i]) * y[i] / (y[i] - y[i + 1])))
+    return None

@@ -1,0 +1,111 @@
+"""The pictures of `eventsim bench --plots DIR`, drawn with matplotlib from what JSON holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from ..plots import DENSE, SPARSE
+from .machine import machine_line
+
+
+def draw_all(results: dict[str, Any], machine: dict[str, Any], folder: Path) -> None:
+    """Draw a picture of every workload that has one, <workload>.png."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    from eventsim.files import replacing
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, draw in PICTURES.items():
+        if name not in results:
+            continue
+        # The object interface with its own canvas: no global state, no display needed.
+        figure = Figure(figsize=(9, 5), layout="constrained")
+        FigureCanvasAgg(figure)
+        draw(figure.add_subplot(), results[name])
+        words = machine_line(machine).split("; ")[0]
+        figure.text(0.99, 0.005, words, ha="right", fontsize=7, color="#666666")
+        with replacing(folder / f"{name}.png") as file:
+            figure.savefig(file, dpi=120, format="png")
+
+
+def _draw_contest(axes: Any, result: dict[str, Any]) -> None:
+    """Draw bars of the peers, on a logarithmic scale."""
+    rows = sorted(result["timings"], key=lambda row: (-row["threads"], -row["median"]))
+    for place, row in enumerate(rows):
+        milliseconds = 1e3 * row["median"]
+        is_engine = row["name"] == "eventsim"
+        axes.barh(place, milliseconds, color=SPARSE if is_engine else DENSE)
+        spread = [[milliseconds - 1e3 * row["min"]], [1e3 * row["max"] - milliseconds]]
+        axes.errorbar(milliseconds, place, xerr=spread, color="k", lw=1, capsize=2)
+        text = f"  {milliseconds:.3g} ms ({row['times_the_engine']:.1f}x)"
+        axes.text(1e3 * row["max"], place, text, va="center", fontsize=8)
+    axes.set_xscale("log")
+    axes.set_xlim(right=axes.get_xlim()[1] * 4)
+    axes.set_yticks(range(len(rows)), [_label(row) for row in rows], fontsize=8)
+    axes.set_xlabel("ms a sample: median, min and max (x: times eventsim's on as many threads)")
+    axes.set_title(result["description"], loc="left", fontsize=9)
+
+
+def _label(row: dict[str, Any]) -> str:
+    return f"{row['name']}, {row['threads']} thread{'s' if row['threads'] > 1 else ''}"
+
+
+def _draw_layer(axes: Any, result: dict[str, Any]) -> None:
+    """Draw time against the firing rate of the input, and where the engine breaks even."""
+    rates = [100 * case["activity"] for case in result["cases"]]
+    for name, colour in (("eventsim", SPARSE), ("torch", "#c1272d")):
+        times = [1e3 * median(case["seconds"][name]) for case in result["cases"]]
+        axes.loglog(rates, times, "o-", color=colour, label=name)
+    activity = result["break_even_activity"]["torch"]
+    if activity is not None:
+        axes.axvline(100 * activity, color="k", ls="--", lw=1, label=f"break-even {activity:.1%}")
+    axes.set_xlabel("firing rate of the input (% of cells and timesteps)")
+    axes.set_ylabel(f"ms for {result['steps']} timesteps")
+    axes.set_title(f"{result['layer']}, one thread", loc="left", fontsize=9)
+    axes.legend()
+
+
+def _draw_scaling(axes: Any, result: dict[str, Any]) -> None:
+    """Draw time against SOPs, with the fitted line."""
+    points = result["points"]
+    for n in sorted({point["n"] for point in points}):
+        chosen = [point for point in points if point["n"] == n]
+        sops, times = [p["sops"] for p in chosen], [1e3 * p["seconds"] for p in chosen]
+        axes.plot(sops, times, "o", ms=5, label=f"n = {n}")
+    sops = sorted(point["sops"] for point in points if point["sops"])
+    line = [1e3 * (result["a_seconds"] + result["b_seconds_a_sop"] * x) for x in sops]
+    fit = f"a + b SOPs, R² = {result['r_squared']:.4f}"
+    axes.plot(sops, line, "k-", lw=1, label=fit)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel("synaptic operations in a sample")
+    axes.set_ylabel("ms a sample")
+    title = f"a = {1e3 * result['a_seconds']:.3f} ms, b = {1e9 * result['b_seconds_a_sop']:.4f} ns"
+    axes.set_title(title, loc="left", fontsize=9)
+    axes.legend(fontsize=8)
+
+
+def _draw_ceiling(axes: Any, result: dict[str, Any]) -> None:
+    """Draw the share of the speed of only reading the weights."""
+    cases = result["cases"]
+    for place, case in enumerate(cases):
+        axes.bar(place, 100 * case["share"], 0.6, color=SPARSE)
+        axes.text(place, 100 * case["share"], f"{case['share']:.0%}", ha="center", va="bottom")
+    axes.axhline(100, color="k", ls="--", lw=1)
+    axes.set_xticks(range(len(cases)), [case["name"].replace(", ", "\n") for case in cases])
+    axes.set_ylabel("% of the speed of only reading the rows")
+    axes.set_title("adding rows beside only reading them, one thread", loc="left", fontsize=9)
+
+
+PICTURES: dict[str, Callable[[Any, dict[str, Any]], None]] = {
+    "mlp": _draw_contest,
+    "conv": _draw_contest,
+    "gesture": _draw_contest,
+    "layer-conv": _draw_layer,
+    "scaling": _draw_scaling,
+    "ceiling": _draw_ceiling,
+}

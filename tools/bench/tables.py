@@ -1,0 +1,170 @@
+"""The tables that `eventsim bench` prints, one function a kind of workload."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ..report import new_table
+from .machine import machine_line
+
+
+def print_workload(
+    name: str, result: dict[str, Any], machine: dict[str, Any], console: Console
+) -> None:
+    """Print what a workload gave; the head names the machine."""
+    console.print(f"\n[bold]{name}[/]  on {machine_line(machine)}", highlight=False)
+    TABLES[name](result, console)
+
+
+def _contest(result: dict[str, Any], console: Console) -> None:
+    rates = ", ".join(f"{rate:.2%}" for rate in result["firing_rates"])
+    console.print(
+        f"{result['description']}; {result['steps']} timesteps of {result['dt_us'] / 1000:g} ms; "
+        f"layers fire at {rates}",
+        highlight=False,
+    )
+    console.print(agreement_table(result))
+    for name, reason in result["left_out"].items():
+        console.print(f"{name} is left out: {reason}", highlight=False, markup=False)
+    console.print(timing_table(result))
+
+
+def agreement_table(result: dict[str, Any]) -> Table:
+    """Return how each peer's spikes compare with the engine's."""
+    table = new_table(
+        "Spikes beside the engine's",
+        ["peer", "version", "differing, layer by layer", "verdict"],
+        [],
+    )
+    for row in result["agreement"]:
+        pairs = zip(row["differing"], row["engine_spikes"], strict=True)
+        counts = ", ".join(f"{few:,} of {all_:,}" for few, all_ in pairs)
+        table.add_row(row["peer"], row["version"], counts, row["verdict"])
+    return table
+
+
+def timing_table(result: dict[str, Any]) -> Table:
+    """Return the times of all contestants; the ratio is to the engine on as many threads."""
+    table = new_table(
+        f"{result['samples']} samples, {result['events_a_sample']:,.0f} events and "
+        f"{result['sops_a_sample']:,.0f} SOPs each "
+        f"({result['dense_macs_a_sample']:,.0f} dense MACs)",
+        [""],
+        ["threads", "ms a sample (median)", "min - max", "times eventsim's"],
+    )
+    for row in sorted(result["timings"], key=lambda row: (row["threads"], row["median"])):
+        table.add_row(
+            row["name"],
+            str(row["threads"]),
+            _ms(row["median"]),
+            f"{_ms(row['min'])} - {_ms(row['max'])}",
+            f"{row['times_the_engine']:.2f}",
+            style="bold" if row["name"] == "eventsim" else "",
+        )
+    return table
+
+
+def _layer(result: dict[str, Any], console: Console) -> None:
+    key = "n" if "n" in result["cases"][0] else "activity"
+    what = result.get("layer", f"n to n at {result.get('activity', 0):.0%} input activity")
+    rivals = list(result["cases"][0]["ratio"])
+    table = new_table(
+        f"{what}, {result['steps']} timesteps, one thread",
+        [],
+        [
+            "n" if key == "n" else "input activity",
+            "ms",
+            "engine SOP/s",
+            "torch MAC/s",
+            *(f"{name}, times eventsim's" for name in rivals),
+        ],
+    )
+    for case in result["cases"]:
+        table.add_row(
+            f"{case['n']}" if key == "n" else f"{case['activity']:.1%}",
+            _ms(median(case["seconds"]["eventsim"])),
+            f"{case['sops_a_second']:.2e}",
+            f"{case['macs_a_second']:.2e}",
+            *(f"{case['ratio'][name]:.2f}" for name in rivals),
+        )
+    console.print(table)
+    for name, activity in result.get("break_even_activity", {}).items():
+        where = "not within these activities" if activity is None else f"at {activity:.1%} activity"
+        console.print(f"break-even with {name}: {where}", highlight=False)
+
+
+def _scaling(result: dict[str, Any], console: Console) -> None:
+    table = new_table(
+        f"n-n-n, {result['steps']} timesteps, one thread",
+        [],
+        ["n", "rate", "measured rates", "SOPs a sample", "ms a sample", "ns a SOP"],
+    )
+    for point in result["points"]:
+        table.add_row(
+            f"{point['n']}",
+            f"{point['rate']:.1%}",
+            ", ".join(f"{rate:.1%}" for rate in point["measured_rates"]),
+            f"{point['sops']:,}",
+            _ms(point["seconds"]),
+            f"{1e9 * point['seconds'] / max(1, point['sops']):.3f}",
+        )
+    console.print(table)
+    console.print(
+        f"time = {1e3 * result['a_seconds']:.4f} ms + {1e9 * result['b_seconds_a_sop']:.4f} ns x "
+        f"SOPs, R² = {result['r_squared']:.5f} (least squares, {len(result['points'])} points)",
+        highlight=False,
+    )
+
+
+def _ceiling(result: dict[str, Any], console: Console) -> None:
+    table = new_table(
+        "Adding rows beside only reading them, one thread",
+        ["rows"],
+        ["lists", "rows a list", "add_rows, SOP/s", "only reading, weights/s", "share"],
+    )
+    for case in result["cases"]:
+        table.add_row(
+            case["name"],
+            f"{case['lists']:,}",
+            f"{case['rows'] / case['lists']:.1f}",
+            f"{case['add_rows_sops_a_second']:.2e}",
+            f"{case['only_reading_weights_a_second']:.2e}",
+            f"{case['share']:.1%}",
+        )
+    console.print(table)
+
+
+def _latency(result: dict[str, Any], console: Console) -> None:
+    table = new_table("Silence and start", ["what"], ["ms (median)", "min - max"])
+    for what, key in (
+        (f"an empty recording of {result['silence_us'] / 1e6:g} s", "silence_seconds"),
+        (
+            "eventsim run on one recording, from the shell, not the first time",
+            "run_command_seconds",
+        ),
+        ("eventsim --help", "help_command_seconds"),
+    ):
+        seconds = result[key]
+        table.add_row(what, _ms(median(seconds)), f"{_ms(min(seconds))} - {_ms(max(seconds))}")
+    console.print(table)
+
+
+def _ms(seconds: float) -> str:
+    return f"{1e3 * seconds:.3f}"
+
+
+TABLES: dict[str, Callable[[dict[str, Any], Console], None]] = {
+    "mlp": _contest,
+    "conv": _contest,
+    "gesture": _contest,
+    "layer-conv": _layer,
+    "layer-dense": _layer,
+    "scaling": _scaling,
+    "ceiling": _ceiling,
+    "latency": _latency,
+}

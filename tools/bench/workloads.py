@@ -1,0 +1,121 @@
+"""The workloads by name: what each runs, on which network and recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import eventsim as es
+from eventsim_bridge.models import PAPER_NEURON
+
+from ..report import notes
+from .ceiling import CONV_ACTIVITIES, measure_ceiling, rows_of_convolution, rows_of_dense
+from .contest import run_contest
+from .inputs import read_recordings
+from .latency import measure_latency
+from .layers import time_convolution, time_dense
+from .networks import CONV, GESTURE, MLP, random_network, scale_to_rate
+from .scaling import measure_scaling
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says."""
+
+    mlp: Path | None
+    conv: Path | None
+    root: Path | None
+    limit: int
+    repeats: int
+    rate: float
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A network, recordings for it, and words for tables."""
+
+    network: es.Network
+    recordings: list[Any]
+    description: str
+
+
+def choose(
+    options: Options,
+    data_set: str,
+    structure: str,
+    neuron: es.LIF | es.IF,
+    grid: tuple[int, int],
+    file: Path | None = None,
+) -> Chosen:
+    """Read recordings; load the network, or draw one on a grid (dt_us, steps) and scale it."""
+    recordings = read_recordings(data_set, options.root, options.limit)
+    events = list(recordings.events)
+    if file is not None:
+        return Chosen(es.load_network(file), events, f"{data_set}, {file.name}")
+    dt_us, steps = grid
+    network = random_network(structure, recordings.input_shape, neuron, dt_us=dt_us, steps=steps)
+    notes.print(f"scaling the random weights of {structure}", highlight=False)
+    network = scale_to_rate(network, events[:4], options.rate)
+    words = f"random weights, each layer scaled to fire at {options.rate:.2%}"
+    return Chosen(network, events, f"{data_set}, {structure}, {words}")
+
+
+def _choose_mlp(options: Options) -> Chosen:
+    return choose(options, "nmnist", MLP, PAPER_NEURON, (1000, 300), options.mlp)
+
+
+def _contest(chosen: Chosen, options: Options) -> dict[str, Any]:
+    result = run_contest(chosen.network, chosen.recordings, options.repeats)
+    return {"description": chosen.description, **result}
+
+
+def _mlp(options: Options) -> dict[str, Any]:
+    return _contest(_choose_mlp(options), options)
+
+
+def _conv(options: Options) -> dict[str, Any]:
+    chosen = choose(options, "nmnist", CONV, es.IF(1.0), (1000, 340), options.conv)
+    return _contest(chosen, options)
+
+
+def _gesture(options: Options) -> dict[str, Any]:
+    # 60 timesteps of 25 ms: the first 1.5 s of a gesture
+    return _contest(choose(options, "dvsgesture", GESTURE, PAPER_NEURON, (25_000, 60)), options)
+
+
+def _layer_conv(options: Options) -> dict[str, Any]:
+    return time_convolution(options.repeats)
+
+
+def _layer_dense(options: Options) -> dict[str, Any]:
+    return time_dense(options.repeats)
+
+
+def _scaling(options: Options) -> dict[str, Any]:
+    return measure_scaling(options.repeats)
+
+
+def _ceiling(options: Options) -> dict[str, Any]:
+    chosen = _choose_mlp(options)
+    lists = [rows_of_dense(chosen.network, chosen.recordings)]
+    lists += [rows_of_convolution(activity) for activity in CONV_ACTIVITIES]
+    return measure_ceiling(lists, options.repeats)
+
+
+def _latency(options: Options) -> dict[str, Any]:
+    chosen = _choose_mlp(options)
+    return measure_latency(chosen.network, chosen.recordings[0], options.repeats)
+
+
+WORKLOADS: dict[str, Callable[[Options], dict[str, Any]]] = {
+    "mlp": _mlp,
+    "conv": _conv,
+    "gesture": _gesture,
+    "layer-conv": _layer_conv,
+    "layer-dense": _layer_dense,
+    "scaling": _scaling,
+    "ceiling": _ceiling,
+    "latency": _latency,
+}
