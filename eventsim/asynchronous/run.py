@@ -230,6 +230,7 @@ def run_recording(
     **options: Any,
 ) -> Result:
     """Run one recording from beginning to end; as `simulate`, with the options of the class."""
+    steps = network.steps if steps is None else steps
     events, start, steps = span_of(events, network.input_shape, network.dt_us, steps, start_us)
     run = AsynchronousRun(network, start_us=start, **options)
     stop = start + min(steps * network.dt_us, NEVER - 1)
