@@ -17,6 +17,8 @@ from typing import Any
 
 import numba
 import numpy as np
+from numba.core import types
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 # Types of the flat arrays that kernels take.
@@ -43,3 +45,22 @@ def parallel_kernel(function: Compiled) -> Compiled:
 def rule(function: Compiled) -> Compiled:
     """Compile a scalar formula, inlined into every CPU (and later CUDA) kernel that calls it."""
     return numba.njit(inline="always", error_model="numpy")(function)
+
+
+@intrinsic
+def borrowed(context, array):  # type: ignore[no-untyped-def]
+    """Return the same array without its owner, for the time of a kernel's call.
+
+    Numba counts a reference for each array that a compiled function hands to another one, atomically;
+    for an array without an owner there is nothing to count.
+    """
+    del context
+    assert isinstance(array, types.Array)
+
+    def build(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        struct = context.make_array(signature.args[0])(context, builder, value=args[0])
+        struct.meminfo = struct.meminfo.type(None)
+        struct.parent = struct.parent.type(None)
+        return struct._getvalue()
+
+    return array(array), build

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..jit import Float32s, Int64s, kernel
+from ..jit import Float32s, Int64s, borrowed, kernel
 from ..operations import ACS, COUNTERS, INPUT_EVENTS, MACS
 from .layout import NEVER, POPULATION, WAY, H, I, N, Q, W
 from .schedule import crowded, enqueue, next_due, take_due
@@ -34,6 +34,9 @@ def feed(
         bad = first_bad(tables, ints, events)
         if bad >= 0:
             return -1 - bad
+    tables, weights, ints, floats = (
+        borrowed(tables), borrowed(weights), borrowed(ints), borrowed(floats)
+    )  # fmt: skip
     start, width, polarities = ints[I.start], tables[H.width], tables[H.polarities]
     for number in range(first, len(events)):
         event = events[number]

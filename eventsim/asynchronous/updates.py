@@ -25,7 +25,9 @@ from .layout import NEVER, POPULATION, TRACE, H, I, N, T
 from .membranes import due_after, integral, later, model_of, over
 from .schedule import enqueue, set_due
 
-BLOCK = 16  # channels that are looked at together before one is
+# Channels that are looked at together, before fewer are, before each is: 512 silent ones took 23 ns
+# in blocks of 128, and 120 ns in blocks of 16.
+FAR_BLOCK, NEAR_BLOCK = 128, 16
 
 
 @kernel
@@ -117,21 +119,31 @@ def fire(
     channels = tables[population + N.channels]
     limit = weights[tables[population + N.levels] + 6]
     base = np.uintp(tables[population + N.neuron] + site * channels)
-    for block in range(0, channels, BLOCK):
-        first = base + np.uintp(block)
-        if channels - block >= BLOCK:
-            crossed = False
-            for c in range(np.uintp(BLOCK)):
-                crossed |= fires(floats[first + c], limit)
-            if not crossed:
+    for far in range(0, channels, FAR_BLOCK):
+        end = min(far + FAR_BLOCK, channels)
+        if not any_fires(floats, base + np.uintp(far), np.uintp(end - far), limit):
+            continue
+        for near in range(far, end, NEAR_BLOCK):
+            stop = min(near + NEAR_BLOCK, end)
+            if not any_fires(floats, base + np.uintp(near), np.uintp(stop - near), limit):
                 continue
-        for c in range(block, min(block + BLOCK, channels)):
-            if fires(floats[base + np.uintp(c)], limit):
-                count = reset_plain(tables, weights, floats, population, base + np.uintp(c), limit)
-                spiked = emit(
-                    tables, ints, number, population, site * channels + c, count, t, spiked
-                )
+            for c in range(near, stop):
+                neuron = base + np.uintp(c)
+                if fires(floats[neuron], limit):
+                    count = reset_plain(tables, weights, floats, population, neuron, limit)
+                    spiked = emit(
+                        tables, ints, number, population, site * channels + c, count, t, spiked
+                    )
     return spiked
+
+
+@kernel
+def any_fires(floats: Float32s, first: int, channels: int, limit: np.float32) -> bool:
+    """Tell whether any of neighbouring membranes is over threshold."""
+    crossed = False
+    for c in range(channels):
+        crossed |= fires(floats[first + c], limit)
+    return crossed
 
 
 @kernel
