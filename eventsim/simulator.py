@@ -36,7 +36,9 @@ class Result:
     spike_counts: NDArray[np.int64]
     first_spikes: NDArray[np.int64]  # timestep of the first spike, -1 without one; in asynchronous
     # time, microseconds since the start
-    membranes: NDArray[np.float64] | None  # of the last timestep (or the end), or the mean, if asked
+    membranes: (
+        NDArray[np.float64] | None
+    )  # of the last timestep (or the end), or the mean, if asked
     readout: Readout
     operations: Operations
     steps: int  # timesteps simulated

@@ -19,8 +19,8 @@ the adaptation at once (in clocked time it is felt from the next timestep on).
 brought up to date, weights are added in the order of the spikes, membranes are compared and reset,
 and their spikes, in ascending order of neurons, go on to the layers behind in the same instant.
 Every input event is an instant of its own, in the order of the recording, even of events at one
-time; each has the value 1, whatever `input_encoding` says. Spikes that a delay brings to time t, and
-neurons that fire by themselves at t, form one instant, before the input events of t.
+time; each has the value 1, whatever `input_encoding` says. Spikes that a delay brings to time t,
+and neurons that fire by themselves at t, form one instant, before the input events of t.
 
 **Delays**: `Delay(d)` is d dt_us microseconds, recurrence takes dt_us. A max pool is the OR of the
 spikes that *arrive* in an instant: delays act first, on whichever side of the pool they stand.
@@ -32,13 +32,14 @@ whole microsecond at which the closed form crosses the threshold.
 until it is not (at most 2^24 times); each is a spike of its own on the way on. With `spikes="many"`
 it is one graded spike, as in clocked time.
 
-**Refractory time**: `refractory` dt_us microseconds from the spike on the membrane is held, and what
-would be added to it is lost (a current goes on, and takes its input); it is free again at exactly
-the end. A neuron with refractory time fires once in an instant.
+**Refractory time**: `refractory` dt_us microseconds from the spike on the membrane is held, and
+what would be added to it is lost (a current goes on, and takes its input); it is free again at
+exactly the end. A neuron with refractory time fires once in an instant.
 
 **Readouts**: spikes counted; time of the first in microseconds; membranes at the end; membranes
 averaged over time, the integral in closed form.
 
+columns.py    where the kernels find what
 layout.py     Program -> few flat arrays, because what a call costs grows with every argument
 kernels.py    the instants: route, add, compare, reset
 membranes.py  one neuron between and at events: closed forms, crossings, integrals

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..jit import Float32s, Int64s, borrowed, kernel
 from ..operations import ACS, COUNTERS, INPUT_EVENTS, MACS
-from .layout import NEVER, POPULATION, WAY, H, I, N, Q, W
+from .columns import NEVER, POPULATION, WAY, H, I, N, Q, W
 from .schedule import crowded, enqueue, next_due, take_due
 from .updates import reach_site, update_sites
 
@@ -115,9 +115,7 @@ def instant(
             source, begin, spikes = tables[way + W.source], 0, 0
             if tables[way + W.delay] > 0:
                 if not event:
-                    touched = arrive_late(
-                        tables, weights, ints, floats, number, way, t, touched
-                    )
+                    touched = arrive_late(tables, weights, ints, floats, number, way, t, touched)
             elif source >= 0:
                 begin = tables[tables[H.population] + source * POPULATION + N.spikes]
                 spikes = ints[tables[H.lengths] + source]
@@ -181,9 +179,7 @@ def arrive_late(
                 tables, weights, ints, floats, number, way, neuron, count, t, touched
             )
         else:
-            touched = route(
-                tables, weights, ints, floats, number, way, neuron, count, t, touched
-            )
+            touched = route(tables, weights, ints, floats, number, way, neuron, count, t, touched)
     return route_pooled(tables, weights, ints, floats, number, way, cells, t, touched)
 
 
@@ -195,7 +191,10 @@ def pool(
     in_channels = tables[way + W.in_channels]
     position = spike // in_channels
     channel = spike - position * in_channels
-    if tables[way + W.channels_delayed] >= 0 and not tables[tables[way + W.channels_delayed] + channel]:
+    if (
+        tables[way + W.channels_delayed] >= 0
+        and not tables[tables[way + W.channels_delayed] + channel]
+    ):
         return cells
     value = np.float32(count) if tables[way + W.graded] else np.float32(1.0)
     pointer = tables[way + W.pooled] + position

@@ -19,8 +19,9 @@ from ..jit import Int64s
 from ..network import Network
 from ..operations import COUNTERS, Operations
 from ..simulator import BATCH, Result
+from .columns import NEVER, H, I, T
 from .kernels import FULL, advance_before, crowded, feed
-from .layout import NEVER, H, I, Layout, T, lay_out, with_room
+from .layout import Layout, lay_out, with_room
 from .updates import begin, finish
 
 MOST_US = 2**40  # for delays and refractory times that are given in microseconds: 12 days
@@ -30,8 +31,8 @@ class AsynchronousRun:
     """A network that takes events as they come; its state lives between calls.
 
     start_us: time of the start on the recording's clock, by default that of the first event.
-    refractory_us: refractory time of every layer, instead of its own. delay_us: how long spikes take
-    from each layer to the next (events enter without delay). record_spikes: keep every spike.
+    refractory_us: refractory time of every layer, instead of its own. delay_us: how long spikes
+    take from each layer to the next (events enter without delay). record_spikes: keep them all.
 
     Memory does not grow with the events, but for recorded spikes: queues hold what is on its way.
     Raises `NetworkError` for a network that has no asynchronous form, `EventsimError` for bad

@@ -8,7 +8,7 @@ in it when they are updated, so it holds no outdated entries and needs no more r
 from __future__ import annotations
 
 from ..jit import Int64s, kernel
-from .layout import NEVER, WAY, H, I, N, Q, W
+from .columns import NEVER, WAY, H, I, Q, W
 
 
 @kernel

@@ -21,7 +21,7 @@ from ..operations import (
     UPDATES,
 )
 from ..rules import ALIF_KIND, CUBA_KIND, MAX_SPIKES, advance, fires
-from .layout import NEVER, POPULATION, TRACE, H, I, N, T
+from .columns import NEVER, POPULATION, TRACE, H, I, N, T
 from .membranes import due_after, integral, later, model_of, over
 from .schedule import enqueue, set_due
 
@@ -305,9 +305,7 @@ def begin(tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s) -> 
 
 
 @kernel
-def finish(
-    tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s, stop: int
-) -> None:
+def finish(tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s, stop: int) -> None:
     """Bring the membranes of the last layer up to `stop`, for a readout that asks for them."""
     number = tables[H.populations] - 1
     population = tables[H.population] + number * POPULATION
