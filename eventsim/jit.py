@@ -48,7 +48,7 @@ def rule(function: Compiled) -> Compiled:
 
 
 @intrinsic
-def borrowed(context, array):  # type: ignore[no-untyped-def]
+def _borrowed(context, array):  # type: ignore[no-untyped-def]
     """Return the same array without its owner, for the time of a kernel's call.
 
     Numba counts a reference for each array that a compiled function hands to another one, and
@@ -65,3 +65,6 @@ def borrowed(context, array):  # type: ignore[no-untyped-def]
         return struct._getvalue()
 
     return array(array), build
+
+
+borrowed: Compiled = _borrowed

@@ -43,7 +43,9 @@ def compare_time(
     with progress_bar("simulating", len(networks) * (len(grids) + 1) * count) as advance:
         for path in networks:
             network = es.load_network(path)
-            runs = [(f"{one / 1000:g} ms", "clocked", at_dt(network, one)) for one in grids]
+            runs: list[tuple[str, Any, Network]] = [
+                (f"{one / 1000:g} ms", "clocked", at_dt(network, one)) for one in grids
+            ]
             for name, mode, net in (*runs, ("async", "async", network)):
                 recordings = (part[index][0] for index in range(count))
                 results = es.simulate_batch(net, recordings, mode=mode, progress=advance)
@@ -71,29 +73,33 @@ def at_dt(network: Network, dt_us: int) -> Network:
     import eventsim as es
 
     ratio = dt_us / network.dt_us
+
+    def power(decay: Any) -> Any:
+        if isinstance(decay, tuple):
+            return tuple(float(one) ** ratio for one in decay)
+        return float(decay) ** ratio
+
     layers: list[Any] = []
     for index, layer in enumerate(network.layers):
-        neuron = getattr(layer, "neuron", None)
-        recurrent = getattr(layer, "recurrent", None) is not None
-        if neuron is None and not isinstance(layer, es.Delay):
+        if not isinstance(layer, es.Dense | es.Conv2d | es.Conv1d | es.Delay):
             layers.append(layer)
             continue
-        if neuron is None or recurrent or neuron.refractory or neuron.input_gain != "one":
+        if (
+            isinstance(layer, es.Delay)
+            or layer.recurrent is not None
+            or layer.neuron.refractory
+            or layer.neuron.input_gain != "one"
+        ):
             raise es.EventsimError(
                 f"{network.layer_name(index)} has a delay, recurrence, refractory time or input "
                 f"gain, expected none in a network to express at another dt"
             )
-        decays = {
-            name: np.float64(value) ** ratio if np.isscalar(value) else
-            tuple(np.asarray(value) ** ratio)
-            for name, value in vars(neuron).items() if name.endswith("decay")
-        }  # fmt: skip
-        bias = layer.bias
+        neuron, bias = layer.neuron, layer.bias
+        decays = {name: power(v) for name, v in vars(neuron).items() if name.endswith("decay")}
         if bias is not None:
             before = np.broadcast_to(np.asarray(neuron.decay, np.float64), bias.shape)
-            leaky = before < 1
-            gain = (1 - before**ratio) / np.where(leaky, 1 - before, 1.0)
-            bias = bias * np.where(leaky, gain, ratio)
+            leak = np.where(before < 1, 1 - before, 1.0)
+            bias = bias * np.where(before < 1, (1 - before**ratio) / leak, ratio)
         layers.append(replace(layer, bias=bias, neuron=replace(neuron, **decays)))
     steps = None if network.steps is None else max(1, round(network.steps / ratio))
     return replace(network, dt_us=dt_us, layers=layers, steps=steps)

@@ -120,7 +120,7 @@ def instant(
                 begin = tables[tables[H.population] + source * POPULATION + N.spikes]
                 spikes = ints[tables[H.lengths] + source]
             elif event:
-                begin, spikes = np.int64(I.input_cell), 1
+                begin, spikes = I.input_cell + 0, 1
             if spikes > 0:
                 touched = arrive(
                     tables, weights, ints, floats, number, way, begin, spikes, t, touched

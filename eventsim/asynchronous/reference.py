@@ -316,7 +316,8 @@ class _Running:
             behind = carry(self.network, self.ways[index][number].behind, volley.values)
             neurons.layer.add_input(x, behind)
         recurrent = neurons.layer.recurrent
-        for volley in returned if recurrent is not None else ():
+        for volley in returned:
+            assert recurrent is not None
             if recurrent.ndim == 2:
                 x += recurrent.astype(np.float64) @ volley.values
             else:

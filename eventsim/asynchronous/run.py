@@ -20,8 +20,9 @@ from ..network import Network
 from ..operations import COUNTERS, Operations
 from ..simulator import BATCH, Result
 from .columns import NEVER, H, I, T
-from .kernels import FULL, advance_before, crowded, feed
+from .kernels import FULL, advance_before, feed
 from .layout import Layout, lay_out, with_room
+from .schedule import crowded
 from .updates import begin, finish
 
 MOST_US = 2**40  # for delays and refractory times that are given in microseconds: 12 days
@@ -160,12 +161,12 @@ class AsynchronousRun:
     def _membranes(self, duration: int) -> NDArray[np.float64]:
         """Return the last membranes or their means, in the order of neurons."""
         outputs = self._network.outputs
-        rests = np.resize(self._layout.rests, outputs)
+        rests = np.resize(self._layout.rests, outputs).astype(np.float64)
         if self._network.readout == "mean-membrane" and duration > 0:
-            return rests + self._outcome(H.integrals).view(np.float64) / duration
+            return np.asarray(rests + self._outcome(H.integrals).view(np.float64) / duration)
         # The last layer's neurons are the last ones.
         last = self._tables[H.seconds] - outputs
-        return rests + self._floats[last : last + outputs].astype(np.float64)
+        return np.asarray(rests + self._floats[last : last + outputs])
 
     def _result(self, duration: int) -> Result:
         network, indices = self._network, self._network.neuron_layers

@@ -222,7 +222,7 @@ def reset(tables, floats, population, p, neuron, second):  # type: ignore[no-unt
     """Reset a neuron that is over threshold; return its spikes."""
     subtract = tables[population + N.subtract]
     if tables[population + N.many]:
-        count = np.int64(min(np.floor(floats[neuron] / p.threshold), np.float32(MAX_SPIKES)))
+        count = int(min(np.floor(floats[neuron] / p.threshold), np.float32(MAX_SPIKES)))
         after = floats[neuron] - np.float32(count) * p.threshold
         floats[neuron] = after if subtract else p.reset_value
         return count
