@@ -8,6 +8,7 @@ result = es.simulate(network, events)
 result.prediction, result.operations.total.sops
 """
 
+from .asynchronous import AsynchronousRun
 from .errors import EventsimError, NetworkError, NetworkFileError, RecordingError
 from .events import (
     EVENT_DTYPE,
@@ -37,6 +38,7 @@ __all__ = [
     "LI",
     "LIF",
     "Add",
+    "AsynchronousRun",
     "AvgPool2d",
     "BinnedEvents",
     "Concatenate",

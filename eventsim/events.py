@@ -178,25 +178,7 @@ def bin_events(
     polarities, height, width = input_shape
     if encoding not in INPUT_ENCODINGS:
         raise EventsimError(f"encoding is {encoding!r}, expected one of {INPUT_ENCODINGS}")
-    for name, value, least, most in (
-        ("dt_us", dt_us, 1, 2**63 - 1),
-        ("steps", steps, 0, MAX_STEPS),
-        ("start_us", start_us, 0, 2**63 - 1),
-    ):
-        if value is not None and not (isinstance(value, Integral) and least <= value <= most):
-            raise EventsimError(f"{name} is {value!r}, expected a whole number {least} to {most}")
-    array = check_events(events, Sensor(width, height, polarities))
-    if polarities * height * width > MAX_CELLS:
-        raise EventsimError(f"input_shape is {input_shape}, expected at most {MAX_CELLS} cells")
-    if start_us is None:
-        start_us = int(array["t"][0]) if len(array) else 0
-    if steps is None:
-        steps = max(0, (int(array["t"][-1]) - start_us) // dt_us + 1) if len(array) else 0
-        if steps > MAX_STEPS:
-            raise RecordingError(
-                f"event {len(array) - 1}: t is {array['t'][-1]} us, {steps} timesteps of {dt_us} "
-                f"us after the start at {start_us} us; expected at most {MAX_STEPS} timesteps"
-            )
+    array, start_us, steps = span_of(events, input_shape, dt_us, steps, start_us)
     pointers = np.zeros(steps + 1, np.int64)
     cells = np.empty(len(array), np.int32)
     values = np.empty(len(array), np.float32)
@@ -219,6 +201,40 @@ def bin_events(
         late=late,
         merged=len(array) - early - late - filled,
     )
+
+
+def span_of(
+    events: Any,
+    input_shape: tuple[int, int, int],
+    dt_us: int,
+    steps: int | None,
+    start_us: int | None,
+) -> tuple[Events, int, int]:
+    """Check events; return them, when a simulation of them starts, and its number of timesteps.
+
+    Raises as `bin_events`.
+    """
+    polarities, height, width = input_shape
+    for name, value, least, most in (
+        ("dt_us", dt_us, 1, 2**63 - 1),
+        ("steps", steps, 0, MAX_STEPS),
+        ("start_us", start_us, 0, 2**63 - 1),
+    ):
+        if value is not None and not (isinstance(value, Integral) and least <= value <= most):
+            raise EventsimError(f"{name} is {value!r}, expected a whole number {least} to {most}")
+    array = check_events(events, Sensor(width, height, polarities))
+    if polarities * height * width > MAX_CELLS:
+        raise EventsimError(f"input_shape is {input_shape}, expected at most {MAX_CELLS} cells")
+    if start_us is None:
+        start_us = int(array["t"][0]) if len(array) else 0
+    if steps is None:
+        steps = max(0, (int(array["t"][-1]) - start_us) // dt_us + 1) if len(array) else 0
+        if steps > MAX_STEPS:
+            raise RecordingError(
+                f"event {len(array) - 1}: t is {array['t'][-1]} us, {steps} timesteps of {dt_us} "
+                f"us after the start at {start_us} us; expected at most {MAX_STEPS} timesteps"
+            )
+    return array, start_us, steps
 
 
 @kernel

@@ -28,6 +28,14 @@ held there by its refractory time, a current still flows, a raised threshold fal
 updated in the next timestep too. What is added to the membrane of a refractory neuron is lost, but
 it was added, and counts.
 
+In asynchronous time an instant takes the place of a timestep (`asynchronous/__init__.py`):
+
+- a neuron without graded spikes that fires n times in an instant counts as n input events where
+  they arrive, and as n ACs a weight; it is compared and reset once, whatever n is;
+- decays and bias adds count only where time has passed since the site's last update;
+- no site is updated but those that something reaches, those in which a neuron fires by itself, and
+  those of a last layer whose membranes are read out, once at the end.
+
 Bytes: weights and biases are float32, so 4 per SOP and bias add; state is a float32 membrane for
 each update and an int32 time for each site update. The passes that a kernel makes over a membrane
 within one update, while it stays in registers or the nearest cache, count once.

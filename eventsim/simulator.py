@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numba
 import numpy as np
@@ -23,6 +23,9 @@ from .operations import Operations
 from .program import P, Program
 from .wiring import wire
 
+Mode = Literal["clocked", "async"]
+MODES: tuple[Mode, ...] = get_args(Mode)
+
 # Samples in memory at a time: enough to keep the threads busy, few enough for little memory
 # and a progress bar that moves.
 BATCH = 64
@@ -35,8 +38,11 @@ class Result:
 
     # Of each output neuron, channel-first, (outputs,):
     spike_counts: NDArray[np.int64]
-    first_spikes: NDArray[np.int64]  # timestep of the first spike, -1 without one
-    membranes: NDArray[np.float64] | None  # of the last timestep, or the mean, if read out
+    first_spikes: NDArray[np.int64]  # timestep of the first spike, -1 without one; in asynchronous
+    # time, microseconds since the start
+    membranes: (
+        NDArray[np.float64] | None
+    )  # of the last timestep (or the end), or the mean, if asked
     readout: Readout
     operations: Operations
     steps: int  # timesteps simulated
@@ -46,8 +52,10 @@ class Result:
     events_late: int  # past the last timestep, not seen by the network
     events_merged: int  # in a cell and timestep that already had one
     # On request: for each layer with neurons (spikes, 4), columns (timestep, channel, y, x); a
-    # neuron that spikes several times in a timestep has as many rows.
-    spikes: tuple[NDArray[np.int32], ...] | None = None
+    # neuron that spikes several times in a timestep has as many rows. In asynchronous time the
+    # first column has microseconds since the start, and all are int64.
+    spikes: tuple[NDArray[Any], ...] | None = None
+    mode: Mode = "clocked"
 
     @property
     def scores(self) -> NDArray[np.float64]:
@@ -74,17 +82,32 @@ def simulate(
     steps: int | None = None,
     start_us: int | None = None,
     record_spikes: bool = False,
+    mode: Mode = "clocked",
+    refractory_us: int | None = None,
+    delay_us: int = 0,
 ) -> Result:
-    """Run one recording through a network, clocked at the network's own dt.
+    """Run one recording through a network, clocked at the network's own dt or asynchronously.
 
     `events`: an array of `EVENT_DTYPE` in time order. The grid begins at `start_us` (by default
     with the first event) and has `steps` timesteps (by default the network's `steps`, and without
     those up to the last event); `Result` says how many events lie outside. `record_spikes` keeps
     the spikes of every layer.
 
+    `mode`: "clocked", or "async" for event by event at microsecond times (`asynchronous/`), over
+    the same stretch of time. With "async" only, `refractory_us` is the refractory time of every
+    layer instead of its own, and `delay_us` what spikes take from each layer to the next.
+
     Raises `RecordingError` for events that do not fit the network's input, `EventsimError` for
-    `steps` or `start_us` that no grid can have.
+    `steps` or `start_us` that no grid can have, and for a network that cannot run in the mode.
     """
+    _check_mode(mode, refractory_us, delay_us)
+    if mode == "async":
+        from .asynchronous.run import run_recording  # which imports this file
+
+        return run_recording(
+            network, events, steps=steps, start_us=start_us, record_spikes=record_spikes,
+            refractory_us=refractory_us, delay_us=delay_us,
+        )  # fmt: skip
     binned = _bin(network, events, steps, start_us)
     return run_binned(network, binned, record_spikes=record_spikes)
 
@@ -97,6 +120,9 @@ def simulate_batch(
     start_us: int | None = None,
     threads: int | None = None,
     progress: Callable[[int], None] | None = None,
+    mode: Mode = "clocked",
+    refractory_us: int | None = None,
+    delay_us: int = 0,
 ) -> list[Result]:
     """Run many recordings, spread over `threads` (by default all cores); as `simulate` otherwise.
 
@@ -110,6 +136,14 @@ def simulate_batch(
     threads = available_threads() if threads is None else threads
     if not 1 <= threads <= available_threads():
         raise EventsimError(f"threads is {threads}, expected 1 to {available_threads()}")
+    _check_mode(mode, refractory_us, delay_us)
+    if mode == "async":
+        from .asynchronous.run import run_recordings  # which imports this file
+
+        return run_recordings(
+            network, recordings, threads, progress, steps=steps, start_us=start_us,
+            refractory_us=refractory_us, delay_us=delay_us,
+        )  # fmt: skip
     program = _program(network)
     # The kernels run without Python's lock, so plain threads will do; each borrows a state.
     states: SimpleQueue[State] = SimpleQueue()
@@ -140,6 +174,14 @@ def simulate_batch(
                 if progress is not None:
                     progress(len(several))
     return results
+
+
+def _check_mode(mode: Mode, refractory_us: int | None, delay_us: int) -> None:
+    if mode not in MODES:
+        raise EventsimError(f"mode is {mode!r}, expected one of {MODES}")
+    for name, value, unset in (("refractory_us", refractory_us, None), ("delay_us", delay_us, 0)):
+        if mode == "clocked" and value != unset:
+            raise EventsimError(f"{name} is {value!r}, expected {unset} in clocked time")
 
 
 def available_threads() -> int:

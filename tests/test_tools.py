@@ -13,6 +13,8 @@ import pytest
 import recording_files
 
 import eventsim as es
+from eventsim_bridge.datasets import open_dataset
+from eventsim_tools.compare_time import at_dt, compare_time
 from eventsim_tools.main import main
 
 
@@ -262,3 +264,54 @@ def test_demo_shows_the_main_job(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert net.provenance["test_accuracy"] == document["accuracy"]
     assert (tmp_path / "demo" / "demo.png").read_bytes().startswith(b"\x89PNG")
     assert "SOPs/dense" in capsys.readouterr().out
+
+
+def test_run_in_asynchronous_time(network: Path, tmp_path: Path) -> None:
+    files = [write_nmnist(tmp_path / f"{n}.bin", x, n) for n, x in enumerate((0, 20, 3))]
+    out = tmp_path / "out.json"
+    assert run_command("run", network, *files, "--mode", "async", "--json", out) == 0
+    document = json.loads(out.read_text())
+    events = [es.read_recording(file).events for file in files]
+    results = [es.simulate(es.load_network(network), one, mode="async") for one in events]
+    assert document["engine"] == "async"
+    assert document["predictions"] == [0, 1, 0]
+    assert document["spike_counts"] == [r.spike_counts.tolist() for r in results]
+    assert document["layers"][0]["acs"] == [2 * len(one) for one in events]
+    for arguments, sentence in (
+        (("--mode", "async", "--against-torch"), "--against-torch is set with --mode async"),
+        (("--mode", "fast"), "mode is 'fast', expected one of"),
+    ):
+        assert sentence in str(run_command("run", network, *files, *arguments))
+
+
+def test_compare_time_runs_one_network_on_several_grids(nmnist: Path, tmp_path: Path) -> None:
+    weight = np.random.default_rng(0).normal(0, 0.2, (10, 2 * 34 * 34))
+    layers = [es.Flatten(), es.Dense(weight, np.ones(10) * 0.01, neuron=es.LIF(0.5, 1.0))]
+    net = es.Network((2, 34, 34), 2000, layers, steps=20)
+    es.save_network(net, tmp_path / "net.h5")
+    compare_time([tmp_path / "net.h5"], "nmnist", tmp_path / "t.json", nmnist, dt="1000,2000")
+    rows = json.loads((tmp_path / "t.json").read_text())["rows"]
+    assert [(row["time"], row["samples"]) for row in rows] == [
+        ("1 ms", 6), ("2 ms", 6), ("async", 6),
+    ]  # fmt: skip
+    part = open_dataset("nmnist", nmnist).test
+    for row, mode in zip(rows[1:], ("clocked", "async"), strict=True):
+        results = [es.simulate(net, part[i][0], mode=mode) for i in range(6)]  # type: ignore[arg-type]
+        assert row["sops"] == sum(r.operations.total.sops for r in results) / 6
+        assert row["spikes"] == [sum(r.spike_counts.sum() for r in results) / 6]
+    assert (tmp_path / "t.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_network_at_another_dt_has_the_same_time_constants() -> None:
+    neuron = es.CUBALIF(current_decay=(0.25, 1.0), decay=0.5, threshold=1.0)
+    layers = [es.Flatten(), es.Dense(np.ones((2, 1)), neuron=neuron)]
+    layers.append(es.Dense(np.ones((1, 2)), [0.3], neuron=es.LIF(0.5, 1.0)))
+    fine = at_dt(es.Network((1, 1, 1), 2000, layers, steps=9), 1000)
+    assert (fine.dt_us, fine.steps) == (1000, 18)
+    first, second = fine.layers[1], fine.layers[2]
+    assert first.neuron.current_decay == (0.5, 1.0)
+    assert first.neuron.decay == pytest.approx(0.5**0.5)
+    # two timesteps of the fine grid do what one of the coarse one did
+    assert second.bias[0] * (1 + second.neuron.decay) == pytest.approx(0.3)
+    with pytest.raises(es.EventsimError, match=r"layer 1 .* delay"):
+        at_dt(es.Network((1, 1, 1), 10, [es.Flatten(), es.Delay(1), layers[1]]), 5)

@@ -58,6 +58,9 @@ def run(
         typer.Option(help="Timesteps [default: the network's own, or the whole recording].", min=1),
     ] = None,
     sort: Annotated[bool, typer.Option("--sort", help="Put backward time into order.")] = False,
+    mode: Annotated[
+        str, typer.Option(help="clocked, or async: event by event, without timesteps.")
+    ] = "clocked",
     against_torch: Annotated[
         bool, typer.Option("--against-torch", help="Run torch as well and compare every spike.")
     ] = False,
@@ -68,6 +71,10 @@ def run(
     """Simulate recordings or a data set spike by spike; print predictions and operations."""
     import eventsim as es
 
+    if mode == "async" and against_torch:
+        raise es.EventsimError(
+            "--against-torch is set with --mode async, expected --mode clocked: torch has timesteps"
+        )
     net = es.load_network(network)
     if data is not None:
         chosen = _from_data_set(data, root, split)
@@ -78,7 +85,7 @@ def run(
         raise es.EventsimError(
             f"{data} has no recordings in its {split} part, expected some to run"
         )
-    results, seconds = _simulate(net, chosen, count, threads, steps)
+    results, seconds = _simulate(net, chosen, count, threads, steps, mode)
 
     labels = None if chosen.labels is None else chosen.labels[:count]
     agreement = _compare(net, chosen, count, steps) if against_torch else None
@@ -118,14 +125,19 @@ def _from_files(paths: Sequence[Path], sort: bool) -> Inputs:
 
 
 def _simulate(
-    net: Network, chosen: Inputs, count: int, threads: int | None, steps: int | None
+    net: Network,
+    chosen: Inputs,
+    count: int,
+    threads: int | None,
+    steps: int | None,
+    mode: Any,
 ) -> tuple[list[Result], float]:
     """Run in chunks; the seconds are those of the engine, binning included, reading excluded."""
     import eventsim as es
 
     threads = es.available_threads() if threads is None else threads
     # Compiles (or loads from the cache on disk) every kernel before the clock starts.
-    es.simulate_batch(net, [es.make_events([], [], [], [])], threads=threads)
+    es.simulate_batch(net, [es.make_events([0], [0], [0], [0])], threads=threads, mode=mode)
     results: list[Result] = []
     seconds = 0.0
     with progress_bar("simulating", count) as advance:
@@ -133,7 +145,7 @@ def _simulate(
             recordings = list(_read(net, chosen, range(first, min(first + CHUNK, count))))
             start = time.perf_counter()
             results += es.simulate_batch(
-                net, recordings, steps=steps, threads=threads, progress=advance
+                net, recordings, steps=steps, threads=threads, progress=advance, mode=mode
             )
             seconds += time.perf_counter() - start
     return results, seconds
@@ -216,7 +228,7 @@ def _document(
     accuracy = None if labels is None else count_correct(results, labels) / len(results)
     return {
         "network": str(path),
-        "engine": "clocked",
+        "engine": results[0].mode,
         "dt_us": net.dt_us,
         "steps": [result.steps for result in results],
         "samples": len(results),

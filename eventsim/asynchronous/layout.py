@@ -1,0 +1,284 @@
+"""A `Program` -> the few flat arrays that the asynchronous kernels walk, and their state.
+
+A call of a compiled function costs 0.1 to 0.3 microseconds for every array that it takes, as much
+as an event needs; so there are four: `tables` and `weights`, shared by all runs of a network, and
+`ints` and `floats`, the state of one run. `tables` begins with a header (`H`) of offsets into all
+four; `ints` with single numbers (`I`).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import NetworkError
+from ..jit import Float32s, Int64s
+from ..layers import WeightLayer
+from ..network import Network
+from ..operations import COUNTERS
+from ..program import C, Columns, P, Program
+from ..rules import CUBA_KIND, LIF_KIND, RESET_SUBTRACT
+from ..wiring import wire
+from .columns import LEVELS, H, I, N, Q, T, W
+
+LONGEST = 2**52  # microseconds: what delays and refractory times are cut to
+MOST_DT = 2**32
+TRACE_ROWS = 2**13
+
+
+class Layout(NamedTuple):
+    """What all runs of a network share, and the state that each starts from."""
+
+    tables: Int64s
+    weights: Float32s
+    ints: Int64s
+    floats: Float32s
+    rests: Float32s  # of the channels of the last layer
+
+
+def lay_out(network: Network, refractory_us: int | None, delay_us: int) -> Layout:
+    """Lay a network out; the arguments are those of `AsynchronousRun`.
+
+    Raises `NetworkError` for a network that has no asynchronous form.
+    """
+    _check(network)
+    program = wire(network)
+    bias, recurrent = len(program.weights), len(program.weights) + len(program.biases)
+    levels = recurrent + len(program.recurrent)
+    populations = _populations(network, program, refractory_us, bias, levels)
+    ways = _ways(network, program, populations, delay_us, recurrent)
+    header, ints, floats = _state(program, populations, ways)
+    polarities, height, width = network.input_shape
+    alone = any(one["alone"] for one in populations)
+    header |= {
+        "populations": len(populations), "ways": len(ways), "dt": network.dt_us,
+        "width": width, "height": height, "polarities": polarities, "outputs": network.outputs,
+        "mean": network.readout == "mean-membrane", "alone": alone,
+        "waits": alone or any(way["delay"] > 0 for way in ways),
+    }  # fmt: skip
+    return Layout(
+        _tables(program, header, populations, ways),
+        np.concatenate([program.weights, program.biases, program.recurrent, _levels(program)]),
+        ints, floats, program.rests,
+    )  # fmt: skip
+
+
+def _check(network: Network) -> None:
+    if network.dt_us > MOST_DT:
+        raise NetworkError(
+            f"dt_us is {network.dt_us}, expected at most {MOST_DT} in asynchronous time"
+        )
+    for index in network.neuron_layers:
+        layer = network.layers[index]
+        assert isinstance(layer, WeightLayer)
+        if layer.neuron.kind == CUBA_KIND and layer.bias is not None and layer.bias.any():
+            raise NetworkError(
+                f"{network.layer_name(index)}: bias is not 0, expected none with CUBALIF in "
+                f"asynchronous time"
+            )
+
+
+def _populations(
+    network: Network, program: Program, refractory_us: int | None, biases: int, levels: int
+) -> list[dict[str, int]]:
+    """Say what the kernels know of each population; offsets of ways are still numbers of ways."""
+    populations = []
+    for number, index in enumerate(network.neuron_layers):
+        layer, p = network.layers[index], program.populations[number]
+        assert isinstance(layer, WeightLayer)
+        channels = int(p[P.channels] * p[P.groups])
+        one = program.parameters[p[P.parameters]]
+        refractory = int(one["refractory"]) * network.dt_us
+        refractory = min(LONGEST, refractory if refractory_us is None else refractory_us)
+        integrates = number == len(network.neuron_layers) - 1 and network.readout == "mean-membrane"
+        bias = np.zeros(channels, np.float32)
+        if p[P.bias] >= 0:
+            bias = program.biases[p[P.bias] : p[P.bias] + channels]
+        held_over = refractory > 0 and one["reset"] == RESET_SUBTRACT
+        alone = (
+            one["kind"] != LIF_KIND or held_over or layer.neuron.rises_over_threshold(bias).any()
+        )
+        populations.append({
+            "sites": p[P.sites], "channels": p[P.channels], "groups": p[P.groups],
+            "site": p[P.site], "neuron": p[P.neuron],
+            "way": p[P.connection], "ways": p[P.connections],
+            "plain": p[P.plain] and refractory == 0 and not integrates,
+            "alone": bool(alone) and np.isfinite(one["threshold"]),
+            "kind": one["kind"], "at_threshold": one["at_threshold"], "many": one["many"],
+            "subtract": one["reset"] == RESET_SUBTRACT, "refractory": refractory,
+            "bias": biases + p[P.bias] if p[P.bias] >= 0 else -1,
+            "levels": levels + p[P.parameters] * len(LEVELS),
+            "variables": 1 + (one["kind"] != LIF_KIND) + (refractory > 0),
+            "leaks": p[P.leaks], "spikes": -1, "queue": -1,
+            "recurrent": p[P.recurrent],
+        })  # fmt: skip
+    return populations
+
+
+def _levels(program: Program) -> Float32s:
+    """Return a row of LEVELS for each record of parameters; above `limit` a membrane fires."""
+    p = program.parameters
+    limit = np.where(
+        p["at_threshold"] == 1,
+        np.nextafter(p["threshold"], np.float32(-np.inf)),
+        p["threshold"],
+    )
+    return np.stack([limit if name == "limit" else p[name] for name in LEVELS], axis=1).reshape(-1)
+
+
+def _ways(
+    network: Network,
+    program: Program,
+    populations: list[dict[str, int]],
+    delay_us: int,
+    recurrent: int,
+) -> list[dict[str, int]]:
+    """List the ways of all populations in order; set where each population's begin."""
+    ways: list[dict[str, int]] = []
+    for number, population in enumerate(populations):
+        first = len(ways)
+        for row in program.connections[population["way"] :][: population["ways"]]:
+            source = int(row[C.source])
+            between = delay_us if 0 <= source != number else 0
+            ways.append({
+                "source": source,
+                "delay": min(LONGEST, int(row[C.delay]) * network.dt_us + between),
+                "channels_delayed": row[C.delayed],
+                "graded": source >= 0 and populations[source]["many"],
+                "in_channels": row[C.in_channels], "offset": row[C.offset],
+                "in_group": row[C.in_group], "reach": row[C.reach], "stride": row[C.stride],
+                "pooled": row[C.pooled], "to_itself": -1, "queue": -1,
+            })  # fmt: skip
+        if population["recurrent"] >= 0:
+            ways.append(dict.fromkeys((column.name for column in W), -1) | {
+                "source": number, "delay": network.dt_us, "graded": population["many"],
+                "to_itself": recurrent + population["recurrent"],
+            })  # fmt: skip
+        population["way"], population["ways"] = first, len(ways) - first
+    return ways
+
+
+def _state(
+    program: Program, populations: list[dict[str, int]], ways: list[dict[str, int]]
+) -> tuple[dict[str, int], Int64s, Float32s]:
+    """Lay out the state; return the header's offsets, and the state at the start."""
+    ints, header = _Ints(), {}
+    ints.add(len(I))
+    alone = any(one["alone"] for one in populations)
+    plain = all(one["plain"] for one in populations)
+    neurons, sites, outputs = program.neurons, program.sites, program.outputs
+    sizes = {
+        "counters": len(populations) * len(COUNTERS), "spike_counts": outputs,
+        "first_spikes": outputs, "integrals": outputs, "lengths": len(populations),
+        "last": sites, "marks": sites, "touched": sites, "due": sites * alone,
+        "places": sites * alone, "heap": sites * alone, "ready": sites * alone,
+        "free_from": 0 if plain else neurons, "pooled": program.pooled_cells, "heads": len(ways),
+    }  # fmt: skip
+    header = {name: ints.add(size) for name, size in sizes.items()}
+    for population in populations:
+        population["spikes"] = ints.add(2 * population["sites"] * population["channels"])
+    queues = {source: ints.add(len(Q)) for source in sorted(_waiting(ways))}
+    header["input_queue"] = queues.get(-1, -1)
+    for number, population in enumerate(populations):
+        population["queue"] = queues.get(number, -1)
+    for way in ways:
+        way["queue"] = queues[way["source"]] if way["delay"] > 0 else -1
+    header["queues"], header["queue_rows"] = min(queues.values(), default=0), len(queues)
+    state = np.zeros(ints.size, np.int64)
+    for source, queue in queues.items():
+        sizes_of = populations[source]
+        burst = 1 if source < 0 else sizes_of["sites"] * sizes_of["channels"]
+        state[queue : queue + len(Q)] = (0, -1, 0, burst)
+    state[header["first_spikes"] :][:outputs] = -1
+    state[header["places"] :][: sites * alone] = -1
+    state[[I.memo_population, I.memo_elapsed]] = -1
+    kept = 0 if plain else neurons
+    header |= {"seconds": neurons, "inputs": neurons + kept, "pooled_values": neurons + 2 * kept}
+    header["memo"] = neurons + 2 * kept + program.pooled_cells
+    return header, state, np.zeros(header["memo"] + 2, np.float32)
+
+
+def _waiting(ways: list[dict[str, int]]) -> set[int]:
+    """Return the populations (-1: the input) whose spikes wait somewhere."""
+    return {way["source"] for way in ways if way["delay"] > 0}
+
+
+class _Ints:
+    """How many numbers the state holds so far."""
+
+    size = 0
+
+    def add(self, size: int) -> int:
+        """Take a stretch; return its offset."""
+        self.size += size
+        return self.size - size
+
+
+def _tables(
+    program: Program,
+    header: dict[str, int],
+    populations: list[dict[str, int]],
+    ways: list[dict[str, int]],
+) -> Int64s:
+    """Lay everything that does not change end to end; turn numbers into offsets."""
+    spans = program.spans
+    header["population"] = len(H)
+    header["way"] = header["population"] + len(populations) * len(N)
+    first_span = header["way"] + len(ways) * len(W)
+    pointers = first_span + spans.size
+    flags = pointers + len(program.pointers)
+    for population in populations:
+        population["way"] = header["way"] + population["way"] * len(W)
+    for way in ways:
+        for name, base in (("reach", pointers), ("pooled", pointers), ("channels_delayed", flags)):
+            if way[name] >= 0:
+                way[name] += base
+    parts = (
+        _table([header], H), _table(populations, N), _table(ways, W), spans,
+        first_span + 3 * program.pointers, program.delayed,
+    )  # fmt: skip
+    return np.concatenate([np.asarray(part, np.int64).reshape(-1) for part in parts])
+
+
+def _table(rows: list[dict[str, int]], columns: type[Columns]) -> NDArray[np.int64]:
+    return np.array([[row[column.name] for column in columns] for row in rows], np.int64)
+
+
+def with_room(layout: Layout, ints: Int64s, trace: bool) -> Int64s:
+    """Return a state with a trace where asked for, and room in every queue for twice what waits.
+
+    The rings of the queues lie behind everything else.
+    """
+    tables, fixed = layout.tables, len(layout.ints)
+    busiest = sum(
+        int(tables[row + N.sites] * tables[row + N.channels])
+        for row in _rows(tables, H.population, H.populations, N)
+    )
+    trace_rows = max(TRACE_ROWS, 2 * busiest) if trace else 0
+    parts = [ints[:fixed].copy(), np.zeros(trace_rows * len(T), np.int64)]
+    parts[0][[I.trace, I.trace_rows]] = fixed, trace_rows
+    size = fixed + len(parts[1])
+    for queue in range(tables[H.queue_rows]):
+        row = tables[H.queues] + queue * len(Q)
+        offset, mask, tail, burst = ints[row : row + len(Q)]
+        heads = [
+            ints[tables[H.heads] + number]
+            for number, way in enumerate(_rows(tables, H.way, H.ways, W))
+            if tables[way + W.queue] == row
+        ]
+        first = min(heads)
+        room = 1 << int(2 * (tail - first + burst)).bit_length()
+        waiting = np.arange(first, tail)
+        ring = np.zeros((room, 3), np.int64)
+        ring[waiting & (room - 1)] = ints[offset + 3 * (waiting & mask)[:, None] + np.arange(3)]
+        parts[0][row : row + len(Q)] = (size, room - 1, tail, burst)
+        parts.append(ring.reshape(-1))
+        size += ring.size
+    return np.concatenate(parts)
+
+
+def _rows(tables: Int64s, first: int, count: int, columns: type[Columns]) -> range:
+    start = int(tables[first])
+    return range(start, start + int(tables[count]) * len(columns), len(columns))

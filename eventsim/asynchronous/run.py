@@ -1,0 +1,268 @@
+"""A run in asynchronous time, and its `Result`; the way in for `simulator.py`."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import islice
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import EventsimError, RecordingError
+from ..events import EVENT_DTYPE, Events, Sensor, check_events, span_of
+from ..jit import Int64s
+from ..network import Network
+from ..operations import COUNTERS, Operations
+from ..simulator import BATCH, Result
+from .columns import NEVER, H, I, T
+from .kernels import FULL, advance_before, feed
+from .layout import Layout, lay_out, with_room
+from .schedule import crowded
+from .updates import begin, finish
+
+MOST_US = 2**40  # for delays and refractory times that are given in microseconds: 12 days
+
+
+class AsynchronousRun:
+    """A network that takes events as they come; its state lives between calls.
+
+    start_us: time of the start on the recording's clock, by default that of the first event.
+    refractory_us: refractory time of every layer, instead of its own. delay_us: how long spikes
+    take from each layer to the next (events enter without delay). record_spikes: keep them all.
+
+    Memory does not grow with the events, but for recorded spikes: queues hold what is on its way.
+    Raises `NetworkError` for a network that has no asynchronous form, `EventsimError` for bad
+    numbers.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        *,
+        start_us: int | None = None,
+        refractory_us: int | None = None,
+        delay_us: int = 0,
+        record_spikes: bool = False,
+    ) -> None:
+        """Allocate the state, every membrane at rest."""
+        for name, value, most in (
+            ("start_us", start_us, 2**63 - 1),
+            ("refractory_us", refractory_us, MOST_US),
+            ("delay_us", delay_us, MOST_US),
+        ):
+            given = value is not None or name == "delay_us"
+            if given and not (isinstance(value, Integral) and 0 <= value <= most):
+                raise EventsimError(f"{name} is {value!r}, expected a whole number 0 to {most}")
+        self._network = network
+        self._layout = _layout(network, refractory_us, delay_us)
+        self._tables, self._weights = self._layout.tables, self._layout.weights
+        self._ints = with_room(self._layout, self._layout.ints, record_spikes)
+        self._floats = self._layout.floats.copy()
+        self._start = start_us
+        self._record = record_spikes
+        self._traces: list[Int64s] = []
+        self._finished = False
+        if self._tables[H.alone]:
+            begin(self._tables, self._weights, self._ints, self._floats)
+        if start_us is not None:
+            self._ints[I.start] = start_us
+
+    def feed(self, events: Events) -> None:
+        """Run a packet of events, an array of `EVENT_DTYPE` in time order.
+
+        However a recording is cut into packets, the outcome is the same. Raises `RecordingError`,
+        with nothing done, for events that do not fit the network's input or are earlier than those
+        before.
+        """
+        if (
+            type(events) is not np.ndarray
+            or events.dtype != EVENT_DTYPE
+            or events.ndim != 1
+            or not events.flags.carray
+        ):
+            events = check_events(events).copy()
+        if self._start is None or self._finished:
+            if len(events) == 0:
+                return
+            if self._finished:
+                raise EventsimError("the run is finished, expected no more events")
+            self._start = int(events["t"][0])
+            self._ints[I.start] = min(self._start, 2**63 - 1)
+        done = feed(self._tables, self._weights, self._ints, self._floats, events, 0)
+        if done < 0:
+            self._refuse(events, -1 - done)
+        while done < len(events):
+            self._make_room()
+            done = feed(self._tables, self._weights, self._ints, self._floats, events, done)
+
+    def finish(self, stop_us: int) -> Result:
+        """Run on to the time `stop_us` (not included) on the recording's clock, and end there.
+
+        Raises `EventsimError` where that is before the start, or not after the last event.
+        """
+        if self._finished:
+            raise EventsimError("the run is finished, expected one call of finish")
+        start = stop_us if self._start is None else self._start
+        least = start + int(self._ints[I.now]) + 1 if self._ints[I.event] else start
+        if not (isinstance(stop_us, Integral) and least <= stop_us < start + NEVER):
+            raise EventsimError(
+                f"stop_us is {stop_us!r}, expected {least} to {start + NEVER - 1}, whole "
+                f"microseconds after the last event"
+            )
+        duration = int(stop_us) - start
+        while advance_before(
+            self._tables, self._weights, self._ints, self._floats, duration
+        ) == FULL:  # fmt: skip
+            self._make_room()
+        if self._network.readout.endswith("membrane"):
+            finish(self._tables, self._weights, self._ints, self._floats, duration)
+        self._finished = True
+        return self._result(duration)
+
+    def _refuse(self, events: Events, number: int) -> None:
+        polarities, height, width = self._network.input_shape
+        check_events(events, Sensor(width, height, polarities))
+        t, before = events["t"][number], self._ints[I.start] + self._ints[I.now]
+        if t < before:
+            raise RecordingError(
+                f"event {number}: time runs backwards, t is {t} us after {before} us in an earlier "
+                f"packet; expected times that never decrease"
+            )
+        raise RecordingError(
+            f"event {number}: t is {t}, expected less than 2^62 us after the start"
+        )
+
+    def _make_room(self) -> None:
+        """Put the trace away; make longer queues where they are full."""
+        self._keep_trace()
+        if crowded(self._tables, self._ints):
+            self._ints = with_room(self._layout, self._ints, self._record)
+
+    def _keep_trace(self) -> None:
+        first, rows = self._ints[I.trace], self._ints[I.traced]
+        self._traces.append(self._ints[first : first + rows * len(T)].reshape(-1, len(T)).copy())
+        self._ints[I.traced] = 0
+
+    def trace(self) -> NDArray[np.int64]:
+        """Return what was recorded, a row of `T` for each neuron that fired in an instant."""
+        self._keep_trace()
+        self._traces = [np.concatenate(self._traces)]
+        return self._traces[0]
+
+    def _outcome(self, name: H) -> NDArray[np.int64]:
+        first = self._tables[name]
+        return self._ints[first : first + self._network.outputs].copy()
+
+    def _membranes(self, duration: int) -> NDArray[np.float64]:
+        """Return the last membranes or their means, in the order of neurons."""
+        outputs = self._network.outputs
+        rests = np.resize(self._layout.rests, outputs).astype(np.float64)
+        if self._network.readout == "mean-membrane" and duration > 0:
+            return np.asarray(rests + self._outcome(H.integrals).view(np.float64) / duration)
+        # The last layer's neurons are the last ones.
+        last = self._tables[H.seconds] - outputs
+        return np.asarray(rests + self._floats[last : last + outputs])
+
+    def _result(self, duration: int) -> Result:
+        network, indices = self._network, self._network.neuron_layers
+        steps = -(-duration // network.dt_us)
+        counters = self._ints[self._tables[H.counters] :][: len(indices) * len(COUNTERS)]
+        read_out = network.readout.endswith("membrane")
+
+        def channel_first(values: NDArray[Any]) -> NDArray[Any]:
+            return values.reshape(-1, network.shapes[-1][0]).T.reshape(-1)
+
+        return Result(
+            spike_counts=channel_first(self._outcome(H.spike_counts)),
+            first_spikes=channel_first(self._outcome(H.first_spikes)),
+            membranes=channel_first(self._membranes(duration)) if read_out else None,
+            readout=network.readout,
+            operations=Operations.from_counters(
+                tuple(network.layer_name(index) for index in indices),
+                counters.reshape(len(indices), -1).copy(),
+                tuple(network.dense_macs(index) * steps for index in indices),
+            ),
+            steps=steps,
+            dt_us=network.dt_us,
+            events=int(self._ints[I.event] + self._ints[I.early]),
+            events_early=int(self._ints[I.early]),
+            events_late=0,
+            events_merged=0,
+            spikes=self._spikes() if self._record else None,
+            mode="async",
+        )
+
+    def _spikes(self) -> tuple[NDArray[np.int64], ...]:
+        """Split the trace by layers, (spikes, 4): (time, channel, y, x)."""
+        trace, spikes = self.trace(), []
+        for number, index in enumerate(self._network.neuron_layers):
+            shape = self._network.shapes[index + 1]
+            rows = trace[trace[:, T.population] == number]
+            t, neuron = np.repeat(rows[:, [T.t, T.neuron]], rows[:, T.count], axis=0).T
+            site, channel = np.divmod(neuron, shape[0])
+            y, x = np.divmod(site, shape[2] if len(shape) == 3 else 1)
+            spikes.append(np.stack([t, channel, y, x], axis=1))
+        return tuple(spikes)
+
+
+# As in simulator.py: callers run one network on many recordings.
+_LAYOUTS: weakref.WeakKeyDictionary[Network, dict[tuple[int | None, int], Layout]]
+_LAYOUTS = weakref.WeakKeyDictionary()
+
+
+def _layout(network: Network, refractory_us: int | None, delay_us: int) -> Layout:
+    layouts = _LAYOUTS.setdefault(network, {})
+    key = (refractory_us, delay_us)
+    if key not in layouts:
+        layouts[key] = lay_out(network, refractory_us, delay_us)
+    return layouts[key]
+
+
+def run_recording(
+    network: Network,
+    events: Events,
+    *,
+    steps: int | None = None,
+    start_us: int | None = None,
+    **options: Any,
+) -> Result:
+    """Run one recording from beginning to end; as `simulate`, with the options of the class."""
+    steps = network.steps if steps is None else steps
+    events, start, steps = span_of(events, network.input_shape, network.dt_us, steps, start_us)
+    run = AsynchronousRun(network, start_us=start, **options)
+    stop = start + min(steps * network.dt_us, NEVER - 1)
+    seen = int(np.searchsorted(events["t"], np.uint64(stop)))
+    run.feed(events[:seen])
+    result = run.finish(stop)
+    return replace(result, events=len(events), events_late=len(events) - seen, steps=steps)
+
+
+def run_recordings(
+    network: Network,
+    recordings: Iterable[Events],
+    threads: int,
+    progress: Callable[[int], None] | None,
+    **options: Any,
+) -> list[Result]:
+    """Run recordings on several threads, a group of them in memory; the kernels hold no lock."""
+    _layout(network, options["refractory_us"], options["delay_us"])
+
+    def run(number: int, events: Events) -> Result:
+        try:
+            return run_recording(network, events, **options)
+        except RecordingError as error:
+            raise RecordingError(f"recording {number}: {error}") from None
+
+    results: list[Result] = []
+    remaining = iter(recordings)
+    with ThreadPoolExecutor(threads) as pool:
+        while group := list(islice(remaining, BATCH)):
+            results += pool.map(run, range(len(results), len(results) + len(group)), group)
+            if progress is not None:
+                progress(len(group))
+    return results
