@@ -35,17 +35,22 @@ class Missing(TorchDense):
     name = package = "no_such_simulator"
 
 
+def weights(neuron: Any, deviation: float, shape: tuple[int, ...]) -> Any:
+    """Draw weights; for IF whole eighths, so that membranes come to the threshold exactly."""
+    drawn = np.random.default_rng(0).normal(0, deviation, shape)
+    return np.round(8 * drawn) / 8 if isinstance(neuron, es.IF) else drawn
+
+
 def dense_network(neuron: Any, steps: int | None = STEPS) -> es.Network:
-    rng = np.random.default_rng(0)
-    hidden = es.Dense(rng.normal(0, 0.5, (24, 72)), rng.normal(0, 0.05, 24), neuron=neuron)
-    output = es.Dense(rng.normal(0, 0.4, (10, 24)), neuron=neuron)
+    bias = weights(neuron, 0.05, (24,))
+    hidden = es.Dense(weights(neuron, 0.5, (24, 72)), bias, neuron=neuron)
+    output = es.Dense(weights(neuron, 0.4, (10, 24)), neuron=neuron)
     return es.Network((2, 6, 6), 1000, [es.Flatten(), hidden, output], steps=steps)
 
 
 def convolutional_network(neuron: Any) -> es.Network:
-    rng = np.random.default_rng(0)
-    convolution = es.Conv2d(rng.normal(0, 0.5, (4, 2, 3, 3)), padding=1, neuron=neuron)
-    output = es.Dense(rng.normal(0, 0.3, (10, 36)), neuron=neuron)
+    convolution = es.Conv2d(weights(neuron, 0.5, (4, 2, 3, 3)), padding=1, neuron=neuron)
+    output = es.Dense(weights(neuron, 0.3, (10, 36)), neuron=neuron)
     pool = es.SumPool2d(2)
     return es.Network((2, 6, 6), 1000, [convolution, pool, es.Flatten(), output], steps=STEPS)
 
@@ -222,6 +227,8 @@ def test_scaling_counts_what_it_times() -> None:
 def test_break_even_lies_where_the_ratio_comes_to_one() -> None:
     assert layers.break_even([0.01, 0.1], [10, 0.1]) == pytest.approx(0.01 * 10**0.5)
     assert layers.break_even([0.01, 0.1], [10, 2]) is None
+    assert layers.break_even([0.001, 0.01, 0.1], [-3, 10, 0.1]) == pytest.approx(0.01 * 10**0.5)
+    assert layers.break_even([0.01], [-3]) is None
     assert layers.break_even([0.01, 0.02, 0.1], [8, 4, 1 / 4]) == pytest.approx(
         np.exp((np.log(0.02) + np.log(0.1)) / 2)
     )

@@ -159,9 +159,11 @@ def _run(product: Any, operand: Tensor) -> None:
 def break_even(activities: Sequence[float], ratios: Sequence[float]) -> float | None:
     """Return the activity at which a falling ratio comes to 1; None where it does not.
 
-    Linear between measured points on two logarithmic axes.
+    Linear between measured points on two logarithmic axes. A ratio of 0 or less, which is left
+    where subtracting the layer before drowned a short time in noise, says nothing and is skipped.
     """
-    x, y = np.log(activities), np.log(ratios)
+    measured = [(a, ratio) for a, ratio in zip(activities, ratios, strict=True) if ratio > 0]
+    x, y = np.log(np.array(measured).reshape(-1, 2)).T
     for i in range(len(x) - 1):
         if y[i] >= 0 > y[i + 1]:
             return float(np.exp(x[i] + (x[i + 1] - x[i]) * y[i] / (y[i] - y[i + 1])))
