@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from eventsim.asynchronous import AsynchronousRun
-from eventsim.asynchronous.layout import T
+from eventsim.asynchronous.columns import T
 from eventsim.asynchronous.reference import ReferenceRun
 from eventsim.events import EVENT_DTYPE
 from eventsim.layers import Dense, WeightLayer

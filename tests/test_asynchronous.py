@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from random_networks import networks
 
-from eventsim.asynchronous.layout import NEVER
+from eventsim.asynchronous.columns import NEVER
 from eventsim.asynchronous.membranes import Model, due_after, later, over
 from eventsim.asynchronous.reference import Instant, run_reference
 from eventsim.jit import kernel

@@ -9,7 +9,7 @@ import pytest
 from asynchronous_networks import run_all
 
 from eventsim.asynchronous import AsynchronousRun
-from eventsim.asynchronous.layout import T
+from eventsim.asynchronous.columns import T
 from eventsim.errors import EventsimError, NetworkError, RecordingError
 from eventsim.events import make_events
 from eventsim.layers import Conv2d, Dense
