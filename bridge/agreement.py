@@ -91,7 +91,8 @@ def compare_spikes(
     Raises `EventsimError` where model and network have other layers, `RecordingError` for events
     that do not fit the network.
     """
-    model.eval()
+    if isinstance(model, torch.nn.Module):
+        model.eval()
     tallies = [_Tally(network, index) for index in network.neuron_layers]
     count = predictions_differ = 0
     for events in recordings:
