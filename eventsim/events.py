@@ -247,7 +247,7 @@ def _in_order(
         if x[i] >= width or y[i] >= height or t[i] < before:
             return False
         before = t[i]
-    return before < np.uint64(2**63)
+    return bool(before < np.uint64(2**63))
 
 
 @kernel
@@ -317,7 +317,7 @@ def _read_out(
     cells: Int32s,
     values: Float32s,
     filled: int,
-) -> int:
+) -> np.int64:
     """Append the cells whose bits are set, ascending, and clear them; return the new end."""
     end = np.uintp(filled)
     one, six = np.uint64(1), np.uint64(6)

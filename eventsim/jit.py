@@ -51,6 +51,12 @@ def rule(function: Compiled) -> Compiled:
     return numba.njit(inline="always", error_model="numpy")(function)
 
 
+def _compiled_intrinsic(function: Compiled) -> Compiled:
+    """Make code for the compiler of what `function` returns: a signature, and how to build it."""
+    made: Compiled = intrinsic(function)
+    return made
+
+
 # What the compiler does not find by itself, in vectors of eight float32. With plain loops it tests
 # before every short row whether the row overlaps the membranes that it is added to, and finds
 # spikes with a branch for each neuron.
@@ -65,7 +71,7 @@ def _load(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> tupl
     return address, builder.load(address, align=4)
 
 
-@intrinsic
+@_compiled_intrinsic
 def add_lanes(typingctx: Any, u: Any, i: Any, w: Any, j: Any) -> Any:
     """Add w[j : j + 8] to u[i : i + 8]."""
 
@@ -78,7 +84,7 @@ def add_lanes(typingctx: Any, u: Any, i: Any, w: Any, j: Any) -> Any:
     return types.void(u, types.uintp, w, types.uintp), codegen
 
 
-@intrinsic
+@_compiled_intrinsic
 def above_lanes(typingctx: Any, u: Any, i: Any, limit: Any) -> Any:
     """Return a number whose bit k says whether u[i + k] > limit, k = 0 .. 7 (see rules.fires)."""
 
@@ -93,7 +99,7 @@ def above_lanes(typingctx: Any, u: Any, i: Any, limit: Any) -> Any:
     return types.uint64(u, types.uintp, types.float32), codegen
 
 
-@intrinsic
+@_compiled_intrinsic
 def lowest_bit(typingctx: Any, bits: Any) -> Any:
     """Return the position of the lowest 1 in a number other than 0."""
 
@@ -103,8 +109,8 @@ def lowest_bit(typingctx: Any, bits: Any) -> Any:
     return types.uint64(types.uint64), codegen
 
 
-@intrinsic
-def _borrowed(context, array):  # type: ignore[no-untyped-def]
+@_compiled_intrinsic
+def borrowed(context, array):  # type: ignore[no-untyped-def]
     """Return the same array without its owner, for the time of a kernel's call.
 
     Numba counts a reference for each array that a compiled function hands to another one, and
@@ -121,6 +127,3 @@ def _borrowed(context, array):  # type: ignore[no-untyped-def]
         return struct._getvalue()
 
     return array(array), build
-
-
-borrowed: Compiled = _borrowed

@@ -168,7 +168,7 @@ def route(
 @inner_kernel
 def route_to_one(
     first: int, direct: Int32s, source: Int32s, begin: int, end: int, rows: Int32s, filled: int
-) -> int:
+) -> np.int64:
     """`route` for the one site of a fully connected layer; return the length of its list."""
     inputs, slot = np.uintp(first), np.uintp(filled)
     for i in range(np.uintp(begin), np.uintp(end)):
@@ -191,7 +191,7 @@ def scatter(
     weights: Float32s,
     u: Float32s,
     flags: Flags,
-) -> int:
+) -> np.int64:
     """Add the weight rows of each spike in source[begin:end] to the membranes that it reaches.
 
     `route` and `accumulate` in one, for short rows: the same additions in the same order. Returns

@@ -189,7 +189,7 @@ def fire(
     spikes: Int32s,
     emitted: int,
     counters: Int64s,
-) -> tuple[int, bool]:
+) -> tuple[np.int64, bool]:
     """Compare and reset the touched sites; append their spikes to spikes[:emitted], ascending.
 
     Returns the new end of the list, and whether a neuron may fire again without input.
@@ -226,11 +226,10 @@ def fire(
         if fires(advance(u[neuron], powers[1], bias, np.float32(1.0)), limit):
             flags[site] = 1
             pending = True
-    emitted = np.int64(end)
-    spiked = emitted - np.int64(first)
+    spiked = np.int64(end - first)
     counters[RESETS] += spiked
     counters[OUTPUT_SPIKES] += spiked
-    return emitted, pending
+    return emitted + spiked, pending
 
 
 @kernel
