@@ -134,10 +134,10 @@ def _draw(rows: list[dict[str, Any]], path: Path) -> None:
             trained = f"{mine[0]['trained_dt_us'] / 1000:g} ms"
             axes.plot(
                 [row["time"] for row in mine], [row[key] for row in mine], "o-",
-                label=f"{network}, trained at {trained}",
+                label=f"{network}, dt of the file {trained}",
             )  # fmt: skip
         axes.set_ylabel(label)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.08 * max(row[key] for row in rows))
         axes.set_xlabel("timestep")
     axes.legend(fontsize=8)
     with replacing(path) as file:
