@@ -64,13 +64,14 @@ _APART = 256  # bytes
 def new_state(program: Program) -> State:
     """Allocate the state of one sample at a time; `clear` it before each.
 
-    Row lists are as long as the fan-in; what is never touched takes no memory.
+    Lists are as long as they can get; what is never touched takes no memory. Nor is it filled with
+    zeros, which took 3 ms for the 25 MB of a network of 512-512-512.
     """
 
     def rows(size: int, dtype: DTypeLike, used: bool = True) -> NDArray[Any]:
         item = np.dtype(dtype).itemsize
         padded = (-(-size * item // _APART) + 1) * _APART // item
-        return np.zeros(padded if used else 0, dtype)
+        return np.empty(padded if used else 0, dtype)
 
     flags = rows(program.sites, np.uint8)
     general = not program.populations[:, P.plain].all()
@@ -114,6 +115,8 @@ def clear(program: Program, state: State) -> None:
     state.last[:] = -1
     state.flags[:] = 0
     state.pending[:] = 0
+    state.fills[:] = 0
+    state.pooled[:] = 0
     state.seconds[:] = 0
     state.free_from[:] = 0
     state.returning[:] = 0
