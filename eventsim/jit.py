@@ -51,6 +51,15 @@ def rule(function: Compiled) -> Compiled:
     return numba.njit(inline="always", error_model="numpy")(function)
 
 
+def compiled_for(function: Compiled, *arguments: object) -> Compiled:
+    """Return a kernel's machine code for arguments of exactly these types, to be called as it is.
+
+    It skips finding out the types of its arguments, and would misread any others: a call with five
+    arrays took 0.64 microseconds instead of 1.2.
+    """
+    return function.compile(tuple(map(numba.typeof, arguments)))  # type: ignore[attr-defined]
+
+
 def _compiled_intrinsic(function: Compiled) -> Compiled:
     """Make code for the compiler of what `function` returns: a signature, and how to build it."""
     made: Compiled = intrinsic(function)

@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import cache
 from itertools import islice
 from numbers import Integral
 from typing import Any
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..errors import EventsimError, RecordingError
 from ..events import EVENT_DTYPE, Events, Sensor, check_events, span_of
-from ..jit import Int64s
+from ..jit import Compiled, Int64s, compiled_for
 from ..network import Network
 from ..operations import COUNTERS, Operations
 from ..simulator import BATCH, Result
@@ -67,6 +68,7 @@ class AsynchronousRun:
         self._record = record_spikes
         self._traces: list[Int64s] = []
         self._finished = False
+        self._feed = _compiled_feed()
         if self._tables[H.alone]:
             begin(self._tables, self._weights, self._ints, self._floats)
         if start_us is not None:
@@ -93,12 +95,14 @@ class AsynchronousRun:
                 raise EventsimError("the run is finished, expected no more events")
             self._start = int(events["t"][0])
             self._ints[I.start] = min(self._start, 2**63 - 1)
-        done = feed(self._tables, self._weights, self._ints, self._floats, events, 0)
+        done = self._feed(self._tables, self._weights, self._ints, self._floats, events, 0)
         if done < 0:
             self._refuse(events, -1 - done)
         while done < len(events):
             self._make_room()
-            done = feed(self._tables, self._weights, self._ints, self._floats, events, done)
+            done = self._feed(
+                self._tables, self._weights, self._ints, self._floats, events, done
+            )  # fmt: skip
 
     def finish(self, stop_us: int) -> Result:
         """Run on to the time `stop_us` (not included) on the recording's clock, and end there.
@@ -208,6 +212,12 @@ class AsynchronousRun:
             y, x = np.divmod(site, shape[2] if len(shape) == 3 else 1)
             spikes.append(np.stack([t, channel, y, x], axis=1))
         return tuple(spikes)
+
+
+@cache
+def _compiled_feed() -> Compiled:
+    ints, floats = np.empty(1, np.int64), np.empty(1, np.float32)
+    return compiled_for(feed, ints, floats, ints, floats, np.empty(1, EVENT_DTYPE), 0)
 
 
 # As in simulator.py: callers run one network on many recordings.
