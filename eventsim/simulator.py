@@ -29,7 +29,7 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 # Samples in memory at a time: enough to keep the threads busy, few enough for little memory
 # and a progress bar that moves.
 BATCH = 64
-TASK = 8  # of them at a time are one thread's work: handing over takes 0.1 ms
+TASK = 8  # of them at most are handed to a thread at a time: handing over takes 0.1 ms
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +168,8 @@ def simulate_batch(
     numbered = enumerate(recordings)
     with ThreadPoolExecutor(threads) as pool:
         while group := list(islice(numbered, BATCH)):
-            tasks = [group[first : first + TASK] for first in range(0, len(group), TASK)]
+            size = min(TASK, -(-len(group) // threads))
+            tasks = [group[first : first + size] for first in range(0, len(group), size)]
             for several in pool.map(run_several, tasks):
                 results += several
                 if progress is not None:
