@@ -269,8 +269,8 @@ def _bin(
     """Fill the grid from events in time order; return (cells filled, early, late).
 
     The active cells of a timestep are bits, and a second level has a bit for each word of these
-    that is not 0: reading them out gives the cells sorted, each once. (Insertion sort took 45
-    instead of 9 ns an event on N-MNIST at 1 ms.)
+    that is not 0: reading them out gives the cells sorted, each once. (On N-MNIST at 1 ms
+    `bin_events` without its checks took 46 ns an event with insertion sort, and 24 so.)
     """
     steps = len(pointers) - 1
     start = np.uint64(start_us)

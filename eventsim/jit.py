@@ -41,7 +41,7 @@ def kernel(function: Compiled) -> Compiled:
 def inner_kernel(function: Compiled) -> Compiled:
     """Compile a part of a kernel into it, where a call costs: an array is seven words to hand over.
 
-    With calls a layer took 200 ns more in every timestep.
+    In turn with calls, six rounds on two N-MNIST networks: 9 to 15 % faster in five of them.
     """
     return numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=True)(function)
 

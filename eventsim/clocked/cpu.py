@@ -11,9 +11,9 @@ threshold) and in the last one where membranes are read out; and sites stay on t
 neuron of theirs may still fire.
 
 Spikes only go forward in the list of layers, so a layer runs through a stretch of timesteps before
-the layer behind it follows. Its arrays are cut out of the tuples once a stretch: each time that one
-is taken out, Numba counts references with two locked instructions, and with that in every timestep
-a layer cost 500 ns in which nothing was done.
+the layer behind it follows, and its arrays are cut out of the tuples once a stretch. Before, with
+all layers in every timestep, each cost about 500 ns there besides its work; that Numba counts
+references for every array taken out of a tuple is a likely part of it, not measured by itself.
 
 Spikes are emitted in ascending order of neurons, so the order of additions, and with it every bit
 of the result, depends on nothing but network and input.

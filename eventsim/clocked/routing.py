@@ -196,7 +196,7 @@ def scatter(
 
     `route` and `accumulate` in one, for short rows: the same additions in the same order. Returns
     how many rows were added. Unsigned numbers, 32 bits for the division, and no call in the loop:
-    otherwise it took twice as long (595 instead of 300 us for 1.4 million SOPs in rows of 16).
+    a loop without these took 595 us for 1.4 million SOPs in rows of 16, a bare one with them 300.
     """
     in_channels, reach = np.uint32(ways[way, C.in_channels]), np.uintp(ways[way, C.reach])
     stride, offset, in_group = ways[way, C.stride], ways[way, C.offset], ways[way, C.in_group]
