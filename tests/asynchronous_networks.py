@@ -9,6 +9,7 @@ import numpy as np
 from hypothesis import assume
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from random_networks import MOST_RECORDED
 
 from eventsim.asynchronous import AsynchronousRun
 from eventsim.asynchronous.columns import T
@@ -79,10 +80,12 @@ def run_all(
     network: Network, events: Any, duration: int, packets: Any = (), **chosen: Any
 ) -> tuple[Result, NDArray[np.int64]]:
     """The result, and the trace, of a run whose events come in packets cut at `packets`."""
-    run = AsynchronousRun(network, start_us=0, record_spikes=True, **chosen)
-    for packet in np.split(events, sorted(packets)):
-        run.feed(packet)
-    result = run.finish(duration)
+    for record in (False, True):  # as random_networks.simulate_recorded
+        run = AsynchronousRun(network, start_us=0, record_spikes=record, **chosen)
+        for packet in np.split(events, sorted(packets)):
+            run.feed(packet)
+        result = run.finish(duration)
+        assume(result.operations.total.output_spikes <= MOST_RECORDED)
     return result, run.trace()
 
 

@@ -10,7 +10,7 @@ import pytest
 from brute_force import count_operations
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from random_networks import DT_US, dense_spikes, networks, recordings
+from random_networks import DT_US, dense_spikes, networks, recordings, simulate_recorded
 
 from eventsim.errors import RecordingError
 from eventsim.events import EVENT_DTYPE, bin_events
@@ -68,7 +68,7 @@ def test_spikes_and_counts_equal_the_reference_where_arithmetic_is_exact(data: A
             for exact in (state.u, state.second):
                 assume((exact == exact.astype(np.float32)).all())
         assume((trace.membranes == trace.membranes.astype(np.float32)).all())
-    result = simulate(network, events, steps=steps, record_spikes=True)
+    result = simulate_recorded(network, events, steps=steps)
     for spikes, trace in zip(dense_spikes(network, result), traces, strict=True):
         np.testing.assert_array_equal(spikes, trace.spikes)
     np.testing.assert_array_equal(result.spike_counts, spike_counts(traces))
@@ -93,7 +93,7 @@ def test_spikes_equal_the_float32_reference_with_the_same_order_of_additions(dat
     network = Network(network.input_shape, DT_US, layers, input_encoding=network.input_encoding)
     events = data.draw(recordings(network))
     traces = run_reference(network, frames_of(network, events), np.float32)
-    result = simulate(network, events, record_spikes=True)
+    result = simulate_recorded(network, events)
     for spikes, trace in zip(dense_spikes(network, result), traces, strict=True):
         np.testing.assert_array_equal(spikes, trace.spikes)
 
@@ -104,7 +104,7 @@ def test_spikes_differ_from_float64_only_at_the_threshold(data: Any) -> None:
     """Any network: fed the engine's own spikes, a neuron's first difference is one of rounding."""
     network = data.draw(networks(dyadic=False))
     events = data.draw(recordings(network, max_steps=40))
-    result = simulate(network, events, record_spikes=True)
+    result = simulate_recorded(network, events)
     spikes = iter(dense_spikes(network, result))
     outputs = [frames_of(network, events)]
     for index, layer in enumerate(network.layers):
