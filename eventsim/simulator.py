@@ -40,11 +40,9 @@ class Result:
 
     # Of each output neuron, channel-first, (outputs,):
     spike_counts: NDArray[np.int64]
-    first_spikes: NDArray[np.int64]  # timestep of the first spike, -1 without one; in asynchronous
-    # time, microseconds since the start
-    membranes: (
-        NDArray[np.float64] | None
-    )  # of the last timestep (or the end), or the mean, if asked
+    # timestep of the first spike, or microseconds since the start in asynchronous time; -1 for none
+    first_spikes: NDArray[np.int64]
+    membranes: NDArray[np.float64] | None  # at the end, or the mean, if read out
     readout: Readout
     operations: Operations
     steps: int  # timesteps simulated
@@ -140,31 +138,52 @@ def simulate_batch(
         raise EventsimError(f"threads is {threads}, expected 1 to {available_threads()}")
     _check_mode(mode, refractory_us, delay_us)
     if mode == "async":
-        from .asynchronous.run import run_recordings  # which imports this file
+        from .asynchronous.run import recording_runner  # which imports this file
 
-        return run_recordings(
-            network, recordings, threads, progress, steps=steps, start_us=start_us,
-            refractory_us=refractory_us, delay_us=delay_us,
-        )  # fmt: skip
+        run = recording_runner(
+            network, steps=steps, start_us=start_us, refractory_us=refractory_us, delay_us=delay_us
+        )
+    else:
+        run = _clocked_runner(network, steps, start_us, threads)
+    return _spread(run, recordings, threads, progress)
+
+
+def _clocked_runner(
+    network: Network, steps: int | None, start_us: int | None, threads: int
+) -> Callable[[Events], Result]:
+    """Return what runs one recording, on as many threads at a time; each borrows a state."""
     program = _program(network)
-    # The kernels run without Python's lock, so plain threads will do; each borrows a state.
     states: SimpleQueue[State] = SimpleQueue()
     for _ in range(threads):
         states.put(new_state(program))
 
-    def run(numbered: tuple[int, Events], state: State) -> Result:
-        index, events = numbered
-        try:
-            return _run(network, program, state, _bin(network, events, steps, start_us))
-        except RecordingError as error:
-            raise RecordingError(f"recording {index}: {error}") from None
-
-    def run_several(several: list[tuple[int, Events]]) -> list[Result]:
+    def run(events: Events) -> Result:
+        binned = _bin(network, events, steps, start_us)
         state = states.get()
         try:
-            return [run(one, state) for one in several]
+            return _run(network, program, state, binned)
         finally:
             states.put(state)
+
+    return run
+
+
+def _spread(
+    run: Callable[[Events], Result],
+    recordings: Iterable[Events],
+    threads: int,
+    progress: Callable[[int], None] | None,
+) -> list[Result]:
+    """Run recordings on plain threads, which will do as the kernels run without Python's lock."""
+
+    def run_several(several: list[tuple[int, Events]]) -> list[Result]:
+        results = []
+        for index, events in several:
+            try:
+                results.append(run(events))
+            except RecordingError as error:
+                raise RecordingError(f"recording {index}: {error}") from None
+        return results
 
     results: list[Result] = []
     numbered = enumerate(recordings)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
-from itertools import islice
+from functools import cache, partial
 from numbers import Integral
 from typing import Any
 
@@ -19,7 +17,7 @@ from ..events import EVENT_DTYPE, Events, Sensor, check_events, span_of
 from ..jit import Compiled, Int64s, compiled_for
 from ..network import Network
 from ..operations import COUNTERS, Operations
-from ..simulator import BATCH, Result
+from ..simulator import Result
 from .columns import NEVER, H, I, T
 from .kernels import FULL, advance_before, feed
 from .layout import Layout, lay_out, with_room
@@ -252,27 +250,9 @@ def run_recording(
     return replace(result, events=len(events), events_late=len(events) - seen, steps=steps)
 
 
-def run_recordings(
-    network: Network,
-    recordings: Iterable[Events],
-    threads: int,
-    progress: Callable[[int], None] | None,
-    **options: Any,
-) -> list[Result]:
-    """Run recordings on several threads, a group of them in memory; the kernels hold no lock."""
-    _layout(network, options["refractory_us"], options["delay_us"])
-
-    def run(number: int, events: Events) -> Result:
-        try:
-            return run_recording(network, events, **options)
-        except RecordingError as error:
-            raise RecordingError(f"recording {number}: {error}") from None
-
-    results: list[Result] = []
-    remaining = iter(recordings)
-    with ThreadPoolExecutor(threads) as pool:
-        while group := list(islice(remaining, BATCH)):
-            results += pool.map(run, range(len(results), len(results) + len(group)), group)
-            if progress is not None:
-                progress(len(group))
-    return results
+def recording_runner(
+    network: Network, *, refractory_us: int | None, delay_us: int, **grid: Any
+) -> Callable[[Events], Result]:
+    """Check the network and lay it out once; return `run_recording` with these options."""
+    _layout(network, refractory_us, delay_us)
+    return partial(run_recording, network, refractory_us=refractory_us, delay_us=delay_us, **grid)

@@ -99,12 +99,8 @@ def run_layer(
     ways, pointers, spans, weights = (
         program.connections, program.pointers, program.spans, program.weights
     )  # fmt: skip
-    direct, delayed, counters, readout = (
-        program.direct,
-        program.delayed,
-        outcome.counters[number],
-        program.readout,
-    )
+    direct, delayed, readout = program.direct, program.delayed, program.readout
+    counters = outcome.counters[number]
     # This layer's part of what is laid end to end.
     neuron, site, channel = population[P.neuron], population[P.site], population[P.parameters]
     parameters = program.parameters[channel:]
@@ -122,15 +118,15 @@ def run_layer(
     starts, spikes, spike_values = state.starts, state.spikes, state.spike_values
     arrived, arrived_values, pooled = state.arrived, state.arrived_values, state.pooled
 
-    first_way, last_way = population[P.connection], population[P.connections]
-    last_way += first_way - 1
+    first_way = population[P.connection]
+    end_of_ways = first_way + population[P.connections]
     slot = population[P.start] + population[P.remembered] - first
     reads = number == len(program.populations) - 1
     pending = state.pending[number] > 0
     for t in range(first, stop):
         emitted = starts[slot + t]
         busy = pending or population[P.awake] > 0
-        for way in range(first_way, last_way + 1):
+        for way in range(first_way, end_of_ways):
             at = ways[way, C.start] + t - first - ways[way, C.delay]
             begin, end = starts[at], starts[at + 1]
             if end == begin:

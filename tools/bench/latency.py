@@ -1,7 +1,7 @@
 """What there is to wait for besides spikes: silence, and the start of the command.
 
-The time from one event to the spike it causes has its place here once the engine takes single
-events (the asynchronous mode); on a grid an event waits for its timestep to end.
+Not measured here: the time from one event to the spike it causes, which only asynchronous time has;
+on a grid an event waits for its timestep to end.
 """
 
 from __future__ import annotations
