@@ -33,7 +33,8 @@ class P(Columns):
     connections = auto()
     groups = auto()
     sites = auto()  # groups included
-    channels = auto()  # per site: the length of a weight row
+    channels = auto()  # per site
+    stored = auto()  # length of a weight row: the channels, or for one site whole cache lines
     rows_per_site = auto()  # the most rows that one timestep can bring to a site
     graded = auto()  # 1 where rows are multiplied by a value before they are added
     gathers = auto()  # 1 where rows are listed site by site before they are added

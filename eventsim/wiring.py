@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from .errors import NetworkError
 from .geometry import Reach
+from .jit import LINE, new_array
 from .layers import WeightLayer
 from .network import INPUT, READOUTS, Network
 from .pathways import Source, Sources
@@ -111,7 +112,7 @@ def _program(
         neurons=arrays.sizes["neurons"],
         sites=arrays.sizes["sites"],
         row_lists=arrays.sizes["rows"],
-        row_length=max(population["channels"] for population in populations),
+        row_length=max(population["stored"] for population in populations),
         input_spike=lists[0]["spike"],
         input_start=lists[0]["start"],
         input_remembered=lists[0]["remembered"],
@@ -147,26 +148,28 @@ class _Arrays:
     """Arrays of all layers laid end to end, by name."""
 
     def __init__(self) -> None:
-        self.parts: dict[str, list[NDArray[Any]]] = {}
+        self.parts: dict[str, list[tuple[int, NDArray[Any]]]] = {}
         self.sizes: dict[str, int] = {}
 
-    def add(self, name: str, part: NDArray[Any]) -> int:
-        """Append to an array; return the offset."""
-        offset = self.sizes.get(name, 0)
-        self.parts.setdefault(name, []).append(part.reshape(-1))
-        self.sizes[name] = offset + part.size
+    def add(self, name: str, part: NDArray[Any], align: int = 1) -> int:
+        """Append to an array, at a multiple of `align`; return the offset."""
+        offset = self.reserve(name, part.size, align)
+        self.parts.setdefault(name, []).append((offset, part.reshape(-1)))
         return offset
 
-    def reserve(self, name: str, size: int) -> int:
+    def reserve(self, name: str, size: int, align: int = 1) -> int:
         """Take a stretch of an array that the kernels allocate; return the offset."""
-        offset = self.sizes.get(name, 0)
+        offset = -(-self.sizes.get(name, 0) // align) * align
         self.sizes[name] = offset + size
         return offset
 
-    def joined(self, name: str, dtype: Any = None) -> NDArray[Any]:
+    def joined(self, name: str, dtype: Any) -> NDArray[Any]:
         """Return one contiguous array."""
-        parts = self.parts.get(name, [])
-        return np.concatenate(parts).astype(dtype) if parts else np.zeros(0, dtype)
+        whole = new_array(self.sizes.get(name, 0), dtype)
+        whole[:] = np.zeros((), dtype)
+        for offset, part in self.parts.get(name, []):
+            whole[offset : offset + part.size] = part
+        return whole
 
 
 def _lay_out(
@@ -199,9 +202,10 @@ def _lay_out(
         "groups": layer.groups,
         "sites": sites,
         "channels": row_length,
+        "stored": _stored(row_length, sites),
         "rows_per_site": per_site,
         "graded": any(connection["graded"] for connection in connections),
-        "neuron": arrays.reserve("neurons", sites * row_length),
+        "neuron": arrays.reserve("neurons", sites * row_length, LINE),
         "site": arrays.reserve("sites", -(-sites // 8) * 8),  # whole words, for `collect`
         "row": arrays.reserve("rows", sites * per_site),
         "bias": -1 if layer.bias is None else arrays.add("biases", layer.bias),
@@ -209,6 +213,12 @@ def _lay_out(
         **_neuron_fields(layer, own.channels, sites, arrays),
     }
     return population, connections
+
+
+def _stored(channels: int, sites: int) -> int:
+    """Return the length of a stored weight row. That of a fully connected layer fills its cache
+    lines, and its membranes have the room for it; rows of several sites follow each other."""
+    return -(-channels // LINE) * LINE if sites == 1 else channels
 
 
 def _with_gain(layer: WeightLayer) -> WeightLayer:
@@ -237,9 +247,11 @@ def _connect(
     """
     near, sites = layer.reach(*source.shape)
     rows = layer.rows() * np.float32(source.scale)
+    if layer.groups == 1:
+        rows = np.pad(rows, ((0, 0), (0, _stored(rows.shape[1], sites) - rows.shape[1])))
     row, stride = layer.addresses(near.taps, source, channels)
     if source.scale not in stored:
-        stored[source.scale] = arrays.add("weights", rows)
+        stored[source.scale] = arrays.add("weights", rows, LINE)
     near = near._replace(taps=stored[source.scale] + row * rows.shape[1])
     reach = near if source.linear is None else near.through(source.linear)
     pooled, cells = -1, 0

@@ -13,7 +13,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..jit import LANES, Flags, Float32s, Int32s, Int64s, add_lanes, inner_kernel, kernel
+from ..jit import (
+    LANES,
+    Flags,
+    Float32s,
+    Int32s,
+    Int64s,
+    add_lanes,
+    inner_kernel,
+    kernel,
+    lowest_bit,
+)
 from ..operations import ACS, INPUT_EVENTS, MACS
 from ..program import C, P, S
 from .updates import fade
@@ -277,12 +287,11 @@ def collect(population: Int64s, flags: Flags, words: NDArray[np.uint64], touched
     sites = population[P.sites]
     if population[P.awake]:
         flags[:sites] = 1
-    found = 0
-    for word in range((sites + 7) // 8):
-        if words[word] != 0:
-            for site in range(8 * word, 8 * word + 8):
-                if flags[site] != 0:
-                    touched[found] = site
-                    found += 1
-            words[word] = 0
-    return found
+    found, one, three = np.uintp(0), np.uint64(1), np.uint64(3)
+    for word in range(np.uintp((sites + 7) // 8)):
+        flagged, words[word] = words[word], 0
+        while flagged != 0:
+            touched[found] = (np.uint64(word) << three) + (lowest_bit(flagged) >> three)
+            found += np.uintp(1)
+            flagged &= flagged - one
+    return np.int64(found)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..jit import Flags, Float32s, Int32s, Int64s, kernel
+from ..jit import Flags, Float32s, Int32s, Int64s, kernel, new_array
 from ..operations import COUNTERS
 from ..program import P, Program
 
@@ -71,7 +71,7 @@ def new_state(program: Program) -> State:
     def rows(size: int, dtype: DTypeLike, used: bool = True) -> NDArray[Any]:
         item = np.dtype(dtype).itemsize
         padded = (-(-size * item // _APART) + 1) * _APART // item
-        return np.empty(padded if used else 0, dtype)
+        return new_array(padded if used else 0, dtype)
 
     flags = rows(program.sites, np.uint8)
     general = not program.populations[:, P.plain].all()

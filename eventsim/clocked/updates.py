@@ -20,12 +20,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..jit import (
+    BLOCK,
     LANES,
     Flags,
     Float32s,
     Int32s,
     Int64s,
-    above_lanes,
+    above_in_block,
+    above_in_lanes,
+    add_rows_to_block,
+    add_rows_to_lanes,
     inner_kernel,
     kernel,
     lowest_bit,
@@ -65,13 +69,17 @@ def accumulate(
 ) -> None:
     """Bring the touched sites up to date, then add their rows, in the order of the spikes."""
     channels, graded, gathers = population[P.channels], population[P.graded], population[P.gathers]
-    rows_per_site = population[P.rows_per_site]
+    rows_per_site, stored = population[P.rows_per_site], population[P.stored]
     changes = population[P.leaks] > 0 or len(biases) > 0
     rows_added = 0
     for i in range(sites if gathers or changes else 0):
         site = touched[i]
+        power = np.float32(1.0)
         if changes and last[site] != t:  # otherwise `scatter` has been here
-            fade(population, site, t - last[site], u, powers, gains, biases)
+            if gathers and not graded and len(biases) == 0:
+                power, _ = silence_of(t - last[site], powers, gains)
+            else:
+                fade(population, site, t - last[site], u, powers, gains, biases)
             last[site] = t
         if gathers:
             base, first = site * channels, site * rows_per_site
@@ -79,7 +87,7 @@ def accumulate(
             if graded:
                 add_graded_rows(u, base, channels, weights, rows, row_values, first, stop)
             else:
-                add_rows(u, base, channels, weights, rows, first, stop)
+                add_rows(u, base, stored, power, weights, rows, first, stop)
             rows_added += stop - first
             fills[site] = 0
     count_updates(population, sites, rows_added, counters)
@@ -98,6 +106,18 @@ def count_updates(population: Int64s, sites: int, rows_added: int, counters: Int
         counters[BIAS_ADDS] += neurons
 
 
+@inner_kernel
+def silence_of(silent: int, powers: Float32s, gains: Float32s) -> tuple[np.float32, np.float32]:
+    """Return what that many timesteps do to a membrane (see `rules.advance`): power and gain."""
+    power, gain = np.float32(1.0), np.float32(0.0)
+    while silent > 0:
+        k = min(silent, POWERS)
+        gain = gain * powers[k] + gains[k]
+        power = power * powers[k]
+        silent -= k
+    return power, gain
+
+
 @kernel
 def fade(
     population: Int64s,
@@ -111,12 +131,7 @@ def fade(
     """Apply the decay and bias of `silent` timesteps at once to the membranes of a site."""
     n = np.uintp(population[P.channels])
     b = np.uintp(site) * n
-    power, gain = np.float32(1.0), np.float32(0.0)
-    while silent > 0:
-        k = min(silent, POWERS)
-        gain = gain * powers[k] + gains[k]
-        power = power * powers[k]
-        silent -= k
+    power, gain = silence_of(silent, powers, gains)
     if len(biases) == 0:
         for c in range(n):
             u[b + c] *= power
@@ -128,32 +143,35 @@ def fade(
 
 @inner_kernel
 def add_rows(
-    u: Float32s, base: int, channels: int, w: Float32s, rows: Int32s, first: int, stop: int
+    u: Float32s,
+    base: int,
+    channels: int,
+    power: np.float32,
+    w: Float32s,
+    rows: Int32s,
+    first: int,
+    stop: int,
 ) -> None:
-    """Add the rows on the list first .. stop - 1 to the membranes `u` of one site.
+    """Multiply the membranes `u` of one site by `power`, then add the rows first .. stop - 1.
 
-    Eight rows a pass, added strictly left to right: the same float32 result as one by one, with an
-    eighth of the traffic over the membranes.
+    As many membranes as fit in the registers stay there for the whole list; the additions are
+    strictly in the order of the list, the same float32 result as row by row.
     """
-    b = np.uintp(base)
-    while stop - first >= 8:
-        r0, r1 = np.uintp(rows[first]), np.uintp(rows[first + 1])
-        r2, r3 = np.uintp(rows[first + 2]), np.uintp(rows[first + 3])
-        r4, r5 = np.uintp(rows[first + 4]), np.uintp(rows[first + 5])
-        r6, r7 = np.uintp(rows[first + 6]), np.uintp(rows[first + 7])
-        for c in range(np.uintp(channels)):
-            four = u[b + c] + w[r0 + c] + w[r1 + c] + w[r2 + c] + w[r3 + c]
-            u[b + c] = four + w[r4 + c] + w[r5 + c] + w[r6 + c] + w[r7 + c]
-        first += 8
-    while stop - first >= 2:
-        r0, r1 = np.uintp(rows[first]), np.uintp(rows[first + 1])
-        for c in range(np.uintp(channels)):
-            u[b + c] = u[b + c] + w[r0 + c] + w[r1 + c]
-        first += 2
-    if stop > first:
-        r0 = np.uintp(rows[first])
-        for c in range(np.uintp(channels)):
-            u[b + c] = u[b + c] + w[r0 + c]
+    begin, end, zero = np.uintp(first), np.uintp(stop), np.uintp(0)
+    c, n, b = zero, np.uintp(channels), np.uintp(base)
+    while c + np.uintp(BLOCK) <= n:
+        ahead = min(c + np.uintp(BLOCK), n - np.uintp(BLOCK))
+        add_rows_to_block(u, b + c, power, w, rows, begin, end, c, ahead)
+        c += np.uintp(BLOCK)
+    while c + np.uintp(LANES) <= n:
+        add_rows_to_lanes(u, b + c, power, w, rows, begin, end, c, c)
+        c += np.uintp(LANES)
+    while c < n:
+        membrane = u[b + c] * power
+        for slot in range(begin, end):
+            membrane += w[np.uintp(rows[slot]) + c]
+        u[b + c] = membrane
+        c += np.uintp(1)
 
 
 @kernel
@@ -195,24 +213,23 @@ def fire(
     Returns the new end of the list, and whether a neuron may fire again without input.
     """
     limit, threshold, reset_value = levels[L.limit], levels[L.threshold], levels[L.reset_value]
-    channels, one, lanes = np.uintp(population[P.channels]), np.uintp(1), np.uintp(LANES)
-    first, end = np.uintp(emitted), np.uintp(emitted)
+    one = np.uintp(1)
+    channels, lanes, block = np.uintp(population[P.channels]), np.uintp(LANES), np.uintp(BLOCK)
+    first, end, pending = np.uintp(emitted), np.uintp(emitted), False
     for i in range(sites):
         neuron = np.uintp(touched[i]) * channels
         stop = neuron + channels
+        while neuron + block <= stop:
+            end = emit(spikes, end, neuron, above_in_block(u, neuron, limit))
+            neuron += block
         while neuron + lanes <= stop:
-            crossed = above_lanes(u, neuron, limit)
-            while crossed != 0:
-                spikes[end] = neuron + lowest_bit(crossed)
-                end += one
-                crossed &= crossed - one
+            end = emit(spikes, end, neuron, above_in_lanes(u, neuron, limit))
             neuron += lanes
         while neuron < stop:
             if fires(u[neuron], limit):
                 spikes[end] = neuron
                 end += one
             neuron += one
-    pending = False
     for k in range(first, end):
         neuron = np.uintp(spikes[k])
         if not population[P.subtract]:
@@ -230,6 +247,16 @@ def fire(
     counters[RESETS] += spiked
     counters[OUTPUT_SPIKES] += spiked
     return emitted + spiked, pending
+
+
+@inner_kernel
+def emit(spikes: Int32s, end: int, neuron: int, crossed: int) -> int:
+    """Append the neurons whose bits are set, bit 0 being `neuron`; return the new end."""
+    while crossed != 0:
+        spikes[end] = neuron + lowest_bit(crossed)
+        end += np.uintp(1)
+        crossed &= crossed - np.uint64(1)
+    return end
 
 
 @kernel
@@ -262,17 +289,18 @@ def integrate(
     `spike_values` says how often each neuron in `spikes` spiked. Returns as `fire` does.
     """
     channels, groups, loops = population[P.channels], population[P.groups], population[P.recurrent]
+    stored = population[P.stored]
     first, rows_added, compares, output_spikes = emitted, 0, 0, 0
     pending = False
     for i in range(sites):
         site = touched[i]
-        x[:channels] = 0
+        x[:stored] = 0
         start = site * population[P.rows_per_site]
         stop = start + fills[site]
         if population[P.graded]:
             add_graded_rows(x, 0, channels, weights, rows, row_values, start, stop)
         else:
-            add_rows(x, 0, channels, weights, rows, start, stop)
+            add_rows(x, 0, stored, np.float32(1.0), weights, rows, start, stop)
         rows_added += stop - start
         silent = t - 1 - last[site]
         last[site], fills[site] = t, 0

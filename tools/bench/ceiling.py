@@ -20,7 +20,7 @@ import numpy as np
 
 import eventsim as es
 from eventsim.clocked.updates import add_rows
-from eventsim.jit import Float32s, Int32s, Int64s, kernel
+from eventsim.jit import Float32s, Int32s, Int64s, kernel, new_array
 
 from ..report import progress_bar
 from .timing import Contestant, take_turns
@@ -45,7 +45,8 @@ def add_lists(
 ) -> None:
     """Add every list to the membranes of its site."""
     for i in range(len(pointers) - 1):
-        add_rows(u, (i % sites) * channels, channels, w, rows, pointers[i], pointers[i + 1])
+        base = (i % sites) * channels
+        add_rows(u, base, channels, np.float32(1.0), w, rows, pointers[i], pointers[i + 1])
 
 
 @kernel
@@ -110,10 +111,12 @@ def measure_ceiling(all_lists: Sequence[RowLists], repeats: int) -> dict[str, An
 
 
 def _measure(lists: RowLists, repeats: int) -> dict[str, Any]:
-    membranes = np.zeros(lists.sites * lists.channels, np.float32)
-    pairs = np.ascontiguousarray(lists.weights).view(np.int64)
+    membranes = new_array(lists.sites * lists.channels, np.float32)
+    weights = new_array(lists.weights.size, np.float32)
+    membranes[:], weights[:] = 0, lists.weights
+    pairs = weights.view(np.int64)
     add = partial(
-        add_lists, membranes, lists.channels, lists.weights, lists.rows, lists.pointers, lists.sites
+        add_lists, membranes, lists.channels, weights, lists.rows, lists.pointers, lists.sites
     )
     read = partial(read_lists, lists.channels // 2, pairs, lists.rows)
     timings = take_turns(
