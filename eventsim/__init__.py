@@ -25,6 +25,7 @@ from .operations import LayerOperations, Operations
 from .pathways import Add, AvgPool2d, Concatenate, Delay, Flatten, MaxPool2d, SumPool2d
 from .recordings import Recording, read_recording
 from .reference import run_reference
+from .rounding import round_weights
 from .simulator import Result, available_threads, run_binned, simulate, simulate_batch
 from .storage import is_network_file, load_network, save_network
 
@@ -66,6 +67,7 @@ __all__ = [
     "load_network",
     "make_events",
     "read_recording",
+    "round_weights",
     "run_binned",
     "run_reference",
     "save_network",

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import llvmlite.binding
 import numba
 import numpy as np
 from llvmlite import ir
@@ -27,6 +28,9 @@ Int32s = NDArray[np.int32]
 Int64s = NDArray[np.int64]
 Float32s = NDArray[np.float32]
 Flags = NDArray[np.uint8]
+# Weights are float32, or the bits of float16, which Numba does not know on a CPU: half the bytes
+# of a row, widened when they are added.
+Weights = NDArray[np.float32] | NDArray[np.uint16]
 
 # A compiled function takes arrays of exactly one type each and returns what Numba infers, which
 # a type checker cannot follow.
@@ -78,6 +82,12 @@ BLOCK = 64
 LINE = 16  # float32 in a cache line
 
 
+def widens_float16() -> bool:
+    """Tell whether this processor has an instruction for it (x86: F16C; every ARM of 64 bits)."""
+    features = llvmlite.binding.get_host_cpu_features()
+    return bool(features.get("f16c") or features.get("neon"))
+
+
 def new_array(size: int, dtype: Any) -> NDArray[Any]:
     """Allocate an array that begins with a cache line: its contents are whatever lies there.
 
@@ -114,6 +124,17 @@ def _load(builder: Any, data: Any, index: Any, lanes: int) -> tuple[Any, Any]:
     return address, builder.load(address, align=4)
 
 
+def _load_weights(builder: Any, kind: Any, data: Any, index: Any, lanes: int) -> Any:
+    """Return neighbours in an array of weights as float32 (see `Weights`)."""
+    if kind.dtype == types.float32:
+        return _load(builder, data, index, lanes)[1]
+    bits = ir.VectorType(ir.IntType(16), lanes).as_pointer()
+    halves = builder.load(builder.bitcast(builder.gep(data, [index]), bits), align=2)
+    return builder.fpext(
+        builder.bitcast(halves, ir.VectorType(ir.HalfType(), lanes)), _vector(lanes)
+    )
+
+
 def _prefetch(builder: Any, data: Any, index: Any) -> None:
     """Ask for the cache line of an element that will be read soon."""
     number, address = ir.IntType(32), ir.IntType(8).as_pointer()
@@ -131,11 +152,23 @@ def add_lanes(typingctx: Any, u: Any, i: Any, w: Any, j: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         u, w = (_data(context, builder, signature.args[k], args[k]) for k in (0, 2))
         to, membranes = _load(builder, u, args[1], LANES)
-        _, weights = _load(builder, w, args[3], LANES)
+        weights = _load_weights(builder, signature.args[2], w, args[3], LANES)
         builder.store(builder.fadd(membranes, weights), to, align=4)
         return context.get_dummy_value()
 
     return types.void(u, types.uintp, w, types.uintp), codegen
+
+
+@_compiled_intrinsic
+def weight_at(typingctx: Any, w: Any, i: Any) -> Any:
+    """Return w[i] as float32."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        w = _data(context, builder, signature.args[0], args[0])
+        weight = _load_weights(builder, signature.args[0], w, args[1], 1)
+        return builder.extract_element(weight, ir.IntType(32)(0))
+
+    return types.float32(w, types.uintp), codegen
 
 
 def _row_adder(lanes: int) -> Compiled:
@@ -160,8 +193,9 @@ def _row_adder(lanes: int) -> Compiled:
             builder.position_at_end(loop)
             slot, partial = builder.phi(first.type), builder.phi(decayed.type)
             row = builder.zext(builder.load(builder.gep(rows, [slot])), column.type)
-            _, weights = _load(builder, w, builder.add(row, column), lanes)
-            for k in range(0, lanes, LINE):
+            kind = signature.args[3]
+            weights = _load_weights(builder, kind, w, builder.add(row, column), lanes)
+            for k in range(0, lanes, LINE * 32 // kind.dtype.bitwidth):
                 _prefetch(builder, w, builder.add(builder.add(row, ahead), row.type(k)))
             added, following = builder.fadd(partial, weights), builder.add(slot, slot.type(1))
             for phi, at_first, then in ((slot, first, following), (partial, decayed, added)):

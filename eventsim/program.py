@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .jit import Flags, Float32s, Int32s, Int64s
+from .jit import Flags, Float32s, Int32s, Int64s, Weights
 
 # Silent timesteps that one table lookup can catch up with; longer silences take several lookups.
 POWERS = 1024
@@ -101,7 +101,7 @@ class Program(NamedTuple):
     pointers: Int64s  # reach: spans of input position p are pointers[reach + p : reach + p + 2]
     spans: NDArray[np.int32]  # (spans, S)
     direct: Int32s  # offset in `weights` of the row of each input of a fully connected layer
-    weights: Float32s
+    weights: Weights
     biases: Float32s
     recurrent: Float32s
     parameters: NDArray[Any]  # records of NEURON_DTYPE

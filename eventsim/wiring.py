@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from .errors import NetworkError
 from .geometry import Reach
-from .jit import LINE, new_array
+from .jit import LINE, Float32s, Weights, new_array, widens_float16
 from .layers import WeightLayer
 from .network import INPUT, READOUTS, Network
 from .pathways import Source, Sources
@@ -101,7 +101,7 @@ def _program(
         pointers=arrays.joined("pointers", np.int64),
         spans=arrays.joined("spans", np.int32).reshape(-1, len(S)),
         direct=arrays.joined("direct", np.int32),
-        weights=arrays.joined("weights", np.float32),
+        weights=_narrow(arrays.joined("weights", np.float32)),
         biases=arrays.joined("biases", np.float32),
         recurrent=arrays.joined("recurrent", np.float32),
         parameters=arrays.joined("parameters", NEURON_DTYPE),
@@ -125,6 +125,22 @@ def _program(
         readout=READOUTS.index(network.readout),
         graded=any(population["graded"] for population in populations),
     )
+
+
+def _narrow(weights: Float32s) -> Weights:
+    """Return weights as float16, if that changes none of them."""
+    with np.errstate(over="ignore"):
+        halves = weights.astype(np.float16)
+    if not widens_float16() or not np.array_equal(halves, weights):
+        return weights
+    narrow = new_array(weights.size, np.uint16)
+    narrow[:] = halves.view(np.uint16)
+    return narrow
+
+
+def widened(weights: Weights) -> Float32s:
+    """Return the weights of a program as float32."""
+    return weights if weights.dtype == np.float32 else weights.view(np.float16).astype(np.float32)
 
 
 def _spike_list(

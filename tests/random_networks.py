@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from hypothesis import assume
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from eventsim import wiring
 from eventsim.errors import NetworkError
 from eventsim.events import EVENT_DTYPE
 from eventsim.layers import Conv1d, Conv2d, Dense, Layer, WeightLayer
@@ -177,7 +181,8 @@ class _Building:
         self.add(kind(weight, **geometry, groups=groups, **self.parameters(outputs, False)))
 
     def dense(self) -> None:
-        outputs = self.draw(st.integers(1, 20))
+        wide = st.sampled_from([64, 75, 130])  # a block of 64 at least, and what is left of it
+        outputs = self.draw(st.integers(1, 20) | wide)
         weight = self.weights(outputs, self.shape[0])
         self.add(Dense(weight, **self.parameters(outputs, True)))
 
@@ -211,6 +216,21 @@ def networks(draw: st.DrawFn, *, dyadic: bool, pooled: bool = True, plain: bool 
     except NetworkError as error:
         assume("goes nowhere" not in str(error))  # a skip that leaves out the layer before it
         raise
+
+
+@contextmanager
+def some_layout(data: Any) -> Iterator[None]:
+    """Lay networks out in one of the ways that must not matter.
+
+    Weights that float16 holds are stored in it, or not; rows are listed by site, or not.
+    """
+    narrow = data.draw(st.booleans())
+    gather_from = data.draw(st.sampled_from([1, wiring.GATHER_FROM]))
+    with (
+        patch.object(wiring, "widens_float16", lambda: narrow),
+        patch.object(wiring, "GATHER_FROM", gather_from),
+    ):
+        yield
 
 
 @st.composite

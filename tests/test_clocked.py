@@ -10,7 +10,14 @@ import pytest
 from brute_force import count_operations
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from random_networks import DT_US, dense_spikes, networks, recordings, simulate_recorded
+from random_networks import (
+    DT_US,
+    dense_spikes,
+    networks,
+    recordings,
+    simulate_recorded,
+    some_layout,
+)
 
 from eventsim.errors import RecordingError
 from eventsim.events import EVENT_DTYPE, bin_events
@@ -68,7 +75,8 @@ def test_spikes_and_counts_equal_the_reference_where_arithmetic_is_exact(data: A
             for exact in (state.u, state.second):
                 assume((exact == exact.astype(np.float32)).all())
         assume((trace.membranes == trace.membranes.astype(np.float32)).all())
-    result = simulate_recorded(network, events, steps=steps)
+    with some_layout(data):
+        result = simulate_recorded(network, events, steps=steps)
     for spikes, trace in zip(dense_spikes(network, result), traces, strict=True):
         np.testing.assert_array_equal(spikes, trace.spikes)
     np.testing.assert_array_equal(result.spike_counts, spike_counts(traces))
@@ -93,7 +101,8 @@ def test_spikes_equal_the_float32_reference_with_the_same_order_of_additions(dat
     network = Network(network.input_shape, DT_US, layers, input_encoding=network.input_encoding)
     events = data.draw(recordings(network))
     traces = run_reference(network, frames_of(network, events), np.float32)
-    result = simulate_recorded(network, events)
+    with some_layout(data):
+        result = simulate_recorded(network, events)
     for spikes, trace in zip(dense_spikes(network, result), traces, strict=True):
         np.testing.assert_array_equal(spikes, trace.spikes)
 

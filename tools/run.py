@@ -61,6 +61,10 @@ def run(
     mode: Annotated[
         str, typer.Option(help="clocked, or async: event by event, without timesteps.")
     ] = "clocked",
+    weights: Annotated[
+        str | None,
+        typer.Option(help="Round the weights first: float16, bfloat16 or int8.", metavar="TYPE"),
+    ] = None,
     against_torch: Annotated[
         bool, typer.Option("--against-torch", help="Run torch as well and compare every spike.")
     ] = False,
@@ -76,6 +80,8 @@ def run(
             "--against-torch is set with --mode async, expected --mode clocked: torch has timesteps"
         )
     net = es.load_network(network)
+    if weights is not None:
+        net = es.round_weights(net, weights)  # type: ignore[arg-type]
     if data is not None:
         chosen = _from_data_set(data, root, split)
     else:
@@ -96,6 +102,7 @@ def run(
     note_outside_the_grid(results)
     if json is not None:
         document = _document(network, net, chosen, results, labels, seconds)
+        document["weights"] = weights or "float32"
         document["agreement"] = None if agreement is None else agreement.as_dict()
         write_json(document, json)
 

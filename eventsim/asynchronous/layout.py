@@ -20,7 +20,7 @@ from ..network import Network
 from ..operations import COUNTERS
 from ..program import C, Columns, P, Program
 from ..rules import CUBA_KIND, LIF_KIND, RESET_SUBTRACT
-from ..wiring import wire
+from ..wiring import widened, wire
 from .columns import LEVELS, H, I, N, Q, T, W
 
 LONGEST = 2**52  # microseconds: what delays and refractory times are cut to
@@ -60,7 +60,9 @@ def lay_out(network: Network, refractory_us: int | None, delay_us: int) -> Layou
     }  # fmt: skip
     return Layout(
         _tables(program, header, populations, ways),
-        np.concatenate([program.weights, program.biases, program.recurrent, _levels(program)]),
+        np.concatenate(
+            [widened(program.weights), program.biases, program.recurrent, _levels(program)]
+        ),
         ints, floats, program.rests,
     )  # fmt: skip
 

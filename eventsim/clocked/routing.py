@@ -19,10 +19,12 @@ from ..jit import (
     Float32s,
     Int32s,
     Int64s,
+    Weights,
     add_lanes,
     inner_kernel,
     kernel,
     lowest_bit,
+    weight_at,
 )
 from ..operations import ACS, INPUT_EVENTS, MACS
 from ..program import C, P, S
@@ -91,7 +93,7 @@ def arrive(
     begin: int,
     end: int,
     t: int,
-    weights: Float32s,
+    weights: Weights,
     u: Float32s,
     last: Int32s,
     flags: Flags,
@@ -198,7 +200,7 @@ def scatter(
     values: Float32s,
     begin: int,
     end: int,
-    weights: Float32s,
+    weights: Weights,
     u: Float32s,
     flags: Flags,
 ) -> np.int64:
@@ -236,7 +238,7 @@ def scatter(
                 add_lanes(u, to, weights, row)
                 to, row = to + lanes, row + lanes
             while to < stop:
-                u[to] += weights[row] * value
+                u[to] += weight_at(weights, row) * value
                 to, row = to + one, row + one
             reached += sites
     return np.int64(reached)

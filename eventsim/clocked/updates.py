@@ -26,6 +26,7 @@ from ..jit import (
     Float32s,
     Int32s,
     Int64s,
+    Weights,
     above_in_block,
     above_in_lanes,
     add_rows_to_block,
@@ -33,6 +34,7 @@ from ..jit import (
     inner_kernel,
     kernel,
     lowest_bit,
+    weight_at,
 )
 from ..operations import (
     ACS,
@@ -61,7 +63,7 @@ def accumulate(
     fills: Int32s,
     rows: Int32s,
     row_values: Float32s,
-    weights: Float32s,
+    weights: Weights,
     powers: Float32s,
     gains: Float32s,
     biases: Float32s,
@@ -147,7 +149,7 @@ def add_rows(
     base: int,
     channels: int,
     power: np.float32,
-    w: Float32s,
+    w: Weights,
     rows: Int32s,
     first: int,
     stop: int,
@@ -169,7 +171,7 @@ def add_rows(
     while c < n:
         membrane = u[b + c] * power
         for slot in range(begin, end):
-            membrane += w[np.uintp(rows[slot]) + c]
+            membrane += weight_at(w, np.uintp(rows[slot]) + c)
         u[b + c] = membrane
         c += np.uintp(1)
 
@@ -179,7 +181,7 @@ def add_graded_rows(
     u: Float32s,
     base: int,
     channels: int,
-    w: Float32s,
+    w: Weights,
     rows: Int32s,
     row_values: Float32s,
     first: int,
@@ -191,7 +193,7 @@ def add_graded_rows(
         row = np.uintp(rows[slot])
         value = row_values[slot]
         for c in range(np.uintp(channels)):
-            u[b + c] = u[b + c] + w[row + c] * value
+            u[b + c] = u[b + c] + weight_at(w, row + c) * value
 
 
 @inner_kernel
@@ -274,7 +276,7 @@ def integrate(
     fills: Int32s,
     rows: Int32s,
     row_values: Float32s,
-    weights: Float32s,
+    weights: Weights,
     biases: Float32s,
     parameters: NDArray[Any],
     recurrent: Float32s,
