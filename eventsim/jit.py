@@ -139,7 +139,8 @@ def _prefetch(builder: Any, data: Any, index: Any) -> None:
     """Ask for the cache line of an element that will be read soon."""
     number, address = ir.IntType(32), ir.IntType(8).as_pointer()
     kind = ir.FunctionType(ir.VoidType(), [address, number, number, number])
-    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+    insert: Compiled = cgutils.get_or_insert_function
+    function = insert(builder.module, kind, "llvm.prefetch.p0i8")
     for_reading, keep, data_cache = number(0), number(3), number(1)
     where = builder.bitcast(builder.gep(data, [index]), address)
     builder.call(function, [where, for_reading, keep, data_cache])

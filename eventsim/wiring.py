@@ -140,7 +140,8 @@ def _narrow(weights: Float32s) -> Weights:
 
 def widened(weights: Weights) -> Float32s:
     """Return the weights of a program as float32."""
-    return weights if weights.dtype == np.float32 else weights.view(np.float16).astype(np.float32)
+    narrow = weights.dtype == np.uint16
+    return (weights.view(np.float16) if narrow else weights).astype(np.float32)
 
 
 def _spike_list(

@@ -281,7 +281,9 @@ def catch_up(
 
 
 @inner_kernel
-def collect(population: Int64s, flags: Flags, words: NDArray[np.uint64], touched: Int32s) -> int:
+def collect(
+    population: Int64s, flags: Flags, words: NDArray[np.uint64], touched: Int32s
+) -> np.int64:
     """List the flagged sites, or all of a layer that is kept awake, ascending; return how many.
 
     Clears the flags.

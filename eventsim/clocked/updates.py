@@ -252,7 +252,7 @@ def fire(
 
 
 @inner_kernel
-def emit(spikes: Int32s, end: int, neuron: int, crossed: int) -> int:
+def emit(spikes: Int32s, end: np.uintp, neuron: np.uintp, crossed: np.uint64) -> np.uintp:
     """Append the neurons whose bits are set, bit 0 being `neuron`; return the new end."""
     while crossed != 0:
         spikes[end] = neuron + lowest_bit(crossed)

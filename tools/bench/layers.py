@@ -2,21 +2,22 @@
 
 No peer but torch: a layer is a convolution or a product in all of them.
 
-In the time of the engine: routing, adding, decay, compare and reset of the layer, of events that
-are on the grid already (`run_binned`). In the time of torch: the convolution or product alone, over
-all timesteps at once, of ready frames; its neurons are left out, which favours torch.
+In the time of the engine: routing, adding, decay, compare and reset of the layer, and clearing the
+network's state before (`clocked.cpu.run_layer` on one stretch of timesteps; the spikes that arrive
+lie ready). In the time of torch: the convolution or product alone, over all timesteps at once, of
+ready frames; its neurons are left out, which favours torch.
 
 A `Network` takes events of one or two polarities, so the 64 channels of layer-conv come from a
 layer before it: a pixel for each channel and site, unpacked by an 8 x 8 convolution with stride 8
-whose kernels are one-hot. It passes each event on as one spike and nothing else. The network of
-that layer alone is timed in the same round and subtracted. (A 1 x 1 convolution of two polarities
-to 64 channels could not give each channel its own pattern.)
+whose kernels are one-hot. It passes each event on as one spike and nothing else, before the clock
+starts. (A 1 x 1 convolution of two polarities to 64 channels could not give each channel its own
+pattern.)
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -25,6 +26,9 @@ import torch
 from torch import Tensor, nn
 
 import eventsim as es
+from eventsim.clocked import cpu
+from eventsim.clocked.state import Outcome, Recording, clear, new_outcome, new_state
+from eventsim.wiring import wire
 from eventsim_bridge.layers import TYPE_OF_LAYER
 
 from ..report import progress_bar
@@ -57,8 +61,8 @@ def time_convolution(
     cases = []
     with progress_bar("layer-conv", len(activities)) as advance:
         for activity in activities:
-            networks, binned, frames = convolution_case(activity, side, steps, out_channels)
-            case = _time_layer(networks, binned, frames, repeats)
+            network, binned, frames = convolution_case(activity, side, steps, out_channels)
+            case = _time_layer(network, binned, frames, repeats)
             cases.append({"activity": activity, **case})
             advance(1)
     return {
@@ -85,7 +89,7 @@ def time_dense(
             events = random_events(shape, DENSE_ACTIVITY, steps, DT_US, seed=n)
             binned = es.bin_events(events, shape, DT_US, steps, start_us=0)
             frames = torch.from_numpy(binned.frames()).flatten(1)
-            case = _time_layer([network], binned, frames, repeats)
+            case = _time_layer(network, binned, frames, repeats)
             cases.append({"n": n, **case})
             advance(1)
     return {"activity": DENSE_ACTIVITY, "steps": steps, "cases": cases}
@@ -93,8 +97,8 @@ def time_dense(
 
 def convolution_case(
     activity: float, side: int, steps: int, out_channels: int
-) -> tuple[list[es.Network], es.BinnedEvents, Tensor]:
-    """Return the network and that of its first layer alone, their input, and frames for torch.
+) -> tuple[es.Network, es.BinnedEvents, Tensor]:
+    """Return the network, its input, and frames for torch.
 
     The frames (steps, 64, side, side) are the spikes that the first layer passes on.
     """
@@ -105,27 +109,45 @@ def convolution_case(
     weight = window.weight.reshape(out_channels, IN_CHANNELS, 3, 3)
     convolution = es.Conv2d(weight, padding=1, neuron=NEURON)
     shape = (1, side * UNPACK, side * UNPACK)
-    networks = [
-        es.Network(shape, DT_US, layers, steps=steps)
-        for layers in ([unpack, convolution], [unpack])
-    ]
+    network = es.Network(shape, DT_US, [unpack, convolution], steps=steps)
     binned = es.bin_events(
         random_events(shape, activity, steps, DT_US), shape, DT_US, steps, start_us=0
     )
     frames = torch.from_numpy(binned.frames())
-    return networks, binned, nn.functional.pixel_unshuffle(frames, UNPACK)
+    return network, binned, nn.functional.pixel_unshuffle(frames, UNPACK)
 
 
-def _time_layer(
-    networks: Sequence[es.Network], binned: es.BinnedEvents, frames: Tensor, repeats: int
-) -> Case:
-    """Time the last layer of networks[0] (less networks[1]), and its product in torch."""
-    layer: Any = networks[0].layers[-1]
+def last_layer_alone(network: es.Network, binned: es.BinnedEvents) -> Callable[[], Outcome]:
+    """Return what runs the last layer from silence, on what the layers before it emitted once."""
+    program = wire(network)
+    if binned.steps > program.stretch:
+        raise es.EventsimError(f"{binned.steps} timesteps, expected at most {program.stretch}")
+    state = new_state(program)
+    last = len(program.populations) - 1
+
+    def run(numbers: Iterable[int]) -> Outcome:
+        outcome = new_outcome(program)
+        for number in numbers:
+            cpu.run_layer(program, number, state, 0, binned.steps, outcome)
+        return outcome
+
+    def run_last() -> Outcome:
+        clear(program, state)
+        return run([last])
+
+    clear(program, state)
+    recording = Recording(binned.pointers, binned.cells, binned.values)
+    cpu.begin_stretch(program, state, 0)
+    cpu.take_in(program, state, recording, 0, binned.steps)
+    run(range(last))
+    return run_last
+
+
+def _time_layer(network: es.Network, binned: es.BinnedEvents, frames: Tensor, repeats: int) -> Case:
+    """Time the last layer of a network, and its product in torch."""
+    layer: Any = network.layers[-1]
     module: Any = TYPE_OF_LAYER[type(layer)].to_torch(layer)
-    contestants = [
-        Contestant(name, 1, partial(es.run_binned, network, binned))
-        for name, network in zip((ENGINE, "unpacking"), networks, strict=False)
-    ]
+    contestants = [Contestant(ENGINE, 1, last_layer_alone(network, binned))]
     contestants.append(Contestant("torch", 1, partial(_run, module, frames)))
     if isinstance(layer, es.Dense):
         sparse, weight = to_csr(frames), module.weight.detach().T.contiguous()
@@ -134,14 +156,12 @@ def _time_layer(
         )
     timings = take_turns(contestants, repeats, 1, lambda done: None)
     seconds = {timing.name: np.array(timing.seconds) for timing in timings}
-    if "unpacking" in seconds:
-        seconds[ENGINE] = seconds[ENGINE] - seconds.pop("unpacking")
     medians = {name: statistics.median(times) for name, times in seconds.items()}
-    operations = es.run_binned(networks[0], binned).operations.layers[-1]
+    operations = es.run_binned(network, binned).operations.layers[-1]
     return {
         "sops": operations.sops,
         "dense_macs": operations.dense_macs,
-        "firing_rate": operations.output_spikes / (networks[0].outputs * binned.steps),
+        "firing_rate": operations.output_spikes / (network.outputs * binned.steps),
         "seconds": {name: times.tolist() for name, times in seconds.items()},
         "sops_a_second": operations.sops / medians[ENGINE],
         "macs_a_second": operations.dense_macs / medians["torch"],
@@ -159,11 +179,9 @@ def _run(product: Any, operand: Tensor) -> None:
 def break_even(activities: Sequence[float], ratios: Sequence[float]) -> float | None:
     """Return the activity at which a falling ratio comes to 1; None where it does not.
 
-    Linear between measured points on two logarithmic axes. A ratio of 0 or less, which is left
-    where subtracting the layer before drowned a short time in noise, says nothing and is skipped.
+    Linear between measured points on two logarithmic axes.
     """
-    measured = [(a, ratio) for a, ratio in zip(activities, ratios, strict=True) if ratio > 0]
-    x, y = np.log(np.array(measured).reshape(-1, 2)).T
+    x, y = np.log(np.array([activities, ratios]))
     for i in range(len(x) - 1):
         if y[i] >= 0 > y[i + 1]:
             return float(np.exp(x[i] + (x[i + 1] - x[i]) * y[i] / (y[i] - y[i + 1])))
