@@ -33,6 +33,9 @@ from .routing import admit, arrive, collect
 from .state import Outcome, Recording, State
 from .updates import accumulate, fire, integrate
 
+# Membranes that are brought up to date before they are compared: what the nearest cache holds.
+TOGETHER = 4096
+
 LAST_MEMBRANE, MEAN_MEMBRANE = map(READOUTS.index, ("last-membrane", "mean-membrane"))
 
 
@@ -151,14 +154,18 @@ def run_layer(
         if busy:
             sites = collect(population, flags, words, touched)
             if population[P.plain]:
-                accumulate(
-                    population, touched, sites, t, u, last, fills, rows, row_values, weights,
-                    powers, gains, biases, counters,
-                )  # fmt: skip
-                emitted, pending = fire(
-                    population, levels, touched, sites, u, powers, biases, flags, spikes, emitted,
-                    counters,
-                )  # fmt: skip
+                pending, together = False, max(1, TOGETHER // population[P.channels])
+                for begin in range(0, sites, together):
+                    end = min(begin + together, sites)
+                    accumulate(
+                        population, touched, begin, end, t, u, last, fills, rows, row_values,
+                        weights, powers, gains, biases, counters,
+                    )  # fmt: skip
+                    emitted, again = fire(
+                        population, levels, touched, begin, end, u, powers, biases, flags, spikes,
+                        emitted, counters,
+                    )  # fmt: skip
+                    pending |= again
             else:
                 emitted, pending = integrate(
                     population, touched, sites, t, u, seconds, free_from, returning, inputs, last,
