@@ -18,7 +18,7 @@ from .network import Network
 from .neurons import ALIF, CUBALIF, IF, LI, LIF
 from .operations import LayerOperations, Operations
 from .pathways import Add, AvgPool2d, Concatenate, Delay, Flatten, MaxPool2d, SumPool2d
-from .recordings import Recording, read_recording
+from .recordings import Packets, Recording, read_packets, read_recording
 from .reference import run_reference
 from .result import Result
 from .simulator import available_threads, simulate, simulate_batch
@@ -51,6 +51,7 @@ __all__ = [
     "NetworkError",
     "NetworkFileError",
     "Operations",
+    "Packets",
     "Recording",
     "RecordingError",
     "Result",
@@ -62,6 +63,7 @@ __all__ = [
     "is_network_file",
     "load_network",
     "make_events",
+    "read_packets",
     "read_recording",
     "run_binned",
     "run_reference",
