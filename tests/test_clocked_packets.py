@@ -102,6 +102,21 @@ def events_at(*times: int) -> Events:
     return make_events(times, [0] * len(times), [0] * len(times), [0] * len(times))
 
 
+@pytest.mark.parametrize("mode", ["clocked", "async"])
+def test_a_packet_is_done_with_when_the_next_is_drawn(mode: Mode) -> None:
+    """So a source may fill the same array again and again."""
+
+    def source() -> Iterator[Events]:
+        packet = events_at(0, 1200, 2900)
+        for _ in range(20):
+            yield packet
+            packet["t"] += 5000
+
+    network = one_input([Dense([[0.4]], neuron=LIF(0.9, 1.0))])
+    whole = np.concatenate([packet.copy() for packet in source()])
+    assert_equal(simulate(network, source(), mode=mode), simulate(network, whole, mode=mode))
+
+
 def test_a_timestep_is_run_when_an_event_after_it_comes() -> None:
     run = ClockedRun(one_input([Dense([[1.0]], neuron=IF(0.5))]))
     counts = run._sample._outcome.spike_counts

@@ -38,7 +38,8 @@ class ClockedRun:
     record_spikes: keep every spike of every layer.
 
     Memory does not grow with the events, but for recorded spikes: what is kept is the state of the
-    network and the timestep that is being filled. Raises `EventsimError` for bad numbers.
+    network and the timestep that is being filled. Timesteps are numbered in 31 bits, so a run ends
+    after 24 days at 1 ms, or 35 minutes at 1 us. Raises `EventsimError` for bad numbers.
     """
 
     def __init__(
@@ -131,14 +132,13 @@ def run_recording(
         network, start_us=start_us, steps=network.steps if steps is None else steps,
         record_spikes=record_spikes, _state=state,
     )  # fmt: skip
-    # One packet behind, so that the last is run together with the timestep that it leaves open:
-    # another call of the kernels for that took 40 us a recording.
-    packets = map(run._grid.admit, packets_of(recording))
-    events = next(packets, np.empty(0, EVENT_DTYPE))
-    for following in packets:
-        run._run(events)
-        events = following
-    return run._end(events)
+    if isinstance(recording, np.ndarray):
+        # Together with the timestep that it leaves open: another call of the kernels for that took
+        # 40 us a recording.
+        return run._end(run._grid.admit(recording))
+    for events in packets_of(recording):
+        run.feed(events)
+    return run.finish()
 
 
 def run_binned(network: Network, binned: BinnedEvents, *, record_spikes: bool = False) -> Result:
