@@ -216,24 +216,21 @@ class Binner:
         grid = self._grid
         start = grid.start_us or 0
         limit = MAX_STEPS if grid.steps is None else grid.steps
-        last = until
-        columns = events["t"], events["x"], events["y"], events["on"]
-        i = 0
-        if len(events):
-            if columns[0][0] < start:
-                i = int(np.searchsorted(columns[0], np.uint64(start)))
-                self.early += i
-            last = max(until, (int(columns[0][-1]) - start) // grid.dt_us)
-        pointers = np.zeros(max(0, min(longest, limit - self.step, last - self.step)) + 1, np.int64)
-        most = min(self._waiting, grid.cells) + len(events) - i
+        closed = max(until, (grid.latest_us - start) // grid.dt_us)
+        room = max(0, min(longest, limit - self.step, closed - self.step))
+        pointers = np.zeros(room + 1, np.int64)
+        most = min(self._waiting, grid.cells) + len(events)
         cells, values = np.empty(most, np.int32), np.empty(most, np.float32)
         width, polarities = grid.sensor.width, grid.sensor.polarities
+        t, x, y, on = events["t"], events["x"], events["y"], events["on"]
+        i = 0
         while i < len(events) or self.step < until:
             end = min(self.step + longest, limit)
-            i, closed, filled, self._waiting = _bin(
-                *columns, i, start, grid.dt_us, width, polarities, self._open, self._waiting,
+            i, early, closed, filled, self._waiting = _bin(
+                t, x, y, on, i, start, grid.dt_us, width, polarities, self._open, self._waiting,
                 self.step, end, until, pointers, cells, values,
             )  # fmt: skip
+            self.early += early
             if closed == 0:
                 break
             self.step += closed
@@ -261,20 +258,24 @@ def _bin(
     pointers: Int64s,
     cells: Int32s,
     values: Float32s,
-) -> tuple[int, int, int, int]:
-    """Put the events from the i-th on into the timesteps step .. end - 1, in time order.
+) -> tuple[int, int, int, int, int]:
+    """Put the events from the i-th on, early ones left out, into the timesteps step .. end - 1, in time order.
 
     Timestep `step` is open, with `waiting` events in it; those before `until` are closed at the
-    end. Returns the first event past the end, how many timesteps were closed and cells filled,
-    and the events in the timestep that is open now.
+    end. Returns the first event past the end; how many events were early, timesteps closed and
+    cells filled; and the events in the timestep that is open now.
     """
     words, level, number = opened.words, opened.level, opened.number
     start, dt = np.uint64(start_us), np.uint64(dt_us)
     first = step
     filled = 0
-    n = len(t)
-    while i < n:
-        k = np.int64(min(np.int64((t[i] - start) // dt), end))  # type: ignore[arg-type]
+    # Unsigned, so that no index is tested for counting from the end: that took 4 ns an event.
+    n, one, j = np.uintp(len(t)), np.uintp(1), np.uintp(i)
+    while j < n and t[j] < start:
+        j += one
+    early = np.int64(j) - i
+    while j < n:
+        k = np.int64(min(np.int64((t[j] - start) // dt), end))  # type: ignore[arg-type]
         if k > step:
             filled, waiting = _read_out(level, words, number, cells, values, filled), 0
             while step < k:
@@ -283,24 +284,24 @@ def _bin(
         if k == end:
             break
         closes = start + np.uint64(k + 1) * dt
-        before = i
-        while i < n and t[i] < closes:
-            cell = np.uint64((np.int64(y[i]) * width + np.int64(x[i])) * polarities)
-            if polarities == 2 and on[i]:
+        before = j
+        while j < n and t[j] < closes:
+            cell = np.uint64((np.int64(y[j]) * width + np.int64(x[j])) * polarities)
+            if polarities == 2 and on[j]:
                 cell += np.uint64(1)
             word = cell >> np.uint64(6)
             words[word] |= np.uint64(1) << (cell & np.uint64(63))
             level[word >> np.uint64(6)] |= np.uint64(1) << (word & np.uint64(63))
             if len(number) > 0:
                 number[cell] += np.float32(1)
-            i += 1
-        waiting += i - before
+            j += one
+        waiting += np.int64(j - before)
     if step < min(until, end):
         filled, waiting = _read_out(level, words, number, cells, values, filled), 0
         while step < min(until, end):
             step += 1
             pointers[step - first] = filled
-    return i, step - first, filled, waiting
+    return np.int64(j), early, step - first, filled, waiting
 
 
 @kernel
