@@ -20,12 +20,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from eventsim.binning import bin_events
+from eventsim.clocked.run import run_binned
 from eventsim.errors import EventsimError
-from eventsim.events import Events, bin_events
+from eventsim.events import Events
 from eventsim.layers import WeightLayer
 from eventsim.network import Network
 from eventsim.reference import run_layer
-from eventsim.simulator import Result, run_binned
+from eventsim.result import Result
 
 
 class SpikingModel(Protocol):

@@ -16,8 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from eventsim.binning import BinnedEvents, bin_events
 from eventsim.errors import RecordingError
-from eventsim.events import BinnedEvents, Events, InputEncoding, bin_events
+from eventsim.events import Events, InputEncoding
 from eventsim.jit import Float32s, Int64s
 
 

@@ -9,24 +9,21 @@ result.prediction, result.operations.total.sops
 """
 
 from .asynchronous import AsynchronousRun
+from .binning import BinnedEvents, bin_events
+from .clocked.run import ClockedRun, run_binned
 from .errors import EventsimError, NetworkError, NetworkFileError, RecordingError
-from .events import (
-    EVENT_DTYPE,
-    BinnedEvents,
-    Sensor,
-    bin_events,
-    check_events,
-    make_events,
-)
+from .events import EVENT_DTYPE, Sensor, check_events, make_events
 from .layers import Conv1d, Conv2d, Dense
 from .network import Network
 from .neurons import ALIF, CUBALIF, IF, LI, LIF
 from .operations import LayerOperations, Operations
 from .pathways import Add, AvgPool2d, Concatenate, Delay, Flatten, MaxPool2d, SumPool2d
-from .recordings import Recording, read_recording
+from .recordings import Packets, Recording, read_packets, read_recording
 from .reference import run_reference
 from .rounding import round_weights
 from .simulator import Result, available_threads, run_binned, simulate, simulate_batch
+from .result import Result
+from .simulator import available_threads, simulate, simulate_batch
 from .storage import is_network_file, load_network, save_network
 
 __version__ = "0.1.0"
@@ -42,6 +39,7 @@ __all__ = [
     "AsynchronousRun",
     "AvgPool2d",
     "BinnedEvents",
+    "ClockedRun",
     "Concatenate",
     "Conv1d",
     "Conv2d",
@@ -55,6 +53,7 @@ __all__ = [
     "NetworkError",
     "NetworkFileError",
     "Operations",
+    "Packets",
     "Recording",
     "RecordingError",
     "Result",
@@ -66,6 +65,7 @@ __all__ = [
     "is_network_file",
     "load_network",
     "make_events",
+    "read_packets",
     "read_recording",
     "round_weights",
     "run_binned",

@@ -1,6 +1,6 @@
-"""AEDAT 4.0 (iniVation): a file -> events and the stated sensor.
+"""AEDAT 4.0 (iniVation): a file -> packets of events and the stated sensor.
 
-In: a path, from `recordings.py`. Out: the events of the one event stream.
+In: a path, from `formats.py`. Out: the events of the one event stream, in the file's own packets.
 
 faery decodes the packets, which are compressed flatbuffers. What it takes on trust is checked here
 first: its version 0.7.1 brings the whole process down over a byte in the header that is no UTF-8,
@@ -10,35 +10,50 @@ and in place of times that run backwards it repeats the last time.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import faery
-import numpy as np
 
 from .errors import RecordingError
-from .events import EVENT_DTYPE, Events, Sensor
+from .events import Events, Sensor
 
 _HEADER = 18  # bytes before the header: the magic line, and the size of the header
 
 
-def decode_aedat(path: Path) -> tuple[Events, Sensor]:
+def decode_aedat(path: Path) -> tuple[Iterator[Events], Sensor]:
     """Decode a file with one event stream, or raise `RecordingError` or whatever faery raises."""
-    _check_header(path.read_bytes())
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as raw:
+        _check_header(raw)
     with faery.aedat.Decoder(path) as decoder:
         tracks = [track for track in decoder.tracks() if track.data_type == "events"]
         if len(tracks) != 1:
             raise RecordingError(f"the file holds {len(tracks)} event streams, expected 1")
-        table = [row for row in decoder.file_data_definitions() if row.track_id == tracks[0].id]
-        packets = [packet for track, packet in decoder if track.id == tracks[0].id]
-    if table:
-        _check_packets(table, packets)
-    events = np.concatenate([np.empty(0, EVENT_DTYPE), *packets])
-    return events, Sensor(*tracks[0].dimensions)
+    return _packets(path, tracks[0].id), Sensor(*tracks[0].dimensions)
 
 
-def _check_header(raw: bytes) -> None:
+def _packets(path: Path, track_id: int) -> Iterator[Events]:
+    """Yield the packets of a stream, each compared with the table at the end of the file."""
+    with faery.aedat.Decoder(path) as decoder:
+        table = [row for row in decoder.file_data_definitions() if row.track_id == track_id]
+        count = 0
+        for track, packet in decoder:
+            if track.id != track_id:
+                continue
+            if count < len(table):
+                _check_packet(count, table[count], packet)
+            count += 1
+            yield packet
+    if table and len(table) != count:
+        raise RecordingError(
+            f"the file holds {count} packets of events, expected {len(table)} (its table)"
+        )
+
+
+def _check_header(raw: mmap) -> None:
     """Refuse a header that is no flatbuffer with XML in it, and a file that ends too early.
 
     The header is a flatbuffer: an offset to a table, which begins with the distance to its vtable,
@@ -71,21 +86,16 @@ def _check_header(raw: bytes) -> None:
         )
 
 
-def _check_packets(table: list[Any], packets: list[Events]) -> None:
-    """Compare the packets with the table at the end of the file."""
-    if len(table) != len(packets):
+def _check_packet(number: int, row: Any, packet: Events) -> None:
+    """Compare a packet with its row in the table."""
+    if len(packet) != row.elements_count:
         raise RecordingError(
-            f"the file holds {len(packets)} packets of events, expected {len(table)} (its table)"
+            f"packet {number} holds {len(packet)} events, "
+            f"expected {row.elements_count} (the file's table)"
         )
-    for number, (row, packet) in enumerate(zip(table, packets, strict=True)):
-        if len(packet) != row.elements_count:
-            raise RecordingError(
-                f"packet {number} holds {len(packet)} events, "
-                f"expected {row.elements_count} (the file's table)"
-            )
-        first, last = packet["t"][[0, -1]] if len(packet) else (row.start_t, row.end_t)
-        if (first, last) != (row.start_t, row.end_t):
-            raise RecordingError(
-                f"packet {number}: t is decoded as {first} to {last} us, expected {row.start_t} to "
-                f"{row.end_t} (the file's table); time runs backwards or the file is damaged"
-            )
+    first, last = packet["t"][[0, -1]] if len(packet) else (row.start_t, row.end_t)
+    if (first, last) != (row.start_t, row.end_t):
+        raise RecordingError(
+            f"packet {number}: t is decoded as {first} to {last} us, expected {row.start_t} to "
+            f"{row.end_t} (the file's table); time runs backwards or the file is damaged"
+        )

@@ -19,7 +19,7 @@ from eventsim.layers import Dense, WeightLayer
 from eventsim.network import Network
 from eventsim.neurons import ALIF, CUBALIF, LIF
 from eventsim.pathways import Flatten
-from eventsim.simulator import Result
+from eventsim.result import Result
 
 
 def with_decays(layer: Any, decays: Any) -> Any:

@@ -20,7 +20,8 @@ from eventsim.layers import Conv1d, Conv2d, Dense, Layer, WeightLayer
 from eventsim.network import READOUTS, Network
 from eventsim.neurons import ALIF, CUBALIF, IF, LI, LIF, Neuron
 from eventsim.pathways import Add, AvgPool2d, Concatenate, Delay, Flatten, MaxPool2d, SumPool2d
-from eventsim.simulator import Result, simulate
+from eventsim.result import Result
+from eventsim.simulator import simulate
 
 DT_US = 1000
 

@@ -19,15 +19,17 @@ from random_networks import (
     some_layout,
 )
 
+from eventsim.binning import bin_events
 from eventsim.errors import RecordingError
-from eventsim.events import EVENT_DTYPE, bin_events
+from eventsim.events import EVENT_DTYPE
 from eventsim.layers import Conv2d, Dense, WeightLayer
 from eventsim.network import Network
 from eventsim.neurons import ALIF, IF, LI, LIF
 from eventsim.pathways import Add, AvgPool2d, Delay, Flatten, MaxPool2d
 from eventsim.program import POWERS
 from eventsim.reference import LayerTrace, run_layer, run_reference
-from eventsim.simulator import Result, available_threads, simulate, simulate_batch
+from eventsim.result import Result
+from eventsim.simulator import available_threads, simulate, simulate_batch
 
 
 def frames_of(network: Network, events: Any, steps: int | None = None) -> Any:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eventsim.binning import bin_events
 from eventsim.events import (
     EVENT_DTYPE,
     MAX_CELLS,
@@ -16,7 +17,6 @@ from eventsim.events import (
     Events,
     RecordingError,
     Sensor,
-    bin_events,
     check_events,
     make_events,
 )

@@ -11,8 +11,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from random_networks import dense_spikes, networks, recordings
 
+from eventsim.binning import bin_events
 from eventsim.errors import EventsimError, NetworkError
-from eventsim.events import bin_events, make_events
+from eventsim.events import make_events
 from eventsim.layers import Conv2d, Dense
 from eventsim.network import Network
 from eventsim.neurons import IF, LIF

@@ -35,7 +35,7 @@ from recording_files import (
 
 from eventsim.errors import RecordingError
 from eventsim.events import EVENT_DTYPE, Events, Sensor, check_events, make_events
-from eventsim.prophesee import split_header
+from eventsim.prophesee import read_header
 from eventsim.recordings import Recording, read_recording
 
 # --- damage: what it is, where, and the sentence ------------------------------------------------
@@ -351,7 +351,7 @@ def test_a_file_cut_anywhere_gives_whole_records_or_an_error(name: str, tmp_path
         elif not name.startswith("t0"):  # a cut of the t0 line itself leaves times as they stand
             np.testing.assert_array_equal(events, EVENTS[: len(events)])
     if size := RECORD_SIZES.get(name):
-        body = len(split_header(raw)[0]) + 2 * (path.suffix == ".dat")
+        body = len(read_header(io.BytesIO(raw))) + 2 * (path.suffix == ".dat")
         ends = set(range(body, len(raw), size)) - {0}
         assert {cut for cut in read_at if cut >= body} == ends
     elif path.suffix == ".csv":

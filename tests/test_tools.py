@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ import pytest
 import recording_files
 
 import eventsim as es
+from eventsim.recordings import read_packets
 from eventsim_bridge.datasets import open_dataset
+from eventsim_tools import run as run_module
 from eventsim_tools.compare_time import at_dt, compare_time
 from eventsim_tools.main import main
 
@@ -82,6 +85,41 @@ def test_run_on_recordings_writes_what_the_engine_gives(network: Path, tmp_path:
     assert document["layers"][0]["state_bytes_read"] == [
         r.operations.total.state_bytes_read for r in results
     ]
+
+
+@pytest.mark.parametrize("mode", ["clocked", "async"])
+def test_run_on_long_files_gives_the_same(
+    mode: str, network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long file is read in packets, here of 100 events, and named in errors as a short one."""
+    files: list[Any] = [write_nmnist(tmp_path / f"{n}.bin", x, n) for n, x in enumerate((0, 20))]
+    wide, cut = tmp_path / "wide.npy", tmp_path / "cut.bin"
+    np.save(wide, es.make_events(range(300), [0] * 250 + [40] * 50, [0] * 300, [1] * 300))
+    cut.write_bytes(files[0].read_bytes()[:-2])
+    out = tmp_path / "out.json"
+    documents, sentences = [], []
+    for long_file in (run_module.LONG_FILE, 1):
+        monkeypatch.setattr(run_module, "LONG_FILE", long_file)
+        monkeypatch.setattr(es, "read_packets", partial(read_packets, size=100))
+        assert run_command("run", network, *files, "--mode", mode, "--json", out) == 0
+        documents.append(json.loads(out.read_text()))
+        assert documents[-1].pop("seconds") > 0
+        bad = (wide, cut, tmp_path / "none.bin", tmp_path)
+        sentences.append([run_command("run", network, *files, file) for file in bad])
+    assert documents[0] == documents[1]
+    assert sentences[0] == sentences[1]
+    assert "wide.npy: event 250: x is 40" in sentences[0][0]
+
+
+def test_sorting_and_torch_take_a_recording_whole(
+    network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "LONG_FILE", 1)
+    backwards = tmp_path / "backwards.npy"
+    np.save(backwards, es.make_events([5, 9], [1, 2], [1, 2], [1, 0])[::-1])
+    assert "backwards.npy: event 1: time runs" in str(run_command("run", network, backwards))
+    assert run_command("run", network, backwards, "--sort") == 0
+    assert run_command("run", network, write_nmnist(tmp_path / "a.bin", 0), "--against-torch") == 0
 
 
 def test_run_on_a_data_set_gives_the_accuracy(network: Path, nmnist: Path, tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from quadrants import SETTINGS, SHAPE, changed, quadrant_split, quadrants
 
+from eventsim.binning import bin_events
 from eventsim.errors import EventsimError, RecordingError
-from eventsim.events import bin_events
 from eventsim.neurons import IF, LIF
 from eventsim.simulator import simulate
 from eventsim_bridge import training

@@ -25,14 +25,27 @@ notes = Console(stderr=True)
 
 @contextmanager
 def progress_bar(what: str, total: int) -> Iterator[Any]:
-    """Show a bar on stderr; yields a function that takes the number of items just done."""
+    """Show a bar on stderr.
+
+    Yields a function that takes the number of items just done, and that of events just read of a
+    long one.
+    """
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
     )  # fmt: skip
     hidden = not notes.is_terminal  # a log would keep every state of the bar
     with Progress(*columns, console=notes, transient=True, disable=hidden) as progress:
         task = progress.add_task(what, total=total)
-        yield lambda done: progress.advance(task, done)
+        read = 0
+
+        def advance(done: int, events: int = 0) -> None:
+            nonlocal read
+            read += events
+            progress.update(
+                task, advance=done, description=f"{what}, {read:,} events" if read else what
+            )
+
+        yield advance
 
 
 def new_table(title: str, text: Sequence[str], numbers: Sequence[str]) -> Table:

@@ -23,11 +23,13 @@ from .report import (
 )
 
 if TYPE_CHECKING:
-    from eventsim import Network, Result
+    from eventsim import Network, Packets, Result
     from eventsim_bridge.agreement import Agreement
 
 # Recordings in memory at a time: a full data set need not fit.
 CHUNK = 1024
+# Files of more bytes are read in packets while they run, so that their length takes no memory.
+LONG_FILE = 2**24
 
 
 class Inputs(NamedTuple):
@@ -35,7 +37,7 @@ class Inputs(NamedTuple):
 
     names: Sequence[str]
     labels: list[int] | None
-    read: Any  # (index) -> events
+    read: Any  # (index) -> events, or packets of a long recording
     class_names: Sequence[str]
 
 
@@ -85,7 +87,7 @@ def run(
     if data is not None:
         chosen = _from_data_set(data, root, split)
     else:
-        chosen = _from_files(inputs or [], sort)
+        chosen = _from_files(inputs or [], sort, whole=sort or against_torch)
     count = len(chosen.names) if limit is None else min(limit, len(chosen.names))
     if count == 0:
         raise es.EventsimError(
@@ -119,14 +121,17 @@ def _from_data_set(name: str, root: Path | None, split: str) -> Inputs:
     return Inputs(part.names, labels, lambda index: part[index][0], dataset.class_names)
 
 
-def _from_files(paths: Sequence[Path], sort: bool) -> Inputs:
+def _from_files(paths: Sequence[Path], sort: bool, whole: bool) -> Inputs:
     import eventsim as es
 
     if not paths:
         raise es.EventsimError("nothing to run, expected recordings or --data NAME")
 
     def read(index: int) -> Any:
-        return es.read_recording(paths[index], sort=sort).events
+        path = paths[index]
+        if not whole and path.is_file() and path.stat().st_size > LONG_FILE:
+            return es.read_packets(path)
+        return es.read_recording(path, sort=sort).events
 
     return Inputs([str(path) for path in paths], None, read, ())
 
@@ -139,7 +144,7 @@ def _simulate(
     steps: int | None,
     mode: Any,
 ) -> tuple[list[Result], float]:
-    """Run in chunks; the seconds are those of the engine, binning included, reading excluded."""
+    """Run in chunks; the seconds are those of the engine, and of reading files in packets."""
     import eventsim as es
 
     threads = es.available_threads() if threads is None else threads
@@ -149,7 +154,8 @@ def _simulate(
     seconds = 0.0
     with progress_bar("simulating", count) as advance:
         for first in range(0, count, CHUNK):
-            recordings = list(_read(net, chosen, range(first, min(first + CHUNK, count))))
+            chunk = range(first, min(first + CHUNK, count))
+            recordings = list(_read(net, chosen, chunk, advance))
             start = time.perf_counter()
             results += es.simulate_batch(
                 net, recordings, steps=steps, threads=threads, progress=advance, mode=mode
@@ -158,17 +164,40 @@ def _simulate(
     return results, seconds
 
 
-def _read(net: Network, chosen: Inputs, indices: range) -> Iterator[Any]:
-    """Read recordings; one that does not fit the network is named here, where its file is known."""
+def _read(net: Network, chosen: Inputs, indices: range, advance: Any) -> Iterator[Any]:
+    """Read recordings, or begin to."""
+    import eventsim as es
+
+    for index in indices:
+        name, recording = chosen.names[index], chosen.read(index)
+        if isinstance(recording, es.Packets):
+            yield _stream(net, name, recording, advance)
+        else:
+            yield _fitting(net, name, recording)
+
+
+def _stream(net: Network, name: str, packets: Packets, advance: Any) -> Iterator[Any]:
+    import eventsim as es
+
+    count = 0
+    try:
+        for packet in packets:
+            yield _fitting(net, name, packet, count)
+            count += len(packet)
+            advance(0, len(packet))
+    except es.RecordingError as error:  # which a batch would number, but it has a name here
+        raise es.EventsimError(str(error)) from None
+
+
+def _fitting(net: Network, name: str, events: Any, first: int = 0) -> Any:
+    """Name a recording that does not fit the network here, where its file is known."""
     import eventsim as es
 
     polarities, height, width = net.input_shape
-    for index in indices:
-        events = chosen.read(index)
-        try:
-            yield es.check_events(events, es.Sensor(width, height, polarities))
-        except es.RecordingError as error:
-            raise es.RecordingError(f"{chosen.names[index]}: {error}") from None
+    try:
+        return es.check_events(events, es.Sensor(width, height, polarities), first=first)
+    except es.RecordingError as error:
+        raise es.RecordingError(f"{name}: {error}") from None
 
 
 def _compare(net: Network, chosen: Inputs, count: int, steps: int | None) -> Agreement:
@@ -177,7 +206,7 @@ def _compare(net: Network, chosen: Inputs, count: int, steps: int | None) -> Agr
     from eventsim_bridge.models import import_network
 
     with progress_bar("comparing with torch", count) as advance:
-        recordings = _read(net, chosen, range(count))
+        recordings = _read(net, chosen, range(count), advance)
         return compare_spikes(import_network(net), net, recordings, steps=steps, progress=advance)
 
 

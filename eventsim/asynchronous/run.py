@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cache, partial
+from itertools import chain
 from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..binning import Grid
 from ..errors import EventsimError, RecordingError
-from ..events import EVENT_DTYPE, Events, Sensor, check_events, span_of
+from ..events import EVENT_DTYPE, Events, Sensor, check_events, packets_of
 from ..jit import Compiled, Int64s, compiled_for
 from ..network import Network
 from ..operations import COUNTERS, Operations
-from ..simulator import Result
+from ..result import Result
 from .columns import NEVER, H, I, T
 from .kernels import FULL, advance_before, feed
 from .layout import Layout, lay_out, with_room
@@ -233,7 +235,7 @@ def _layout(network: Network, refractory_us: int | None, delay_us: int) -> Layou
 
 def run_recording(
     network: Network,
-    events: Events,
+    recording: Events | Iterable[Events],
     *,
     steps: int | None = None,
     start_us: int | None = None,
@@ -241,18 +243,24 @@ def run_recording(
 ) -> Result:
     """Run one recording from beginning to end; as `simulate`, with the options of the class."""
     steps = network.steps if steps is None else steps
-    events, start, steps = span_of(events, network.input_shape, network.dt_us, steps, start_us)
+    grid = Grid(network.input_shape, network.dt_us, steps, start_us)
+    packets = filter(len, map(grid.admit, packets_of(recording)))
+    first = next(packets, np.empty(0, EVENT_DTYPE))
+    start = 0 if grid.start_us is None else grid.start_us
     run = AsynchronousRun(network, start_us=start, **options)
-    stop = start + min(steps * network.dt_us, NEVER - 1)
-    seen = int(np.searchsorted(events["t"], np.uint64(stop)))
-    run.feed(events[:seen])
-    result = run.finish(stop)
-    return replace(result, events=len(events), events_late=len(events) - seen, steps=steps)
+    most = NEVER - 1 if steps is None else min(steps * network.dt_us, NEVER - 1)
+    late = 0
+    for events in chain([first], packets):
+        seen = int(np.searchsorted(events["t"], np.uint64(start + most)))
+        run.feed(events[:seen])
+        late += len(events) - seen
+    result = run.finish(start + min(grid.length() * network.dt_us, NEVER - 1))
+    return replace(result, events=grid.events, events_late=late, steps=grid.length())
 
 
 def recording_runner(
     network: Network, *, refractory_us: int | None, delay_us: int, **grid: Any
-) -> Callable[[Events], Result]:
+) -> Callable[[Events | Iterable[Events]], Result]:
     """Check the network and lay it out once; return `run_recording` with these options."""
     _layout(network, refractory_us, delay_us)
     return partial(run_recording, network, refractory_us=refractory_us, delay_us=delay_us, **grid)

@@ -1,0 +1,283 @@
+"""A run on the grid of timesteps, and its `Result`; the way in for `simulator.py`.
+
+In: a network, and events on its grid: packets as they come, or a recording that is binned already.
+Out: a `Result`.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..binning import BinnedEvents, Binner, Grid
+from ..errors import EventsimError, RecordingError
+from ..events import EVENT_DTYPE, MAX_STEPS, Events, packets_of
+from ..jit import kernel
+from ..network import Network
+from ..operations import Operations
+from ..program import P, Program
+from ..result import Result
+from ..wiring import wire
+from .cpu import begin_stretch, run_layer, take_in
+from .state import Outcome, Recording, State, clear, new_outcome, new_state
+
+Emitted = tuple[NDArray[Any], NDArray[Any]]  # timesteps and neurons, a row for each spike
+
+
+class ClockedRun:
+    """A network that takes events as they come; its state lives between calls.
+
+    start_us: start of the grid on the recording's clock, by default the time of the first event.
+    steps: length of the grid in timesteps; events after it are counted, not seen. Without it the
+    grid goes on as long as events come, whatever `network.steps` says: a stream has no length.
+    record_spikes: keep every spike of every layer.
+
+    Memory does not grow with the events, but for recorded spikes: what is kept is the state of the
+    network and the timestep that is being filled. Timesteps are numbered in 31 bits, so a run ends
+    after 24 days at 1 ms, or 35 minutes at 1 us. Raises `EventsimError` for bad numbers.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        *,
+        start_us: int | None = None,
+        steps: int | None = None,
+        record_spikes: bool = False,
+        _state: State | None = None,  # a batch lends the same memory to one run after the other
+    ) -> None:
+        """Allocate the state, every membrane at rest."""
+        self._grid = Grid(network.input_shape, network.dt_us, steps, start_us)
+        self._binner = Binner(self._grid, network.input_encoding)
+        program = program_of(network)
+        state = new_state(program) if _state is None else _state
+        self._sample = Sample(network, program, state, record_spikes)
+        self._stretch = program.stretch
+        self._finished = False
+
+    def feed(self, events: Events) -> None:
+        """Run a packet of events, an array of `EVENT_DTYPE` in time order.
+
+        The timesteps before that of the last event are run; that one stays open. However a
+        recording is cut into packets, the outcome is the same. Raises `RecordingError`, with
+        nothing done, for events that do not fit the network's input, are earlier than those
+        before, or are too late to be numbered; it numbers events from the first of all packets.
+        """
+        if self._finished:
+            raise EventsimError("the run is finished, expected no more events")
+        self._run(self._grid.admit(events))
+
+    def finish(self, stop_us: int | None = None) -> Result:
+        """Run the timesteps that are left, and end there.
+
+        The grid ends after its `steps`; where it has none, with the timestep that holds the
+        microsecond before `stop_us` on the recording's clock, by default with that of the last
+        event. Raises `EventsimError` for a `stop_us` beside `steps`, before the start, or not
+        after the last event.
+        """
+        if self._finished:
+            raise EventsimError("the run is finished, expected one call of finish")
+        grid = self._grid
+        if stop_us is not None:
+            grid.steps = self._steps_until(stop_us)
+        return self._end(np.empty(0, EVENT_DTYPE))
+
+    def _steps_until(self, stop_us: int) -> int:
+        """Return the length of a grid that ends at a time."""
+        grid = self._grid
+        if grid.steps is not None:
+            raise EventsimError(f"stop_us is {stop_us!r}, expected None with {grid.steps} steps")
+        if not isinstance(stop_us, Integral):
+            raise EventsimError(f"stop_us is {stop_us!r}, expected whole microseconds")
+        start = int(stop_us) if grid.start_us is None else grid.start_us
+        least = max(start, grid.latest_us + 1) if grid.events else start
+        most = start + MAX_STEPS * grid.dt_us
+        if not least <= stop_us <= most:
+            raise EventsimError(
+                f"stop_us is {stop_us}, expected {least} to {most}: after the last event, and at "
+                f"most {MAX_STEPS} timesteps of {grid.dt_us} us"
+            )
+        return -((start - int(stop_us)) // grid.dt_us)
+
+    def _run(self, events: Events, until: int = 0) -> None:
+        for stretch in self._binner.stretches(events, self._stretch, until):
+            self._sample.run(Recording(*stretch))
+
+    def _end(self, events: Events) -> Result:
+        """Run the last packet and all timesteps that are left."""
+        grid, binner = self._grid, self._binner
+        self._run(events, until=grid.length())
+        self._finished = True
+        return self._sample.result(
+            grid.length(), grid.events, binner.early, binner.late, binner.merged
+        )
+
+
+def run_recording(
+    network: Network,
+    recording: Events | Iterable[Events],
+    *,
+    steps: int | None = None,
+    start_us: int | None = None,
+    record_spikes: bool = False,
+    state: State | None = None,
+) -> Result:
+    """Run one recording from beginning to end, in a state of any content; as `simulate`."""
+    run = ClockedRun(
+        network, start_us=start_us, steps=network.steps if steps is None else steps,
+        record_spikes=record_spikes, _state=state,
+    )  # fmt: skip
+    if isinstance(recording, np.ndarray):
+        # Together with the timestep that it leaves open: another call of the kernels for that took
+        # 40 us a recording.
+        return run._end(run._grid.admit(recording))
+    for events in packets_of(recording):
+        run.feed(events)
+    return run.finish()
+
+
+def run_binned(network: Network, binned: BinnedEvents, *, record_spikes: bool = False) -> Result:
+    """Run events that are on a grid already; as `simulate` otherwise.
+
+    Raises `RecordingError` where the grid is not the one that the network was made for.
+    """
+    expected = (network.input_shape, network.dt_us, network.input_encoding)
+    if (binned.input_shape, binned.dt_us, binned.encoding) != expected:
+        raise RecordingError(
+            f"binned events have (input_shape, dt_us, encoding) "
+            f"{(binned.input_shape, binned.dt_us, binned.encoding)}, expected {expected}"
+        )
+    program = program_of(network)
+    sample = Sample(network, program, new_state(program), record_spikes)
+    for first in range(0, binned.steps, program.stretch):
+        pointers = binned.pointers[first : first + program.stretch + 1]
+        sample.run(Recording(pointers, binned.cells, binned.values))
+    return sample.result(binned.steps, binned.events, binned.early, binned.late, binned.merged)
+
+
+class Sample:
+    """A network on its way through the timesteps of one recording, from silence."""
+
+    def __init__(
+        self, network: Network, program: Program, state: State, record_spikes: bool
+    ) -> None:
+        """Take a state of any content: the first stretch silences it."""
+        self._network, self._program, self._state = network, program, state
+        self._outcome = new_outcome(program)
+        self._steps = 0  # run so far,
+        self._before = 0  # and how many of these by the last call
+        self._emitted: list[list[Emitted]] | None = [] if record_spikes else None
+
+    def run(self, stretch: Recording) -> None:
+        """Run the next timesteps, at most `program.stretch`; `stretch` has those alone."""
+        first, stop = self._steps, self._steps + len(stretch.pointers) - 1
+        run_stretch(
+            self._program, self._state, stretch, first, stop, self._before, self._outcome
+        )  # fmt: skip
+        self._steps, self._before = stop, stop - first
+        if self._emitted is not None:
+            self._emitted.append(_emitted(self._program, self._state, first, stop))
+
+    def result(self, steps: int, events: int, early: int, late: int, merged: int) -> Result:
+        """Return the outcome."""
+        network, outcome = self._network, self._outcome
+        indices = network.neuron_layers
+        names = tuple(network.layer_name(index) for index in indices)
+        dense = tuple(network.dense_macs(index) * steps for index in indices)
+        membranes = None
+        if network.readout.endswith("membrane"):
+            membranes = outcome.membranes
+            if network.readout == "mean-membrane":
+                membranes = membranes / max(1, steps)
+
+        def channel_first(values: NDArray[Any]) -> NDArray[Any]:
+            return values.reshape(-1, network.shapes[-1][0]).T.reshape(-1)
+
+        return Result(
+            spike_counts=channel_first(outcome.spike_counts),
+            first_spikes=channel_first(outcome.first_spikes),
+            membranes=None if membranes is None else channel_first(membranes),
+            readout=network.readout,
+            operations=Operations.from_counters(names, outcome.counters, dense),
+            steps=steps,
+            dt_us=network.dt_us,
+            events=events,
+            events_early=early,
+            events_late=late,
+            events_merged=merged,
+            spikes=None if self._emitted is None else _spikes_by_layer(network, self._emitted),
+        )
+
+
+@kernel
+def run_stretch(
+    program: Program,
+    state: State,
+    stretch: Recording,
+    first: int,
+    stop: int,
+    before: int,
+    outcome: Outcome,
+) -> None:
+    """Run the timesteps first .. stop - 1, which `stretch` has; add to `outcome`.
+
+    The first stretch of a recording silences the state: a kernel of its own for that took 13 us,
+    most of it to take the arrays out of the tuples. `before` is the number of timesteps that the
+    call before this one ran through. The spikes of each layer stand in `state.spikes` until the
+    next call.
+    """
+    if first == 0:
+        clear(program, state)
+    begin_stretch(program, state, before)
+    take_in(program, state, stretch, 0, stop - first)
+    for number in range(len(program.populations)):
+        run_layer(program, number, state, first, stop, outcome)
+
+
+def _emitted(program: Program, state: State, first: int, stop: int) -> list[Emitted]:
+    """Return what each layer emitted in a stretch: (timesteps, neurons), a row for each spike."""
+    emitted = []
+    for population in program.populations:
+        slot = population[P.start] + population[P.remembered]
+        starts = state.starts[slot : slot + stop - first + 1]
+        listed = slice(starts[0], starts[-1])
+        steps = np.repeat(np.arange(first, stop), np.diff(starts))
+        neurons = state.spikes[listed]
+        if not population[P.plain]:
+            times = state.spike_values[listed].astype(np.int64)
+            steps, neurons = np.repeat(steps, times), np.repeat(neurons, times)
+        emitted.append((steps, neurons.copy()))
+    return emitted
+
+
+# Wiring takes milliseconds, and callers run one network on many recordings. The programs hold no
+# reference to their network, so each goes when its network goes.
+_PROGRAMS: weakref.WeakKeyDictionary[Network, Program] = weakref.WeakKeyDictionary()
+
+
+def program_of(network: Network) -> Program:
+    """Return a network as the kernels see it, wired once."""
+    program = _PROGRAMS.get(network)
+    if program is None:
+        program = _PROGRAMS[network] = wire(network)
+    return program
+
+
+def _spikes_by_layer(
+    network: Network, emitted: list[list[Emitted]]
+) -> tuple[NDArray[np.int32], ...]:
+    """Join what the layers emitted stretch by stretch: per layer (timestep, channel, y, x)."""
+    spikes = []
+    for number, index in enumerate(network.neuron_layers):
+        shape = network.shapes[index + 1]
+        step = np.concatenate([layers[number][0] for layers in emitted] or [np.zeros(0, int)])
+        neuron = np.concatenate([layers[number][1] for layers in emitted] or [np.zeros(0, int)])
+        site, channel = np.divmod(neuron, shape[0])
+        y, x = np.divmod(site, shape[2] if len(shape) == 3 else 1)
+        spikes.append(np.stack([step, channel, y, x], axis=1).astype(np.int32))
+    return tuple(spikes)
