@@ -53,14 +53,20 @@ def bare_kernel(function: Compiled) -> Compiled:
     much as a third of an event in asynchronous time, all of whose kernels are bare. Between kernels
     it makes no difference, where they are compiled into each other.
     """
-    return numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)(function)
+    return _bare(function)
 
 
 def bare_inner_kernel(function: Compiled) -> Compiled:
     """Compile a part of a bare kernel into it."""
-    return numba.njit(
-        cache=True, nogil=True, error_model="numpy", _nrt=False, forceinline=True
-    )(function)  # fmt: skip
+    return _bare(function, forceinline=True)
+
+
+def _bare(function: Compiled, **more: bool) -> Compiled:
+    # `_nrt`, Numba's runtime for references, is an option that its type hints do not list.
+    compiled: Compiled = numba.njit(  # type: ignore[call-overload]
+        cache=True, nogil=True, error_model="numpy", _nrt=False, **more
+    )(function)
+    return compiled
 
 
 def rule(function: Compiled) -> Compiled:

@@ -1,6 +1,6 @@
 """A `Program` -> the few flat arrays that the asynchronous kernels walk, and their state.
 
-A call of a compiled function costs 0.1 to 0.3 microseconds for every array that it takes, as much
+A call of a compiled function from Python costs more with every array that it takes, as much in all
 as an event needs; so there are four: `tables` and `weights`, shared by all runs of a network, and
 `ints` and `floats`, the state of one run. `tables` begins with a header (`H`) of offsets into all
 four; `ints` with single numbers (`I`).

@@ -195,7 +195,7 @@ def fire(
 
 
 @bare_inner_kernel
-def above(floats: Float32s, first: int, channels: int, limit: np.float32) -> int:
+def above(floats: Float32s, first: int, channels: int, limit: np.float32) -> np.uint64:
     """Return a number whose bit k says whether membrane `first` + k is over threshold."""
     crossed, whole = np.uint64(0), np.uintp(channels) & ~np.uintp(LANES - 1)
     for c in range(np.uintp(0), whole, np.uintp(LANES)):
