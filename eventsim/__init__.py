@@ -20,9 +20,8 @@ from .operations import LayerOperations, Operations
 from .pathways import Add, AvgPool2d, Concatenate, Delay, Flatten, MaxPool2d, SumPool2d
 from .recordings import Packets, Recording, read_packets, read_recording
 from .reference import run_reference
-from .rounding import round_weights
-from .simulator import Result, available_threads, run_binned, simulate, simulate_batch
 from .result import Result
+from .rounding import round_weights
 from .simulator import available_threads, simulate, simulate_batch
 from .storage import is_network_file, load_network, save_network
 

@@ -25,7 +25,8 @@ from .events import (
     Sensor,
     check_events,
 )
-from .jit import Float32s, Int32s, Int64s, kernel, lowest_bit
+from .jit import Float32s, Int32s, Int64s, kernel
+from .vectors import lowest_bit
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,8 +259,8 @@ def _bin(
     pointers: Int64s,
     cells: Int32s,
     values: Float32s,
-) -> tuple[int, int, int, int, int]:
-    """Put the events from the i-th on, early ones left out, into the timesteps step .. end - 1, in time order.
+) -> tuple[np.int64, np.int64, int, np.int64, int]:
+    """Put events from the i-th on, in time order, into the timesteps step .. end - 1.
 
     Timestep `step` is open, with `waiting` events in it; those before `until` are closed at the
     end. Returns the first event past the end; how many events were early, timesteps closed and
@@ -268,7 +269,7 @@ def _bin(
     words, level, number = opened.words, opened.level, opened.number
     start, dt = np.uint64(start_us), np.uint64(dt_us)
     first = step
-    filled = 0
+    filled = np.int64(0)
     # Unsigned, so that no index is tested for counting from the end: that took 4 ns an event.
     n, one, j = np.uintp(len(t)), np.uintp(1), np.uintp(i)
     while j < n and t[j] < start:
@@ -295,7 +296,7 @@ def _bin(
             if len(number) > 0:
                 number[cell] += np.float32(1)
             j += one
-        waiting += np.int64(j - before)
+        waiting += int(j - before)
     if step < min(until, end):
         filled, waiting = _read_out(level, words, number, cells, values, filled), 0
         while step < min(until, end):

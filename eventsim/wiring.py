@@ -23,12 +23,13 @@ from numpy.typing import NDArray
 
 from .errors import NetworkError
 from .geometry import Reach
-from .jit import LINE, Float32s, Weights, new_array, widens_float16
+from .jit import Float32s, Weights
 from .layers import WeightLayer
 from .network import INPUT, READOUTS, Network
 from .pathways import Source, Sources
 from .program import POWERS, C, Columns, L, P, Program, S
 from .rules import LIF_KIND, NEURON_DTYPE, RESET_SUBTRACT
+from .vectors import LINE, new_array, widens_float16
 
 # From this length on, rows of a plain layer are listed by site and added eight at a time, with an
 # eighth of the traffic over the membranes; shorter ones are added as the spikes come.

@@ -36,6 +36,15 @@ settings.register_profile("eventsim", deadline=None, derandomize=True, print_blo
 settings.load_profile("eventsim")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let slow kernels fail.
+
+    Not in pyproject.toml: pytest would import numba for it before it reads this file, and then the
+    kernel cache above comes too late, and tests run what was compiled before an edit.
+    """
+    config.addinivalue_line("filterwarnings", "error::numba.core.errors.NumbaPerformanceWarning")
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real recordings; tests that need it skip where it is absent."""

@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 from asynchronous_networks import run_all
+from hypothesis import given
+from hypothesis import strategies as st
 
 from eventsim.asynchronous import AsynchronousRun
-from eventsim.asynchronous.columns import T
+from eventsim.asynchronous.columns import MEMO, T
+from eventsim.asynchronous.schedule import sort
 from eventsim.errors import EventsimError, NetworkError, RecordingError
 from eventsim.events import make_events
 from eventsim.layers import Conv2d, Dense
@@ -143,6 +146,24 @@ def test_readouts_of_one_membrane() -> None:
         network = one_input([Dense([[1.0]], neuron=LI(0.5))], readout=readout)
         result = simulate(network, events_at(0), steps=3, mode="async")
         assert result.scores[0] == pytest.approx(score, rel=1e-6)
+
+
+def test_silences_with_one_place_in_the_memo_have_decays_of_their_own() -> None:
+    layer = Dense([[1.0]], [0.01], neuron=LIF(0.5, 100.0))
+    network = one_input([layer], readout="last-membrane")
+    at = np.cumsum([0, 1, 1 + MEMO, 1, 1 + 2 * MEMO, 1 + MEMO])
+    stop = int(at[-1]) + 1
+    result = simulate(network, events_at(*at), steps=-(-stop // 1000), mode="async")
+    f = (result.steps * 1000 - at) / 1000
+    bias = 0.01 * (1 - 0.5**result.steps) / 0.5
+    assert result.scores[0] == pytest.approx(np.sum(0.5**f) + bias, rel=1e-5)
+
+
+@given(numbers=st.lists(st.integers(0, 50), max_size=200), before=st.integers(0, 3))
+def test_a_stretch_is_sorted_and_what_is_around_it_is_left(numbers: list[int], before: int) -> None:
+    ints = np.array([99] * before + numbers + [-1])
+    sort(ints, before, len(numbers))
+    assert ints.tolist() == [99] * before + sorted(numbers) + [-1]
 
 
 def test_a_long_recording_needs_no_more_memory() -> None:

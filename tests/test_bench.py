@@ -14,7 +14,7 @@ from rich.console import Console
 from test_tools import run_command, write_nmnist
 
 import eventsim as es
-from eventsim_tools.bench import ceiling, contest, layers, networks, scaling, timing
+from eventsim_tools.bench import ceiling, contest, latency, layers, networks, scaling, timing
 from eventsim_tools.bench.machine import describe_machine
 from eventsim_tools.bench.peers import PEERS, TorchCsr, TorchDense
 from eventsim_tools.bench.peers.peer import Peer, just_above
@@ -303,6 +303,37 @@ def test_everybody_has_a_turn_in_every_round() -> None:
     assert all(0.01 <= s < 0.02 for t in timings for s in t.seconds)
 
 
+def test_each_event_is_timed_in_a_run_that_keeps_its_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that advances by one microsecond for each look, and by what each event needs."""
+    fed: list[list[int]] = []
+
+    class Run:
+        def __init__(self, network: es.Network) -> None:
+            fed.append([])
+
+        def feed(self, packet: Any) -> None:
+            fed[-1].append(len(packet))
+            now[0] += 1000 * len(packet)
+
+    def clock() -> int:
+        now[0] += 1000
+        return now[0]
+
+    now = [0]
+    monkeypatch.setattr(latency.es, "AsynchronousRun", Run)
+    monkeypatch.setattr(latency.time, "perf_counter_ns", clock)
+    events = es.make_events(*[np.zeros(2500, int)] * 4)
+    done: list[int] = []
+    result = latency.time_events(dense_network(es.IF(1.0)), events, 2, done.append)
+    assert fed == [[1] * 2500, [1000, 1000, 500], [2500]] * 3
+    assert done == [1] * 3
+    assert result["events"] == 2500
+    assert result["event_median_seconds"] == pytest.approx([2e-6] * 2)
+    assert result["event_p99_seconds"] == pytest.approx([2e-6] * 2)
+    assert result["packets_events_a_second"] == pytest.approx([2500 / 2503e-6] * 2)
+    assert result["one_packet_events_a_second"] == pytest.approx([2500 / 2501e-6] * 2)
+
+
 def test_every_table_prints() -> None:
     out = io.StringIO()
     console = Console(file=out, width=140)
@@ -319,10 +350,27 @@ def test_every_table_prints() -> None:
             "silence_seconds": [0.001, 0.003],
             "run_command_seconds": [0.5],
             "help_command_seconds": [0.25],
+            "events": 1234,
+            "event_median_seconds": [1.5e-6, 1e-6, 2e-6],
+            "event_p99_seconds": [4e-6],
+            "packet_events": 1000,
+            "packets_events_a_second": [2e6],
+            "one_packet_events_a_second": [1e6, 3e6],
         },
     }
     for name, result in results.items():
         print_workload(name, result, machine, console)
     text = out.getvalue()
-    for words in ("break-even with torch", "R² =", "share", "2.000", "1.000 - 3.000", "an empty"):
+    for words in (
+        "break-even with torch",
+        "R² =",
+        "share",
+        "2.000",
+        "1.000 - 3.000",
+        "an empty",
+        "1,234",
+        "1.50",
+        "1.00 - 2.00",
+        "1,000,000 - 3,000,000",
+    ):
         assert words in text

@@ -13,8 +13,8 @@ from hypothesis.extra import numpy as hnp
 from random_networks import networks
 
 import eventsim as es
-from eventsim.jit import widens_float16
 from eventsim.rounding import WEIGHT_TYPES
+from eventsim.vectors import widens_float16
 from eventsim.wiring import wire
 
 FLOATS = st.floats(-60000, 60000, width=32)

@@ -1,9 +1,14 @@
-"""How fast the command answers, structurally: what `--help` must not import."""
+"""What starts: what `--help` must not import, and which compiled kernels are used."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
+
+from eventsim.asynchronous import kernels
 
 HEAVY = ("torch", "tonic", "matplotlib", "numba", "sklearn", "h5py", "numpy")
 
@@ -20,3 +25,9 @@ def test_help_imports_nothing_heavy() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert loaded.stdout.split() == []
+
+
+def test_kernels_are_cached_by_the_state_of_the_sources() -> None:
+    """Without this, tests run kernels that were compiled before an edit (conftest.py)."""
+    feed: Any = kernels.feed
+    assert Path(feed._cache.cache_path).is_relative_to(os.environ["NUMBA_CACHE_DIR"])

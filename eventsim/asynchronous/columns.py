@@ -11,6 +11,10 @@ from ..program import Columns
 
 NEVER = 2**62  # later than any event
 
+# Of how many elapsed times a plain population remembers the decay: a power took 25 ns. In N-MNIST
+# 99 % of the times between events are below 1024 us. A power of two.
+MEMO = 1024
+
 
 class H(Columns):
     """The header of `tables`."""
@@ -46,11 +50,12 @@ class H(Columns):
     queue_rows = auto()
     input_queue = auto()  # the row of the input's, -1 where no event waits
     heads = auto()  # of each way: the next spike in the queue to arrive
+    memo = auto()  # the elapsed times whose decay is known, MEMO for each population
     # offsets into `floats`; membranes begin at 0:
     seconds = auto()  # currents or adaptations
     inputs = auto()  # what arrives at each neuron in this instant, where it is kept apart
     pooled_values = auto()
-    memo = auto()  # power and gain for `I.memo_elapsed`
+    powers = auto()  # power and gain for each entry of `memo`
 
 
 class N(Columns):
@@ -111,8 +116,6 @@ class I(Columns):  # noqa: E742
     traced = auto()  # rows in the trace
     trace_rows = auto()  # room in the trace, 0 without one
     trace = auto()  # its offset
-    memo_population = auto()  # whose decay was computed last, and for which time
-    memo_elapsed = auto()
 
 
 class Q(Columns):

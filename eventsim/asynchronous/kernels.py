@@ -1,7 +1,7 @@
 """The instants: events and what they cause, one after the other, each a sweep over the layers.
 
 Called by `run.py`. `layout.py` says what stands where in `tables`, `weights`, `ints` and `floats`;
-these four go through every function, because they hold no reference that would have to be counted.
+these four go through every function.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..jit import Float32s, Int64s, borrowed, kernel
+from ..jit import Float32s, Int64s, bare_inner_kernel, bare_kernel
 from ..operations import ACS, COUNTERS, INPUT_EVENTS, MACS
 from .columns import NEVER, POPULATION, WAY, H, I, N, Q, W
 from .schedule import crowded, enqueue, next_due, take_due
-from .updates import reach_site, update_sites
+from .updates import add_row, list_site, passed, relax, update_sites
 
 FULL = -1  # there is no room for another instant: the trace or a queue is full
 
 
-@kernel
+@bare_kernel
 def feed(
     tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s, events: NDArray[Any],
     first: int,
@@ -34,9 +34,6 @@ def feed(
         bad = first_bad(tables, ints, events)
         if bad >= 0:
             return -1 - bad
-    tables, weights, ints, floats = (
-        borrowed(tables), borrowed(weights), borrowed(ints), borrowed(floats)
-    )  # fmt: skip
     start, width, polarities = ints[I.start], tables[H.width], tables[H.polarities]
     for number in range(first, len(events)):
         event = events[number]
@@ -59,7 +56,7 @@ def feed(
     return len(events)
 
 
-@kernel
+@bare_kernel
 def first_bad(tables: Int64s, ints: Int64s, events: NDArray[Any]) -> int:
     """Return the first event that is outside of the input, or before the one before; -1 if none."""
     width, height, start = tables[H.width], tables[H.height], ints[I.start]
@@ -73,7 +70,7 @@ def first_bad(tables: Int64s, ints: Int64s, events: NDArray[Any]) -> int:
     return -1
 
 
-@kernel
+@bare_inner_kernel
 def no_room(tables: Int64s, ints: Int64s) -> bool:
     """Tell whether the trace or a queue could overflow in the next instant."""
     if ints[I.trace_rows] > 0 and 2 * ints[I.traced] > ints[I.trace_rows]:
@@ -81,7 +78,7 @@ def no_room(tables: Int64s, ints: Int64s) -> bool:
     return tables[H.waits] > 0 and crowded(tables, ints)
 
 
-@kernel
+@bare_kernel
 def advance_before(
     tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s, stop: int
 ) -> int:
@@ -96,7 +93,7 @@ def advance_before(
         instant(tables, weights, ints, floats, t, False)
 
 
-@kernel
+@bare_inner_kernel
 def instant(
     tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s, t: int, event: bool
 ) -> None:
@@ -129,16 +126,18 @@ def instant(
             end = tables[population + N.site] + tables[population + N.sites]
             while ready < ints[I.ready] and ints[tables[H.ready] + ready] < end:
                 site = ints[tables[H.ready] + ready] - tables[population + N.site]
-                touched = reach_site(
-                    tables, weights, ints, floats, number, population, site, t, touched
-                )
+                touched = list_site(tables, ints, population, site, touched)
+                if tables[population + N.plain]:
+                    memo = passed(tables, weights, ints, floats, number, population, site, t)
+                    if memo >= 0:
+                        relax(tables, weights, ints, floats, number, population, site, memo)
                 ready += 1
         if touched > 0:
             length = update_sites(tables, weights, ints, floats, number, population, t, touched)
         ints[tables[H.lengths] + number] = length
 
 
-@kernel
+@bare_inner_kernel
 def arrive(
     tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s,
     number: int, way: int, begin: int, spikes: int, t: int, touched: int,
@@ -156,7 +155,7 @@ def arrive(
     return route_pooled(tables, weights, ints, floats, number, way, cells, t, touched)
 
 
-@kernel
+@bare_kernel
 def arrive_late(
     tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s,
     number: int, way: int, t: int, touched: int,
@@ -183,7 +182,7 @@ def arrive_late(
     return route_pooled(tables, weights, ints, floats, number, way, cells, t, touched)
 
 
-@kernel
+@bare_kernel
 def pool(
     tables: Int64s, ints: Int64s, floats: Float32s, way: int, spike: int, count: int, cells: int
 ) -> int:
@@ -207,7 +206,7 @@ def pool(
     return cells
 
 
-@kernel
+@bare_kernel
 def route_pooled(
     tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s,
     number: int, way: int, cells: int, t: int, touched: int,
@@ -221,7 +220,7 @@ def route_pooled(
     return touched
 
 
-@kernel
+@bare_inner_kernel
 def route(
     tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s,
     number: int, way: int, spike: int, count: int, t: int, touched: int,
@@ -239,37 +238,24 @@ def route(
         return touched
     channels, groups = tables[population + N.channels], tables[population + N.groups]
     group = (tables[way + W.offset] + channel) // tables[way + W.in_group] if groups > 1 else 0
-    first_neuron = tables[population + N.neuron]
-    if not tables[population + N.plain]:
-        first_neuron += tables[H.inputs]
+    times, value = (1, np.float32(count)) if graded else (count, np.float32(1.0))
     pointer = tables[way + W.reach] + position
     reached = 0
     for span in range(tables[pointer], tables[pointer + 1], 3):
         first, sites = tables[span] * groups + group, tables[span + 1]
+        row = tables[span + 2] + channel * tables[way + W.stride]
         for site in range(first, first + sites):
-            touched = reach_site(
-                tables, weights, ints, floats, number, population, site, t, touched
-            )
-        row = np.uintp(tables[span + 2] + channel * tables[way + W.stride])
-        base = np.uintp(first_neuron + first * channels)
-        length = np.uintp(sites * channels)
-        if graded:
-            value = np.float32(count)
-            for c in range(length):
-                floats[base + c] += weights[row + c] * value
-        else:
-            for _ in range(count):
-                for c in range(length):
-                    floats[base + c] += weights[row + c]
+            touched = list_site(tables, ints, population, site, touched)
+            add_row(tables, weights, ints, floats, number, population, site, row, value, times, t)
+            row += channels
         reached += sites
-    times = 1 if graded else count
     counters = tables[H.counters] + number * len(COUNTERS)
     ints[counters + INPUT_EVENTS] += times
     ints[counters + (MACS if graded else ACS)] += times * reached * channels
     return touched
 
 
-@kernel
+@bare_kernel
 def return_spike(
     tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s,
     number: int, way: int, neuron: int, count: int, t: int, touched: int,
@@ -278,7 +264,7 @@ def return_spike(
     population = tables[H.population] + number * POPULATION
     channels, groups = tables[population + N.channels], tables[population + N.groups]
     site = neuron // channels
-    touched = reach_site(tables, weights, ints, floats, number, population, site, t, touched)
+    touched = list_site(tables, ints, population, site, touched)
     weight = weights[tables[way + W.to_itself] + neuron % (channels * groups)]
     floats[tables[H.inputs] + tables[population + N.neuron] + neuron] += weight * np.float32(count)
     graded = tables[way + W.graded] > 0

@@ -1,6 +1,6 @@
 """A `Program` -> the few flat arrays that the asynchronous kernels walk, and their state.
 
-A call of a compiled function costs 0.1 to 0.3 microseconds for every array that it takes, as much
+A call of a compiled function from Python costs more with every array that it takes, as much in all
 as an event needs; so there are four: `tables` and `weights`, shared by all runs of a network, and
 `ints` and `floats`, the state of one run. `tables` begins with a header (`H`) of offsets into all
 four; `ints` with single numbers (`I`).
@@ -21,7 +21,7 @@ from ..operations import COUNTERS
 from ..program import C, Columns, P, Program
 from ..rules import CUBA_KIND, LIF_KIND, RESET_SUBTRACT
 from ..wiring import widened, wire
-from .columns import LEVELS, H, I, N, Q, T, W
+from .columns import LEVELS, MEMO, H, I, N, Q, T, W
 
 LONGEST = 2**52  # microseconds: what delays and refractory times are cut to
 MOST_DT = 2**32
@@ -177,6 +177,7 @@ def _state(
         "last": sites, "marks": sites, "touched": sites, "due": sites * alone,
         "places": sites * alone, "heap": sites * alone, "ready": sites * alone,
         "free_from": 0 if plain else neurons, "pooled": program.pooled_cells, "heads": len(ways),
+        "memo": len(populations) * MEMO,
     }  # fmt: skip
     header = {name: ints.add(size) for name, size in sizes.items()}
     for population in populations:
@@ -195,11 +196,10 @@ def _state(
         state[queue : queue + len(Q)] = (0, -1, 0, burst)
     state[header["first_spikes"] :][:outputs] = -1
     state[header["places"] :][: sites * alone] = -1
-    state[[I.memo_population, I.memo_elapsed]] = -1
     kept = 0 if plain else neurons
     header |= {"seconds": neurons, "inputs": neurons + kept, "pooled_values": neurons + 2 * kept}
-    header["memo"] = neurons + 2 * kept + program.pooled_cells
-    return header, state, np.zeros(header["memo"] + 2, np.float32)
+    header["powers"] = neurons + 2 * kept + program.pooled_cells
+    return header, state, np.zeros(header["powers"] + 2 * len(populations) * MEMO, np.float32)
 
 
 def _waiting(ways: list[dict[str, int]]) -> set[int]:

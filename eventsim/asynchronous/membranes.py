@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..jit import Float32s, Int64s, kernel
+from ..jit import Float32s, Int64s, bare_kernel
 from ..rules import ALIF_KIND, CUBA_KIND, crosses, silence
 from .columns import NEVER, N
 
@@ -30,7 +30,7 @@ class Model(NamedTuple):
     coupling: np.float32
 
 
-@kernel
+@bare_kernel
 def model_of(tables: Int64s, weights: Float32s, population: int, channel: int) -> Model:
     """Read the parameters of one channel; the columns are those of `LEVELS`."""
     row = tables[population + N.levels] + 7 * channel
@@ -46,7 +46,7 @@ def model_of(tables: Int64s, weights: Float32s, population: int, channel: int) -
     )
 
 
-@kernel
+@bare_kernel
 def later(p, bias, u, second, elapsed, held, dt):  # type: ignore[no-untyped-def]
     """Return (u, second) after `elapsed` microseconds, of which the first `held` were refractory.
 
@@ -56,7 +56,7 @@ def later(p, bias, u, second, elapsed, held, dt):  # type: ignore[no-untyped-def
     return silence(p, bias, u, second, np.float64(elapsed) / dt, free)
 
 
-@kernel
+@bare_kernel
 def over(p, u, second):  # type: ignore[no-untyped-def]
     """Tell whether a membrane crosses its threshold, raised as it may be."""
     threshold = p.threshold
@@ -65,7 +65,7 @@ def over(p, u, second):  # type: ignore[no-untyped-def]
     return crosses(p, u, threshold)
 
 
-@kernel
+@bare_kernel
 def due_after(p, bias, u, second, held, dt):  # type: ignore[no-untyped-def]
     """Return the microseconds until a neuron fires without input, NEVER if it does not.
 
@@ -100,13 +100,13 @@ def due_after(p, bias, u, second, held, dt):  # type: ignore[no-untyped-def]
     return NEVER
 
 
-@kernel
+@bare_kernel
 def may_rise(p, bias):  # type: ignore[no-untyped-def]
     """Tell whether a bias may carry a membrane over threshold; as `rises_over_threshold`."""
     return bias > 0 and bias > (1.0 - np.float64(p.decay) - 1e-5) * p.threshold
 
 
-@kernel
+@bare_kernel
 def reaches_threshold(p, bias, u):  # type: ignore[no-untyped-def]
     """Tell whether a membrane is over the threshold that it would have without adaptation.
 
@@ -115,7 +115,7 @@ def reaches_threshold(p, bias, u):  # type: ignore[no-untyped-def]
     return u >= p.threshold
 
 
-@kernel
+@bare_kernel
 def rises(p, bias, u, second):  # type: ignore[no-untyped-def]
     """Tell whether a membrane comes closer to its threshold: the slope of the closed form."""
     a, b = np.float64(p.second_decay), np.float64(p.decay)
@@ -136,7 +136,7 @@ def rises(p, bias, u, second):  # type: ignore[no-untyped-def]
     return slope > 0
 
 
-@kernel
+@bare_kernel
 def crossing(p, bias, u, second, held, dt, low, high):  # type: ignore[no-untyped-def]
     """Return the first microsecond over threshold in low + 1 .. high, where only the last is sure.
 
@@ -151,7 +151,7 @@ def crossing(p, bias, u, second, held, dt, low, high):  # type: ignore[no-untype
     return high
 
 
-@kernel
+@bare_kernel
 def around_peak(p, bias, u, second, held, dt, low, high):  # type: ignore[no-untyped-def]
     """Return the first microsecond over threshold between `low`, rising, and `high`, falling."""
     start = low
@@ -167,7 +167,7 @@ def around_peak(p, bias, u, second, held, dt, low, high):  # type: ignore[no-unt
     return NEVER
 
 
-@kernel
+@bare_kernel
 def integral(p, bias, u, second, elapsed, held, dt):  # type: ignore[no-untyped-def]
     """Return the integral of a membrane over `elapsed` microseconds, `held` of them refractory."""
     held = min(held, elapsed)
@@ -198,7 +198,7 @@ def integral(p, bias, u, second, elapsed, held, dt):  # type: ignore[no-untyped-
     return total + end * time + (u - end) * exponential(b, time, dt)
 
 
-@kernel
+@bare_kernel
 def exponential(decay: float, time: float, dt: float) -> float:
     """Return the integral of decay^(s / dt) for s = 0 .. time."""
     if decay == 0:
@@ -209,7 +209,7 @@ def exponential(decay: float, time: float, dt: float) -> float:
     return dt * np.expm1(rate * time / dt) / rate
 
 
-@kernel
+@bare_kernel
 def time_to(level: float, bias: float, u: float, decay: float) -> float:
     """Return the timesteps in which a membrane that falls to a level below has reached it."""
     if decay == 0 or u <= level:

@@ -11,6 +11,7 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 from numpy.typing import NDArray
 
 from ..binning import Grid
@@ -82,7 +83,7 @@ class AsynchronousRun:
         before.
         """
         if (
-            type(events) is not np.ndarray
+            type(events) is not ndarray
             or events.dtype != EVENT_DTYPE
             or events.ndim != 1
             or not events.flags.carray

@@ -7,11 +7,11 @@ in it when they are updated, so it holds no outdated entries and needs no more r
 
 from __future__ import annotations
 
-from ..jit import Int64s, kernel
+from ..jit import Int64s, bare_kernel
 from .columns import NEVER, WAY, H, I, Q, W
 
 
-@kernel
+@bare_kernel
 def next_due(tables: Int64s, ints: Int64s) -> int:
     """Return the time of the next instant that is no event's, NEVER if there is none."""
     time = NEVER
@@ -27,7 +27,7 @@ def next_due(tables: Int64s, ints: Int64s) -> int:
     return time
 
 
-@kernel
+@bare_kernel
 def crowded(tables: Int64s, ints: Int64s) -> bool:
     """Tell whether the next instant might overflow a queue."""
     for number in range(tables[H.ways]):
@@ -40,7 +40,7 @@ def crowded(tables: Int64s, ints: Int64s) -> bool:
     return False
 
 
-@kernel
+@bare_kernel
 def enqueue(ints: Int64s, queue: int, t: int, neuron: int, count: int) -> None:
     """Let a spike wait."""
     tail = ints[queue + Q.tail]
@@ -49,7 +49,23 @@ def enqueue(ints: Int64s, queue: int, t: int, neuron: int, count: int) -> None:
     ints[queue + Q.tail] = tail + 1
 
 
-@kernel
+@bare_kernel
+def sort(ints: Int64s, first: int, count: int) -> None:
+    """Sort a stretch, ascending, with Shell's method: the sort of NumPy allocates."""
+    gap = 1
+    while gap < count:
+        gap = 3 * gap + 1
+    while gap > 1:
+        gap //= 3
+        for i in range(first + gap, first + count):
+            value, place = ints[i], i
+            while place >= first + gap and ints[place - gap] > value:
+                ints[place] = ints[place - gap]
+                place -= gap
+            ints[place] = value
+
+
+@bare_kernel
 def take_due(tables: Int64s, ints: Int64s, t: int) -> None:
     """Move the sites that are due at t from the heap to the list `ready`, ascending."""
     ready, due, heap = tables[H.ready], tables[H.due], tables[H.heap]
@@ -58,11 +74,11 @@ def take_due(tables: Int64s, ints: Int64s, t: int) -> None:
         ints[ready + count] = ints[heap]
         count += 1
         set_due(tables, ints, ints[heap], NEVER)
-    ints[ready : ready + count].sort()
+    sort(ints, ready, count)
     ints[I.ready] = count
 
 
-@kernel
+@bare_kernel
 def set_due(tables: Int64s, ints: Int64s, site: int, t: int) -> None:
     """Note when a site fires by itself; NEVER takes it out of the heap."""
     due, places, heap = tables[H.due], tables[H.places], tables[H.heap]
@@ -80,7 +96,7 @@ def set_due(tables: Int64s, ints: Int64s, site: int, t: int) -> None:
             put(tables, ints, place, ints[heap + last])
 
 
-@kernel
+@bare_kernel
 def put(tables: Int64s, ints: Int64s, place: int, site: int) -> None:
     """Put a site into the heap, in the place that is free, and then where it belongs."""
     due, places, heap = tables[H.due], tables[H.places], tables[H.heap]

@@ -13,21 +13,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..jit import (
-    LANES,
-    Flags,
-    Float32s,
-    Int32s,
-    Int64s,
-    Weights,
-    add_lanes,
-    inner_kernel,
-    kernel,
-    lowest_bit,
-    weight_at,
-)
+from ..jit import Flags, Float32s, Int32s, Int64s, Weights, inner_kernel, kernel
 from ..operations import ACS, INPUT_EVENTS, MACS
 from ..program import C, P, S
+from ..vectors import LANES, add_lanes, lowest_bit, weight_at
 from .updates import fade
 
 Table = NDArray[np.int64]

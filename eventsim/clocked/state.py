@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..jit import Flags, Float32s, Int32s, Int64s, kernel, new_array
+from ..jit import Flags, Float32s, Int32s, Int64s, kernel
 from ..operations import COUNTERS
 from ..program import P, Program
+from ..vectors import new_array
 
 
 class State(NamedTuple):

@@ -19,23 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..jit import (
-    BLOCK,
-    LANES,
-    Flags,
-    Float32s,
-    Int32s,
-    Int64s,
-    Weights,
-    above_in_block,
-    above_in_lanes,
-    add_rows_to_block,
-    add_rows_to_lanes,
-    inner_kernel,
-    kernel,
-    lowest_bit,
-    weight_at,
-)
+from ..jit import Flags, Float32s, Int32s, Int64s, Weights, inner_kernel, kernel
 from ..operations import (
     ACS,
     BIAS_ADDS,
@@ -50,6 +34,16 @@ from ..operations import (
 )
 from ..program import POWERS, L, P
 from ..rules import advance, fires, may_fire, silence, step
+from ..vectors import (
+    BLOCK,
+    LANES,
+    above_in_block,
+    above_in_lanes,
+    add_rows_to_block,
+    add_rows_to_lanes,
+    lowest_bit,
+    weight_at,
+)
 
 
 @inner_kernel

@@ -20,7 +20,8 @@ import numpy as np
 
 import eventsim as es
 from eventsim.clocked.updates import add_rows
-from eventsim.jit import Float32s, Int32s, Int64s, kernel, new_array
+from eventsim.jit import Float32s, Int32s, Int64s, kernel
+from eventsim.vectors import new_array
 
 from ..report import progress_bar
 from .timing import Contestant, take_turns

@@ -152,6 +152,24 @@ def _latency(result: dict[str, Any], console: Console) -> None:
         seconds = result[key]
         table.add_row(what, _ms(median(seconds)), f"{_ms(min(seconds))} - {_ms(max(seconds))}")
     console.print(table)
+    table = new_table(
+        f"{result['events']:,} events in asynchronous time, state kept",
+        ["what"],
+        ["median of rounds", "min - max"],
+    )
+    for what, key in (("median", "event_median_seconds"), ("99th percentile", "event_p99_seconds")):
+        us = [1e6 * seconds for seconds in result[key]]
+        table.add_row(f"one by one, us an event, {what}", *_spread(us, "{:.2f}"))
+    for what, key in (
+        (f"in packets of {result['packet_events']:,}", "packets_events_a_second"),
+        ("in one packet", "one_packet_events_a_second"),
+    ):
+        table.add_row(f"{what}, events a second", *_spread(result[key], "{:,.0f}"))
+    console.print(table)
+
+
+def _spread(values: list[float], form: str) -> tuple[str, str]:
+    return form.format(median(values)), f"{form} - {form}".format(min(values), max(values))
 
 
 def _ms(seconds: float) -> str:
