@@ -258,7 +258,7 @@ def _bin(
     pointers: Int64s,
     cells: Int32s,
     values: Float32s,
-) -> tuple[int, int, int, int, int]:
+) -> tuple[np.int64, np.int64, int, int, int]:
     """Put the events from the i-th on into the timesteps step .. end - 1; leave early ones out.
 
     Timestep `step` is open, with `waiting` events in it; those before `until` are closed at the
@@ -296,7 +296,7 @@ def _bin(
             if len(number) > 0:
                 number[cell] += np.float32(1)
             j += one
-        waiting += np.int64(j - before)
+        waiting += np.int64(j - before)  # type: ignore[assignment]
     if step < min(until, end):
         filled, waiting = _read_out(level, words, number, cells, values, filled), 0
         while step < min(until, end):
