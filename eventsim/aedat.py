@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import faery
-
 from .errors import RecordingError
 from .events import Events, Sensor
 
@@ -26,6 +24,8 @@ _HEADER = 18  # bytes before the header: the magic line, and the size of the hea
 
 def decode_aedat(path: Path) -> tuple[Iterator[Events], Sensor]:
     """Decode a file with one event stream, or raise `RecordingError` or whatever faery raises."""
+    import faery  # takes as long as all else that reading needs
+
     with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as raw:
         _check_header(raw)
     with faery.aedat.Decoder(path) as decoder:
@@ -37,6 +37,8 @@ def decode_aedat(path: Path) -> tuple[Iterator[Events], Sensor]:
 
 def _packets(path: Path, track_id: int) -> Iterator[Events]:
     """Yield the packets of a stream, each compared with the table at the end of the file."""
+    import faery
+
     with faery.aedat.Decoder(path) as decoder:
         table = [row for row in decoder.file_data_definitions() if row.track_id == track_id]
         count = 0

@@ -217,8 +217,8 @@ class Binner:
         grid = self._grid
         start = grid.start_us or 0
         limit = MAX_STEPS if grid.steps is None else grid.steps
-        closed = max(until, (grid.latest_us - start) // grid.dt_us)
-        room = max(0, min(longest, limit - self.step, closed - self.step))
+        reached = max(until, (grid.latest_us - start) // grid.dt_us)
+        room = max(0, min(longest, limit - self.step, reached - self.step))
         pointers = np.zeros(room + 1, np.int64)
         most = min(self._waiting, grid.cells) + len(events)
         cells, values = np.empty(most, np.int32), np.empty(most, np.float32)
@@ -259,8 +259,8 @@ def _bin(
     pointers: Int64s,
     cells: Int32s,
     values: Float32s,
-) -> tuple[np.int64, np.int64, int, np.int64, int]:
-    """Put events from the i-th on, in time order, into the timesteps step .. end - 1.
+) -> tuple[np.int64, np.int64, int, int, int]:
+    """Put the events from the i-th on into the timesteps step .. end - 1; leave early ones out.
 
     Timestep `step` is open, with `waiting` events in it; those before `until` are closed at the
     end. Returns the first event past the end; how many events were early, timesteps closed and
@@ -269,8 +269,9 @@ def _bin(
     words, level, number = opened.words, opened.level, opened.number
     start, dt = np.uint64(start_us), np.uint64(dt_us)
     first = step
-    filled = np.int64(0)
-    # Unsigned, so that no index is tested for counting from the end: that took 4 ns an event.
+    filled = 0
+    # Unsigned, so that no index is tested for counting from the end: with these tests `bin_events`
+    # took 8 % longer on N-MNIST.
     n, one, j = np.uintp(len(t)), np.uintp(1), np.uintp(i)
     while j < n and t[j] < start:
         j += one
@@ -296,7 +297,7 @@ def _bin(
             if len(number) > 0:
                 number[cell] += np.float32(1)
             j += one
-        waiting += int(j - before)
+        waiting += np.int64(j - before)  # type: ignore[assignment]
     if step < min(until, end):
         filled, waiting = _read_out(level, words, number, cells, values, filled), 0
         while step < min(until, end):

@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import faery
 import h5py
 import numpy as np
 from numpy.typing import NDArray
@@ -141,6 +140,8 @@ def _by_faery(packets: Iterator[Events]) -> Iterator[Events]:
 
 def _decode_es(path: Path, size: int) -> Contents:
     with _decoding_by("faery"):
+        import faery  # takes as long as all else that reading needs
+
         decoder = faery.file_decoder.Decoder(path, file_type="es", time_range_cache=None)
     if decoder.event_type != "dvs":
         raise RecordingError(f"the events are of type {decoder.event_type}, expected dvs")

@@ -17,19 +17,15 @@ def _hash_of_sources() -> str:
     return digest.hexdigest()[:16]
 
 
-# Numba does not notice an edit to a function that a kernel in another file calls, so every state of
-# the sources gets a cache of its own (see eventsim/jit.py), also in the processes that tests start.
-# Numba has read its settings already: pytest imports it for `filterwarnings`.
+# Before numba is imported: Numba does not notice an edit to a function that a kernel in another
+# file calls, so every state of the sources gets a cache of its own (see eventsim/jit.py).
 os.environ.setdefault(
     "NUMBA_CACHE_DIR",
     str(Path(tempfile.gettempdir()) / f"eventsim-kernels-{_hash_of_sources()}"),
 )
 
-import numba  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
-
-numba.config.reload_config()  # type: ignore[attr-defined]
 
 # Compiling a kernel takes longer than any deadline; the examples are the same on every run.
 settings.register_profile("eventsim", deadline=None, derandomize=True, print_blob=True)

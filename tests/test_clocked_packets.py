@@ -8,9 +8,9 @@ from dataclasses import fields
 from itertools import pairwise
 from typing import Any
 
+import asynchronous_networks
 import numpy as np
 import pytest
-from asynchronous_networks import asynchronous
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_networks import DT_US, MOST_RECORDED, networks, recordings
@@ -80,11 +80,11 @@ def test_however_a_recording_is_cut_the_result_is_the_same(stretch: int, data: A
 @given(data=st.data())
 @settings(max_examples=60)
 def test_asynchronous_runs_take_packets_too(data: Any) -> None:
-    network = asynchronous(data.draw(networks(dyadic=False)), 100)
-    events = data.draw(recordings(network))
+    network = asynchronous_networks.asynchronous(data.draw(networks(dyadic=False)), 100)
+    events = data.draw(asynchronous_networks.recordings(network, 800))
     options: Any = {
-        "steps": data.draw(st.none() | st.integers(0, 150)),
-        "start_us": data.draw(st.none() | st.integers(0, 12_000)),
+        "steps": data.draw(st.none() | st.integers(0, 10)),
+        "start_us": data.draw(st.none() | st.integers(0, 900)),
         "mode": "async",
     }
     packets = cut(events, data.draw(st.lists(st.integers(0, len(events)), max_size=6)))
