@@ -18,7 +18,7 @@ references for every array taken out of a tuple is a likely part of it, not meas
 Spikes are emitted in ascending order of neurons, so the order of additions, and with it every bit
 of the result, depends on nothing but network and input.
 
-Called by `simulator.py`. Arrays are flat; `program.py` says what each offset means.
+Called by `run.py`, stretch by stretch. Arrays are flat; `program.py` says what each offset means.
 """
 
 from __future__ import annotations
@@ -33,31 +33,7 @@ from .routing import admit, arrive, collect
 from .state import Outcome, Recording, State
 from .updates import accumulate, fire, integrate
 
-# Membranes that are brought up to date before they are compared: what the nearest cache holds.
-TOGETHER = 4096
-
 LAST_MEMBRANE, MEAN_MEMBRANE = map(READOUTS.index, ("last-membrane", "mean-membrane"))
-
-
-@kernel
-def run(
-    program: Program,
-    state: State,
-    recording: Recording,
-    first: int,
-    stop: int,
-    before: int,
-    outcome: Outcome,
-) -> None:
-    """Run the timesteps first .. stop - 1, at most `program.stretch`; add to `outcome`.
-
-    `before` is the number of timesteps that the call before this one ran through. The spikes of
-    each layer stand in `state.spikes` until the next call.
-    """
-    begin_stretch(program, state, before)
-    take_in(program, state, recording, first, stop)
-    for number in range(len(program.populations)):
-        run_layer(program, number, state, first, stop, outcome)
 
 
 @kernel
@@ -154,18 +130,14 @@ def run_layer(
         if busy:
             sites = collect(population, flags, words, touched)
             if population[P.plain]:
-                pending, together = False, max(1, TOGETHER // population[P.channels])
-                for begin in range(0, sites, together):
-                    end = min(begin + together, sites)
-                    accumulate(
-                        population, touched, begin, end, t, u, last, fills, rows, row_values,
-                        weights, powers, gains, biases, counters,
-                    )  # fmt: skip
-                    emitted, again = fire(
-                        population, levels, touched, begin, end, u, powers, biases, flags, spikes,
-                        emitted, counters,
-                    )  # fmt: skip
-                    pending |= again
+                accumulate(
+                    population, touched, sites, t, u, last, fills, rows, row_values, weights,
+                    powers, gains, biases, counters,
+                )  # fmt: skip
+                emitted, pending = fire(
+                    population, levels, touched, sites, u, powers, biases, flags, spikes, emitted,
+                    counters,
+                )  # fmt: skip
             else:
                 emitted, pending = integrate(
                     population, touched, sites, t, u, seconds, free_from, returning, inputs, last,

@@ -50,8 +50,7 @@ from ..vectors import (
 def accumulate(
     population: Int64s,
     touched: Int32s,
-    begin: int,
-    end: int,
+    sites: int,
     t: int,
     u: Float32s,
     last: Int32s,
@@ -64,12 +63,12 @@ def accumulate(
     biases: Float32s,
     counters: Int64s,
 ) -> None:
-    """Bring touched[begin:end] up to date, then add their rows, in the order of the spikes."""
+    """Bring the touched sites up to date, then add their rows, in the order of the spikes."""
     channels, graded, gathers = population[P.channels], population[P.graded], population[P.gathers]
     rows_per_site, stored = population[P.rows_per_site], population[P.stored]
     changes = population[P.leaks] > 0 or len(biases) > 0
     rows_added = 0
-    for i in range(begin, end if gathers or changes else begin):
+    for i in range(sites if gathers or changes else 0):
         site = touched[i]
         power = np.float32(1.0)
         if changes and last[site] != t:  # otherwise `scatter` has been here
@@ -87,8 +86,8 @@ def accumulate(
                 add_rows(u, base, stored, power, weights, rows, first, stop)
             rows_added += stop - first
             fills[site] = 0
-    count_updates(population, end - begin, rows_added, counters)
-    counters[COMPARES] += (end - begin) * channels
+    count_updates(population, sites, rows_added, counters)
+    counters[COMPARES] += sites * channels
 
 
 @inner_kernel
@@ -196,8 +195,7 @@ def fire(
     population: Int64s,
     levels: Float32s,
     touched: Int32s,
-    begin: int,
-    end: int,
+    sites: int,
     u: Float32s,
     powers: Float32s,
     biases: Float32s,
@@ -206,29 +204,31 @@ def fire(
     emitted: int,
     counters: Int64s,
 ) -> tuple[np.int64, bool]:
-    """Compare and reset touched[begin:end]; append their spikes to spikes[:emitted], ascending.
+    """Compare and reset the touched sites; append their spikes to spikes[:emitted], ascending.
 
-    Returns the new end of the list, and whether a neuron may fire again without input.
+    Returns the new end of the list, and whether a neuron may fire again without input. All sites
+    are compared, then reset: site by site took a convolutional network 20 % longer. Nor is anything
+    won by comparing 32 sites at a time, while they are in the nearest cache.
     """
     limit, threshold, reset_value = levels[L.limit], levels[L.threshold], levels[L.reset_value]
     one = np.uintp(1)
     channels, lanes, block = np.uintp(population[P.channels]), np.uintp(LANES), np.uintp(BLOCK)
-    first, spiked, pending = np.uintp(emitted), np.uintp(emitted), False
-    for i in range(begin, end):
+    first, end, pending = np.uintp(emitted), np.uintp(emitted), False
+    for i in range(sites):
         neuron = np.uintp(touched[i]) * channels
         stop = neuron + channels
         while neuron + block <= stop:
-            spiked = emit(spikes, spiked, neuron, above_in_block(u, neuron, limit))
+            end = emit(spikes, end, neuron, above_in_block(u, neuron, limit))
             neuron += block
         while neuron + lanes <= stop:
-            spiked = emit(spikes, spiked, neuron, above_in_lanes(u, neuron, limit))
+            end = emit(spikes, end, neuron, above_in_lanes(u, neuron, limit))
             neuron += lanes
         while neuron < stop:
             if fires(u[neuron], limit):
-                spikes[spiked] = neuron
-                spiked += one
+                spikes[end] = neuron
+                end += one
             neuron += one
-    for k in range(first, spiked):
+    for k in range(first, end):
         neuron = np.uintp(spikes[k])
         if not population[P.subtract]:
             u[neuron] = reset_value
@@ -241,9 +241,10 @@ def fire(
         if fires(advance(u[neuron], powers[1], bias, np.float32(1.0)), limit):
             flags[site] = 1
             pending = True
-    counters[RESETS] += np.int64(spiked - first)
-    counters[OUTPUT_SPIKES] += np.int64(spiked - first)
-    return np.int64(spiked), pending
+    spiked = np.int64(end - first)
+    counters[RESETS] += spiked
+    counters[OUTPUT_SPIKES] += spiked
+    return emitted + spiked, pending
 
 
 @inner_kernel
