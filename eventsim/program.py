@@ -77,6 +77,9 @@ class C(Columns):
     reach = auto()  # offset of the pointers: first entry of each input position
     stride = auto()  # from the weight row of one channel to that of the next
     direct = auto()  # offset of the row of each input, where each reaches one site; otherwise -1
+    busy = auto()  # more spikes than these are listed site by site, not spike by spike
+    incoming = auto()  # offset of the pointers: first entry of each site, -1 without
+    positions = auto()  # of the source
     pooled = auto()  # offset of the max pool's pointers, -1 without one
     pooled_cells = auto()  # cells x channels of the max pool
 
@@ -92,6 +95,13 @@ class S(Columns):
     row = auto()  # offset in `weights` of the first site's row for channel 0 of the source
 
 
+class A(Columns):
+    """An entry of what reaches a site: columns of `Program.incoming`, ascending by position."""
+
+    position = auto()  # of the input
+    row = auto()  # offset in `weights` of the row for channel 0 of the source
+
+
 class Program(NamedTuple):
     """A network as the kernels see it; see the columns above for offsets into the arrays."""
 
@@ -100,6 +110,10 @@ class Program(NamedTuple):
     connections: NDArray[np.int64]  # (connections, C)
     pointers: Int64s  # reach: spans of input position p are pointers[reach + p : reach + p + 2]
     spans: NDArray[np.int32]  # (spans, S)
+    incoming_pointers: (
+        Int64s  # entries of site s are incoming[p[s] : p[s + 1]], p from C.incoming on
+    )
+    incoming: NDArray[np.int32]  # (entries, A)
     direct: Int32s  # offset in `weights` of the row of each input of a fully connected layer
     weights: Weights
     biases: Float32s
@@ -119,6 +133,7 @@ class Program(NamedTuple):
     stretch: int  # timesteps that a layer runs through before the next one follows
     spikes: int  # that all layers together can emit in a stretch, with those remembered
     starts: int
+    positions: int  # most of a source
     arrivals: int  # most that can reach a connection in one timestep
     pooled_cells: int  # of the largest max pool
     outputs: int

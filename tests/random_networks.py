@@ -223,13 +223,16 @@ def networks(draw: st.DrawFn, *, dyadic: bool, pooled: bool = True, plain: bool 
 def some_layout(data: Any) -> Iterator[None]:
     """Lay networks out in one of the ways that must not matter.
 
-    Weights that float16 holds are stored in it, or not; rows are listed by site, or not.
+    Weights that float16 holds are stored in it, or not; rows are listed or added at once; listed
+    spike by spike or site by site.
     """
     narrow = data.draw(st.booleans())
     gather_from = data.draw(st.sampled_from([1, wiring.GATHER_FROM]))
+    busy_from = data.draw(st.sampled_from([0, wiring.BUSY_FROM]))
     with (
         patch.object(wiring, "widens_float16", lambda: narrow),
         patch.object(wiring, "GATHER_FROM", gather_from),
+        patch.object(wiring, "BUSY_FROM", busy_from),
     ):
         yield
 

@@ -96,6 +96,8 @@ def run_layer(
     rows, row_values = state.rows[population[P.row] :], state.row_values[population[P.row] :]
     starts, spikes, spike_values = state.starts, state.spikes, state.spike_values
     arrived, arrived_values, pooled = state.arrived, state.arrived_values, state.pooled
+    incoming_pointers, incoming = program.incoming_pointers, program.incoming
+    begins, offsets = state.begins, state.offsets
 
     first_way = population[P.connection]
     end_of_ways = first_way + population[P.connections]
@@ -113,9 +115,9 @@ def run_layer(
             busy = True
             if ways[way, C.pooled] < 0 and ways[way, C.delayed] < 0:
                 arrive(
-                    way, ways, population, pointers, spans, direct,
+                    way, ways, population, pointers, spans, incoming_pointers, incoming, direct,
                     spikes, spike_values, begin, end, t, weights, u, last, flags, fills,
-                    rows, row_values, powers, gains, biases, counters,
+                    begins, offsets, rows, row_values, powers, gains, biases, counters,
                 )  # fmt: skip
             else:
                 end = admit(
@@ -123,9 +125,9 @@ def run_layer(
                     pooled, arrived, arrived_values,
                 )  # fmt: skip
                 arrive(
-                    way, ways, population, pointers, spans, direct,
+                    way, ways, population, pointers, spans, incoming_pointers, incoming, direct,
                     arrived, arrived_values, 0, end, t, weights, u, last, flags, fills,
-                    rows, row_values, powers, gains, biases, counters,
+                    begins, offsets, rows, row_values, powers, gains, biases, counters,
                 )  # fmt: skip
         if busy:
             sites = collect(population, flags, words, touched)

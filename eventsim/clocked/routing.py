@@ -1,9 +1,10 @@
 """Spikes on their way to a layer: which sites each reaches, and with which weight rows.
 
 `admit` merges spikes in the cells of a max pool and picks those that a delay lets pass. `arrive`
-then takes one of three ways with the same outcome: `route` lists rows site by site for `accumulate`
-in `updates.py`; `route_to_one` does so for a fully connected layer; and `scatter` adds short rows
-to the membranes at once. `collect` lists the sites with work.
+then takes one of four ways with the same outcome: `route` lists rows site by site for `accumulate`
+in `updates.py`; `route_by_site` does so where many spikes arrive, and `route_to_one` for a fully
+connected layer; and `scatter` adds short rows to the membranes at once. `collect` lists the sites
+with work.
 
 Arguments are the arrays of `Program` and `State`, those of sites and neurons cut to the layer.
 """
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..jit import Flags, Float32s, Int32s, Int64s, Weights, inner_kernel, kernel
 from ..operations import ACS, INPUT_EVENTS, MACS
-from ..program import C, P, S
+from ..program import A, C, P, S
 from ..vectors import LANES, add_lanes, lowest_bit, weight_at
 from .updates import fade
 
@@ -76,6 +77,8 @@ def arrive(
     population: Int64s,
     pointers: Int64s,
     spans: Spans,
+    incoming_pointers: Int64s,
+    incoming: Spans,
     direct: Int32s,
     source: Int32s,
     values: Float32s,
@@ -87,6 +90,8 @@ def arrive(
     last: Int32s,
     flags: Flags,
     fills: Int32s,
+    begins: Int32s,
+    offsets: Int32s,
     rows: Int32s,
     row_values: Float32s,
     powers: Float32s,
@@ -101,6 +106,11 @@ def arrive(
         fills[0] = route_to_one(first, direct, source, begin, end, rows, fills[0])
         if end > begin:
             flags[0] = 1
+    elif population[P.gathers] and not population[P.graded] and end - begin > ways[way, C.busy]:
+        index(way, ways, population, pointers, spans, source, begin, end, begins, offsets, flags)
+        route_by_site(
+            way, ways, population, incoming_pointers, incoming, begins, offsets, flags, fills, rows
+        )
     elif population[P.gathers]:
         route(
             way, ways, population, pointers, spans, source, values, begin, end,
@@ -164,6 +174,83 @@ def route(
                 flags[site] = 1
                 row += channels
                 site += groups
+
+
+@kernel
+def index(
+    way: int,
+    ways: Table,
+    population: Int64s,
+    pointers: Int64s,
+    spans: Spans,
+    source: Int32s,
+    begin: int,
+    end: int,
+    begins: Int32s,
+    offsets: Int32s,
+    flags: Flags,
+) -> None:
+    """Note where in source[begin:end], which ascends, the spikes of each position begin.
+
+    Spike i is number i - begin there. Also flags the sites that are reached.
+    """
+    in_channels, reach = np.uint32(ways[way, C.in_channels]), np.uintp(ways[way, C.reach])
+    stride, positions = ways[way, C.stride], np.uintp(ways[way, C.positions])
+    site_column, sites_column = np.uintp(S.site), np.uintp(S.sites)
+    one, following, number = np.uintp(1), np.uintp(0), np.uintp(0)  # next position to note
+    for i in range(np.uintp(begin), np.uintp(end)):
+        spike = np.uint32(source[i])
+        position = np.uintp(spike // in_channels)
+        offsets[number] = np.int64(spike - np.uint32(position) * in_channels) * stride
+        if position >= following:
+            entry = reach + position
+            for span in range(np.uintp(pointers[entry]), np.uintp(pointers[entry + one])):
+                first = np.uintp(spans[span, site_column])
+                for site in range(first, first + np.uintp(spans[span, sites_column])):
+                    flags[site] = 1
+            while following <= position:
+                begins[following] = number
+                following += one
+        number += one
+    while following <= positions:
+        begins[following] = number
+        following += one
+
+
+@kernel
+def route_by_site(
+    way: int,
+    ways: Table,
+    population: Int64s,
+    incoming_pointers: Int64s,
+    incoming: Spans,
+    begins: Int32s,
+    offsets: Int32s,
+    flags: Flags,
+    fills: Int32s,
+    rows: Int32s,
+) -> None:
+    """`route` site by site: the same lists, each written in one go.
+
+    Spike by spike, each row goes to another list than the one before it, and all the lists of a
+    wide map do not fit into the nearer caches.
+    """
+    first = np.uintp(ways[way, C.incoming])
+    rows_per_site = np.uintp(population[P.rows_per_site])
+    position_column, row_column, one = np.uintp(A.position), np.uintp(A.row), np.uintp(1)
+    for site in range(np.uintp(population[P.sites])):
+        if flags[site] == 0:
+            continue
+        slot = site * rows_per_site + np.uintp(fills[site])
+        for entry in range(
+            np.uintp(incoming_pointers[first + site]),
+            np.uintp(incoming_pointers[first + site + one]),
+        ):
+            position, row = np.uintp(incoming[entry, position_column]), incoming[entry, row_column]
+            for number in range(np.uintp(begins[position]), np.uintp(begins[position + one])):
+                rows[slot] = row + offsets[number]
+                slot += one
+        fills[site] = np.int64(slot - site * rows_per_site)
 
 
 @inner_kernel

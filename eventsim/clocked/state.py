@@ -33,6 +33,8 @@ class State(NamedTuple):
     starts: Int64s  # where in `spikes` each timestep begins, at each layer's offset
     arrived: Int32s  # what a max pool or a delay lets pass in a timestep
     arrived_values: Float32s
+    begins: Int32s  # (positions + 1,) where the spikes of each position begin
+    offsets: Int32s  # (arrivals,) from the row of channel 0 to that of each spike
     pooled: Float32s  # (pooled_cells,) maxima in the cells of a max pool, 0 between timesteps
     inputs: Float32s  # (row_length,) what arrives at one site, where it is kept apart
     seconds: Float32s  # (neurons,) currents or adaptations; empty if no layer has them
@@ -91,6 +93,8 @@ def new_state(program: Program) -> State:
         starts=rows(program.starts, np.int64),
         arrived=rows(program.arrivals, np.int32),
         arrived_values=rows(program.arrivals, np.float32),
+        begins=rows(program.positions + 1, np.int32),
+        offsets=rows(program.arrivals, np.int32),
         pooled=rows(program.pooled_cells, np.float32),
         inputs=rows(program.row_length, np.float32, general),
         seconds=rows(program.neurons, np.float32, general),
