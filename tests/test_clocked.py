@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -19,13 +20,14 @@ from random_networks import (
     some_layout,
 )
 
+from eventsim import wiring
 from eventsim.binning import bin_events
 from eventsim.errors import RecordingError
 from eventsim.events import EVENT_DTYPE
 from eventsim.layers import Conv2d, Dense, WeightLayer
 from eventsim.network import Network
 from eventsim.neurons import ALIF, IF, LI, LIF
-from eventsim.pathways import Add, AvgPool2d, Delay, Flatten, MaxPool2d
+from eventsim.pathways import Add, AvgPool2d, Concatenate, Delay, Flatten, MaxPool2d
 from eventsim.program import POWERS
 from eventsim.reference import LayerTrace, run_layer, run_reference
 from eventsim.result import Result
@@ -217,6 +219,31 @@ def test_a_skip_adds_the_weights_of_both_spikes() -> None:
     result = simulate(network, one_event())
     assert result.operations.layers[1].acs == 2
     assert result.spike_counts[0] == 1
+
+
+@pytest.mark.parametrize("busy_from", [0, wiring.BUSY_FROM])
+def test_lists_go_on_where_the_spikes_of_another_layer_ended(busy_from: int) -> None:
+    """A convolution behind `Concatenate` has a list of rows for each site from both layers."""
+    rng = np.random.default_rng(0)
+
+    def conv(inputs: int, outputs: int) -> Conv2d:
+        weight = rng.integers(-4, 9, (outputs, inputs, 3, 3)) / 16.0
+        return Conv2d(weight, padding=1, neuron=IF(1.0))
+
+    layers = [conv(1, 3), Concatenate((0, -1)), conv(4, 5)]
+    with (
+        patch.object(wiring, "GATHER_FROM", 1),
+        patch.object(wiring, "BUSY_FROM", busy_from),
+    ):
+        network = Network((1, 5, 5), DT_US, layers)
+        events = np.zeros(75, EVENT_DTYPE)
+        events["t"] = np.repeat([0, DT_US, 2 * DT_US], 25)
+        events["y"], events["x"] = np.divmod(np.tile(np.arange(25), 3), 5)
+        result = simulate(network, events, record_spikes=True)
+    traces = run_reference(network, frames_of(network, events))
+    for spikes, trace in zip(dense_spikes(network, result), traces, strict=True):
+        np.testing.assert_array_equal(spikes, trace.spikes)
+        assert trace.spikes.any()
 
 
 def test_readouts_of_one_membrane() -> None:
