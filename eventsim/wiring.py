@@ -301,7 +301,7 @@ def _connect(
         "reach": _add_reach(arrays, reach, reach.taps, rows.shape[1] if layer.groups == 1 else 0),
         "stride": stride * rows.shape[1],
         "direct": _add_direct(arrays, reach, source.channels, stride * rows.shape[1])
-        if sites == 1
+        if sites == 1 and layer.groups == 1
         else -1,
         "busy": BUSY_FROM * positions if by_site else 2**62,
         "incoming": _add_incoming(arrays, reach, sites) if by_site else -1,

@@ -246,6 +246,15 @@ def test_lists_go_on_where_the_spikes_of_another_layer_ended(busy_from: int) -> 
         assert trace.spikes.any()
 
 
+def test_groups_that_meet_in_one_position() -> None:
+    weight = np.reshape([-1.0, 1.0], (2, 1, 1, 1))
+    unpack = Conv2d(np.ones((2, 1, 1, 1)), neuron=IF(0.5))
+    network = Network((1, 1, 1), DT_US, [unpack, Conv2d(weight, groups=2, neuron=IF(0.5))])
+    result = simulate(network, np.zeros(1, EVENT_DTYPE))
+    np.testing.assert_array_equal(result.spike_counts, [0, 1])
+    assert result.operations.layers[1].acs == 2
+
+
 def test_readouts_of_one_membrane() -> None:
     for readout, score in (("last-membrane", 0.25), ("mean-membrane", 1.75 / 3)):
         layer = Dense([[1.0]], neuron=LI(0.5))
