@@ -110,9 +110,7 @@ class Program(NamedTuple):
     connections: NDArray[np.int64]  # (connections, C)
     pointers: Int64s  # reach: spans of input position p are pointers[reach + p : reach + p + 2]
     spans: NDArray[np.int32]  # (spans, S)
-    incoming_pointers: (
-        Int64s  # entries of site s are incoming[p[s] : p[s + 1]], p from C.incoming on
-    )
+    incoming_pointers: Int64s  # with p from C.incoming on: site s has incoming[p[s] : p[s + 1]]
     incoming: NDArray[np.int32]  # (entries, A)
     direct: Int32s  # offset in `weights` of the row of each input of a fully connected layer
     weights: Weights

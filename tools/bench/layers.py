@@ -27,8 +27,8 @@ from torch import Tensor, nn
 
 import eventsim as es
 from eventsim.clocked import cpu
+from eventsim.clocked.run import program_of
 from eventsim.clocked.state import Outcome, Recording, clear, new_outcome, new_state
-from eventsim.wiring import wire
 from eventsim_bridge.layers import TYPE_OF_LAYER
 
 from ..report import progress_bar
@@ -119,7 +119,7 @@ def convolution_case(
 
 def last_layer_alone(network: es.Network, binned: es.BinnedEvents) -> Callable[[], Outcome]:
     """Return what runs the last layer from silence, on what the layers before it emitted once."""
-    program = wire(network)
+    program = program_of(network)
     if binned.steps > program.stretch:
         raise es.EventsimError(f"{binned.steps} timesteps, expected at most {program.stretch}")
     state = new_state(program)
