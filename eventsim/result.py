@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from .network import Readout
+from .network import Network, Readout
 from .operations import Operations
 
 Mode = Literal["clocked", "async"]
@@ -54,3 +54,8 @@ class Result:
     def prediction(self) -> int:
         """The output neuron with the highest score, the lowest of equals (as argmax in torch)."""
         return int(np.argmax(self.scores))
+
+
+def channel_first(values: NDArray[Any], network: Network) -> NDArray[Any]:
+    """Return what there is of each output neuron, in the engine's order, as PyTorch flattens it."""
+    return values.reshape(-1, network.shapes[-1][0]).T.reshape(-1)

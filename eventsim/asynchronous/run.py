@@ -20,7 +20,7 @@ from ..events import EVENT_DTYPE, Events, Sensor, check_events, packets_of
 from ..jit import Compiled, Int64s, compiled_for
 from ..network import Network
 from ..operations import COUNTERS, Operations
-from ..result import Result
+from ..result import Result, channel_first
 from .columns import NEVER, H, I, T
 from .kernels import FULL, advance_before, feed
 from .layout import Layout, lay_out, with_room
@@ -179,13 +179,10 @@ class AsynchronousRun:
         counters = self._ints[self._tables[H.counters] :][: len(indices) * len(COUNTERS)]
         read_out = network.readout.endswith("membrane")
 
-        def channel_first(values: NDArray[Any]) -> NDArray[Any]:
-            return values.reshape(-1, network.shapes[-1][0]).T.reshape(-1)
-
         return Result(
-            spike_counts=channel_first(self._outcome(H.spike_counts)),
-            first_spikes=channel_first(self._outcome(H.first_spikes)),
-            membranes=channel_first(self._membranes(duration)) if read_out else None,
+            spike_counts=channel_first(self._outcome(H.spike_counts), network),
+            first_spikes=channel_first(self._outcome(H.first_spikes), network),
+            membranes=channel_first(self._membranes(duration), network) if read_out else None,
             readout=network.readout,
             operations=Operations.from_counters(
                 tuple(network.layer_name(index) for index in indices),

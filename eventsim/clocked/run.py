@@ -21,7 +21,7 @@ from ..jit import kernel
 from ..network import Network
 from ..operations import Operations
 from ..program import P, Program
-from ..result import Result
+from ..result import Result, channel_first
 from ..wiring import wire
 from .cpu import begin_stretch, run_layer, take_in
 from .state import Outcome, Recording, State, clear, new_outcome, new_state
@@ -195,13 +195,10 @@ class Sample:
             if network.readout == "mean-membrane":
                 membranes = membranes / max(1, steps)
 
-        def channel_first(values: NDArray[Any]) -> NDArray[Any]:
-            return values.reshape(-1, network.shapes[-1][0]).T.reshape(-1)
-
         return Result(
-            spike_counts=channel_first(outcome.spike_counts),
-            first_spikes=channel_first(outcome.first_spikes),
-            membranes=None if membranes is None else channel_first(membranes),
+            spike_counts=channel_first(outcome.spike_counts, network),
+            first_spikes=channel_first(outcome.first_spikes, network),
+            membranes=None if membranes is None else channel_first(membranes, network),
             readout=network.readout,
             operations=Operations.from_counters(names, outcome.counters, dense),
             steps=steps,
