@@ -78,7 +78,9 @@ class C(Columns):
     stride = auto()  # from the weight row of one channel to that of the next
     direct = auto()  # offset of the row of each input, where each reaches one site; otherwise -1
     busy = auto()  # more spikes than these are listed site by site, not spike by spike
+    full = auto()  # with more than these all inputs are added, not only those that spike
     incoming = auto()  # offset of the pointers: first entry of each site, -1 without
+    fan_in = auto()  # the most entries of a site there
     positions = auto()  # of the source
     pooled = auto()  # offset of the max pool's pointers, -1 without one
     pooled_cells = auto()  # cells x channels of the max pool
@@ -133,6 +135,7 @@ class Program(NamedTuple):
     starts: int
     positions: int  # most of a source
     arrivals: int  # most that can reach a connection in one timestep
+    frame: int  # inputs of the largest connection that may add them all
     pooled_cells: int  # of the largest max pool
     outputs: int
     readout: int  # index into READOUTS

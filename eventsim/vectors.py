@@ -193,6 +193,57 @@ def _row_adder(lanes: int) -> Compiled:
 add_rows_to_lanes, add_rows_to_block = _row_adder(LANES), _row_adder(BLOCK)
 
 
+def _map_adder(lanes: int) -> Compiled:
+    """Make what adds all channels of one position to some neighbouring membranes of one site."""
+
+    def add(
+        typingctx: Any, u: Any, i: Any, x: Any, first: Any, stop: Any, w: Any, row: Any, stride: Any
+    ) -> Any:  # fmt: skip
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            u, x, w = (_data(context, builder, signature.args[k], args[k]) for k in (0, 2, 5))
+            _, at, _, first, stop, _, row, stride = args
+            to, membranes = _load(builder, u, at, lanes)
+            kind = _vector(lanes)
+            insert: Compiled = cgutils.get_or_insert_function
+            fused = insert(
+                builder.module, ir.FunctionType(kind, [kind] * 3), f"llvm.fmuladd.v{lanes}f32"
+            )
+            before = builder.block
+            loop, after = builder.append_basic_block("channel"), builder.append_basic_block("added")
+            builder.branch(loop)
+            builder.position_at_end(loop)
+            channel, at_row, partial = (builder.phi(v.type) for v in (first, row, membranes))
+            spikes = _all(builder, builder.load(builder.gep(x, [channel])), lanes)
+            weights = _load_weights(builder, signature.args[5], w, at_row, lanes)
+            added = builder.call(fused, [weights, spikes, partial])
+            following = builder.add(channel, channel.type(1))
+            for phi, at_first, then in (
+                (channel, first, following),
+                (at_row, row, builder.add(at_row, stride)),
+                (partial, membranes, added),
+            ):
+                phi.add_incoming(at_first, before)
+                phi.add_incoming(then, loop)
+            builder.cbranch(builder.icmp_unsigned("<", following, stop), loop, after)
+            builder.position_at_end(after)
+            builder.store(added, to, align=4)
+            return context.get_dummy_value()
+
+        index = types.uintp
+        return types.void(u, index, x, index, index, w, index, index), codegen
+
+    add.__doc__ = (
+        f"Add x[k] w[row : row + {lanes}] to u[i : i + {lanes}] for each k in first .. stop - 1, "
+        f"strictly in this order; the row of the next k begins `stride` further on.\n\n"
+        f"Where the processor multiplies and adds in one instruction, it does: what is multiplied "
+        f"by 0 or 1 has nothing to round."
+    )
+    return _compiled_intrinsic(add)
+
+
+add_map_to_8, add_map_to_16, add_map_to_32, add_map_to_64 = map(_map_adder, (8, 16, 32, 64))
+
+
 def _comparison(lanes: int) -> Compiled:
     def above(typingctx: Any, u: Any, i: Any, limit: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:

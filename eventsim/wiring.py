@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .arrays import Arrays
 from .errors import NetworkError
 from .geometry import Reach
 from .jit import Float32s, Weights
@@ -40,6 +41,15 @@ GATHER_FROM = 128
 # instead of 17.2 at 6.4, but 5.3 instead of 4.7 at 1.3.
 BUSY_FROM = 4
 
+# Where more than this part of a map's inputs spike, all are added (`clocked/sweep.py`): for short
+# rows and for listed ones, and more for few input channels, since membranes are read and written
+# once for all those of a position. 3x3 on 24x24, as long as without at an input activity of: 45 %
+# at 4 to 16 channels, 36 at 4 to 64, 22 at 16 to 16, 13 at 64 to 64; 50 at 16 to 128, 45 at 64 to
+# 128.
+FULL_FROM, FULL_FROM_LISTED = 0.2, 0.45
+FEW_CHANNELS = 4
+NEVER = 2**62  # more spikes than there are
+
 # A layer runs through a stretch of timesteps before the layer behind it follows: what a layer needs
 # is looked up once a stretch, and its weights stay in the nearest caches. Its length is bounded by
 # the memory for the spikes of all neurons at once; what is not emitted takes none.
@@ -53,7 +63,7 @@ def wire(network: Network) -> Program:
     Raises `NetworkError` for a network of 2^31 or more weights, and for delays that do not fit.
     """
     ways: list[Sources] = [(Source(INPUT, network.input_shape[0], network.input_shape[1:]),)]
-    arrays = _Arrays()
+    arrays = Arrays()
     wired: list[tuple[dict[str, Any], list[dict[str, Any]]]] = []
     many = [network.input_encoding == "counts"]  # of the input, then of each population
     for index, layer in enumerate(network.layers):
@@ -76,7 +86,7 @@ def wire(network: Network) -> Program:
 def _program(
     network: Network,
     wired: list[tuple[dict[str, Any], list[dict[str, Any]]]],
-    arrays: _Arrays,
+    arrays: Arrays,
 ) -> Program:
     connections = [connection for _, several in wired for connection in several]
     populations = [population for population, _ in wired]
@@ -129,6 +139,10 @@ def _program(
         starts=arrays.sizes["starts"],
         positions=max(connection["positions"] for connection in connections),
         arrivals=max(*sizes, pooled_cells),
+        frame=max(
+            connection["positions"] * connection["in_channels"] * (connection["full"] < NEVER)
+            for connection in connections
+        ),
         pooled_cells=pooled_cells,
         outputs=network.outputs,
         readout=READOUTS.index(network.readout),
@@ -154,7 +168,7 @@ def widened(weights: Weights) -> Float32s:
 
 
 def _spike_list(
-    connections: list[dict[str, Any]], source: int, size: int, stretch: int, arrays: _Arrays
+    connections: list[dict[str, Any]], source: int, size: int, stretch: int, arrays: Arrays
 ) -> dict[str, int]:
     """Reserve the list of the spikes of a stretch, and of those that delays still ask for."""
     delays = [connection["delay"] for connection in connections if connection["source"] == source]
@@ -170,41 +184,13 @@ def _table(rows: list[dict[str, Any]], columns: type[Columns], dtype: Any) -> ND
     return np.array([[row[column.name] for column in columns] for row in rows], dtype)
 
 
-class _Arrays:
-    """Arrays of all layers laid end to end, by name."""
-
-    def __init__(self) -> None:
-        self.parts: dict[str, list[tuple[int, NDArray[Any]]]] = {}
-        self.sizes: dict[str, int] = {}
-
-    def add(self, name: str, part: NDArray[Any], align: int = 1) -> int:
-        """Append to an array, at a multiple of `align`; return the offset."""
-        offset = self.reserve(name, part.size, align)
-        self.parts.setdefault(name, []).append((offset, part.reshape(-1)))
-        return offset
-
-    def reserve(self, name: str, size: int, align: int = 1) -> int:
-        """Take a stretch of an array that the kernels allocate; return the offset."""
-        offset = -(-self.sizes.get(name, 0) // align) * align
-        self.sizes[name] = offset + size
-        return offset
-
-    def joined(self, name: str, dtype: Any) -> NDArray[Any]:
-        """Return one contiguous array."""
-        whole = new_array(self.sizes.get(name, 0), dtype)
-        whole[:] = np.zeros((), dtype)
-        for offset, part in self.parts.get(name, []):
-            whole[offset : offset + part.size] = part
-        return whole
-
-
 def _lay_out(
     layer: WeightLayer,
     arriving: Sources,
     own: Source,
     channels: int,
     many: list[bool],
-    arrays: _Arrays,
+    arrays: Arrays,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Lay out a population and its connections; `channels` arrive, `own` are its own spikes."""
     layer = _with_gain(layer)
@@ -238,7 +224,27 @@ def _lay_out(
         "recurrent": loop,
         **_neuron_fields(layer, own.channels, sites, arrays),
     }
+    for connection in connections:
+        in_order = connection.pop("once") and len(connections) == 1
+        connection |= _many_from(connection, population, in_order)
     return population, connections
+
+
+def _many_from(
+    connection: dict[str, Any], population: dict[str, Any], in_order: bool
+) -> dict[str, Any]:
+    """Return how many spikes of a timestep are listed site by site, and with how many all inputs
+    are added. That keeps the order of additions on the only way to a layer, and where no position
+    reaches a site twice, as through a pool whose windows overlap."""
+    known = connection["incoming"] >= 0 and not population["graded"]
+    positions, channels = connection["positions"], connection["in_channels"]
+    listed, full = population["gathers"], positions * (channels + FEW_CHANNELS)
+    return {
+        "busy": BUSY_FROM * positions if known and listed else NEVER,
+        "full": full * (FULL_FROM_LISTED if listed else FULL_FROM)
+        if known and in_order and population["plain"]
+        else NEVER,
+    }
 
 
 def _stored(channels: int, sites: int) -> int:
@@ -265,7 +271,7 @@ def _connect(
     channels: int,
     graded: bool,
     stored: dict[float, int],
-    arrays: _Arrays,
+    arrays: Arrays,
 ) -> dict[str, Any]:
     """Lay out one way on which spikes reach a layer, those of one delay.
 
@@ -303,9 +309,10 @@ def _connect(
         "direct": _add_direct(arrays, reach, source.channels, stride * rows.shape[1])
         if sites == 1 and layer.groups == 1
         else -1,
-        "busy": BUSY_FROM * positions if by_site else 2**62,
         "incoming": _add_incoming(arrays, reach, sites) if by_site else -1,
+        "fan_in": int(np.bincount(reach.targets, minlength=1).max()),
         "positions": positions,
+        "once": by_site and _reaches_once(reach),
         "pooled": pooled,
         "pooled_cells": cells,
         "rows_per_site": int(np.bincount(reach.targets, minlength=1).max())
@@ -313,16 +320,14 @@ def _connect(
     }
 
 
-def _add_direct(arrays: _Arrays, reach: Reach, channels: int, stride: int) -> int:
+def _add_direct(arrays: Arrays, reach: Reach, channels: int, stride: int) -> int:
     """Add the row of each input, where each reaches the one site once; -1 where not."""
     if (np.diff(reach.pointers) != 1).any():
         return -1  # a pool leaves positions out, or its windows overlap
     return arrays.add("direct", reach.taps[:, None] + np.arange(channels) * stride)
 
 
-def _add_reach(
-    arrays: _Arrays, reach: Reach, first_rows: NDArray[np.int64], row_length: int
-) -> int:
+def _add_reach(arrays: Arrays, reach: Reach, first_rows: NDArray[np.int64], row_length: int) -> int:
     """Add the spans that each position reaches: entries whose sites and rows follow each other.
 
     Sites of groups do not lie side by side: with a `row_length` of 0 each entry is a span.
@@ -339,7 +344,7 @@ def _add_reach(
     return arrays.add("pointers", spans[reach.pointers] + offset)
 
 
-def _add_incoming(arrays: _Arrays, reach: Reach, sites: int) -> int:
+def _add_incoming(arrays: Arrays, reach: Reach, sites: int) -> int:
     """Add the reach the other way round: for each site the positions that reach it, ascending."""
     order = np.argsort(reach.targets, kind="stable")
     positions = np.repeat(np.arange(len(reach.pointers) - 1), np.diff(reach.pointers))
@@ -348,13 +353,17 @@ def _add_incoming(arrays: _Arrays, reach: Reach, sites: int) -> int:
     return arrays.add("incoming_pointers", first + arrays.add("incoming", entries) // len(A))
 
 
+def _reaches_once(reach: Reach) -> bool:
+    positions = np.repeat(np.arange(len(reach.pointers) - 1), np.diff(reach.pointers))
+    pairs = positions * _cells(reach) + reach.targets
+    return len(np.unique(pairs)) == len(pairs)
+
+
 def _cells(reach: Reach) -> int:
     return int(reach.targets.max()) + 1 if reach.targets.size else 0
 
 
-def _neuron_fields(
-    layer: WeightLayer, channels: int, sites: int, arrays: _Arrays
-) -> dict[str, Any]:
+def _neuron_fields(layer: WeightLayer, channels: int, sites: int, arrays: Arrays) -> dict[str, Any]:
     """Lay out the neurons' parameters, for the plain loop and for the general one."""
     p = layer.neuron.parameters(channels)
     one = p[0]
@@ -386,7 +395,7 @@ def _neuron_fields(
     }
 
 
-def _add_powers(arrays: _Arrays, decay: np.float32) -> int:
+def _add_powers(arrays: Arrays, decay: np.float32) -> int:
     powers = np.float64(decay) ** np.arange(POWERS + 1)
     # Both tables have POWERS + 1 entries a layer, so one offset serves both.
     arrays.add("gains", np.concatenate([[0.0], np.cumsum(powers[:-1])]))

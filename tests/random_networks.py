@@ -224,15 +224,18 @@ def some_layout(data: Any) -> Iterator[None]:
     """Lay networks out in one of the ways that must not matter.
 
     Weights that float16 holds are stored in it, or not; rows are listed or added at once; listed
-    spike by spike or site by site.
+    spike by spike or site by site; all inputs of a map are added, or only those that spike.
     """
     narrow = data.draw(st.booleans())
     gather_from = data.draw(st.sampled_from([1, wiring.GATHER_FROM]))
     busy_from = data.draw(st.sampled_from([0, wiring.BUSY_FROM]))
+    full_from = data.draw(st.sampled_from([0, wiring.FULL_FROM]))
     with (
         patch.object(wiring, "widens_float16", lambda: narrow),
         patch.object(wiring, "GATHER_FROM", gather_from),
         patch.object(wiring, "BUSY_FROM", busy_from),
+        patch.object(wiring, "FULL_FROM", full_from),
+        patch.object(wiring, "FULL_FROM_LISTED", full_from),
     ):
         yield
 

@@ -97,7 +97,7 @@ def run_layer(
     starts, spikes, spike_values = state.starts, state.spikes, state.spike_values
     arrived, arrived_values, pooled = state.arrived, state.arrived_values, state.pooled
     incoming_pointers, incoming = program.incoming_pointers, program.incoming
-    begins, offsets = state.begins, state.offsets
+    begins, offsets, frame = state.begins, state.offsets, state.frame
 
     first_way = population[P.connection]
     end_of_ways = first_way + population[P.connections]
@@ -117,7 +117,7 @@ def run_layer(
                 arrive(
                     way, ways, population, pointers, spans, incoming_pointers, incoming, direct,
                     spikes, spike_values, begin, end, t, weights, u, last, flags, fills,
-                    begins, offsets, rows, row_values, powers, gains, biases, counters,
+                    begins, offsets, frame, rows, row_values, powers, gains, biases, counters,
                 )  # fmt: skip
             else:
                 end = admit(
@@ -127,7 +127,7 @@ def run_layer(
                 arrive(
                     way, ways, population, pointers, spans, incoming_pointers, incoming, direct,
                     arrived, arrived_values, 0, end, t, weights, u, last, flags, fills,
-                    begins, offsets, rows, row_values, powers, gains, biases, counters,
+                    begins, offsets, frame, rows, row_values, powers, gains, biases, counters,
                 )  # fmt: skip
         if busy:
             sites = collect(population, flags, words, touched)

@@ -18,6 +18,7 @@ from ..jit import Flags, Float32s, Int32s, Int64s, Weights, inner_kernel, kernel
 from ..operations import ACS, INPUT_EVENTS, MACS
 from ..program import A, C, P, S
 from ..vectors import LANES, add_lanes, lowest_bit, weight_at
+from .sweep import sweep
 from .updates import fade
 
 Table = NDArray[np.int64]
@@ -92,6 +93,7 @@ def arrive(
     fills: Int32s,
     begins: Int32s,
     offsets: Int32s,
+    frame: Float32s,
     rows: Int32s,
     row_values: Float32s,
     powers: Float32s,
@@ -106,11 +108,19 @@ def arrive(
         fills[0] = route_to_one(first, direct, source, begin, end, rows, fills[0])
         if end > begin:
             flags[0] = 1
-    elif population[P.gathers] and not population[P.graded] and end - begin > ways[way, C.busy]:
+    elif end - begin > min(ways[way, C.busy], ways[way, C.full]):
         index(way, ways, population, pointers, spans, source, begin, end, begins, offsets, flags)
-        route_by_site(
-            way, ways, population, incoming_pointers, incoming, begins, offsets, flags, fills, rows
-        )
+        if end - begin > ways[way, C.full]:
+            reached = sweep(
+                way, ways, population, incoming_pointers, incoming, source, begin, end, t,
+                weights, u, last, flags, begins, frame, powers, gains, biases,
+            )  # fmt: skip
+            counters[ACS] += reached * population[P.channels]
+        else:
+            route_by_site(
+                way, ways, population, incoming_pointers, incoming, begins, offsets, flags,
+                fills, rows,
+            )  # fmt: skip
     elif population[P.gathers]:
         route(
             way, ways, population, pointers, spans, source, values, begin, end,

@@ -35,6 +35,7 @@ class State(NamedTuple):
     arrived_values: Float32s
     begins: Int32s  # (positions + 1,) where the spikes of each position begin
     offsets: Int32s  # (arrivals,) from the row of channel 0 to that of each spike
+    frame: Float32s  # (frame,) 1 for each spike, where all inputs are added; 0 between timesteps
     pooled: Float32s  # (pooled_cells,) maxima in the cells of a max pool, 0 between timesteps
     inputs: Float32s  # (row_length,) what arrives at one site, where it is kept apart
     seconds: Float32s  # (neurons,) currents or adaptations; empty if no layer has them
@@ -95,6 +96,7 @@ def new_state(program: Program) -> State:
         arrived_values=rows(program.arrivals, np.float32),
         begins=rows(program.positions + 1, np.int32),
         offsets=rows(program.arrivals, np.int32),
+        frame=rows(program.frame, np.float32),
         pooled=rows(program.pooled_cells, np.float32),
         inputs=rows(program.row_length, np.float32, general),
         seconds=rows(program.neurons, np.float32, general),
@@ -121,6 +123,7 @@ def clear(program: Program, state: State) -> None:
     state.flags[:] = 0
     state.pending[:] = 0
     state.fills[:] = 0
+    state.frame[:] = 0
     state.pooled[:] = 0
     state.seconds[:] = 0
     state.free_from[:] = 0
