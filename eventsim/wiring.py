@@ -46,7 +46,7 @@ BUSY_FROM = 4
 # once for all those of a position. 3x3 on 24x24, as long as without at an input activity of: 45 %
 # at 4 to 16 channels, 36 at 4 to 64, 22 at 16 to 16, 13 at 64 to 64; 50 at 16 to 128, 45 at 64 to
 # 128.
-FULL_FROM, FULL_FROM_LISTED = 0.2, 0.45
+FULL_FROM, FULL_FROM_LISTED = 0.2, 0.4
 FEW_CHANNELS = 4
 NEVER = 2**62  # more spikes than there are
 
