@@ -33,8 +33,11 @@ from .rules import LIF_KIND, NEURON_DTYPE, RESET_SUBTRACT
 from .vectors import LINE, new_array, widens_float16
 
 # From this length on, rows of a plain layer are listed by site and added eight at a time, with an
-# eighth of the traffic over the membranes; shorter ones are added as the spikes come.
-GATHER_FROM = 128
+# eighth of the traffic over the membranes; shorter ones are added as the spikes come. Rows of 64
+# were never slower listed, and up to 1.5 times faster (maps of 17x17 and 32x32, kernels of 3 and 5,
+# 2 to 64 input channels, activities of 0.2 to 20 %); rows of 32 were slower behind few input
+# channels (0.8 to 0.95), rows of 16 always (0.8).
+GATHER_FROM = 64
 
 # Where more spikes than these arrive for each position of the input, on average, they are listed
 # site by site. 64-to-128-channel 3x3 on 32x32: 52 ms instead of 74 at 26 spikes a position, 14.6
@@ -44,9 +47,9 @@ BUSY_FROM = 4
 # Where more than this part of a map's inputs spike, all are added (`clocked/sweep.py`): for short
 # rows and for listed ones, and more for few input channels, since membranes are read and written
 # once for all those of a position. 3x3 on 24x24, as long as without at an input activity of: 45 %
-# at 4 to 16 channels, 36 at 4 to 64, 22 at 16 to 16, 13 at 64 to 64; 50 at 16 to 128, 45 at 64 to
-# 128.
-FULL_FROM, FULL_FROM_LISTED = 0.2, 0.4
+# at 4 to 16 channels, 22 at 16 to 16, 18 at 64 to 16; listed, 50 at 16 to 128, 35 to 45 at 64 to
+# 128, 36 at 64 to 64.
+FULL_FROM, FULL_FROM_LISTED = 0.2, 0.36
 FEW_CHANNELS = 4
 NEVER = 2**62  # more spikes than there are
 

@@ -37,7 +37,7 @@ from .networks import random_dense, random_events
 from .peers.torch_csr import to_csr
 from .timing import ENGINE, Contestant, take_turns
 
-ACTIVITIES = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.4)
+ACTIVITIES = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.4, 0.7)
 SIZES = (128, 256, 512, 1024, 2048, 4096)
 DENSE_ACTIVITY = 0.02
 SIDE, IN_CHANNELS, OUT_CHANNELS = 32, 64, 128
