@@ -9,7 +9,7 @@ last one is a readout without memory in every timestep. With x[t] the output of 
 
     LSTM   i, f, g, o = the four parts of W1 x[t] + W2 h[t-1] + b          (Hochreiter and
            c[t] = sigmoid(f) c[t-1] + sigmoid(i) tanh(g)                   Schmidhuber 1997, with
-           h[t] = sigmoid(o) tanh(c[t])                                    Gers et al.'s forget gate)
+           h[t] = sigmoid(o) tanh(c[t])                                    Gers et al. 2000)
 
 and h and c of 0 before the first timestep. In a convolutional layer both products are convolutions
 (Shi et al. 2015, without the peepholes): W1 that of the structure, W2 of the same kernel, with
@@ -111,6 +111,7 @@ class RecurrentNetwork(LayeredModel):
         for kind, module in below:
             if kind.has_neurons:
                 layer: Any = kind
-                module = RecurrentLayer(*layer.gated(module, CELLS[cell].gates), cell)
+                connection, feedback = layer.gated(module, CELLS[cell].gates)
+                module = RecurrentLayer(connection, feedback, cell)
             self.layers.append(module)
         self.layers.append(readout)

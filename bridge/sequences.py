@@ -7,6 +7,7 @@ takes them as they are. Used by `models.py` and `recurrent.py`.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 
@@ -46,6 +47,11 @@ def run_layer(layer: nn.Module, x: Tensor) -> Tensor:
 
 
 def each_step(module: nn.Module, x: Tensor) -> Tensor:
-    """Apply a module without memory to every timestep of (steps, batch, ...) at once."""
+    """Apply a module without memory to every timestep of (steps, batch, ...) at once.
+
+    Products of bfloat16 come as float32, so that no state is kept in less.
+    """
     y: Tensor = module(x.flatten(0, 1))
+    if y.dtype == torch.bfloat16:
+        y = y.float()
     return y.reshape(*x.shape[:2], *y.shape[1:])
