@@ -67,7 +67,7 @@ class Trained:
             "validation_recordings": self.validation_recordings,
             "events": self.events,
             "events_late": self.events_late,
-            "torch": torch.__version__,
+            "torch": str(torch.__version__),
         }
 
     def spiking_model(self) -> SpikingNetwork:
