@@ -28,7 +28,7 @@ def test_a_model_comes_back_as_it_was(changes: Any, tmp_path: Path) -> None:
     before = torch.random.get_rng_state()
     loaded = load_model(path)
     assert torch.equal(before, torch.random.get_rng_state())
-    assert loaded.settings == trained.settings
+    assert loaded.settings.as_dict() == trained.settings.as_dict()
     assert loaded.class_names == trained.class_names
     assert loaded.provenance == {**trained.provenance(), "test_accuracy": 0.5}
     frames = torch.rand(2, 3, *SHAPE)
