@@ -100,7 +100,7 @@ class TrainingState:
 def _read(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         try:
-            document = torch.load(file, weights_only=True)
+            document = torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:  # damaged bytes make the unpickler raise almost anything
             raise CheckpointError(
                 f"{path}: the file is cut off, or no checkpoint ({type(error).__name__}), "

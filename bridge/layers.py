@@ -69,7 +69,18 @@ class LayerType(ABC):
         """Return a layer of eventsim as a module, neurons left out."""
 
 
-class _Dense(LayerType):
+class _WeightType(LayerType):
+    """A layer with weights, behind which neurons or a recurrent cell stand."""
+
+    @abstractmethod
+    def gated(self, module: Any, gates: int) -> tuple[nn.Module, nn.Module]:
+        """Return W1 with `gates` times the module's outputs, and W2 from its outputs to those.
+
+        W1 is as the module is, W2 has no bias and keeps the size of a map.
+        """
+
+
+class _Dense(_WeightType):
     notation = "nFC"
     pattern = re.compile(r"(\d+)FC")
     takes_map = False
@@ -80,6 +91,11 @@ class _Dense(LayerType):
         (outputs,) = numbers
         return Built(nn.Linear(shape[0], outputs, bias), (outputs,))
 
+    def gated(self, module: Any, gates: int) -> tuple[nn.Module, nn.Module]:
+        outputs, bias = module.out_features, module.bias is not None
+        connection = nn.Linear(module.in_features, gates * outputs, bias)
+        return connection, nn.Linear(outputs, gates * outputs, bias=False)
+
     def to_engine(self, module: Any, neuron: Any) -> Layer:
         return engine.Dense(**_parameters(module), neuron=neuron)
 
@@ -88,7 +104,7 @@ class _Dense(LayerType):
         return _fill(nn.Linear(inputs, outputs, layer.bias is not None), layer)
 
 
-class _Conv2d(LayerType):
+class _Conv2d(_WeightType):
     notation = "nCk"
     pattern = re.compile(r"(\d+)C(\d+)(?:s(\d+))?")
     takes_map = True
@@ -105,6 +121,17 @@ class _Conv2d(LayerType):
         )
         module = nn.Conv2d(shape[0], channels, kernel, stride, padding, bias=bias)
         return Built(module, (channels, height, width))
+
+    def gated(self, module: Any, gates: int) -> tuple[nn.Module, nn.Module]:
+        channels, kernel = module.out_channels, module.kernel_size
+        padding = tuple(size // 2 for size in kernel)
+        connection = nn.Conv2d(
+            module.in_channels, gates * channels, kernel, module.stride, module.padding,
+            bias=module.bias is not None,
+        )  # fmt: skip
+        return connection, nn.Conv2d(
+            channels, gates * channels, kernel, padding=padding, bias=False
+        )
 
     def to_engine(self, module: Any, neuron: Any) -> Layer:
         geometry = {name: getattr(module, name) for name in self._geometry}

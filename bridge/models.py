@@ -26,6 +26,7 @@ from .layers import (
     fold_batch_norm,
 )
 from .neurons import Surrogate, check_surrogate, check_trainable, spike_trains
+from .sequences import LayeredModel, Temporal, each_step, run_layer
 
 PAPER_NEURON = LIF(decay=0.3, threshold=0.3)  # He et al. 2020
 
@@ -35,7 +36,7 @@ AWAKE = 0.01
 MOST_RAISES = 50  # 1.2^50 = 9100; an input without events cannot wake anything
 
 
-class SpikingLayer(nn.Module):
+class SpikingLayer(Temporal):
     """Weights and the neurons behind them.
 
     The weights are an `nn.Linear` or `nn.Conv2d`, or an `nn.Sequential` of one and a batch
@@ -55,11 +56,11 @@ class SpikingLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the spikes (steps, batch, ...) for an input (steps, batch, ...)."""
-        currents = _each_step(self.connection, x)
+        currents = each_step(self.connection, x)
         return spike_trains(currents, self.neuron, self.surrogate, self.surrogate_width)
 
 
-class SpikingNetwork(nn.Module):
+class SpikingNetwork(LayeredModel):
     """A feed-forward spiking network of a structure in the paper's notation.
 
     structure: as in `layers.py`, such as "512FC-10"; every weight layer has neurons, the classes
@@ -92,11 +93,9 @@ class SpikingNetwork(nn.Module):
         batch_norm: bool = False,
     ) -> None:
         """Build the layers."""
-        super().__init__()
+        super().__init__(input_shape)
         check_trainable(neuron)
         check_batch_norm(batch_norm, bias)
-        self.input_shape = input_shape
-        self.layers = nn.ModuleList()
         for kind, module in build_modules(structure, input_shape, bias and not batch_norm):
             if kind.has_neurons:
                 if batch_norm:
@@ -112,29 +111,16 @@ class SpikingNetwork(nn.Module):
     ) -> SpikingNetwork:
         """Build a network of ready layers that fit: `SpikingLayer`s, pools and flattens."""
         network = cls.__new__(cls)
-        nn.Module.__init__(network)
-        network.input_shape = input_shape
-        network.layers = nn.ModuleList(layers)
+        LayeredModel.__init__(network, input_shape)
+        network.layers.extend(layers)
         return network
-
-    def forward(self, frames: Tensor) -> Tensor:
-        """Return the output spikes, 0 or 1, shape (batch, steps, outputs).
-
-        `frames`: (batch, steps, polarities, height, width), the floating-point values of the
-        input cells. A view of memory in the order (steps, batch, ...), as `Recordings.frames`
-        gives it, saves a copy.
-        """
-        x = frames.transpose(0, 1)
-        for layer in self.layers:
-            x = _run_layer(layer, x)
-        return x.transpose(0, 1).flatten(2)
 
     def layer_spikes(self, frames: Tensor) -> list[Tensor]:
         """Return the spikes of each layer with neurons, (batch, steps, *layer shape)."""
         x = frames.transpose(0, 1)
         spikes = []
         for layer in self.layers:
-            x = _run_layer(layer, x)
+            x = run_layer(layer, x)
             if isinstance(layer, SpikingLayer):
                 spikes.append(x.transpose(0, 1))
         return spikes
@@ -147,14 +133,6 @@ def check_batch_norm(batch_norm: bool, bias: bool) -> None:
             "bias is False with batch_norm, expected True: folded into the weights, the "
             "normalisation is a bias"
         )
-
-
-def predict(spikes: Tensor) -> Tensor:
-    """Return the class (batch,) with most output spikes (batch, steps, outputs).
-
-    The lowest of equals, as in `eventsim.Result`.
-    """
-    return spikes.sum(dim=1).argmax(dim=1)
 
 
 def clear_biases(module: nn.Module) -> None:
@@ -183,7 +161,7 @@ def wake_silent_layers(model: SpikingNetwork, frames: Tensor) -> None:
     x = frames.transpose(0, 1)
     with torch.no_grad():
         for layer in model.layers:
-            y = _run_layer(layer, x)
+            y = run_layer(layer, x)
             if isinstance(layer, SpikingLayer):
                 connection = layer.connection
                 scaled = connection[-1] if isinstance(connection, nn.Sequential) else connection
@@ -191,19 +169,8 @@ def wake_silent_layers(model: SpikingNetwork, frames: Tensor) -> None:
                     if y.mean() >= AWAKE:
                         break
                     scaled.get_parameter("weight").mul_(1.2)
-                    y = _run_layer(layer, x)
+                    y = run_layer(layer, x)
             x = y
-
-
-def _run_layer(layer: nn.Module, x: Tensor) -> Tensor:
-    """Run one layer over all timesteps (steps, batch, ...), so that its weights are one product."""
-    return layer(x) if isinstance(layer, SpikingLayer) else _each_step(layer, x)
-
-
-def _each_step(module: nn.Module, x: Tensor) -> Tensor:
-    """Apply a module without memory to every timestep of (steps, batch, ...) at once."""
-    y: Tensor = module(x.flatten(0, 1))
-    return y.reshape(*x.shape[:2], *y.shape[1:])
 
 
 def export_network(

@@ -1,118 +1,50 @@
-"""Training of spiking networks: settings, loss, backpropagation through time, checkpoints.
+"""Training of spiking and recurrent networks alike: backpropagation through time, checkpoints.
 
-In: a data set (`datasets.py`) and `TrainingSettings`. Out: `Trained`, whose model
+In: a data set (`datasets.py`) and `TrainingSettings`. Out: `Trained`, whose spiking model
 `models.export_network` hands to the engine.
 
-The loss is the paper's (He et al. 2020): the mean squared error between the rate of each output
-neuron (spikes / timesteps) and the one-hot label. The gradient is that of backpropagation through
-time over all timesteps, the optimiser Adam. After each epoch the model is judged on a validation
-split, stratified, taken from the training set; the test set is never read. The model of the best
-epoch is kept: highest validation accuracy, of equals the lowest validation loss.
+The loss is one of `losses.py`, its gradient that of backpropagation through time over all
+timesteps, the optimiser Adam. After each epoch the model is judged on a validation split,
+stratified, taken from the training set; the test set is never read. The model of the best epoch is
+kept: highest validation accuracy, of equals the lowest validation loss.
+
+Where it runs, on a GPU or on several, is in `placement.py`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from torch import Tensor, nn
 
-from eventsim.errors import EventsimError
-from eventsim.events import INPUT_ENCODINGS, InputEncoding
 from eventsim.jit import Int64s
 from eventsim.network import Network
-from eventsim.neurons import Neuron
 
 from .checkpoints import Epoch, TrainingState
 from .datasets import DataSet
+from .evaluation import batches, evaluate
 from .frames import Recordings, bin_split
 from .layers import parse_structure
-from .models import (
-    PAPER_NEURON,
-    SpikingNetwork,
-    check_batch_norm,
-    export_network,
-    predict,
-    wake_silent_layers,
-)
-from .neurons import Surrogate, check_surrogate, check_trainable
-
-
-class TrainingError(EventsimError):
-    """Settings, data set or checkpoint that training cannot use."""
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """Everything that decides what training gives, besides the data.
-
-    structure: in the notation of `layers.py`, such as "512FC-10".
-    dt_us, steps: the grid, timesteps of so many microseconds from the first event on.
-    encoding: "binary" or "counts", see `eventsim.bin_events`.
-    epochs, batch_size, learning_rate: of Adam.
-    seed: for initial weights, validation split and order of the recordings.
-    validation_share: of the training set, of each class alike.
-    neuron, surrogate, surrogate_width, bias, batch_norm: as in `SpikingNetwork`.
-
-    Raises `TrainingError` for a value that cannot work, `StructureError` for the structure.
-    """
-
-    structure: str
-    dt_us: int
-    steps: int
-    encoding: InputEncoding = "binary"
-    epochs: int = 20
-    batch_size: int = 20
-    learning_rate: float = 5e-4
-    seed: int = 0
-    validation_share: float = 0.1
-    neuron: Neuron = PAPER_NEURON
-    surrogate: Surrogate = "rectangle"
-    surrogate_width: float = 0.25
-    bias: bool = True
-    batch_norm: bool = False
-
-    def __post_init__(self) -> None:
-        """Check every field."""
-        parse_structure(self.structure)
-        check_trainable(self.neuron)
-        check_surrogate(self.surrogate, self.surrogate_width)
-        check_batch_norm(self.batch_norm, self.bias)
-        for name, least in (("dt_us", 1), ("steps", 1), ("epochs", 1), ("batch_size", 1)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise TrainingError(f"{name} is {value!r}, expected a whole number >= {least}")
-        if self.batch_norm and self.steps == 1:  # a batch of one recording would be one number
-            raise TrainingError("steps is 1, expected 2 or more with batch_norm")
-        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
-            raise TrainingError(f"seed is {self.seed!r}, expected a whole number 0 to 2^63 - 1")
-        if not 0 < self.learning_rate < float("inf"):
-            raise TrainingError(f"learning_rate is {self.learning_rate}, expected more than 0")
-        if not 0 < self.validation_share < 1:
-            raise TrainingError(
-                f"validation_share is {self.validation_share}, expected between 0 and 1"
-            )
-        if self.encoding not in INPUT_ENCODINGS:
-            raise TrainingError(f"encoding is {self.encoding!r}, expected one of {INPUT_ENCODINGS}")
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the settings as numbers, strings and dictionaries, for JSON."""
-        neuron = {"type": type(self.neuron).__name__, **asdict(self.neuron)}
-        return {**asdict(self), "neuron": neuron}
+from .losses import error_of
+from .models import SpikingNetwork, export_network, wake_silent_layers
+from .placement import Device, Placement, choose_placement
+from .recurrent import RecurrentNetwork
+from .sequences import LayeredModel
+from .settings import TrainingError, TrainingSettings
 
 
 @dataclass(frozen=True, eq=False)
 class Trained:
     """What training gives: the model of the best epoch, and how it came about."""
 
-    model: SpikingNetwork
+    model: LayeredModel
     settings: TrainingSettings
     history: tuple[Epoch, ...]
     best: Epoch
@@ -135,51 +67,28 @@ class Trained:
             "validation_recordings": self.validation_recordings,
             "events": self.events,
             "events_late": self.events_late,
-            "torch": torch.__version__,
+            "torch": str(torch.__version__),
         }
 
+    def spiking_model(self) -> SpikingNetwork:
+        """Return the model; raises `TrainingError` for an RNN or LSTM."""
+        if not isinstance(self.model, SpikingNetwork):
+            raise TrainingError(f"the model is {self.settings.model!r}, expected 'snn' to export")
+        return self.model
+
     def network(self) -> Network:
-        """Return the model as a network of the engine, with the settings' grid and encoding."""
+        """Return the model as a network of the engine, with the settings' grid and encoding.
+
+        Raises `TrainingError` for an RNN or LSTM, which the engine does not run.
+        """
         return export_network(
-            self.model,
+            self.spiking_model(),
             dt_us=self.settings.dt_us,
             input_encoding=self.settings.encoding,
             steps=self.settings.steps,
             class_names=self.class_names,
             provenance=self.provenance(),
         )
-
-
-def rate_loss(spikes: Tensor, labels: Tensor) -> Tensor:
-    """Return the mean over batch and classes of (spike count / steps - one-hot label)^2.
-
-    `spikes`: (batch, steps, classes); `labels`: (batch,) class numbers. He et al. 2020.
-    """
-    rates = spikes.mean(dim=1)
-    return nn.functional.mse_loss(rates, nn.functional.one_hot(labels, rates.shape[1]).to(rates))
-
-
-class Evaluation(NamedTuple):
-    """How a model does on labelled recordings."""
-
-    loss: float
-    accuracy: float
-
-
-def evaluate(
-    model: nn.Module, recordings: Recordings, indices: Int64s | None = None, batch_size: int = 50
-) -> Evaluation:
-    """Return rate loss and accuracy on recordings (by default all), a batch in memory at a time."""
-    indices = np.arange(len(recordings)) if indices is None else indices
-    loss, correct = 0.0, 0
-    model.eval()
-    with torch.no_grad():
-        for batch in _batches(indices, batch_size):
-            spikes = model(recordings.frames(batch))
-            labels = torch.from_numpy(recordings.labels[batch])
-            loss += len(batch) * rate_loss(spikes, labels).item()
-            correct += int((predict(spikes) == labels).sum())
-    return Evaluation(loss / len(indices), correct / len(indices))
 
 
 def split_validation(labels: Int64s, share: float, seed: int) -> tuple[Int64s, Int64s]:
@@ -208,45 +117,39 @@ def train(
     *,
     checkpoint: Path | None = None,
     progress: bool = True,
+    device: Device = "auto",
 ) -> Trained:
     """Train a model of `settings.structure` on the training set of `dataset`.
 
     `checkpoint` names a file that holds the state of the training after every epoch; where it
     exists already, training goes on from it, to the same result bit for bit (on one machine, with
-    the same number of threads). `progress` shows a bar on stderr.
+    the same number of threads). `progress` shows a bar on stderr. `device`: "auto" takes a GPU
+    where there is one. Started by `torchrun`, every process calls this with the same arguments and
+    gets the same result; the first one writes the checkpoint.
 
-    Raises `TrainingError` where data set, structure and checkpoint do not belong together, and
-    `RecordingError` for a damaged recording.
+    Raises `TrainingError` where data set, structure and checkpoint do not belong together,
+    `EventsimError` where there is no such device, and `RecordingError` for a damaged recording.
     """
     _check_fit(dataset, settings)
     if checkpoint is not None and not checkpoint.parent.is_dir():
         raise TrainingError(f"{checkpoint}: expected a checkpoint in a folder that exists")
-    model = _new_model(dataset, settings)
     training, validation = split_validation(
         dataset.train.labels, settings.validation_share, settings.seed
     )
-    with _progress_bar(progress) as bar:
-        task = bar.add_task("reading recordings", total=len(dataset.train))
-        recordings = bin_split(
-            dataset.train,
-            model.input_shape,
-            settings.dt_us,
-            settings.steps,
-            encoding=settings.encoding,
-            progress=lambda done: bar.advance(task, done),
-        )
-        bar.remove_task(task)
-        state = TrainingState(model, torch.optim.Adam(model.parameters(), settings.learning_rate))
-        data = {"name": dataset.name, "digest": recordings.digest()}
+    with choose_placement(device) as placement, _progress_bar(progress and placement.leads) as bar:
+        recordings = _read(dataset, settings, bar)
+        run = _Run(_new_model(dataset, settings), recordings, training, settings, placement)
+        state, data = run.state, {"name": dataset.name, "digest": recordings.digest()}
         if checkpoint is not None and checkpoint.exists():
             state.load(checkpoint, settings.as_dict(), data)
-        else:
-            first_batch = _order(training, settings.seed, epoch=1)[: settings.batch_size]
-            wake_silent_layers(model, recordings.frames(first_batch))
-        for epoch in _train_epochs(state, recordings, training, validation, settings, bar):
+        elif isinstance(state.model, SpikingNetwork):
+            first_batch = run.order(epoch=1)[: settings.batch_size]
+            wake_silent_layers(state.model, placement.move(recordings.frames(first_batch)))
+        for epoch in _train_epochs(run, validation, bar):
             state.note(epoch)
-            if checkpoint is not None:
+            if checkpoint is not None and placement.leads:
                 state.save(checkpoint, settings.as_dict(), data)
+        model = run.model.cpu()
     model.load_state_dict(state.best_weights)
     model.eval()
     return Trained(
@@ -272,74 +175,110 @@ def _check_fit(dataset: DataSet, settings: TrainingSettings) -> None:
         )
 
 
-def _new_model(dataset: DataSet, settings: TrainingSettings) -> SpikingNetwork:
-    """Build the model with the initial weights of the seed, torch's own generator untouched."""
+def _read(dataset: DataSet, settings: TrainingSettings, bar: Progress) -> Recordings:
+    task = bar.add_task("reading recordings", total=len(dataset.train))
+    recordings = bin_split(
+        dataset.train,
+        input_shape(dataset),
+        settings.dt_us,
+        settings.steps,
+        encoding=settings.encoding,
+        progress=lambda done: bar.advance(task, done),
+    )
+    bar.remove_task(task)
+    return recordings
+
+
+def input_shape(dataset: DataSet) -> tuple[int, int, int]:
+    """Return the shape of a frame, (polarities, height, width)."""
     sensor = dataset.sensor
+    return sensor.polarities, sensor.height, sensor.width
+
+
+def build_model(settings: TrainingSettings, shape: tuple[int, int, int]) -> LayeredModel:
+    """Build an untrained model for frames of `shape`, its weights drawn from torch's generator."""
+    if settings.model != "snn":
+        return RecurrentNetwork(settings.structure, shape, cell=settings.model, bias=settings.bias)
+    return SpikingNetwork(
+        settings.structure,
+        shape,
+        neuron=settings.neuron,
+        surrogate=settings.surrogate,
+        surrogate_width=settings.surrogate_width,
+        bias=settings.bias,
+        batch_norm=settings.batch_norm,
+    )
+
+
+def _new_model(dataset: DataSet, settings: TrainingSettings) -> LayeredModel:
+    """Build the model with the initial weights of the seed, torch's own generator untouched."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        return SpikingNetwork(
-            settings.structure,
-            (sensor.polarities, sensor.height, sensor.width),
-            neuron=settings.neuron,
-            surrogate=settings.surrogate,
-            surrogate_width=settings.surrogate_width,
-            bias=settings.bias,
-            batch_norm=settings.batch_norm,
+        return build_model(settings, input_shape(dataset))
+
+
+class _Run:
+    """What the epochs of one training share."""
+
+    def __init__(
+        self,
+        model: LayeredModel,
+        recordings: Recordings,
+        training: Int64s,
+        settings: TrainingSettings,
+        placement: Placement,
+    ) -> None:
+        self.model = model.to(placement.device)
+        self.state = TrainingState(
+            model, torch.optim.Adam(model.parameters(), settings.learning_rate)
         )
+        self.runner = placement.wrap(model)
+        self.recordings = recordings
+        self.training = training
+        self.settings = settings
+        self.placement = placement
+
+    def order(self, epoch: int) -> Int64s:
+        """Return the training recordings in the order of an epoch, which follows from the seed."""
+        return np.random.default_rng([self.settings.seed, epoch]).permutation(self.training)
 
 
-def _train_epochs(
-    state: TrainingState,
-    recordings: Recordings,
-    training: Int64s,
-    validation: Int64s,
-    settings: TrainingSettings,
-    bar: Progress,
-) -> Iterator[Epoch]:
+def _train_epochs(run: _Run, validation: Int64s, bar: Progress) -> Iterator[Epoch]:
     """Train and judge the epochs that are still to be done, one whenever asked for the next."""
-    batches = math.ceil(len(training) / settings.batch_size)
-    done = len(state.history)
-    task = bar.add_task("training", total=settings.epochs * batches, completed=done * batches)
+    settings, placement = run.settings, run.placement
+    count = math.ceil(len(run.training) / settings.batch_size)
+    done = len(run.state.history)
+    task = bar.add_task("training", total=settings.epochs * count, completed=done * count)
     for number in range(done + 1, settings.epochs + 1):
-        loss = _train_epoch(
-            state, recordings, training, settings, number, lambda: bar.advance(task)
-        )
-        judged = evaluate(state.model, recordings, validation, settings.batch_size)
+        loss = _train_epoch(run, number, lambda: bar.advance(task))
+        with placement.autocast(settings.mixed_precision):
+            judged = evaluate(
+                run.state.model, run.recordings, validation, settings.batch_size,
+                loss=settings.loss_name, placement=placement,
+            )  # fmt: skip
         progress = f"epoch {number}: loss {loss:.4f}, validation {judged.accuracy:.1%}"
         bar.update(task, description=progress)
         yield Epoch(number, loss, judged.loss, judged.accuracy)
 
 
-def _train_epoch(
-    state: TrainingState,
-    recordings: Recordings,
-    training: Int64s,
-    settings: TrainingSettings,
-    epoch: int,
-    batch_done: Callable[[], None],
-) -> float:
-    """Train on every recording once; return the mean loss. The order follows from seed, epoch."""
-    order = _order(training, settings.seed, epoch)
+def _train_epoch(run: _Run, epoch: int, batch_done: Callable[[], None]) -> float:
+    """Train on every recording once; return the mean loss."""
+    settings, recordings, placement = run.settings, run.recordings, run.placement
     total = 0.0
-    state.model.train()
-    for batch in _batches(order, settings.batch_size):
-        spikes = state.model(recordings.frames(batch))
-        loss = rate_loss(spikes, torch.from_numpy(recordings.labels[batch]))
-        state.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        state.optimizer.step()
-        total += len(batch) * loss.item()
+    run.runner.train()
+    for batch in batches(run.order(epoch), settings.batch_size):
+        mine = placement.share(batch)
+        part = mine if len(mine) else batch[:1]  # gradients are averaged over all processes
+        with placement.autocast(settings.mixed_precision):
+            outputs = run.runner(placement.move(recordings.frames(part)))
+            labels = placement.move(torch.from_numpy(recordings.labels[part]))
+            loss = error_of(outputs, labels, settings.loss_name)
+        run.state.optimizer.zero_grad()
+        (loss * (len(mine) * placement.processes / len(batch))).backward()  # type: ignore[no-untyped-call]
+        run.state.optimizer.step()
+        total += len(mine) * loss.item()
         batch_done()
-    return total / len(training)
-
-
-def _order(training: Int64s, seed: int, epoch: int) -> Int64s:
-    """Return the training recordings in the order of an epoch."""
-    return np.random.default_rng([seed, epoch]).permutation(training)
-
-
-def _batches(indices: Int64s, size: int) -> Iterator[Int64s]:
-    return (indices[first : first + size] for first in range(0, len(indices), size))
+    return placement.total(total)[0] / len(run.training)
 
 
 def _progress_bar(shown: bool) -> Progress:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eventsim.events import Sensor, make_events
-from eventsim_bridge.training import TrainingSettings
+from eventsim_bridge.settings import TrainingSettings
 
 SHAPE = (2, 6, 8)
 

@@ -22,7 +22,6 @@ from eventsim_bridge.models import (
     AWAKE,
     SpikingLayer,
     SpikingNetwork,
-    predict,
     wake_silent_layers,
 )
 from eventsim_bridge.neurons import DERIVATIVES, SURROGATES, Surrogate, spike_trains
@@ -113,13 +112,6 @@ def test_modules_of_a_structure() -> None:
     layer_shapes = [tuple(layer.shape) for layer in spikes]
     assert layer_shapes == [(3, 5, 6, 16, 17), (3, 5, 8, 8, 9), (3, 5, 20), (3, 5, 4)]
     assert torch.equal(model(frames), spikes[-1])
-
-
-def test_prediction_is_the_lowest_of_equals() -> None:
-    spikes = torch.zeros(3, 4, 5)
-    spikes[0, 0, 3] = spikes[0, 1, 2] = 1
-    spikes[1, :2, 4] = spikes[1, 0, 1] = 1
-    assert predict(spikes).tolist() == [2, 4, 0]
 
 
 @given(neuron=plain_neurons(dyadic=True), seed=st.integers(0, 2**32 - 1))

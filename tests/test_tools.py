@@ -16,6 +16,9 @@ import recording_files
 import eventsim as es
 from eventsim.recordings import read_packets
 from eventsim_bridge.datasets import open_dataset
+from eventsim_bridge.evaluation import evaluate
+from eventsim_bridge.frames import bin_split
+from eventsim_bridge.model_files import load_model
 from eventsim_tools import run as run_module
 from eventsim_tools.compare_time import at_dt, compare_time
 from eventsim_tools.main import main
@@ -219,6 +222,25 @@ def test_train_takes_bias_surrogate_and_normalisation(nmnist: Path, tmp_path: Pa
     assert all(np.any(layer.bias) for layer in weight_layers(net))
 
 
+@pytest.mark.parametrize("model", ["rnn", "lstm"])
+def test_train_writes_a_recurrent_model(
+    model: str, nmnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "model.pt"
+    options = ("--model", model, "--loss", "rate-inspired", "--mixed-precision")
+    more = ("--epochs", 4, "--batch-size", 4, "--learning-rate", 0.005)
+    assert train_quickly(nmnist, out, *options, *more) == 0
+    assert "Test accuracy 100.00% (6 recordings, run in torch)" in capsys.readouterr().out
+    loaded = load_model(out)
+    assert (loaded.settings.model, loaded.settings.loss_name) == (model, "rate-inspired")
+    assert loaded.settings.mixed_precision
+    assert loaded.provenance["test_accuracy"] == 1.0
+    assert loaded.class_names[3] == "3"
+    test = bin_split(open_dataset("nmnist", nmnist).test, (2, 34, 34), 10_000, 4)
+    assert evaluate(loaded.model, test, loss="rate-inspired").accuracy == 1.0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "model.pt"]
+
+
 def test_train_refuses_options_that_do_not_go_together(
     nmnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -228,6 +250,7 @@ def test_train_refuses_options_that_do_not_go_together(
         (("--threshold", -1), "threshold is -1.0, expected"),
         (("--surrogate-width", 0), "surrogate_width is 0.0, expected a number above 0"),
         (("--no-bias", "--batch-norm"), "bias is False with batch_norm, expected True"),
+        (("--model", "rnn", "--loss", "rate"), "loss is 'rate', expected one of"),
         (("--batch-norm", "--steps", 1), "steps is 1, expected 2 or more with batch_norm"),
     ):
         sentence = train_quickly(nmnist, tmp_path / "net.h5", *options)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,17 +25,13 @@ from eventsim_bridge import training
 from eventsim_bridge.agreement import compare_spikes
 from eventsim_bridge.checkpoints import CheckpointError
 from eventsim_bridge.datasets import open_dataset
+from eventsim_bridge.evaluation import Evaluation, evaluate, predictions
 from eventsim_bridge.frames import Recordings, bin_split
 from eventsim_bridge.layers import StructureError
+from eventsim_bridge.losses import error_of
 from eventsim_bridge.models import SpikingNetwork
-from eventsim_bridge.training import (
-    TrainingError,
-    TrainingSettings,
-    evaluate,
-    rate_loss,
-    split_validation,
-    train,
-)
+from eventsim_bridge.settings import TrainingError, TrainingSettings
+from eventsim_bridge.training import split_validation, train
 
 
 @pytest.fixture(autouse=True)
@@ -42,15 +41,6 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-def test_the_rate_loss_by_hand() -> None:
-    spikes = torch.tensor([[[1.0, 0.0], [1.0, 1.0], [0.0, 0.0], [1.0, 0.0]]])
-    # Rates 3/4 and 1/4: (1/4)^2 from the label 0 and (1/4)^2, mean of the two.
-    assert rate_loss(spikes, torch.tensor([0])).item() == pytest.approx(0.0625)
-    assert rate_loss(spikes, torch.tensor([1])).item() == pytest.approx(0.5625)
-    both = torch.cat([spikes, spikes])
-    assert rate_loss(both, torch.tensor([0, 1])).item() == pytest.approx(0.3125)
 
 
 @given(
@@ -140,6 +130,60 @@ def test_training_learns_and_what_it_exports_knows_it_too() -> None:
     assert provenance["training_recordings"] + provenance["validation_recordings"] == 60
 
 
+@pytest.mark.parametrize(
+    ("model", "loss"),
+    [("rnn", "last"), ("rnn", "rate-inspired"), ("lstm", "last"), ("lstm", "rate-inspired")],
+)
+@pytest.mark.parametrize("structure", ["12FC-4", "4C3-AP2-8FC-4"])
+def test_recurrent_networks_learn(model: Any, loss: Any, structure: str) -> None:
+    settings = changed(model=model, loss=loss, structure=structure, epochs=15)
+    trained = train(quadrants(), settings, progress=False)
+    assert trained.best.validation_accuracy >= 0.9
+    test = bin_split(quadrant_split(40, seed=9), SHAPE, 1000, 6)
+    judged = evaluate(trained.model, test, loss=loss)
+    assert judged.accuracy >= 0.8
+    predicted = predictions(trained.model, test, loss, batch_size=7)
+    assert (predicted == test.labels).mean() == judged.accuracy
+    assert trained.provenance()["settings"]["loss"] == loss
+    with pytest.raises(TrainingError, match=f"model is '{model}', expected 'snn'"):
+        trained.network()
+
+
+@pytest.mark.parametrize("model", ["snn", "rnn", "lstm"])
+def test_mixed_precision_rounds_products_and_keeps_states(model: Any) -> None:
+    one, mixed = (
+        train(quadrants(), changed(model=model, epochs=12, mixed_precision=m), progress=False)
+        for m in (False, True)
+    )
+    assert mixed.best.validation_accuracy >= 0.8
+    assert one.history != mixed.history
+    assert {value.dtype for value in mixed.model.state_dict().values()} == {torch.float32}
+
+
+@pytest.mark.parametrize("model", ["snn", "lstm"])
+def test_two_processes_train_what_one_trains(model: str, tmp_path: Path) -> None:
+    """As `torchrun` starts them; 54 recordings in batches of 8, so the last has 3 for each."""
+    program = Path(__file__).with_name("train_quadrants.py")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+    out = tmp_path / "two.pt"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run(
+        [*torchrun, "2", str(program), model, str(out)], check=True, env=environment, timeout=300
+    )
+    alone = train(quadrants(), changed(model=model), progress=False)
+    two = torch.load(out, weights_only=True)
+    assert [epoch[0] for epoch in two["history"]] == [1, 2, 3, 4, 5]
+    np.testing.assert_allclose(two["history"], np.array(alone.history), rtol=2e-3, atol=1e-5)
+    for name, value in alone.model.state_dict().items():
+        torch.testing.assert_close(two["model"][name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(EventsimError, match=r"device is 'cuda'.*torch finds none"):
+        train(quadrants(), SETTINGS, progress=False, device="cuda")
+
+
 @pytest.mark.parametrize("neuron", [LIF(0.3, 0.3), IF(1.0, "subtract")])
 def test_a_normalised_model_exports_its_own_spikes(neuron: Any) -> None:
     """Folded, the weights are rounded, so a spike may differ at the threshold and nowhere else."""
@@ -171,7 +215,8 @@ def test_evaluation_does_not_depend_on_the_batch() -> None:
     assert whole.accuracy == small.accuracy
     assert whole.loss == pytest.approx(small.loss, rel=1e-6)
     some = np.array([1, 5, 7])
-    expected = rate_loss(model(recordings.frames(some)), torch.from_numpy(recordings.labels[some]))
+    labels = torch.from_numpy(recordings.labels[some])
+    expected = error_of(model(recordings.frames(some)), labels, "rate")
     assert evaluate(model, recordings, some).loss == pytest.approx(expected.item())
 
 
@@ -193,27 +238,34 @@ class Killed(BaseException):
 
 def kill_after(monkeypatch: pytest.MonkeyPatch, batches: int) -> None:
     """Let training die in the middle of an epoch."""
-    loss, left = training.rate_loss, iter(range(batches))
+    loss, left = training.error_of, iter(range(batches))
 
     def dying(*arguments: Any) -> Any:
         if next(left, None) is None:
             raise Killed
         return loss(*arguments)
 
-    monkeypatch.setattr(training, "rate_loss", dying)
+    monkeypatch.setattr(training, "error_of", dying)
 
 
 @pytest.mark.parametrize(
-    ("structure", "batch_norm"), [("12FC-4", False), ("4C3-AP2-8FC-4", False), ("12FC-4", True)]
+    "changes",
+    [
+        {},
+        {"structure": "4C3-AP2-8FC-4"},
+        {"batch_norm": True},
+        {"model": "rnn", "structure": "4C3-AP2-8FC-4"},
+        {"model": "lstm", "loss": "rate-inspired"},
+    ],
 )
 def test_a_killed_run_goes_on_to_the_same_result(
-    structure: str, batch_norm: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    changes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = changed(structure=structure, batch_norm=batch_norm)
+    settings = changed(**changes)
     checkpoint = tmp_path / "run.pt"
     alone = train(quadrants(), settings, progress=False)
     assert len({tuple(epoch) for epoch in alone.history}) == settings.epochs
-    for batches in (12, 15):  # 7 batches for training an epoch, 1 for validation
+    for batches in (12, 13):  # 7 batches an epoch
         with monkeypatch.context() as patch:
             kill_after(patch, batches)
             with pytest.raises(Killed):
@@ -263,10 +315,10 @@ def test_the_best_epoch_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     judged = [(0.5, 0.1), (0.8, 0.4), (0.8, 0.3), (0.8, 0.3), (0.7, 0.01)]
     weights: list[Any] = []
 
-    def judge(model: Any, *arguments: Any) -> Any:
+    def judge(model: Any, *arguments: Any, **more: Any) -> Any:
         accuracy, loss = judged[len(weights)]
         weights.append([parameter.detach().numpy().copy() for parameter in model.parameters()])
-        return training.Evaluation(loss, accuracy)
+        return Evaluation(loss, accuracy)
 
     monkeypatch.setattr(training, "evaluate", judge)
     trained = train(quadrants(), SETTINGS, progress=False)
@@ -327,6 +379,10 @@ def test_a_damaged_checkpoint_is_refused(checkpoint: Path) -> None:
         ({"neuron": LIF((0.3, 0.4), 0.3)}, r"neuron is LIF\(.*expected LIF or IF with one decay"),
         ({"batch_norm": True, "bias": False}, "bias is False with batch_norm"),
         ({"batch_norm": True, "steps": 1}, "steps is 1, expected 2 or more"),
+        ({"batch_norm": True, "model": "rnn"}, "batch_norm is True, expected False for rnn"),
+        ({"model": "gru"}, "model is 'gru', expected one of"),
+        ({"loss": "last"}, "loss is 'last', expected one of .'rate',. for snn"),
+        ({"model": "lstm", "loss": "rate"}, "loss is 'rate', expected one of .*last.* for lstm"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(changes: Any, words: str) -> None:

@@ -37,7 +37,8 @@ def demo(
     import eventsim as es
     from eventsim_bridge.agreement import compare_spikes
     from eventsim_bridge.datasets import open_dataset
-    from eventsim_bridge.training import TrainingSettings, train
+    from eventsim_bridge.settings import TrainingSettings
+    from eventsim_bridge.training import train
 
     from .plots import draw_sample
 
@@ -67,7 +68,7 @@ def demo(
     )
     with progress_bar("comparing", len(dataset.test)) as advance:
         recordings = (events for events, _ in dataset.test)
-        agreement = compare_spikes(trained.model, network, recordings, progress=advance)
+        agreement = compare_spikes(trained.spiking_model(), network, recordings, progress=advance)
     console.print("4. Compare with torch, spike by spike", highlight=False)
     console.print(agreement_table(agreement))
     console.print("5. Count", highlight=False)

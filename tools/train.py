@@ -1,10 +1,11 @@
-"""`eventsim train`: a spiking network by BPTT in torch, exported for the engine."""
+"""`eventsim train`: a network by BPTT in torch; a spiking one is exported for the engine."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
@@ -13,6 +14,7 @@ from .report import console, count_correct, notes, progress_bar
 if TYPE_CHECKING:
     from eventsim import IF, LIF, Network, Result
     from eventsim_bridge.datasets import DataSet
+    from eventsim_bridge.training import Trained
 
 
 class Grid(NamedTuple):
@@ -33,7 +35,20 @@ NETWORK, TRAINING = "Neurons and weights", "Training"
 def train(
     data: Annotated[str, typer.Option(help="Data set: digits, nmnist or dvsgesture.")],
     structure: Annotated[str, typer.Option(help='Such as "512FC-10" or "16C3-AP2-128FC-10".')],
-    out: Annotated[Path, typer.Option(help="Network file to write (.h5).")],
+    out: Annotated[
+        Path, typer.Option(help="File to write: a network (.h5), or of rnn and lstm a model (.pt).")
+    ],
+    model: Annotated[
+        Literal["snn", "rnn", "lstm"],
+        typer.Option(help="Of the same structure: spiking, vanilla recurrent, or LSTM."),
+    ] = "snn",
+    loss: Annotated[
+        Literal["rate", "last", "rate-inspired"] | None,
+        typer.Option(
+            help="snn: rate, of the spikes. rnn, lstm: last readout (default), or rate-inspired, "
+            "the mean of all."
+        ),
+    ] = None,
     root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
     dt_us: Annotated[
         int | None, typer.Option(help="Microseconds a timestep; 5000 if not given, gestures 20000.")
@@ -94,14 +109,22 @@ def train(
         int,
         typer.Option(help="Of weights, validation split and order.", rich_help_panel=TRAINING),
     ] = 0,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"],
+        typer.Option(help="auto: a GPU where there is one.", rich_help_panel=TRAINING),
+    ] = "auto",
+    mixed_precision: Annotated[
+        bool,
+        typer.Option("--mixed-precision", help="Products in bfloat16.", rich_help_panel=TRAINING),
+    ] = False,
 ) -> None:
-    """Train a spiking network with BPTT and export it; the default neuron is the paper's LIF.
+    """Train a network with BPTT; the default is spiking, of the paper's LIF, and is exported.
 
     A killed run leaves OUT.checkpoint, and the same command goes on from it.
     """
     import eventsim as es
     from eventsim_bridge.datasets import open_dataset
-    from eventsim_bridge.training import TrainingSettings
+    from eventsim_bridge.settings import TrainingSettings
     from eventsim_bridge.training import train as train_model
 
     if not out.parent.is_dir():
@@ -111,6 +134,8 @@ def train(
         structure,
         grid.dt_us if dt_us is None else dt_us,
         grid.steps if steps is None else steps,
+        model=model,
+        loss=loss,
         encoding=encoding,
         epochs=epochs,
         batch_size=batch_size,
@@ -121,10 +146,13 @@ def train(
         surrogate_width=surrogate_width,
         bias=not no_bias,
         batch_norm=batch_norm,
+        mixed_precision=mixed_precision,
     )
     dataset = open_dataset(data, root)
     checkpoint = out.with_name(out.name + ".checkpoint")
-    trained = train_model(dataset, settings, checkpoint=checkpoint)
+    trained = train_model(dataset, settings, checkpoint=checkpoint, device=device)
+    if os.environ.get("RANK", "0") != "0":  # another process of torchrun goes on
+        return
     console.print(
         f"Validation accuracy {trained.best.validation_accuracy:.2%} "
         f"({trained.validation_recordings} recordings), best of epoch {trained.best.epoch}",
@@ -136,12 +164,16 @@ def train(
             f"timestep and were not seen.",
             highlight=False,
         )
-    network = save_tested(trained.network(), dataset, out)
+    if model == "snn":
+        provenance = save_tested(trained.network(), dataset, out).provenance
+    else:
+        provenance = save_tested_model(trained, dataset, out)
     checkpoint.unlink(missing_ok=True)
-    if "test_accuracy" in network.provenance:
+    if "test_accuracy" in provenance:
+        how = "run event by event" if model == "snn" else "run in torch"
         console.print(
-            f"Test accuracy {network.provenance['test_accuracy']:.2%} "
-            f"({network.provenance['test_recordings']} recordings, run event by event)",
+            f"Test accuracy {provenance['test_accuracy']:.2%} "
+            f"({provenance['test_recordings']} recordings, {how})",
             highlight=False,
         )
     console.print(f"Wrote {out}", highlight=False)
@@ -174,6 +206,26 @@ def save_tested(network: Network, dataset: DataSet, out: Path) -> Network:
         network = replace(network, provenance={**network.provenance, **noted})
     es.save_network(network, out)
     return network
+
+
+def save_tested_model(trained: Trained, dataset: DataSet, out: Path) -> dict[str, Any]:
+    """Run the test split in torch, and save the model; return its accuracy, where there is one."""
+    from eventsim_bridge.evaluation import evaluate
+    from eventsim_bridge.frames import bin_split
+    from eventsim_bridge.model_files import save_model
+
+    noted: dict[str, Any] = {}
+    settings = trained.settings
+    if len(dataset.test):
+        with progress_bar("testing", len(dataset.test)) as advance:
+            recordings = bin_split(
+                dataset.test, trained.model.input_shape, settings.dt_us, settings.steps,
+                encoding=settings.encoding, progress=advance,
+            )  # fmt: skip
+        judged = evaluate(trained.model, recordings, loss=settings.loss_name)
+        noted = {"test_accuracy": judged.accuracy, "test_recordings": len(recordings)}
+    save_model(trained, out, noted)
+    return noted
 
 
 def simulate_test_split(network: Network, dataset: DataSet) -> list[Result]:
