@@ -1,0 +1,206 @@
+"""One cell of a comparison: train, test at every grid point, count the operations of each sample.
+
+In: a plan and a cell. Out: `Finished`, a document for JSON and the trained model as a file's bytes.
+The test set is read after training alone, and decides nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .plan import Cell, Plan, Point, root_path
+
+if TYPE_CHECKING:
+    from eventsim.energy import Footprint
+    from eventsim_bridge.datasets import DataSet
+    from eventsim_bridge.frames import Recordings
+    from eventsim_bridge.settings import TrainingSettings
+    from eventsim_bridge.training import Trained
+
+TEST_BATCH = 20
+
+
+class Finished(NamedTuple):
+    """What a cell leaves behind."""
+
+    document: dict[str, Any]
+    model: bytes
+
+
+@lru_cache(maxsize=1)
+def open_data(plan: Plan) -> DataSet:
+    """Open the data set of a plan, cut to its limit."""
+    from eventsim_bridge.datasets import DataSetError, open_dataset
+
+    dataset = open_dataset(plan.data, root_path(plan))
+    if plan.limit is not None:
+        dataset = replace(
+            dataset, train=dataset.train.first(plan.limit), test=dataset.test.first(plan.limit)
+        )
+    if not len(dataset.test):
+        raise DataSetError(f"data set {plan.data} has no test recordings, expected some to compare")
+    return dataset
+
+
+@lru_cache(maxsize=None)
+def test_recordings(plan: Plan, point: Point) -> Recordings:
+    """Return the test split on a grid; a process keeps all grids of its plan."""
+    from eventsim_bridge.frames import bin_split
+    from eventsim_bridge.training import input_shape
+
+    dataset = open_data(plan)
+    return bin_split(dataset.test, input_shape(dataset), *point)
+
+
+def run_cell(
+    plan: Plan,
+    cell: Cell,
+    *,
+    earlier: Finished | None = None,
+    checkpoint: Path | None = None,
+    device: str = "auto",
+) -> Finished:
+    """Train, test and count.
+
+    `earlier`: what the cell left when the plan had other grid points; it is tested again, not
+    trained. `checkpoint`: a file's path without its end; trainings that are cut off go on there.
+    """
+    if earlier is None:
+        earlier = _train_best(plan, cell, checkpoint, device)
+    document = {
+        "model": cell.model,
+        "loss": cell.loss,
+        "dt_us": cell.point.dt_us,
+        "steps": cell.point.steps,
+        "seed": cell.seed,
+        "structure": cell.structure,
+        "equal_parameters": cell.equal_parameters,
+        "training": earlier.document["training"],
+        **_test(plan, cell, earlier.model),
+    }
+    return Finished(document, earlier.model)
+
+
+def _train_best(plan: Plan, cell: Cell, checkpoint: Path | None, device: str) -> Finished:
+    """Train with each learning rate; return the best by validation, of equals the first."""
+    from eventsim_bridge.evaluation import evaluate
+    from eventsim_bridge.training import train
+
+    best = None
+    for rate in plan.learning_rates:
+        at = None if checkpoint is None else checkpoint.with_name(f"{checkpoint.name}-{rate}.pt")
+        chosen: Any = device
+        trained = train(
+            open_data(plan), plan.settings(cell, rate), checkpoint=at, progress=False, device=chosen
+        )
+        if best is None or trained.best.merit > best.best.merit:
+            best = trained
+    assert best is not None
+    training = {
+        "parameters": sum(p.numel() for p in best.model.parameters()),
+        "learning_rate": best.settings.learning_rate,
+        "best_epoch": best.best.epoch,
+        "validation_accuracy": best.best.validation_accuracy,
+        "history": [epoch._asdict() for epoch in best.history],
+    }
+    return Finished({"training": training}, _model_file(best))
+
+
+def _test(plan: Plan, cell: Cell, file: bytes) -> dict[str, Any]:
+    """Test at every grid point, and count at the cell's own."""
+    model, settings = _load(file)
+    tests = []
+    for point in plan.points():
+        run = _run_spiking if cell.model == "snn" else _run_recurrent
+        predicted, counts = run(plan, model, settings, point, point == cell.point)
+        labels = test_recordings(plan, point).labels
+        tests.append(
+            {
+                **point._asdict(),
+                "accuracy": float((predicted == labels).mean()),
+                "predictions": [int(label) for label in predicted],
+            }
+        )
+        if counts is not None:
+            own = {"test_accuracy": tests[-1]["accuracy"], "operations": counts}
+    return {**own, "tests": tests}
+
+
+def _run_spiking(
+    plan: Plan, model: Any, settings: TrainingSettings, point: Point, count: bool
+) -> tuple[Any, dict[str, Any] | None]:
+    """Return predictions, and counts: all of the engine, spike by spike."""
+    import numpy as np
+
+    import eventsim as es
+    from eventsim.energy import footprint
+    from eventsim_bridge.models import export_network
+
+    network = export_network(
+        model, dt_us=point.dt_us, steps=point.steps, input_encoding=settings.encoding
+    )
+    results = es.simulate_batch(network, (events for events, _ in open_data(plan).test))
+    predicted = np.array([result.prediction for result in results])
+    if not count:
+        return predicted, None
+    total = es.Operations.sum(result.operations for result in results)
+    neurons = [math.prod(network.shapes[index + 1]) for index in network.neuron_layers]
+    return predicted, {**_counts(total, len(results), footprint(network)), "neurons": neurons}
+
+
+def _run_recurrent(
+    plan: Plan, model: Any, settings: TrainingSettings, point: Point, count: bool
+) -> tuple[Any, dict[str, Any] | None]:
+    """Return predictions, and counts: of torch, through hooks."""
+    import numpy as np
+
+    from eventsim_bridge.counting import RecurrentOperations, count_operations, footprint
+    from eventsim_bridge.evaluation import batches, predictions
+
+    recordings = test_recordings(plan, point)
+    predicted = predictions(model, recordings, settings.loss_name, batch_size=TEST_BATCH)
+    if not count:
+        return predicted, None
+    counted = [
+        operations
+        for batch in batches(np.arange(len(recordings)), TEST_BATCH)
+        for operations in count_operations(
+            model, recordings.frames(batch), loss=settings.loss_name
+        )
+    ]
+    return predicted, _counts(RecurrentOperations.sum(counted), len(counted), footprint(model))
+
+
+def _counts(total: Any, samples: int, footprint: Footprint) -> dict[str, Any]:
+    """Return sums over the samples, exact, and the bytes that the model takes."""
+    return {
+        "samples": samples,
+        "weight_bytes": footprint.weight_bytes,
+        "state_bytes": footprint.state_bytes,
+        "layers": [layer.as_dict() for layer in total.layers],
+        "total": total.total.as_dict(),
+    }
+
+
+def _model_file(trained: Trained) -> bytes:
+    from eventsim_bridge.model_files import save_model
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.pt"
+        save_model(trained, path, {})
+        return path.read_bytes()
+
+
+def _load(file: bytes) -> tuple[Any, TrainingSettings]:
+    from eventsim_bridge.model_files import load_model
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.pt"
+        path.write_bytes(file)
+        loaded = load_model(path)
+        return loaded.model, loaded.settings

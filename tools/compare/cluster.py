@@ -1,0 +1,45 @@
+"""Cells on the workers of a Dask cluster.
+
+Dask and not Ray: it is Python alone, small beside torch, and starts the same way on one machine, on
+several by hand, and under the usual batch systems (dask-jobqueue). Workers need the packages and,
+for a recorded data set, its folder under the same path; what a cell leaves comes back over the
+network, and this process alone writes files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from .cells import Finished, run_cell
+from .plan import Cell, Plan
+
+
+def run_on_cluster(
+    cluster: str,
+    plan: Plan,
+    cells: Iterable[tuple[Cell, Finished | None]],
+    done: Callable[[Cell, Finished], None],
+) -> None:
+    """Run cells, each with what it left earlier, on the workers; `done` is called as they end.
+
+    `cluster`: the address of a scheduler, or a number of worker processes on this machine.
+    """
+    from dask.distributed import Client, LocalCluster, as_completed
+
+    local: Any = (
+        LocalCluster(n_workers=int(cluster), threads_per_worker=1, dashboard_address=None)
+        if cluster.isdecimal()
+        else None
+    )
+    try:
+        with Client(local or cluster) as client:
+            futures = {
+                client.submit(run_cell, plan, cell, earlier=earlier, pure=False): cell
+                for cell, earlier in cells
+            }
+            for future in as_completed(futures):
+                done(futures[future], future.result())
+    finally:
+        if local is not None:
+            local.close()

@@ -1,0 +1,242 @@
+"""`eventsim compare`: SNN, vanilla RNN and LSTM of one structure, with operations measured."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from ..report import console, new_table, progress_bar, write_json
+
+if TYPE_CHECKING:
+    from .cells import Finished
+    from .plan import Cell, Plan
+    from .store import Store
+
+# As in He et al. 2020: T = 15 on N-MNIST, 60 on DVS Gesture.
+STEPS = {"digits": 15, "nmnist": 15, "dvsgesture": 60, "gestures": 60}
+DT_US = {"digits": 20_000, "nmnist": 20_000, "dvsgesture": 20_000, "gestures": 20_000}
+
+
+def compare(
+    data: Annotated[str, typer.Option(help="Data set: digits, gestures, nmnist or dvsgesture.")],
+    structure: Annotated[str, typer.Option(help='Of all models, such as "512FC-10".')],
+    out: Annotated[Path, typer.Option(help="Folder to write to, and to go on in.")],
+    root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
+    dt_us: Annotated[
+        list[int] | None, typer.Option(help="Microseconds a timestep; more than once for a sweep.")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Timesteps at each; 15, or 60 for gestures, if not given.")
+    ] = None,
+    duration_us: Annotated[
+        int | None, typer.Option(help="Also as many timesteps as fit into so many microseconds.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Trainings of each model.")] = 1,
+    epochs: Annotated[int, typer.Option(help="Passes over the training set.")] = 20,
+    batch_size: Annotated[int, typer.Option(help="Recordings a step of the optimiser.")] = 20,
+    learning_rate: Annotated[
+        list[float] | None,
+        typer.Option(help="Of Adam, 5e-4 if not given; of several each model takes its best."),
+    ] = None,
+    equal_parameters: Annotated[
+        bool,
+        typer.Option("--equal-parameters", help="Also RNN and LSTM with the SNN's parameters."),
+    ] = False,
+    limit: Annotated[
+        int | None, typer.Option(help="First N recordings of each split alone.", min=1)
+    ] = None,
+    energy: Annotated[Path | None, typer.Option(help="Table of energies (.toml).")] = None,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option(help="For training.")
+    ] = "auto",
+    mixed_precision: Annotated[
+        bool, typer.Option("--mixed-precision", help="Products of training in bfloat16.")
+    ] = False,
+    cluster: Annotated[
+        str | None,
+        typer.Option(help="Dask scheduler (tcp://...), or a number of processes here."),
+    ] = None,
+) -> None:
+    """Train SNN, RNN and LSTM alike, test them, count what they execute, and write a report.
+
+    Writes results.json, results.csv and report.html to OUT. A killed run goes on in the same OUT.
+    """
+    from .cells import open_data
+    from .plan import Plan
+    from .store import Store
+
+    plan = Plan(
+        data,
+        structure,
+        tuple(dt_us or [DT_US.get(data, 20_000)]),
+        STEPS.get(data, 15) if steps is None else steps,
+        root=None if root is None else str(root),
+        duration_us=duration_us,
+        seeds=seeds,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rates=tuple(learning_rate or [5e-4]),
+        mixed_precision=mixed_precision,
+        equal_parameters=equal_parameters,
+        limit=limit,
+    )
+    table = _energy_table(energy)
+    dataset = open_data(plan)
+    store = Store(out, plan, _digest(dataset))
+    cells = plan.cells(_input_shape(dataset))
+    _run_all(plan, cells, store, cluster, device)
+    results = _results(plan, cells, store, table)
+    _write(plan, results, store, out)
+    console.print(_table(results))
+    console.print(f"Wrote {out / 'report.html'}, results.json and results.csv", highlight=False)
+
+
+def _energy_table(path: Path | None) -> Any:
+    from eventsim.energy import DEFAULT_TABLE, load_energy_table
+
+    return load_energy_table(DEFAULT_TABLE if path is None else path)
+
+
+def _input_shape(dataset: Any) -> tuple[int, int, int]:
+    from eventsim_bridge.training import input_shape
+
+    return input_shape(dataset)
+
+
+def _digest(dataset: Any) -> str:
+    """Return a hash that tells the recordings apart from others of the same data set's name."""
+    digest = hashlib.sha256(repr((dataset.name, dataset.class_names)).encode())
+    for split in (dataset.train, dataset.test):
+        digest.update(repr(split.names).encode())
+        digest.update(split.labels.tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _run_all(
+    plan: Plan, cells: list[Cell], store: Store, cluster: str | None, device: str
+) -> None:
+    """Run the cells that are not finished, here or on a cluster."""
+    from .cells import run_cell
+    from .cluster import run_on_cluster
+
+    earlier = {cell: store.load(cell) for cell in cells}
+    todo = [(cell, left) for cell, left in earlier.items() if not _is_done(plan, left)]
+    with progress_bar("cells", len(cells)) as advance:
+        advance(len(cells) - len(todo))
+
+        def done(cell: Cell, finished: Finished) -> None:
+            store.save(cell, finished)
+            advance(1)
+
+        if cluster is not None and todo:
+            run_on_cluster(cluster, plan, todo, done)
+            return
+        for cell, left in todo:
+            done(
+                cell,
+                run_cell(
+                    plan, cell, earlier=left, checkpoint=store.checkpoint(cell), device=device
+                ),
+            )
+
+
+def _is_done(plan: Plan, left: Finished | None) -> bool:
+    """Tell whether a cell is tested at all grid points of the plan."""
+    if left is None:
+        return False
+    tested = [(test["dt_us"], test["steps"]) for test in left.document["tests"]]
+    return tested == [tuple(point) for point in plan.points()]
+
+
+def _results(plan: Plan, cells: list[Cell], store: Store, energy: Any) -> dict[str, Any]:
+    """Return the document of results.json: the same for the same plan, whatever happened."""
+    import numpy
+    import torch
+
+    from .cells import open_data, test_recordings
+    from .contrast import temporal_contrast
+    from .summary import summarise
+
+    documents = []
+    for cell in cells:
+        left = store.load(cell)
+        assert left is not None
+        documents.append(left.document)
+    dataset = open_data(plan)
+    return {
+        "plan": plan.as_dict(),
+        "versions": {"torch": str(torch.__version__), "numpy": numpy.__version__},
+        "energy_table": energy.name,
+        "training_recordings": len(dataset.train),
+        "test_recordings": len(dataset.test),
+        "labels": [int(label) for label in dataset.test.labels],
+        "contrast": [
+            {**point._asdict(), **temporal_contrast(test_recordings(plan, point))}
+            for point in plan.points()
+        ],
+        "summary": summarise(plan, documents, energy),
+        "cells": documents,
+    }
+
+
+def _write(plan: Plan, results: dict[str, Any], store: Store, out: Path) -> None:
+    from eventsim.files import replacing
+
+    from .report import report_html
+    from .summary import csv_rows
+
+    write_json(results, out / "results.json")
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(csv_rows(results["cells"]))
+    with replacing(out / "results.csv") as file:
+        file.write(text.getvalue().encode())
+    html = report_html(plan, results, _features(plan, results, store))
+    with replacing(out / "report.html") as file:
+        file.write(html.encode())
+
+
+def _features(plan: Plan, results: dict[str, Any], store: Store) -> str:
+    """Draw the features of the models of seed 0 at the first grid point."""
+    import numpy as np
+
+    from eventsim_bridge.model_files import load_model
+
+    from .cells import test_recordings
+    from .features import draw_features
+    from .plan import COMBINATIONS, Cell
+
+    first = plan.points()[0]
+    models = []
+    for model, loss in COMBINATIONS:
+        if loss == "rate-inspired":
+            continue
+        cell = Cell(model, loss, first, 0, plan.structure, False)
+        document = {"model": model, "loss": loss}
+        models.append((document, load_model(store.path(cell, ".pt")).model))
+    return draw_features(models, test_recordings(plan, first).frames(np.array([0])))
+
+
+def _table(results: dict[str, Any]) -> Any:
+    from .drawing import label_of
+
+    table = new_table(
+        "Mean over seeds and test recordings",
+        ["model, loss"],
+        ["dt (ms) x T", "accuracy", "ACs", "MACs", "bound (nJ)", "estimate (nJ)"],
+    )
+    for row in results["summary"]["rows"]:
+        total = row["total"]
+        macs = total["macs"] + total.get("recurrent_macs", 0)
+        numbers = (total["acs"], macs, total["energy_bound_nj"], total["energy_estimate_nj"])
+        table.add_row(
+            label_of(row),
+            f"{row['dt_us'] / 1000:g} x {row['steps']}",
+            f"{row['accuracy']:.2%}",
+            *(f"{number:,.0f}" for number in numbers),
+        )
+    return table

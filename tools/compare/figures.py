@@ -1,0 +1,157 @@
+"""The plots of a report, from its tables; each function returns an <svg>."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .drawing import COLOURS, figure_of, label_of, style_of, svg_of
+from .plan import COMBINATIONS, Point
+
+Row = dict[str, Any]
+
+
+def _of(rows: Sequence[Row], combination: tuple[str, str], points: Sequence[Point]) -> list[Row]:
+    """Return the rows of a model and loss at some grid points, in their order."""
+    by_point = {
+        (row["dt_us"], row["steps"]): row
+        for row in rows
+        if (row["model"], row["loss"]) == combination
+    }
+    return [by_point[point] for point in points]
+
+
+def against_dt(
+    rows: Sequence[Row],
+    points: Sequence[Point],
+    panels: Sequence[tuple[str, Callable[[Row], float | None], bool]],
+) -> str:
+    """Draw values of all models against the length of a timestep, a panel for each.
+
+    panels: title, value of a row (None: not of this model), and whether on a logarithmic axis.
+    """
+    with figure_of(4.6 * len(panels), 3.6) as figure:
+        all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
+        milliseconds = [point.dt_us / 1000 for point in points]
+        for axes, (title, value, logarithmic) in zip(all_axes, panels, strict=True):
+            for combination in COMBINATIONS:
+                chosen = _of(rows, combination, points)
+                values = [value(row) for row in chosen]
+                if None in values:
+                    continue
+                axes.plot(milliseconds, values, "o", ms=4, **style_of(chosen[0]))
+                if title.startswith("accuracy"):
+                    low, high = ([f(row["accuracies"]) for row in chosen] for f in (min, max))
+                    axes.fill_between(
+                        milliseconds, low, high, alpha=0.12, color=COLOURS[combination], lw=0
+                    )
+            axes.set(title=title, xlabel="timestep (ms)", xscale="log")
+            axes.set_xticks(milliseconds, [f"{ms:g}" for ms in milliseconds])
+            axes.minorticks_off()
+            if logarithmic:
+                axes.set_yscale("log")
+        all_axes[0].legend(fontsize=8)
+        return svg_of(figure)
+
+
+def contrast_plot(contrasts: Sequence[Row], rows: Sequence[Row], points: Sequence[Point]) -> str:
+    """Draw temporal contrast and input activity beside accuracy, against the timestep."""
+    by_point = {(row["dt_us"], row["steps"]): row for row in contrasts}
+    with figure_of(9.2, 3.6) as figure:
+        left, right = figure.subplots(1, 2)
+        milliseconds = [point.dt_us / 1000 for point in points]
+        for name, mark in (("contrast", "o-"), ("activity", "s--")):
+            values = [by_point[point][name] for point in points]
+            left.plot(milliseconds, values, mark, ms=4, color="#8a5fbf", label=name)
+        left.set(title="slices of the input", xlabel="timestep (ms)", xscale="log", ylim=(0, None))
+        left.legend(fontsize=8)
+        for combination in COMBINATIONS:
+            chosen = _of(rows, combination, points)
+            values = [by_point[point]["contrast"] for point in points]
+            right.plot(values, [row["accuracy"] for row in chosen], "o", ms=4, **style_of(chosen[0]))
+        right.set(title="accuracy against contrast", xlabel="temporal contrast")
+        right.legend(fontsize=8)
+        left.set_xticks(milliseconds, [f"{ms:g}" for ms in milliseconds])
+        left.minorticks_off()
+        return svg_of(figure)
+
+
+def matrices(generalisation: Sequence[Row], points: Sequence[Point]) -> str:
+    """Draw accuracies trained at one grid point (rows) and tested at another (columns)."""
+    names = [f"{point.dt_us / 1000:g} x {point.steps}" for point in points]
+    side = 1.2 + 0.42 * len(points)
+    with figure_of(3 * side, 2 * side) as figure:
+        for place, entry in enumerate(generalisation):
+            axes = figure.add_subplot(2, 3, place + 1)
+            axes.imshow(entry["matrix"], vmin=0, vmax=1, cmap="viridis")
+            axes.set_title(label_of(entry), fontsize=9)
+            ticks = range(len(points))
+            axes.set_xticks(ticks, names, rotation=90, fontsize=7)
+            axes.set_yticks(ticks, names, fontsize=7)
+            axes.grid(visible=False)
+            for i, line in enumerate(entry["matrix"]):
+                for j, accuracy in enumerate(line):
+                    colour = "white" if accuracy < 0.6 else "black"
+                    text = f"{100 * accuracy:.0f}"
+                    axes.text(j, i, text, ha="center", va="center", fontsize=7, color=colour)
+        figure.supxlabel("tested at (ms x timesteps)", fontsize=9)
+        figure.supylabel("trained at", fontsize=9)
+        return svg_of(figure)
+
+
+def curves(cells: Sequence[Row], point: Point) -> str:
+    """Draw loss in training and on validation, and validation accuracy, a line a seed."""
+    with figure_of(13.8, 3.6) as figure:
+        axes = figure.subplots(1, 3)
+        for cell in cells:
+            if (cell["dt_us"], cell["steps"]) != point or cell["equal_parameters"]:
+                continue
+            history = cell["training"]["history"]
+            style = style_of(cell)
+            style["label"] = style["label"] if cell["seed"] == 0 else None
+            epochs = [epoch["epoch"] for epoch in history]
+            for panel, name in zip(axes, ("loss", "validation_loss", "validation_accuracy"), strict=True):
+                panel.plot(epochs, [epoch[name] for epoch in history], lw=1.2, **style)
+        for panel, title in zip(axes, ("training loss", "validation loss", "validation accuracy"), strict=True):
+            panel.set(title=title, xlabel="epoch")
+        axes[0].set_yscale("log")
+        axes[1].set_yscale("log")
+        axes[0].legend(fontsize=8)
+        return svg_of(figure)
+
+
+PARTS = (
+    ("ACs", ("acs",), "#0f7fc1"),
+    ("MACs", ("macs",), "#d9822b"),
+    ("recurrent MACs", ("recurrent_macs",), "#b3402a"),
+    (
+        "elementwise",
+        ("updates", "decays", "compares", "resets", "sigmoids", "tanhs", "multiplies", "adds"),
+        "#8a8a8a",
+    ),
+)
+
+
+def computation(rows: Sequence[Row]) -> str:
+    """Draw operations by kind beside the dense ones, and energy as bound and estimate."""
+    with figure_of(11, 1.4 + 0.45 * len(rows)) as figure:
+        left, right = figure.subplots(1, 2, sharey=True)
+        for place, row in enumerate(rows):
+            begin = 0.0
+            for name, counts, colour in PARTS:
+                value = sum(row["total"].get(count, 0) for count in counts)
+                left.barh(place, value, 0.5, begin, color=colour, label=None if place else name)
+                begin += value
+            dense = row["total"]["dense_macs"] + row["total"].get("recurrent_dense_macs", 0)
+            left.plot(dense, place, "|", ms=16, mew=2, color="#777777", label=None if place else "dense MACs")
+            for shift, name, colour in ((0.17, "estimate", "#a7a7c9"), (-0.17, "bound", "#5a5aa8")):
+                joules = row["total"][f"energy_{name}_nj"]
+                words = f"{name}: with memory" if name == "estimate" else f"{name}: arithmetic alone"
+                right.barh(place + shift, joules, 0.32, color=colour, label=None if place else words)
+        left.set_yticks(range(len(rows)), [label_of(row) for row in rows])
+        left.invert_yaxis()
+        left.set(title="operations a sample", xscale="log", xlim=(1e3, None))
+        right.set(title="energy a sample (nJ, modelled)", xscale="log")
+        left.legend(fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.12))
+        right.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.12))
+        return svg_of(figure)

@@ -1,0 +1,159 @@
+"""The report: tables and plots of a comparison on one self-contained HTML page.
+
+In: the document of results.json and the plots of `figures.py`. The page loads nothing from
+elsewhere and reads well on paper, on a phone, light and dark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from .drawing import label_of
+
+Row = dict[str, Any]
+Column = tuple[str, Callable[[Row], str]]
+
+
+def table(caption: str, columns: Sequence[Column], rows: Sequence[Row]) -> str:
+    """Return a table; the first column is text, the others are numbers."""
+    head = "".join(f"<th>{escape(title)}</th>" for title, _ in columns)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{escape(value(row))}</td>" for _, value in columns) + "</tr>"
+        for row in rows
+    )
+    return (
+        f'<div class="wide"><table><caption>{escape(caption)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def number(value: float) -> str:
+    """Format a count: whole from 100 on, with a thousands separator."""
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.3g}"
+
+
+def percent(value: float) -> str:
+    """Format a share."""
+    return f"{100 * value:.2f} %"
+
+
+def _grid(row: Row) -> str:
+    return f"{row['dt_us'] / 1000:g} ms x {row['steps']}"
+
+
+def _total(name: str) -> Callable[[Row], str]:
+    return lambda row: number(row["total"].get(name, 0))
+
+
+def _spread(row: Row) -> str:
+    low, high = min(row["accuracies"]), max(row["accuracies"])
+    return f"{100 * low:.2f} - {100 * high:.2f}" if row["seeds"] > 1 else "-"
+
+
+MODEL: Column = ("model, loss", label_of)
+ACCURACY: tuple[Column, ...] = (
+    MODEL,
+    ("timestep x number", _grid),
+    ("parameters", lambda row: f"{row['parameters']:,}"),
+    ("test accuracy, mean", lambda row: percent(row["accuracy"])),
+    ("lowest - highest seed, %", _spread),
+    ("Wilson 95 %", lambda row: " - ".join(f"{100 * end:.1f}" for end in row["wilson_95"])),
+    ("validation", lambda row: percent(row["validation_accuracy"])),
+)
+COMPUTATION: tuple[Column, ...] = (
+    MODEL,
+    ("dense MACs", lambda r: number(r["total"]["dense_macs"] + r["total"].get("recurrent_dense_macs", 0))),
+    ("ACs", _total("acs")),
+    ("MACs", _total("macs")),
+    ("recurrent MACs", _total("recurrent_macs")),
+    ("state updates", _total("updates")),
+    ("tanh + sigmoid", lambda r: number(r["total"].get("tanhs", 0) + r["total"].get("sigmoids", 0))),
+    ("weight bytes read", _total("weight_bytes_read")),
+    ("state bytes r+w", lambda r: number(r["total"]["state_bytes_read"] + r["total"]["state_bytes_written"])),
+    ("energy bound, nJ", _total("energy_bound_nj")),
+    ("energy estimate, nJ", _total("energy_estimate_nj")),
+)
+SIZES: tuple[Column, ...] = (
+    MODEL,
+    ("structure", lambda row: row["structure"]),
+    ("parameters", lambda row: f"{row['parameters']:,}"),
+    ("weights, kB", lambda row: number(row["weight_bytes"] / 1000)),
+    ("state, kB", lambda row: number(row["state_bytes"] / 1000)),
+)
+ON_EQUAL_TERMS: tuple[Column, ...] = (
+    MODEL,
+    ("structure", lambda row: row["structure"]),
+    ("timestep x number", _grid),
+    ("parameters", lambda row: f"{row['parameters']:,}"),
+    ("test accuracy", lambda row: percent(row["accuracy"])),
+    ("ACs", _total("acs")),
+    ("MACs", lambda r: number(r["total"]["macs"] + r["total"].get("recurrent_macs", 0))),
+    ("energy bound, nJ", _total("energy_bound_nj")),
+    ("energy estimate, nJ", _total("energy_estimate_nj")),
+)
+
+
+def layers_table(rows: Sequence[Row]) -> str:
+    """Return the operations of each layer of each model."""
+    lines = [{**layer, "of": label_of(row)} for row in rows for layer in row["layers"]]
+
+    def count(name: str) -> Callable[[Row], str]:
+        return lambda line: number(line.get(name, 0))
+
+    columns: tuple[Column, ...] = (
+        ("model, loss", lambda line: line["of"]),
+        ("layer", lambda line: line["name"]),
+        ("events in", count("input_events")),
+        ("ACs", count("acs")),
+        ("MACs", count("macs")),
+        ("recurrent MACs", count("recurrent_macs")),
+        ("state updates", count("updates")),
+        ("dense MACs", lambda l: number(l["dense_macs"] + l.get("recurrent_dense_macs", 0))),
+        ("energy estimate, nJ", count("energy_estimate_nj")),
+    )
+    return table("Per layer and sample, mean over test recordings and seeds; measured (energy modelled).", columns, lines)
+
+
+def spiking_table(rows: Sequence[Row]) -> str:
+    """Return rates, and what the usual estimate would say, for the SNN at every grid point."""
+    columns: tuple[Column, ...] = (
+        ("timestep x number", _grid),
+        ("firing rate", lambda row: percent(row["firing_rate"])),
+        ("of each layer", lambda row: ", ".join(percent(rate) for rate in row["firing_rates"])),
+        ("SOPs, measured", _total("sops")),
+        ("dense MACs", _total("dense_macs")),
+        ("dense MACs x firing rate", lambda row: number(row["total"]["dense_macs"] * row["firing_rate"])),
+        ("measured / that", lambda row: f"{row['total']['sops'] / max(1e-9, row['total']['dense_macs'] * row['firing_rate']):.2f}"),
+        ("SOPs per synapse", lambda row: f"{row['spikes_per_synapse']:.2f}"),
+    )
+    return table(
+        "The SNN, per sample; measured. The usual estimate multiplies dense operations by the mean "
+        "firing rate of the neurons.",
+        columns,
+        rows,
+    )
+
+
+def page(title: str, sections: Sequence[tuple[str, str]], foot: str) -> str:
+    """Return the whole page; sections are (heading, HTML)."""
+    style = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+    body = "".join(f"<h2>{escape(heading)}</h2>{html}" for heading, html in sections)
+    return (
+        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{style}</style></head>"
+        f'<body><h1>{escape(title)}</h1>{body}<p class="note">{escape(foot)}</p></body></html>\n'
+    )
+
+
+def paragraph(text: str, note: bool = False) -> str:
+    """Return a paragraph of plain text."""
+    return f"<p{' class=note' if note else ''}>{escape(text)}</p>"
+
+
+def plot(svg: str) -> str:
+    """Return a plot that scrolls on a narrow screen instead of shrinking to nothing."""
+    return f'<div class="wide">{svg}</div>'

@@ -1,0 +1,210 @@
+"""What a comparison runs: every model and loss at every grid point, with every seed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from eventsim.errors import EventsimError
+
+if TYPE_CHECKING:
+    from eventsim_bridge.losses import Loss, ModelName
+    from eventsim_bridge.settings import TrainingSettings
+
+Combination = tuple["ModelName", "Loss"]
+COMBINATIONS: tuple[Combination, ...] = (
+    ("snn", "rate"),
+    ("rnn", "last"),
+    ("rnn", "rate-inspired"),
+    ("lstm", "last"),
+    ("lstm", "rate-inspired"),
+)
+
+
+class Point(NamedTuple):
+    """A grid of timesteps."""
+
+    dt_us: int
+    steps: int
+
+
+class Cell(NamedTuple):
+    """One training run with all its tests."""
+
+    model: ModelName
+    loss: Loss
+    point: Point
+    seed: int
+    structure: str
+    equal_parameters: bool  # whether the structure was scaled to the SNN's number of parameters
+
+    @property
+    def name(self) -> str:
+        """A name that is a file's as well."""
+        size = "-equal-parameters" if self.equal_parameters else ""
+        grid = f"dt{self.point.dt_us}us-T{self.point.steps}"
+        return f"{self.model}-{self.loss}-{grid}-seed{self.seed}{size}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that decides the outcome of a comparison, the same for all models.
+
+    data, root: as in `open_dataset`.
+    structure: of all models, see `eventsim_bridge.layers`.
+    dt_us: lengths of a timestep; at each `steps` of them, and, where `duration_us` is given, also
+        as many as fit into it.
+    seeds: 0 .. seeds - 1 each train a model.
+    learning_rates: each is tried by each model; the one with the best validation accuracy counts.
+    equal_parameters: whether RNN and LSTM are also trained with as many parameters as the SNN has,
+        at the first grid point.
+    limit: the first so many recordings of each split alone.
+    """
+
+    data: str
+    structure: str
+    dt_us: tuple[int, ...]
+    steps: int
+    root: str | None = None
+    duration_us: int | None = None
+    seeds: int = 1
+    epochs: int = 20
+    batch_size: int = 20
+    learning_rates: tuple[float, ...] = (5e-4,)
+    mixed_precision: bool = False
+    equal_parameters: bool = False
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check what is not checked by `TrainingSettings`."""
+        for name in ("dt_us", "learning_rates"):
+            values = getattr(self, name)
+            if not values or len(set(values)) < len(values):
+                raise EventsimError(f"{name} is {values}, expected one or more different numbers")
+        if self.seeds < 1:
+            raise EventsimError(f"seeds is {self.seeds}, expected 1 or more")
+        if self.duration_us is not None and self.duration_us < max(self.dt_us):
+            raise EventsimError(
+                f"duration_us is {self.duration_us}, expected at least one timestep of "
+                f"{max(self.dt_us)} us"
+            )
+        for point in self.points():
+            for rate in self.learning_rates:
+                self.settings(Cell("snn", "rate", point, 0, self.structure, False), rate)
+
+    def fixed_steps(self) -> list[Point]:
+        """Return the grid points with the same number of timesteps."""
+        return [Point(dt_us, self.steps) for dt_us in self.dt_us]
+
+    def fixed_duration(self) -> list[Point]:
+        """Return the grid points of the same duration, none where no duration is given."""
+        if self.duration_us is None:
+            return []
+        return [Point(dt_us, self.duration_us // dt_us) for dt_us in self.dt_us]
+
+    def points(self) -> list[Point]:
+        """Return all grid points, each once."""
+        return list(dict.fromkeys([*self.fixed_steps(), *self.fixed_duration()]))
+
+    def cells(self, input_shape: tuple[int, int, int]) -> list[Cell]:
+        """Return all cells, in the order in which they run."""
+        cells = [
+            Cell(model, loss, point, seed, self.structure, False)
+            for seed in range(self.seeds)
+            for point in self.points()
+            for model, loss in COMBINATIONS
+        ]
+        if self.equal_parameters:
+            first = self.points()[0]
+            scaled = {
+                model: same_parameters(self.structure, input_shape, model)
+                for model in ("rnn", "lstm")
+            }
+            cells += [
+                Cell(model, loss, first, seed, scaled[model], True)
+                for seed in range(self.seeds)
+                for model, loss in COMBINATIONS
+                if model != "snn"
+            ]
+        return cells
+
+    def settings(self, cell: Cell, learning_rate: float) -> TrainingSettings:
+        """Return the settings of a training."""
+        from eventsim_bridge.settings import TrainingSettings
+
+        return TrainingSettings(
+            cell.structure,
+            *cell.point,
+            model=cell.model,
+            loss=cell.loss,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            learning_rate=learning_rate,
+            seed=cell.seed,
+            mixed_precision=self.mixed_precision,
+            # He et al. 2020: half-width 0.25 for fully connected networks, 0.5 for convolutions.
+            surrogate_width=0.5 if _has_maps(cell.structure) else 0.25,
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields for JSON; the root, which does not decide anything, is left out."""
+        fields = asdict(self)
+        del fields["root"]
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in fields.items()}
+
+
+def _has_maps(structure: str) -> bool:
+    from eventsim_bridge.layers import parse_structure
+
+    return any(spec.type.has_neurons and spec.type.takes_map for spec in parse_structure(structure))
+
+
+def parameters_of(structure: str, input_shape: tuple[int, int, int], model: ModelName) -> int:
+    """Return the number of weights and biases of a model."""
+    import torch
+
+    from eventsim_bridge.settings import TrainingSettings
+    from eventsim_bridge.training import build_model
+
+    with torch.random.fork_rng(devices=[]):
+        built = build_model(TrainingSettings(structure, 1, 1, model=model), input_shape)
+    return sum(parameter.numel() for parameter in built.parameters())
+
+
+def same_parameters(structure: str, input_shape: tuple[int, int, int], model: ModelName) -> str:
+    """Return the structure with all hidden layers scaled alike to the SNN's number of parameters.
+
+    The nearest that a common factor reaches; every layer keeps at least one unit or channel.
+    """
+    wanted = parameters_of(structure, input_shape, "snn")
+
+    def miss(factor: float) -> int:
+        return parameters_of(scaled(structure, factor), input_shape, model) - wanted
+
+    low, high = 0.0, 1.0
+    for _ in range(20):
+        middle = (low + high) / 2
+        low, high = (low, middle) if miss(middle) > 0 else (middle, high)
+    best = min((low, high), key=lambda factor: abs(miss(factor)))
+    return scaled(structure, best)
+
+
+def scaled(structure: str, factor: float) -> str:
+    """Return a structure with the units and channels of its hidden layers times a factor."""
+    from eventsim_bridge.layers import parse_structure
+
+    *hidden, classes = (spec for spec in parse_structure(structure) if spec.text != "Flatten")
+    parts = []
+    for spec in hidden:
+        size, *rest = spec.numbers
+        text = spec.text
+        if spec.type.has_neurons:
+            text = f"{max(1, round(size * factor))}{text.removeprefix(str(size))}"
+        parts.append(text)
+    return "-".join([*parts, classes.text])
+
+
+def root_path(plan: Plan) -> Path | None:
+    """Return the folder of the data set."""
+    return None if plan.root is None else Path(plan.root)

@@ -1,0 +1,135 @@
+"""results.json -> report.html: which tables and plots stand where, and what they are said to be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import figures, page
+from .page import paragraph, plot, table
+from .plan import Plan, Point
+
+Document = dict[str, Any]
+
+
+def report_html(plan: Plan, results: Document, features: str) -> str:
+    """Return the page; `features` is the <svg> of `features.draw_features`."""
+    summary, first = results["summary"], plan.points()[0]
+    rows = summary["rows"]
+    at_first = [row for row in rows if (row["dt_us"], row["steps"]) == tuple(first)]
+    sections = [
+        ("Settings", _settings(results)),
+        ("Accuracy", _accuracy(rows)),
+        ("Temporal resolution", _resolution(plan, rows)),
+        ("Temporal contrast", _contrast(plan, results)),
+        ("Generalisation", _generalisation(plan, results, first)),
+        ("Features", paragraph(
+            "Weights of the first layer, those with the largest norm (ON minus OFF; of the LSTM the "
+            "weights into its candidate g), and what the layer gives for the first test recording. "
+            "Seed 0.", note=True) + plot(features)),
+        ("Computation", _computation(at_first, rows, first, results)),
+        ("On equal terms", _equal_terms(summary, first)),
+        ("Parameters and memory", table(
+            "Weights and biases, and what goes from timestep to timestep, as 32-bit words.",
+            page.SIZES, at_first + summary["equal_parameters"])),
+    ]  # fmt: skip
+    title = f"SNN, RNN and LSTM on {plan.data}: {plan.structure}"
+    versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
+    return page.page(title, sections, f"Made by eventsim compare; {versions}.")
+
+
+def _settings(results: Document) -> str:
+    plan = results["plan"]
+    words = ", ".join(f"{name} {value}" for name, value in plan.items() if value is not None)
+    return paragraph(
+        f"The same for all models: {words}. Frames are binary, Adam and backpropagation through "
+        f"time over all timesteps, mean squared error; the epoch with the best validation accuracy "
+        f"is kept, and the test set was read after training alone."
+    ) + paragraph(
+        f"{results['training_recordings']} recordings for training and validation, "
+        f"{results['test_recordings']} for testing. SNN: LIF, decay 0.3, threshold 0.3, class by "
+        f"spike count. RNN: tanh. LSTM: input, forget, output gates. \"last\" reads the class from "
+        f"the last timestep, \"rate-inspired\" from the mean of all."
+    )  # fmt: skip
+
+
+def _accuracy(rows: list[Document]) -> str:
+    return table(
+        "Measured on the test set. Interval: Wilson, for the mean accuracy on so many recordings.",
+        page.ACCURACY,
+        rows,
+    )
+
+
+def _resolution(plan: Plan, rows: list[Document]) -> str:
+    panels = (
+        ("accuracy (band: seeds)", lambda row: row["accuracy"], False),
+        ("firing rate of the SNN", lambda row: row.get("firing_rate"), False),
+        ("synaptic operations a sample", lambda row: row["total"]["sops"], True),
+    )
+    html = ""
+    families = (
+        (f"{plan.steps} timesteps each", plan.fixed_steps()),
+        ("the same duration each", plan.fixed_duration()),
+    )
+    for words, points in families:
+        if len(points) > 1:
+            html += paragraph(f"With {words}; measured.", note=True)
+            html += plot(figures.against_dt(rows, points, panels))
+    spiking = [row for row in rows if row["model"] == "snn"]
+    return html + page.spiking_table(spiking)
+
+
+def _contrast(plan: Plan, results: Document) -> str:
+    definition = paragraph(
+        "Contrast of two slices that follow each other: the share of their active cells that are "
+        "active in one of them alone (Jaccard distance), mean over the test recordings. Activity: "
+        "the share of input cells with an event.",
+        note=True,
+    )
+    points = plan.fixed_steps()
+    rows = results["summary"]["rows"]
+    return definition + plot(figures.contrast_plot(results["contrast"], rows, points))
+
+
+def _generalisation(plan: Plan, results: Document, first: Point) -> str:
+    html = paragraph("Trained at one grid point, tested at every other; accuracy in percent.", note=True)
+    html += plot(figures.matrices(results["summary"]["generalisation"], plan.points()))
+    html += paragraph(
+        f"Training at {first.dt_us / 1000:g} ms x {first.steps}, a line a seed. Validation "
+        f"recordings are held out from training.",
+        note=True,
+    )
+    return html + plot(figures.curves(results["cells"], first))
+
+
+def _computation(
+    at_first: list[Document], rows: list[Document], first: Point, results: Document
+) -> str:
+    grid = f"{first.dt_us / 1000:g} ms x {first.steps} timesteps"
+    html = table(
+        f"Per sample at {grid}, mean over test recordings and seeds. Operations are measured: zero "
+        f"inputs cost nothing, in all models. Energy is modelled by the table "
+        f"{results['energy_table']}: the bound is arithmetic alone, a lower bound; the estimate adds "
+        f"an access for every word of weights and state.",
+        page.COMPUTATION,
+        at_first,
+    )
+    return html + plot(figures.computation(at_first)) + page.layers_table(at_first)
+
+
+def _equal_terms(summary: Document, first: Point) -> str:
+    equal = summary["equal_accuracy"]
+    html = table(
+        f"Equal accuracy: the cheapest grid point of each model, by the energy estimate, whose mean "
+        f"accuracy is at least {100 * equal['accuracy']:.2f} %, the best of the least accurate.",
+        page.ON_EQUAL_TERMS,
+        equal["rows"],
+    )
+    if summary["equal_parameters"]:
+        html += table(
+            f"Equal parameters: hidden layers scaled to the SNN's number of parameters, at "
+            f"{first.dt_us / 1000:g} ms x {first.steps}.",
+            page.ON_EQUAL_TERMS,
+            summary["equal_parameters"],
+        )
+    return html

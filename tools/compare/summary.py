@@ -1,0 +1,171 @@
+"""Finished cells -> what the report says: means over seeds, intervals, energies, equal terms.
+
+In: the documents of cells. Out: plain dictionaries and lists, which are results.json, the CSV and
+the numbers behind every table and plot.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from .plan import COMBINATIONS, Plan, Point
+
+if TYPE_CHECKING:
+    from eventsim.energy import EnergyTable
+
+Document = dict[str, Any]
+
+
+def wilson(correct: float, samples: int) -> tuple[float, float]:
+    """Return the 95 % interval of Wilson (1927) for a share of correct answers."""
+    from scipy.stats import norm
+
+    z = float(norm.ppf(0.975))
+    share = correct / samples
+    middle = (share + z**2 / (2 * samples)) / (1 + z**2 / samples)
+    half = z / (1 + z**2 / samples) * (share * (1 - share) / samples + z**2 / (4 * samples**2)) ** 0.5
+    return middle - half, middle + half
+
+
+def summarise(plan: Plan, cells: Sequence[Document], energy: EnergyTable) -> Document:
+    """Return the tables of a report; `cells` are those of the plan, all of them."""
+    grid = [cell for cell in cells if not cell["equal_parameters"]]
+    rows = [
+        _row(group, energy)
+        for point in plan.points()
+        for combination in COMBINATIONS
+        if (group := _select(grid, combination, point))
+    ]
+    first = plan.points()[0]
+    small = [
+        _row(group, energy)
+        for combination in COMBINATIONS
+        if (group := _select([c for c in cells if c["equal_parameters"]], combination, first))
+    ]
+    return {
+        "rows": rows,
+        "equal_parameters": small,
+        "equal_accuracy": equal_accuracy(rows),
+        "generalisation": [
+            {"model": model, "loss": loss, "matrix": _matrix(plan, grid, (model, loss))}
+            for model, loss in COMBINATIONS
+        ],
+    }
+
+
+def _select(cells: Sequence[Document], combination: tuple[str, str], point: Point) -> list[Document]:
+    return [
+        cell
+        for cell in cells
+        if (cell["model"], cell["loss"]) == combination
+        and (cell["dt_us"], cell["steps"]) == tuple(point)
+    ]
+
+
+def _row(group: Sequence[Document], energy: EnergyTable) -> Document:
+    """Return the mean over the seeds of one model, loss and grid point, operations per sample."""
+    first = group[0]
+    accuracies = [cell["test_accuracy"] for cell in group]
+    mean = statistics.fmean(accuracies)
+    low, high = wilson(mean * first["operations"]["samples"], first["operations"]["samples"])
+    return {
+        **{name: first[name] for name in ("model", "loss", "dt_us", "steps", "structure")},
+        "seeds": len(group),
+        "parameters": first["training"]["parameters"],
+        "accuracy": mean,
+        "accuracies": accuracies,
+        "wilson_95": [low, high],
+        "validation_accuracy": statistics.fmean(
+            cell["training"]["validation_accuracy"] for cell in group
+        ),
+        "weight_bytes": first["operations"]["weight_bytes"],
+        "state_bytes": first["operations"]["state_bytes"],
+        **_per_sample(group, energy),
+    }
+
+
+def _per_sample(group: Sequence[Document], energy: EnergyTable) -> Document:
+    from eventsim.energy import Footprint, energy_of
+
+    operations = [cell["operations"] for cell in group]
+    samples = sum(counted["samples"] for counted in operations)
+    footprint = Footprint(operations[0]["weight_bytes"], operations[0]["state_bytes"])
+
+    def mean_of(parts: Sequence[Document]) -> Document:
+        names = [name for name in parts[0] if name != "name"]
+        counts: Document = {name: sum(part[name] for part in parts) for name in names}
+        joules = energy_of(counts, footprint, energy)
+        mean = {name: count / samples for name, count in counts.items()}
+        mean["energy_bound_nj"] = joules.bound_pj / samples / 1e3
+        mean["energy_estimate_nj"] = joules.estimate_pj / samples / 1e3
+        return {"name": parts[0]["name"], **mean}
+
+    layers = [mean_of(parts) for parts in zip(*(c["layers"] for c in operations), strict=True)]
+    total = mean_of([counted["total"] for counted in operations])
+    rates = {}
+    if "neurons" in operations[0]:
+        steps = group[0]["steps"]
+        rates["firing_rates"] = [
+            layer["output_spikes"] / (size * steps)
+            for layer, size in zip(layers, operations[0]["neurons"], strict=True)
+        ]
+        rates["firing_rate"] = total["output_spikes"] / (sum(operations[0]["neurons"]) * steps)
+        # Operations a weight of the network takes part in, per inference.
+        rates["spikes_per_synapse"] = total["sops"] / group[0]["training"]["parameters"]
+    return {"layers": layers, "total": total, **rates}
+
+
+def equal_accuracy(rows: Sequence[Document]) -> Document:
+    """Return what each model needs to be as accurate as the least accurate of them at its best.
+
+    Of the grid points at which a model's mean accuracy is no lower than that, the one with the
+    lowest energy estimate.
+    """
+    best = [
+        max((row["accuracy"] for row in rows if (row["model"], row["loss"]) == combination))
+        for combination in COMBINATIONS
+    ]
+    target = min(best)
+    cheapest = []
+    for combination in COMBINATIONS:
+        reached = [
+            row
+            for row in rows
+            if (row["model"], row["loss"]) == combination and row["accuracy"] >= target
+        ]
+        cheapest.append(min(reached, key=lambda row: row["total"]["energy_estimate_nj"]))
+    return {"accuracy": target, "rows": cheapest}
+
+
+def _matrix(plan: Plan, cells: Sequence[Document], combination: tuple[str, str]) -> list[list[float]]:
+    """Return mean accuracies, trained at (rows) and tested at (columns) each grid point."""
+    matrix = []
+    for trained in plan.points():
+        group = _select(cells, combination, trained)
+        matrix.append(
+            [
+                statistics.fmean(cell["tests"][column]["accuracy"] for cell in group)
+                for column in range(len(plan.points()))
+            ]
+        )
+    return matrix
+
+
+COLUMNS = (
+    "model", "loss", "structure", "dt_us", "steps", "seed", "equal_parameters", "parameters",
+    "learning_rate", "best_epoch", "validation_accuracy", "test_accuracy",
+)  # fmt: skip
+
+
+def csv_rows(cells: Sequence[Document]) -> list[list[Any]]:
+    """Return a table of all cells, the header first; counts are means per sample."""
+    counts = sorted({name for cell in cells for name in cell["operations"]["total"]} - {"name"})
+    rows: list[list[Any]] = [[*COLUMNS, *counts]]
+    for cell in cells:
+        flat = {**cell, **cell["training"]}
+        total, samples = cell["operations"]["total"], cell["operations"]["samples"]
+        means = [total[name] / samples if name in total else "" for name in counts]
+        rows.append([*(flat[name] for name in COLUMNS), *means])
+    return rows
