@@ -181,11 +181,12 @@ def _table(document: dict[str, Any]) -> EnergyTable:
         key: _numbers(f"arithmetic.{key}", values, ("add_pj", "multiply_pj"))
         for key, values in arithmetic.items()
     }
-    activations = {
-        key: Activation(**_numbers(key, document[key], ("adds", "multiplies", "loads")))
+    sigmoid, tanh = (
+        Activation(**_numbers(key, document[key], ("adds", "multiplies", "loads")))
         for key in ("sigmoid", "tanh")
-    }
-    return EnergyTable(name, **costs[use], **activations, memories=_memories(document["memories"]))
+    )
+    memories = _memories(document["memories"])
+    return EnergyTable(name, **costs[use], sigmoid=sigmoid, tanh=tanh, memories=memories)
 
 
 def _memories(found: Any) -> tuple[Memory, ...]:
@@ -194,9 +195,8 @@ def _memories(found: Any) -> tuple[Memory, ...]:
     memories: list[Memory] = []
     for index, values in enumerate(found):
         where = f"memories[{index}]"
-        last = index == len(found) - 1
-        keys = ("access_pj",) if last and "bytes" not in values else ("bytes", "access_pj")
-        numbers = _numbers(where, values, keys)
+        endless = index == len(found) - 1 and isinstance(values, dict) and "bytes" not in values
+        numbers = _numbers(where, values, ("access_pj",) if endless else ("bytes", "access_pj"))
         size = numbers.get("bytes")
         least = (memories[-1].bytes or 0) + 1 if memories else 1
         if size is not None and not (isinstance(size, int) and size >= least):

@@ -108,19 +108,17 @@ def _count_below(
     connection = layer.connection if isinstance(layer, RecurrentLayer) else layer
     maxima = [isinstance(pool, nn.MaxPool2d) for pool in pools]
     addresses = 0
+    seen = [x[steps.start :, 0] for x in xs]
     if binary:  # maxima first, then no more of them: all are addresses
         while addresses < len(pools) and maxima[addresses]:
             addresses += 1
         if not any(maxima[addresses:]):
             path = [*pools[addresses:], connection]
-            for t in steps:
-                _send(count, "acs", "input_events", path, xs[addresses][t, 0])
+            _send(count, "acs", "input_events", path, seen[addresses])
             return
-    for pool, maximum, x in list(zip(pools, maxima, xs, strict=False))[addresses:]:
-        for t in steps:
-            _send(count, "pool_compares" if maximum else "pool_adds", "", [pool], x[t, 0])
-    for t in steps:
-        _send(count, "macs", "input_events", [connection], xs[-1][t, 0])
+    for pool, maximum, x in list(zip(pools, maxima, seen, strict=False))[addresses:]:
+        _send(count, "pool_compares" if maximum else "pool_adds", "", [pool], x)
+    _send(count, "macs", "input_events", [connection], seen[-1])
 
 
 def _count_inside(
@@ -129,13 +127,13 @@ def _count_inside(
     connection = layer if h is None else layer.connection
     sums = connection(x[0].flatten(1) if isinstance(connection, nn.Linear) else x[0])[0]
     biases = connection.bias is not None
+    if h is not None:
+        _send(count, "recurrent_macs", "", [layer.feedback], h[:-1, 0])
     for t in steps:
         count["dense_macs"] += connection.weight.numel() * sums[0].numel()
         count["bias_adds"] += sums.numel() * biases
         if h is None:
             continue
-        if t > 0:
-            _send(count, "recurrent_macs", "", [layer.feedback], h[t - 1, 0])
         count["recurrent_dense_macs"] += layer.feedback.weight.numel() * sums[0].numel()
         lstm = layer.cell == "lstm"
         for _ in range(h[t, 0].numel()):
@@ -146,15 +144,18 @@ def _count_inside(
             count["adds"] += lstm
 
 
-def _send(count: Counter[str], operation: str, event: str, path: list[Any], x: Tensor) -> None:
-    """Send each non-zero value alone through modules whose weights are all one."""
-    for place in x.nonzero().tolist():
-        alone = torch.zeros_like(x)[None]
-        alone[(0, *place)] = 1.0
-        for module in path:
-            with torch.no_grad():
-                alone = _ones(module, alone)
-        count[operation] += int(alone.sum())
+def _send(count: Counter[str], operation: str, event: str, path: list[Any], xs: Tensor) -> None:
+    """Send each non-zero value of (steps, ...) alone through modules whose weights are all one."""
+    reached: dict[tuple[int, ...], int] = {}
+    for _, *place in xs.nonzero().tolist():
+        if tuple(place) not in reached:
+            alone = torch.zeros_like(xs[:1])
+            alone[(0, *place)] = 1.0
+            for module in path:
+                with torch.no_grad():
+                    alone = _ones(module, alone)
+            reached[tuple(place)] = int(alone.sum())
+        count[operation] += reached[tuple(place)]
         if event:
             count[event] += 1
 
