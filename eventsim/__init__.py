@@ -11,6 +11,7 @@ result.prediction, result.operations.total.sops
 from .asynchronous import AsynchronousRun
 from .binning import BinnedEvents, bin_events
 from .clocked.run import ClockedRun, run_binned
+from .energy import Energy, EnergyTable, Footprint, energy_of, footprint, load_energy_table
 from .errors import EventsimError, NetworkError, NetworkFileError, RecordingError
 from .events import EVENT_DTYPE, Sensor, check_events, make_events
 from .layers import Conv1d, Conv2d, Dense
@@ -44,8 +45,11 @@ __all__ = [
     "Conv2d",
     "Delay",
     "Dense",
+    "Energy",
+    "EnergyTable",
     "EventsimError",
     "Flatten",
+    "Footprint",
     "LayerOperations",
     "MaxPool2d",
     "Network",
@@ -61,7 +65,10 @@ __all__ = [
     "available_threads",
     "bin_events",
     "check_events",
+    "energy_of",
+    "footprint",
     "is_network_file",
+    "load_energy_table",
     "load_network",
     "make_events",
     "read_packets",

@@ -165,6 +165,11 @@ class _Neuron(_Model):
         sizes = [len(v) for v in vars(self).values() if isinstance(v, tuple)]
         return sizes[0] if sizes else None
 
+    @property
+    def variables(self) -> int:
+        """Numbers of 32 bits that a neuron keeps: membrane, current or adaptation, held time."""
+        return 1 + (self.kind != LIF_KIND) + (self.refractory > 0)
+
     def gain(self) -> NDArray[np.float32]:
         """Return the factor of weights and biases, shape () or (channels,)."""
         unscaled = self.input_gain == "one"

@@ -48,6 +48,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from .jit import Int64s
 
@@ -71,10 +72,24 @@ COUNTERS = (
 
 
 @dataclass(frozen=True)
-class LayerOperations:
+class CountedLayer:
+    """What the counts of a layer of any kind have: a name, counts, and counts derived from them."""
+
+    derived: ClassVar[tuple[str, ...]] = (
+        "sops", "weight_bytes_read", "state_bytes_read", "state_bytes_written",
+    )  # fmt: skip
+    name: str
+
+    def as_dict(self) -> dict[str, int | str]:
+        """Return every count, those derived included, for JSON."""
+        counts = [field.name for field in fields(self)]
+        return {name: getattr(self, name) for name in (*counts, *self.derived)}
+
+
+@dataclass(frozen=True)
+class LayerOperations(CountedLayer):
     """The operations of one layer in one sample; the module's docstring defines each count."""
 
-    name: str
     input_events: int
     acs: int
     macs: int
@@ -107,30 +122,31 @@ class LayerOperations:
         """Bytes of membranes and times of last update written."""
         return 4 * (self.updates + self.site_updates)
 
-    def as_dict(self) -> dict[str, int | str]:
-        """Return every count, those derived included, for JSON."""
-        counts: dict[str, int | str] = {f.name: getattr(self, f.name) for f in fields(self)}
-        for derived in ("sops", "weight_bytes_read", "state_bytes_read", "state_bytes_written"):
-            counts[derived] = getattr(self, derived)
-        return counts
+
+Layer = TypeVar("Layer", bound=CountedLayer)
 
 
 @dataclass(frozen=True)
-class Operations:
-    """The operations of one sample (or the sum over several), one entry per layer with neurons."""
+class CountedLayers(Generic[Layer]):
+    """The counts of one sample (or the sum over several), layer by layer."""
 
-    layers: tuple[LayerOperations, ...]
+    layers: tuple[Layer, ...]
 
     @property
-    def total(self) -> LayerOperations:
+    def total(self) -> Layer:
         """The sum over the layers."""
         return _sum("total", self.layers)
 
-    @staticmethod
-    def sum(samples: Iterable[Operations]) -> Operations:
+    @classmethod
+    def sum(cls, samples: Iterable[Self]) -> Self:
         """Add up the operations of several samples of the same network, layer by layer."""
         by_layer = zip(*(sample.layers for sample in samples), strict=True)
-        return Operations(tuple(_sum(layers[0].name, layers) for layers in by_layer))
+        return cls(tuple(_sum(layers[0].name, layers) for layers in by_layer))
+
+
+@dataclass(frozen=True)
+class Operations(CountedLayers[LayerOperations]):
+    """The operations of one sample (or the sum over several), one entry per layer with neurons."""
 
     @staticmethod
     def from_counters(
@@ -147,7 +163,8 @@ class Operations:
         )
 
 
-def _sum(name: str, layers: Iterable[LayerOperations]) -> LayerOperations:
-    layers = tuple(layers)
-    counts = (*COUNTERS, "dense_macs")
-    return LayerOperations(name, **{f: sum(getattr(layer, f) for layer in layers) for f in counts})
+def _sum(name: str, layers: tuple[Layer, ...]) -> Layer:
+    kind: Any = type(layers[0])
+    counts = [field.name for field in fields(kind) if field.name != "name"]
+    total: Layer = kind(name, **{f: sum(getattr(layer, f) for layer in layers) for f in counts})
+    return total

@@ -388,7 +388,7 @@ def _neuron_fields(layer: WeightLayer, channels: int, sites: int, arrays: Arrays
         "gathers": not plain or sites == 1 or channels // layer.groups >= GATHER_FROM,
         "parameters": arrays.add("parameters", p),
         "powers": _add_powers(arrays, one["decay"]) if plain else -1,
-        "variables": 1 + (one["kind"] != LIF_KIND) + (one["refractory"] > 0),
+        "variables": layer.neuron.variables,
         "leaks": int((p["decay"] != 1).any())
         + int(one["kind"] != LIF_KIND and (p["second_decay"] != 1).any()),
         "subtract": one["reset"] == RESET_SUBTRACT,

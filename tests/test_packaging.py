@@ -77,9 +77,15 @@ def test_every_folder_of_sources_is_a_package(package: str) -> None:
 
 
 @pytest.mark.parametrize("package", FOLDERS)
-def test_types_are_shipped(package: str) -> None:
-    assert (ROOT / FOLDERS[package] / "py.typed").exists()
-    assert PYPROJECT["tool"]["setuptools"]["package-data"][package] == ["py.typed"]
+def test_types_and_tables_are_shipped(package: str) -> None:
+    """Every file that is no source, as one that is not listed is missing from the wheel too."""
+    on_disk = [
+        str(path.relative_to(ROOT / FOLDERS[package]))
+        for path in sorted((ROOT / FOLDERS[package]).rglob("*"))
+        if path.is_file() and path.suffix not in (".py", ".pyc")
+    ]
+    assert "py.typed" in on_disk
+    assert sorted(PYPROJECT["tool"]["setuptools"]["package-data"][package]) == on_disk
 
 
 def test_the_version_is_stated_once_and_the_same() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from eventsim import Operations, Result
+    from eventsim import Energy, LayerOperations, Operations, Result
+
+    EnergyOf = Callable[[LayerOperations], Energy]
 
 # Tables go to stdout; progress and notes to stderr, so that the output of a command can be piped.
 # Into a file or pipe, tables get room for their numbers instead of the 80 columns rich assumes.
@@ -58,8 +60,14 @@ def new_table(title: str, text: Sequence[str], numbers: Sequence[str]) -> Table:
     return table
 
 
-def operations_table(operations: Operations, samples: int) -> Table:
-    """Return mean operations per sample, one row a layer, beside the dense equivalent."""
+def operations_table(
+    operations: Operations, samples: int, energy_of: EnergyOf | None = None
+) -> Table:
+    """Return mean operations per sample, one row a layer, beside the dense equivalent.
+
+    With `energy_of` (from counts to `Energy`) also the energy: arithmetic alone, which is a lower
+    bound, and the estimate with the traffic of weights and state.
+    """
     per = f"mean of {samples} samples" if samples > 1 else "one sample"
     rows = (
         [*operations.layers, operations.total] if len(operations.layers) > 1 else operations.layers
@@ -74,11 +82,15 @@ def operations_table(operations: Operations, samples: int) -> Table:
     }
     if not operations.total.macs:
         del columns["MACs"]
-    table = new_table(f"Operations ({per})", ["layer"], [*columns, "SOPs/dense"])
+    energies = ["nJ, bound", "nJ, estimate"] if energy_of else []
+    table = new_table(f"Operations ({per})", ["layer"], [*columns, "SOPs/dense", *energies])
     for row in rows:
         counts = [mean(getattr(row, count), samples) for count in columns.values()]
         share = f"{row.sops / row.dense_macs:.2%}" if row.dense_macs else "-"
-        table.add_row(row.name, *counts, share, style="bold" if row.name == "total" else "")
+        picojoules = [*vars(energy_of(row)).values()] if energy_of else []
+        nanojoules = [f"{value / 1e3 / samples:,.1f}" for value in picojoules]
+        style = "bold" if row.name == "total" else ""
+        table.add_row(row.name, *counts, share, *nanojoules, style=style)
     return table
 
 
@@ -93,11 +105,19 @@ def mean(count: int, samples: int) -> str:
     return f"{value:,.0f}" if value >= 100 or count % samples == 0 else f"{value:,.1f}"
 
 
-def operations_json(operations: Sequence[Operations]) -> list[dict[str, Any]]:
-    """Return for each layer its name and, per count, the list over the samples."""
+def operations_json(
+    operations: Sequence[Operations], energy_of: EnergyOf | None = None
+) -> list[dict[str, Any]]:
+    """Return for each layer its name and, per count, the list over the samples.
+
+    With `energy_of` also the energies, `bound_pj` and `estimate_pj`.
+    """
     layers = []
     for index, first in enumerate(operations[0].layers if operations else ()):
-        rows = [sample.layers[index].as_dict() for sample in operations]
+        rows: list[dict[str, Any]] = []
+        for sample in operations:
+            layer = sample.layers[index]
+            rows.append(layer.as_dict() | (vars(energy_of(layer)) if energy_of else {}))
         counts = {name: [row[name] for row in rows] for name in rows[0] if name != "name"}
         layers.append({"name": first.name, **counts})
     return layers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -25,6 +26,8 @@ from .report import (
 if TYPE_CHECKING:
     from eventsim import Network, Packets, Result
     from eventsim_bridge.agreement import Agreement
+
+    from .report import EnergyOf
 
 # Recordings in memory at a time: a full data set need not fit.
 CHUNK = 1024
@@ -70,6 +73,12 @@ def run(
     against_torch: Annotated[
         bool, typer.Option("--against-torch", help="Run torch as well and compare every spike.")
     ] = False,
+    energy: Annotated[
+        str | None,
+        typer.Option(
+            help="Add energies: default (45 nm), or a table of your own.", metavar="default|TOML"
+        ),
+    ] = None,
     json: Annotated[
         Path | None, typer.Option(help="Write everything as JSON; - is stdout.", metavar="FILE")
     ] = None,
@@ -84,6 +93,7 @@ def run(
     net = es.load_network(network)
     if weights is not None:
         net = es.round_weights(net, weights)  # type: ignore[arg-type]
+    energy_of = None if energy is None else _energy_of(net, energy)
     if data is not None:
         chosen = _from_data_set(data, root, split)
     else:
@@ -98,15 +108,27 @@ def run(
     labels = None if chosen.labels is None else chosen.labels[:count]
     agreement = _compare(net, chosen, count, steps) if against_torch else None
     if json is None or str(json) != "-":
-        _print(net, chosen, results, labels, seconds)
+        _print(net, chosen, results, labels, seconds, energy_of)
         if agreement is not None:
             console.print(agreement_table(agreement))
     note_outside_the_grid(results)
     if json is not None:
-        document = _document(network, net, chosen, results, labels, seconds)
+        document = _document(network, net, chosen, results, labels, seconds, energy_of)
         document["weights"] = weights or "float32"
+        document["energy"] = energy
         document["agreement"] = None if agreement is None else agreement.as_dict()
         write_json(document, json)
+
+
+def _energy_of(net: Network, table: str) -> EnergyOf:
+    """Return what gives the energy of counts, with the table that `--energy` names."""
+    import eventsim as es
+
+    costs = es.load_energy_table(None if table == "default" else table)
+    footprint = es.footprint(net)
+    for size in (footprint.weight_bytes, footprint.state_bytes):
+        costs.memory_of(size)  # a network that fits in no memory is told before it runs
+    return partial(es.energy_of, footprint=footprint, table=costs)
 
 
 def _from_data_set(name: str, root: Path | None, split: str) -> Inputs:
@@ -220,6 +242,7 @@ def _print(
     results: list[Result],
     labels: list[int] | None,
     seconds: float,
+    energy_of: EnergyOf | None,
 ) -> None:
     import eventsim as es
 
@@ -246,7 +269,7 @@ def _print(
             highlight=False,
         )
     total = es.Operations.sum(result.operations for result in results)
-    console.print(operations_table(total, len(results)))
+    console.print(operations_table(total, len(results), energy_of))
     notes.print(
         f"{len(results)} samples in {seconds:.3f} s: {1e3 * seconds / len(results):.3f} ms each",
         highlight=False,
@@ -260,6 +283,7 @@ def _document(
     results: list[Result],
     labels: list[int] | None,
     seconds: float,
+    energy_of: EnergyOf | None,
 ) -> dict[str, Any]:
     accuracy = None if labels is None else count_correct(results, labels) / len(results)
     return {
@@ -279,5 +303,5 @@ def _document(
         "events_late": [result.events_late for result in results],
         "events_merged": [result.events_merged for result in results],
         "seconds": seconds,
-        "layers": operations_json([result.operations for result in results]),
+        "layers": operations_json([result.operations for result in results], energy_of),
     }

@@ -1,0 +1,327 @@
+"""What an RNN or LSTM executes, layer by layer and sample by sample, by the engine's own rules.
+
+In: a `RecurrentNetwork` and frames. Out: `RecurrentOperations`, which stand beside the engine's
+`eventsim.Operations`. Forward hooks look at every value that the layers really get, in every
+timestep; nothing is estimated from averages. One unit of each count:
+
+input_events   one non-zero value that arrives at the layer from below, in one timestep
+acs            one weight of W1 added as it is, as the input is binary: 0 or 1
+macs           one weight of W1 multiplied by a real-valued input, then added
+recurrent_macs one weight of W2 multiplied by a non-zero h[t-1], then added: h is real-valued, so
+               these are never ACs, whatever the input of the layer is
+updates        one variable of a unit, h or c, brought up to date; read once and written once
+bias_adds      one bias added to one sum: four a unit and timestep in an LSTM
+sigmoids, tanhs, multiplies, adds
+               elementwise work on the units: an RNN's is one tanh, an LSTM's three sigmoids, two
+               tanhs, three multiplications and one addition a unit and timestep
+pool_adds, pool_compares
+               one non-zero value added to a sum, or compared with a maximum, in a pool between the
+               layer and the one below
+
+The rules are those of `eventsim.operations`, with the same mercy:
+
+- Zeros are skipped, and weights that an input cannot reach, beyond the border of a map, are not
+  touched and not counted. The first addition into an empty sum counts like the others.
+- W1 x, W2 h and b are added into one sum, which stays in registers or the nearest cache: no
+  further additions, no bytes.
+- An input is binary where the engine says so too: by what the network was made for
+  (`input_encoding`), not by what one sample happens to hold. The frames are checked. What comes
+  from a recurrent layer is real-valued even where every tanh of a sample rounds to 1, as no
+  hardware can know that before.
+- Over a binary input pools are changes of address, as in the engine: a maximum is the OR of its
+  window, and behind sums and means each 1 of the input is an event that reaches the weights behind
+  its windows. (A maximum of sums is none of these: then the pools from the first sum on are work.)
+- Over real values pools are work. The constant factor of a mean is folded into the weights behind
+  it, here as there.
+- Bytes: weights and biases are float32, 4 per SOP and bias add; state is h, and c of an LSTM, also
+  float32. What passes between layers has no bytes, like the engine's spikes.
+
+Units are updated in every timestep, the silent ones as well: h and c change without input.
+
+The readout is executed in every timestep for the loss "rate-inspired", for "last" in the last one
+alone, pools before it included: the model runs it in all of them, but inference would not. Adding
+up the readout's outputs is not counted, like the counting of an SNN's output spikes.
+
+dense_macs (W1 or the readout) and recurrent_dense_macs (W2) are what a dense framework executes:
+every weight at every output position, the zeros of a convolution's padding included, and for W2 in
+every timestep, the zeros before the first one included (torch.nn.RNN multiplies them;
+`RecurrentLayer` skips them).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from eventsim.energy import Footprint
+from eventsim.errors import EventsimError
+from eventsim.events import INPUT_ENCODINGS, InputEncoding
+from eventsim.geometry import Window
+from eventsim.jit import Int64s
+from eventsim.operations import CountedLayer, CountedLayers
+
+from .losses import LOSSES_OF, Loss
+from .recurrent import CELLS, CellName, RecurrentLayer, RecurrentNetwork
+
+_POOLS = (nn.MaxPool2d, nn.AvgPool2d)
+# Of one unit in one timestep.
+_ELEMENTWISE: Mapping[CellName, Mapping[str, int]] = {
+    "rnn": {"sigmoids": 0, "tanhs": 1, "multiplies": 0, "adds": 0},
+    "lstm": {"sigmoids": 3, "tanhs": 2, "multiplies": 3, "adds": 1},
+}
+
+
+@dataclass(frozen=True)
+class RecurrentLayerOperations(CountedLayer):
+    """The operations of one layer in one sample; the module's docstring defines each count."""
+
+    input_events: int
+    acs: int
+    macs: int
+    recurrent_macs: int
+    updates: int
+    bias_adds: int
+    sigmoids: int
+    tanhs: int
+    multiplies: int
+    adds: int
+    pool_adds: int
+    pool_compares: int
+    dense_macs: int
+    recurrent_dense_macs: int
+
+    @property
+    def sops(self) -> int:
+        """Synaptic operations: ACs and all MACs."""
+        return self.acs + self.macs + self.recurrent_macs
+
+    @property
+    def weight_bytes_read(self) -> int:
+        """Bytes of weights and biases read."""
+        return 4 * (self.sops + self.bias_adds)
+
+    @property
+    def state_bytes_read(self) -> int:
+        """Bytes of h and c read."""
+        return 4 * self.updates
+
+    @property
+    def state_bytes_written(self) -> int:
+        """Bytes of h and c written."""
+        return 4 * self.updates
+
+
+@dataclass(frozen=True)
+class RecurrentOperations(CountedLayers[RecurrentLayerOperations]):
+    """The operations of one sample (or the sum over several), one entry per layer with weights."""
+
+
+def count_operations(
+    model: RecurrentNetwork,
+    frames: Tensor,
+    *,
+    loss: Loss,
+    input_encoding: InputEncoding = "binary",
+) -> list[RecurrentOperations]:
+    """Run the model on samples and return what each of them takes, all timesteps together.
+
+    frames: (batch, steps, polarities, height, width), on the model's device.
+    loss: "last" or "rate-inspired", which says how often the readout is needed.
+    input_encoding: "binary" or "counts", what the model was made for.
+
+    Raises `EventsimError` for frames of another shape or without timesteps, for values other than
+    0 and 1 where the encoding is "binary", and for another loss or encoding.
+    """
+    _check(model, frames, loss, input_encoding)
+    batch, steps = frames.shape[:2]
+    countings = []
+    binary = input_encoding == "binary"
+    for name, layer, pools in _weight_layers(model):
+        once = loss == "last" and not isinstance(layer, RecurrentLayer)
+        countings.append(_LayerCounting(name, layer, pools, batch, binary, once))
+        binary = False
+    with torch.no_grad(), ExitStack() as hooks:
+        for counting in countings:
+            counting.hook(hooks)
+        model(frames)
+    return [
+        RecurrentOperations(tuple(counting.counts(sample, steps) for counting in countings))
+        for sample in range(batch)
+    ]
+
+
+def footprint(model: RecurrentNetwork) -> Footprint:
+    """Return the bytes of all weights and biases, and of all h and c, as float32."""
+    units: list[int] = []
+    with torch.no_grad(), ExitStack() as hooks:
+        for layer in model.layers:
+            if isinstance(layer, RecurrentLayer):
+                hooks.enter_context(
+                    layer.register_forward_hook(
+                        lambda layer, _, h: units.append(h[0].numel() * CELLS[layer.cell].states)
+                    )
+                )
+        weight = next(model.parameters())
+        model(weight.new_zeros(1, 1, *model.input_shape))
+    weights = sum(parameter.numel() for parameter in model.parameters())
+    return Footprint(weight_bytes=4 * weights, state_bytes=4 * sum(units))
+
+
+def _check(
+    model: RecurrentNetwork, frames: Tensor, loss: Loss, input_encoding: InputEncoding
+) -> None:
+    if loss not in LOSSES_OF["rnn"]:
+        raise EventsimError(f"loss is {loss!r}, expected one of {LOSSES_OF['rnn']}")
+    if input_encoding not in INPUT_ENCODINGS:
+        raise EventsimError(
+            f"input_encoding is {input_encoding!r}, expected one of {INPUT_ENCODINGS}"
+        )
+    shape = tuple(frames.shape)
+    if len(shape) != 5 or shape[1] < 1 or shape[2:] != tuple(model.input_shape):
+        raise EventsimError(
+            f"frames have shape {shape}, expected (batch, steps, *{model.input_shape})"
+        )
+    other = frames[(frames != 0) & (frames != 1)]
+    if input_encoding == "binary" and len(other):
+        raise EventsimError(
+            f"frames hold {other[0].item()}, expected 0 and 1 with input_encoding 'binary'"
+        )
+
+
+def _weight_layers(model: RecurrentNetwork) -> Iterator[tuple[str, Any, list[Any]]]:
+    """Each layer with weights: its name, the layer, and the pools between it and the one below."""
+    pools = []
+    for index, layer in enumerate(model.layers):
+        if isinstance(layer, _POOLS):
+            pools.append(layer)
+        elif isinstance(layer, RecurrentLayer):
+            on_map = "Conv" if isinstance(layer.connection, nn.Conv2d) else ""
+            yield f"layer {index} ({on_map}{layer.cell.upper()})", layer, pools
+            pools = []
+        elif not isinstance(layer, nn.Flatten):
+            yield f"layer {index} (Dense)", layer, pools
+
+
+class _LayerCounting:
+    """The hooks of one layer and of the pools before it, and what they see."""
+
+    def __init__(
+        self, name: str, layer: Any, pools: list[Any], batch: int, binary: bool, once: bool
+    ) -> None:
+        """Settle what is counted where; `once`: in the last timestep alone."""
+        self.name, self.layer, self.once = name, layer, once
+        self.recurrent = isinstance(layer, RecurrentLayer)
+        self.connection = layer.connection if self.recurrent else layer
+        maxima = len(list(takewhile(_is_max, pools))) if binary else 0
+        rest = pools[maxima:]
+        self.binary = binary and not any(map(_is_max, rest))
+        folded, worked = (rest, []) if self.binary else ([], rest)
+        self.inputs = _Tally([*folded, self.connection], batch, once)
+        self.pools = [_Tally([pool], batch, once) for pool in worked]
+        self.feedback = _Tally([layer.feedback], batch, once) if self.recurrent else None
+        self.sums: torch.Size | None = None  # shape of W1 x + W2 h + b, without batch
+
+    def hook(self, hooks: ExitStack) -> None:
+        """Hook all that is counted until `hooks` closes."""
+
+        def keep_shape(module: nn.Module, inputs: Any, output: Tensor) -> None:
+            self.sums = output.shape[1:]
+
+        hooks.enter_context(self.connection.register_forward_hook(keep_shape))
+        for tally in (self.inputs, *self.pools, *([self.feedback] if self.feedback else [])):
+            hooks.enter_context(tally.chain[0].register_forward_hook(tally))
+
+    def counts(self, sample: int, steps: int) -> RecurrentLayerOperations:
+        """Return the counts of a sample of so many timesteps."""
+        assert self.sums is not None
+        executed = 1 if self.once else steps
+        sums, positions = math.prod(self.sums) * executed, math.prod(self.sums[1:]) * executed
+        sops = int(self.inputs.operations[sample])
+        pooled = {True: 0, False: 0}
+        for tally in self.pools:
+            pooled[_is_max(tally.chain[0])] += int(tally.operations[sample])
+        units, states, dense, elementwise = 0, 0, 0, _ELEMENTWISE["rnn"]
+        if self.recurrent:
+            cell = CELLS[self.layer.cell]
+            units, states = sums // cell.gates, cell.states
+            dense = self.layer.feedback.weight.numel() * positions
+            elementwise = _ELEMENTWISE[self.layer.cell]
+        return RecurrentLayerOperations(
+            self.name,
+            input_events=int(self.inputs.events[sample]),
+            acs=sops if self.binary else 0,
+            macs=0 if self.binary else sops,
+            recurrent_macs=int(self.feedback.operations[sample]) if self.feedback else 0,
+            updates=states * units,
+            bias_adds=sums if self.connection.bias is not None else 0,
+            **{operation: each * units for operation, each in elementwise.items()},
+            pool_adds=pooled[False],
+            pool_compares=pooled[True],
+            dense_macs=self.connection.weight.numel() * positions,
+            recurrent_dense_macs=dense,
+        )
+
+
+class _Tally:
+    """A forward hook that counts, sample by sample, non-zero inputs and the operations they cause.
+
+    chain: the module that is hooked, and what its outputs go through until the last one does the
+    operations: pools, and one module with weights; or a pool alone.
+    """
+
+    def __init__(self, chain: Sequence[Any], batch: int, once: bool) -> None:
+        """Begin at zero; `once`: count the last timestep alone."""
+        self.chain, self.once = chain, once
+        self.events = torch.zeros(batch, dtype=torch.int64)
+        self.operations = torch.zeros(batch, dtype=torch.int64)
+        self.fan_out: Tensor | None = None  # operations of an input of one channel, by position
+
+    def __call__(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        """Add what one call sees, for inputs (steps x batch, channels, ...)."""
+        (x,) = inputs
+        steps = len(x) // len(self.events)
+        if self.fan_out is None:
+            height, width = x.shape[2:] if x.ndim == 4 else (1, 1)
+            self.fan_out = torch.from_numpy(_fan_out(self.chain, height, width)).to(x.device)
+        x = x.reshape(steps, len(self.events), x.shape[1], -1)
+        present = (x[-1:] if self.once else x) != 0
+        by_position = present.sum(dim=(0, 2))  # (batch, positions)
+        self.events += by_position.sum(dim=1).cpu()
+        self.operations += (by_position * self.fan_out).sum(dim=1).cpu()
+
+
+def _fan_out(chain: Sequence[Any], height: int, width: int) -> Int64s:
+    """Return the operations that an input at each position of a map causes, (height x width,)."""
+    first, *behind = chain
+    if isinstance(first, nn.Linear):  # behind a Flatten, each position by weights of its own
+        return np.full(height * width, first.out_features, np.int64)
+    window = _window(first)
+    reach = window.reach(height, width)
+    seen = window.output_size(height, width)
+    each = first.out_channels // first.groups if isinstance(first, nn.Conv2d) else 1
+    of_outputs = _fan_out(behind, *seen) if behind else np.full(math.prod(seen), each, np.int64)
+    before = np.concatenate([[0], np.cumsum(of_outputs[reach.targets])])
+    return np.diff(before[reach.pointers])
+
+
+def _window(module: Any) -> Window:
+    """Return the geometry of a convolution or pool."""
+    if isinstance(module, nn.Conv2d):
+        return Window(module.kernel_size, module.stride, module.padding, module.dilation)
+    kernel, stride = (
+        (size, size) if isinstance(size, int) else size
+        for size in (module.kernel_size, module.stride)
+    )
+    return Window(kernel, stride, (0, 0), (1, 1))
+
+
+def _is_max(pool: nn.Module) -> bool:
+    return isinstance(pool, nn.MaxPool2d)
