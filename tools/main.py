@@ -12,6 +12,7 @@ from typing import NoReturn
 import typer
 
 from .bench.command import bench
+from .compare.command import compare
 from .demo import demo
 from .inspect import inspect
 from .run import run
@@ -25,7 +26,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, train, run, inspect, bench):
+for command in (demo, train, run, compare, inspect, bench):
     app.command()(command)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import tempfile
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -39,15 +39,17 @@ def open_data(plan: Plan) -> DataSet:
 
     dataset = open_dataset(plan.data, root_path(plan))
     if plan.limit is not None:
-        dataset = replace(
-            dataset, train=dataset.train.first(plan.limit), test=dataset.test.first(plan.limit)
+        train, test = (
+            replace(split, names=split.names[: plan.limit], labels=split.labels[: plan.limit])
+            for split in (dataset.train, dataset.test)
         )
+        dataset = replace(dataset, train=train, test=test)
     if not len(dataset.test):
         raise DataSetError(f"data set {plan.data} has no test recordings, expected some to compare")
     return dataset
 
 
-@lru_cache(maxsize=None)
+@cache
 def test_recordings(plan: Plan, point: Point) -> Recordings:
     """Return the test split on a grid; a process keeps all grids of its plan."""
     from eventsim_bridge.frames import bin_split
@@ -88,7 +90,6 @@ def run_cell(
 
 def _train_best(plan: Plan, cell: Cell, checkpoint: Path | None, device: str) -> Finished:
     """Train with each learning rate; return the best by validation, of equals the first."""
-    from eventsim_bridge.evaluation import evaluate
     from eventsim_bridge.training import train
 
     best = None
@@ -169,9 +170,7 @@ def _run_recurrent(
     counted = [
         operations
         for batch in batches(np.arange(len(recordings)), TEST_BATCH)
-        for operations in count_operations(
-            model, recordings.frames(batch), loss=settings.loss_name
-        )
+        for operations in count_operations(model, recordings.frames(batch), loss=settings.loss_name)
     ]
     return predicted, _counts(RecurrentOperations.sum(counted), len(counted), footprint(model))
 

@@ -9,6 +9,7 @@ network, and this process alone writes files.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from typing import Any
 
 from .cells import Finished, run_cell
@@ -25,21 +26,18 @@ def run_on_cluster(
 
     `cluster`: the address of a scheduler, or a number of worker processes on this machine.
     """
-    from dask.distributed import Client, LocalCluster, as_completed
+    from dask import distributed
 
-    local: Any = (
-        LocalCluster(n_workers=int(cluster), threads_per_worker=1, dashboard_address=None)
-        if cluster.isdecimal()
-        else None
-    )
-    try:
-        with Client(local or cluster) as client:
-            futures = {
-                client.submit(run_cell, plan, cell, earlier=earlier, pure=False): cell
-                for cell, earlier in cells
-            }
-            for future in as_completed(futures):
-                done(futures[future], future.result())
-    finally:
-        if local is not None:
-            local.close()
+    dask: Any = distributed  # its types are not written down
+    workers: Any = nullcontext(cluster)
+    if cluster.isdecimal():
+        workers = dask.LocalCluster(
+            n_workers=int(cluster), threads_per_worker=1, dashboard_address=None
+        )
+    with workers as address, dask.Client(address) as client:
+        futures = {
+            client.submit(run_cell, plan, cell, earlier=earlier, pure=False): cell
+            for cell, earlier in cells
+        }
+        for future in dask.as_completed(futures):
+            done(futures[future], future.result())

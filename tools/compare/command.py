@@ -51,9 +51,7 @@ def compare(
         int | None, typer.Option(help="First N recordings of each split alone.", min=1)
     ] = None,
     energy: Annotated[Path | None, typer.Option(help="Table of energies (.toml).")] = None,
-    device: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option(help="For training.")
-    ] = "auto",
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="For training.")] = "auto",
     mixed_precision: Annotated[
         bool, typer.Option("--mixed-precision", help="Products of training in bfloat16.")
     ] = False,
@@ -117,9 +115,7 @@ def _digest(dataset: Any) -> str:
     return digest.hexdigest()[:16]
 
 
-def _run_all(
-    plan: Plan, cells: list[Cell], store: Store, cluster: str | None, device: str
-) -> None:
+def _run_all(plan: Plan, cells: list[Cell], store: Store, cluster: str | None, device: str) -> None:
     """Run the cells that are not finished, here or on a cluster."""
     from .cells import run_cell
     from .cluster import run_on_cluster

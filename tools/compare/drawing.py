@@ -40,7 +40,7 @@ def figure_of(width: float, height: float) -> Iterator[Any]:
         "text.color", "axes.edgecolor", "axes.labelcolor", "axes.titlecolor", "grid.color",
         "xtick.color", "ytick.color", "legend.labelcolor",
     )  # fmt: skip
-    style: dict[str, Any] = dict.fromkeys(coloured, INK)
+    style: Any = dict.fromkeys(coloured, INK)
     style |= {"axes.grid": True, "grid.alpha": 0.15, "legend.frameon": False, "font.size": 10}
     style |= {"axes.spines.top": False, "axes.spines.right": False, "savefig.transparent": True}
     # The same plot is the same text, whenever and wherever it is drawn.

@@ -48,13 +48,13 @@ def draw_features(models: list[tuple[dict[str, Any], Any]], frames: torch.Tensor
 
 def _first(model: Any) -> Any:
     """Return the first layer with weights."""
-    return next(layer for layer in model.layers if hasattr(layer, "connection"))
+    return next(layer for layer in model.layers if list(layer.parameters()))
 
 
 def _weight_images(model: Any) -> list[Floats]:
     """Return the weights of units with the largest norm, as images ON minus OFF."""
     layer = _first(model)
-    connection = layer.connection
+    connection = getattr(layer, "connection", layer)  # a readout has no other
     weight = connection.weight.detach().double().numpy()
     if getattr(layer, "cell", "") == "lstm":
         weight = weight.reshape(4, -1, *weight.shape[1:])[2]  # i, f, g, o

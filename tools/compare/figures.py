@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -68,7 +69,9 @@ def contrast_plot(contrasts: Sequence[Row], rows: Sequence[Row], points: Sequenc
         for combination in COMBINATIONS:
             chosen = _of(rows, combination, points)
             values = [by_point[point]["contrast"] for point in points]
-            right.plot(values, [row["accuracy"] for row in chosen], "o", ms=4, **style_of(chosen[0]))
+            right.plot(
+                values, [row["accuracy"] for row in chosen], "o", ms=4, **style_of(chosen[0])
+            )
         right.set(title="accuracy against contrast", xlabel="temporal contrast")
         right.legend(fontsize=8)
         left.set_xticks(milliseconds, [f"{ms:g}" for ms in milliseconds])
@@ -110,10 +113,15 @@ def curves(cells: Sequence[Row], point: Point) -> str:
             style = style_of(cell)
             style["label"] = style["label"] if cell["seed"] == 0 else None
             epochs = [epoch["epoch"] for epoch in history]
-            for panel, name in zip(axes, ("loss", "validation_loss", "validation_accuracy"), strict=True):
+            for panel, name in zip(
+                axes, ("loss", "validation_loss", "validation_accuracy"), strict=True
+            ):
                 panel.plot(epochs, [epoch[name] for epoch in history], lw=1.2, **style)
-        for panel, title in zip(axes, ("training loss", "validation loss", "validation accuracy"), strict=True):
+        for panel, title in zip(
+            axes, ("training loss", "validation loss", "validation accuracy"), strict=True
+        ):
             panel.set(title=title, xlabel="epoch")
+            panel.xaxis.get_major_locator().set_params(integer=True)
         axes[0].set_yscale("log")
         axes[1].set_yscale("log")
         axes[0].legend(fontsize=8)
@@ -129,29 +137,38 @@ PARTS = (
         ("updates", "decays", "compares", "resets", "sigmoids", "tanhs", "multiplies", "adds"),
         "#8a8a8a",
     ),
+    ("dense MACs", ("dense_macs", "recurrent_dense_macs"), "#c9c9c9"),
+)
+ENERGIES = (
+    ("bound: arithmetic alone", "energy_bound_nj", "#5a5aa8"),
+    ("estimate: with memory", "energy_estimate_nj", "#a7a7c9"),
 )
 
 
 def computation(rows: Sequence[Row]) -> str:
     """Draw operations by kind beside the dense ones, and energy as bound and estimate."""
-    with figure_of(11, 1.4 + 0.45 * len(rows)) as figure:
-        left, right = figure.subplots(1, 2, sharey=True)
-        for place, row in enumerate(rows):
-            begin = 0.0
-            for name, counts, colour in PARTS:
-                value = sum(row["total"].get(count, 0) for count in counts)
-                left.barh(place, value, 0.5, begin, color=colour, label=None if place else name)
-                begin += value
-            dense = row["total"]["dense_macs"] + row["total"].get("recurrent_dense_macs", 0)
-            left.plot(dense, place, "|", ms=16, mew=2, color="#777777", label=None if place else "dense MACs")
-            for shift, name, colour in ((0.17, "estimate", "#a7a7c9"), (-0.17, "bound", "#5a5aa8")):
-                joules = row["total"][f"energy_{name}_nj"]
-                words = f"{name}: with memory" if name == "estimate" else f"{name}: arithmetic alone"
-                right.barh(place + shift, joules, 0.32, color=colour, label=None if place else words)
-        left.set_yticks(range(len(rows)), [label_of(row) for row in rows])
-        left.invert_yaxis()
-        left.set(title="operations a sample", xscale="log", xlim=(1e3, None))
-        right.set(title="energy a sample (nJ, modelled)", xscale="log")
-        left.legend(fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.12))
-        right.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.12))
+    energies = [(name, (count,), colour) for name, count, colour in ENERGIES]
+    with figure_of(11, 1.4 + 0.75 * len(rows)) as figure:
+        panels = figure.subplots(1, 2, sharey=True)
+        titles = ("operations a sample", "energy a sample (nJ, modelled)")
+        for axes, title, parts in zip(panels, titles, (PARTS, energies), strict=True):
+            _grouped_bars(axes, rows, parts)
+            axes.set(title=title, xscale="log")
+            axes.legend(fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.08))
+        panels[0].set_yticks(range(len(rows)), [label_of(row) for row in rows])
+        panels[0].invert_yaxis()
         return svg_of(figure)
+
+
+def _grouped_bars(
+    axes: Any, rows: Sequence[Row], parts: Sequence[tuple[str, Sequence[str], str]]
+) -> None:
+    """Draw a group of bars for each row, one for each part; a part of 0 is left out."""
+    height = 0.8 / len(parts)
+    least = float("inf")
+    for number, (name, counts, colour) in enumerate(parts):
+        values = [sum(row["total"].get(count, 0) for count in counts) for row in rows]
+        places = [place - 0.4 + (number + 0.5) * height for place in range(len(rows))]
+        axes.barh(places, values, height, color=colour, label=name)
+        least = min(least, *(value for value in values if value > 0), least)
+    axes.set_xlim(10 ** math.floor(math.log10(least)), None)

@@ -35,6 +35,11 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.3g}"
 
 
+def ratio(value: float, other: float) -> str:
+    """Format a quotient, a dash where there is none."""
+    return f"{value / other:.2f}" if other else "-"
+
+
 def percent(value: float) -> str:
     """Format a share."""
     return f"{100 * value:.2f} %"
@@ -44,8 +49,9 @@ def _grid(row: Row) -> str:
     return f"{row['dt_us'] / 1000:g} ms x {row['steps']}"
 
 
-def _total(name: str) -> Callable[[Row], str]:
-    return lambda row: number(row["total"].get(name, 0))
+def _total(*names: str) -> Callable[[Row], str]:
+    """Return what formats the sum of some counts of a model."""
+    return lambda row: number(sum(row["total"].get(name, 0) for name in names))
 
 
 def _spread(row: Row) -> str:
@@ -65,14 +71,14 @@ ACCURACY: tuple[Column, ...] = (
 )
 COMPUTATION: tuple[Column, ...] = (
     MODEL,
-    ("dense MACs", lambda r: number(r["total"]["dense_macs"] + r["total"].get("recurrent_dense_macs", 0))),
+    ("dense MACs", _total("dense_macs", "recurrent_dense_macs")),
     ("ACs", _total("acs")),
     ("MACs", _total("macs")),
     ("recurrent MACs", _total("recurrent_macs")),
     ("state updates", _total("updates")),
-    ("tanh + sigmoid", lambda r: number(r["total"].get("tanhs", 0) + r["total"].get("sigmoids", 0))),
+    ("tanh + sigmoid", _total("tanhs", "sigmoids")),
     ("weight bytes read", _total("weight_bytes_read")),
-    ("state bytes r+w", lambda r: number(r["total"]["state_bytes_read"] + r["total"]["state_bytes_written"])),
+    ("state bytes read and written", _total("state_bytes_read", "state_bytes_written")),
     ("energy bound, nJ", _total("energy_bound_nj")),
     ("energy estimate, nJ", _total("energy_estimate_nj")),
 )
@@ -90,7 +96,7 @@ ON_EQUAL_TERMS: tuple[Column, ...] = (
     ("parameters", lambda row: f"{row['parameters']:,}"),
     ("test accuracy", lambda row: percent(row["accuracy"])),
     ("ACs", _total("acs")),
-    ("MACs", lambda r: number(r["total"]["macs"] + r["total"].get("recurrent_macs", 0))),
+    ("MACs", _total("macs", "recurrent_macs")),
     ("energy bound, nJ", _total("energy_bound_nj")),
     ("energy estimate, nJ", _total("energy_estimate_nj")),
 )
@@ -100,8 +106,8 @@ def layers_table(rows: Sequence[Row]) -> str:
     """Return the operations of each layer of each model."""
     lines = [{**layer, "of": label_of(row)} for row in rows for layer in row["layers"]]
 
-    def count(name: str) -> Callable[[Row], str]:
-        return lambda line: number(line.get(name, 0))
+    def count(*names: str) -> Callable[[Row], str]:
+        return lambda line: number(sum(line.get(name, 0) for name in names))
 
     columns: tuple[Column, ...] = (
         ("model, loss", lambda line: line["of"]),
@@ -111,10 +117,14 @@ def layers_table(rows: Sequence[Row]) -> str:
         ("MACs", count("macs")),
         ("recurrent MACs", count("recurrent_macs")),
         ("state updates", count("updates")),
-        ("dense MACs", lambda l: number(l["dense_macs"] + l.get("recurrent_dense_macs", 0))),
+        ("dense MACs", count("dense_macs", "recurrent_dense_macs")),
         ("energy estimate, nJ", count("energy_estimate_nj")),
     )
-    return table("Per layer and sample, mean over test recordings and seeds; measured (energy modelled).", columns, lines)
+    return table(
+        "Per layer and sample, mean over test recordings and seeds; measured (energy modelled).",
+        columns,
+        lines,
+    )
 
 
 def spiking_table(rows: Sequence[Row]) -> str:
@@ -125,8 +135,8 @@ def spiking_table(rows: Sequence[Row]) -> str:
         ("of each layer", lambda row: ", ".join(percent(rate) for rate in row["firing_rates"])),
         ("SOPs, measured", _total("sops")),
         ("dense MACs", _total("dense_macs")),
-        ("dense MACs x firing rate", lambda row: number(row["total"]["dense_macs"] * row["firing_rate"])),
-        ("measured / that", lambda row: f"{row['total']['sops'] / max(1e-9, row['total']['dense_macs'] * row['firing_rate']):.2f}"),
+        ("dense MACs x firing rate", lambda row: number(row["usual_estimate"])),
+        ("measured / that", lambda row: ratio(row["total"]["sops"], row["usual_estimate"])),
         ("SOPs per synapse", lambda row: f"{row['spikes_per_synapse']:.2f}"),
     )
     return table(

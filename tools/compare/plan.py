@@ -77,7 +77,8 @@ class Plan:
     limit: int | None = None
 
     def __post_init__(self) -> None:
-        """Check what is not checked by `TrainingSettings`."""
+        """Sort the timesteps, and check what is not checked by `TrainingSettings`."""
+        object.__setattr__(self, "dt_us", tuple(sorted(self.dt_us)))
         for name in ("dt_us", "learning_rates"):
             values = getattr(self, name)
             if not values or len(set(values)) < len(values):
@@ -197,8 +198,7 @@ def scaled(structure: str, factor: float) -> str:
     *hidden, classes = (spec for spec in parse_structure(structure) if spec.text != "Flatten")
     parts = []
     for spec in hidden:
-        size, *rest = spec.numbers
-        text = spec.text
+        size, text = spec.numbers[0], spec.text
         if spec.type.has_neurons:
             text = f"{max(1, round(size * factor))}{text.removeprefix(str(size))}"
         parts.append(text)

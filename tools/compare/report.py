@@ -10,6 +10,11 @@ from .plan import Plan, Point
 
 Document = dict[str, Any]
 
+_FEATURES = (
+    "Weights of the first layer, those with the largest norm (ON minus OFF; of the LSTM the "
+    "weights into its candidate g), and what the layer gives for the first test recording. Seed 0."
+)
+
 
 def report_html(plan: Plan, results: Document, features: str) -> str:
     """Return the page; `features` is the <svg> of `features.draw_features`."""
@@ -22,10 +27,7 @@ def report_html(plan: Plan, results: Document, features: str) -> str:
         ("Temporal resolution", _resolution(plan, rows)),
         ("Temporal contrast", _contrast(plan, results)),
         ("Generalisation", _generalisation(plan, results, first)),
-        ("Features", paragraph(
-            "Weights of the first layer, those with the largest norm (ON minus OFF; of the LSTM the "
-            "weights into its candidate g), and what the layer gives for the first test recording. "
-            "Seed 0.", note=True) + plot(features)),
+        ("Features", paragraph(_FEATURES, note=True) + plot(features)),
         ("Computation", _computation(at_first, rows, first, results)),
         ("On equal terms", _equal_terms(summary, first)),
         ("Parameters and memory", table(
@@ -92,7 +94,9 @@ def _contrast(plan: Plan, results: Document) -> str:
 
 
 def _generalisation(plan: Plan, results: Document, first: Point) -> str:
-    html = paragraph("Trained at one grid point, tested at every other; accuracy in percent.", note=True)
+    html = paragraph(
+        "Trained at one grid point, tested at every other; accuracy in percent.", note=True
+    )
     html += plot(figures.matrices(results["summary"]["generalisation"], plan.points()))
     html += paragraph(
         f"Training at {first.dt_us / 1000:g} ms x {first.steps}, a line a seed. Validation "
@@ -109,8 +113,8 @@ def _computation(
     html = table(
         f"Per sample at {grid}, mean over test recordings and seeds. Operations are measured: zero "
         f"inputs cost nothing, in all models. Energy is modelled by the table "
-        f"{results['energy_table']}: the bound is arithmetic alone, a lower bound; the estimate adds "
-        f"an access for every word of weights and state.",
+        f"{results['energy_table']}: the bound is arithmetic alone, a lower bound; the estimate "
+        f"adds an access for every word of weights and state.",
         page.COMPUTATION,
         at_first,
     )
@@ -120,8 +124,9 @@ def _computation(
 def _equal_terms(summary: Document, first: Point) -> str:
     equal = summary["equal_accuracy"]
     html = table(
-        f"Equal accuracy: the cheapest grid point of each model, by the energy estimate, whose mean "
-        f"accuracy is at least {100 * equal['accuracy']:.2f} %, the best of the least accurate.",
+        f"Equal accuracy: the cheapest grid point of each model, by the energy estimate, whose "
+        f"mean accuracy is at least {100 * equal['accuracy']:.2f} %, the best of the least "
+        f"accurate.",
         page.ON_EQUAL_TERMS,
         equal["rows"],
     )

@@ -75,5 +75,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise EventsimError(f"{path}: the file is no JSON ({error}), expected one of compare") from None
+        raise EventsimError(
+            f"{path}: the file is no JSON ({error}), expected one of compare"
+        ) from None
     return document

@@ -25,7 +25,9 @@ def wilson(correct: float, samples: int) -> tuple[float, float]:
     z = float(norm.ppf(0.975))
     share = correct / samples
     middle = (share + z**2 / (2 * samples)) / (1 + z**2 / samples)
-    half = z / (1 + z**2 / samples) * (share * (1 - share) / samples + z**2 / (4 * samples**2)) ** 0.5
+    half = (
+        z / (1 + z**2 / samples) * (share * (1 - share) / samples + z**2 / (4 * samples**2)) ** 0.5
+    )
     return middle - half, middle + half
 
 
@@ -55,7 +57,9 @@ def summarise(plan: Plan, cells: Sequence[Document], energy: EnergyTable) -> Doc
     }
 
 
-def _select(cells: Sequence[Document], combination: tuple[str, str], point: Point) -> list[Document]:
+def _select(
+    cells: Sequence[Document], combination: tuple[str, str], point: Point
+) -> list[Document]:
     return [
         cell
         for cell in cells
@@ -96,7 +100,7 @@ def _per_sample(group: Sequence[Document], energy: EnergyTable) -> Document:
     def mean_of(parts: Sequence[Document]) -> Document:
         names = [name for name in parts[0] if name != "name"]
         counts: Document = {name: sum(part[name] for part in parts) for name in names}
-        joules = energy_of(counts, footprint, energy)
+        joules = energy_of(_C(counts), footprint, energy)
         mean = {name: count / samples for name, count in counts.items()}
         mean["energy_bound_nj"] = joules.bound_pj / samples / 1e3
         mean["energy_estimate_nj"] = joules.estimate_pj / samples / 1e3
@@ -114,6 +118,8 @@ def _per_sample(group: Sequence[Document], energy: EnergyTable) -> Document:
         rates["firing_rate"] = total["output_spikes"] / (sum(operations[0]["neurons"]) * steps)
         # Operations a weight of the network takes part in, per inference.
         rates["spikes_per_synapse"] = total["sops"] / group[0]["training"]["parameters"]
+        # What is usually taken for the operations of an SNN, without a simulation.
+        rates["usual_estimate"] = total["dense_macs"] * rates["firing_rate"]
     return {"layers": layers, "total": total, **rates}
 
 
@@ -124,7 +130,7 @@ def equal_accuracy(rows: Sequence[Document]) -> Document:
     lowest energy estimate.
     """
     best = [
-        max((row["accuracy"] for row in rows if (row["model"], row["loss"]) == combination))
+        max(row["accuracy"] for row in rows if (row["model"], row["loss"]) == combination)
         for combination in COMBINATIONS
     ]
     target = min(best)
@@ -139,7 +145,14 @@ def equal_accuracy(rows: Sequence[Document]) -> Document:
     return {"accuracy": target, "rows": cheapest}
 
 
-def _matrix(plan: Plan, cells: Sequence[Document], combination: tuple[str, str]) -> list[list[float]]:
+class _C(dict):
+    def as_dict(self):
+        return self
+
+
+def _matrix(
+    plan: Plan, cells: Sequence[Document], combination: tuple[str, str]
+) -> list[list[float]]:
     """Return mean accuracies, trained at (rows) and tested at (columns) each grid point."""
     matrix = []
     for trained in plan.points():
