@@ -245,26 +245,26 @@ class _LayerCounting:
         executed = 1 if self.once else steps
         sums, positions = math.prod(self.sums) * executed, math.prod(self.sums[1:]) * executed
         sops = int(self.inputs.operations[sample])
-        pooled = {True: 0, False: 0}
-        for tally in self.pools:
-            pooled[_is_max(tally.chain[0])] += int(tally.operations[sample])
-        units, states, dense, elementwise = 0, 0, 0, _ELEMENTWISE["rnn"]
+        pooled = [(tally.chain[0], int(tally.operations[sample])) for tally in self.pools]
+        updates, dense, elementwise = 0, 0, dict.fromkeys(_ELEMENTWISE["rnn"], 0)
         if self.recurrent:
             cell = CELLS[self.layer.cell]
-            units, states = sums // cell.gates, cell.states
+            units = sums // cell.gates
+            updates = cell.states * units
             dense = self.layer.feedback.weight.numel() * positions
-            elementwise = _ELEMENTWISE[self.layer.cell]
+            for operation, each in _ELEMENTWISE[self.layer.cell].items():
+                elementwise[operation] = each * units
         return RecurrentLayerOperations(
             self.name,
             input_events=int(self.inputs.events[sample]),
             acs=sops if self.binary else 0,
             macs=0 if self.binary else sops,
             recurrent_macs=int(self.feedback.operations[sample]) if self.feedback else 0,
-            updates=states * units,
+            updates=updates,
             bias_adds=sums if self.connection.bias is not None else 0,
-            **{operation: each * units for operation, each in elementwise.items()},
-            pool_adds=pooled[False],
-            pool_compares=pooled[True],
+            **elementwise,
+            pool_adds=sum(count for pool, count in pooled if not _is_max(pool)),
+            pool_compares=sum(count for pool, count in pooled if _is_max(pool)),
             dense_macs=self.connection.weight.numel() * positions,
             recurrent_dense_macs=dense,
         )

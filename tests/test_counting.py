@@ -69,6 +69,19 @@ def samples(draw: st.DrawFn, shape: tuple[int, ...]) -> tuple[Tensor, Any]:
 @given(data=st.data(), model=networks(), loss=st.sampled_from(["last", "rate-inspired"]))
 def test_counts_equal_brute_force(data: st.DataObject, model: RecurrentNetwork, loss: Any) -> None:
     frames, encoding = data.draw(samples(model.input_shape))
+    check_counts(model, frames, loss, encoding)
+
+
+@pytest.mark.parametrize("encoding", ["binary", "counts"])
+@pytest.mark.parametrize("pools", ["MP2-MP2", "AP2-SP2", "MP2-AP2", "AP2-MP2", "SP2-MP2-SP2"])
+def test_counts_behind_pools_equal_brute_force(pools: str, encoding: Any) -> None:
+    """Pools over frames of 0 and 1: addresses in the first three, if the frames are binary."""
+    torch.manual_seed(0)
+    model = RecurrentNetwork(f"{pools}-2C3-3FC-2", (2, 13, 14), cell="rnn")
+    check_counts(model, (torch.rand(2, 3, 2, 13, 14) < 0.4).float(), "rate-inspired", encoding)
+
+
+def check_counts(model: RecurrentNetwork, frames: Tensor, loss: Any, encoding: Any) -> None:
     counted = count_operations(model, frames, loss=loss, input_encoding=encoding)
     assert len(counted) == len(frames)
     for sample, found in zip(frames, counted, strict=True):

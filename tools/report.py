@@ -60,18 +60,8 @@ def new_table(title: str, text: Sequence[str], numbers: Sequence[str]) -> Table:
     return table
 
 
-def operations_table(
-    operations: Operations, samples: int, energy_of: EnergyOf | None = None
-) -> Table:
-    """Return mean operations per sample, one row a layer, beside the dense equivalent.
-
-    With `energy_of` (from counts to `Energy`) also the energy: arithmetic alone, which is a lower
-    bound, and the estimate with the traffic of weights and state.
-    """
-    per = f"mean of {samples} samples" if samples > 1 else "one sample"
-    rows = (
-        [*operations.layers, operations.total] if len(operations.layers) > 1 else operations.layers
-    )
+def operations_table(operations: Operations, samples: int) -> Table:
+    """Return mean operations per sample, one row a layer, beside the dense equivalent."""
     columns = {
         "events in": "input_events",
         "ACs": "acs",
@@ -82,16 +72,36 @@ def operations_table(
     }
     if not operations.total.macs:
         del columns["MACs"]
-    energies = ["nJ, bound", "nJ, estimate"] if energy_of else []
-    table = new_table(f"Operations ({per})", ["layer"], [*columns, "SOPs/dense", *energies])
-    for row in rows:
+    table = new_table(f"Operations ({_per(samples)})", ["layer"], [*columns, "SOPs/dense"])
+    for row in _rows(operations):
         counts = [mean(getattr(row, count), samples) for count in columns.values()]
         share = f"{row.sops / row.dense_macs:.2%}" if row.dense_macs else "-"
-        picojoules = [*vars(energy_of(row)).values()] if energy_of else []
-        nanojoules = [f"{value / 1e3 / samples:,.1f}" for value in picojoules]
-        style = "bold" if row.name == "total" else ""
-        table.add_row(row.name, *counts, share, *nanojoules, style=style)
+        table.add_row(row.name, *counts, share, style="bold" if row.name == "total" else "")
     return table
+
+
+def energy_table(operations: Operations, samples: int, energy_of: EnergyOf) -> Table:
+    """Return the mean energy per sample in nJ, one row a layer."""
+    table = new_table(
+        f"Energy in nJ ({_per(samples)})",
+        ["layer"],
+        ["arithmetic alone, a lower bound", "with memory traffic, an estimate"],
+    )
+    for row in _rows(operations):
+        energy = energy_of(row)
+        nanojoules = [value / 1e3 / samples for value in (energy.bound_pj, energy.estimate_pj)]
+        style = "bold" if row.name == "total" else ""
+        table.add_row(row.name, *(f"{value:,.1f}" for value in nanojoules), style=style)
+    return table
+
+
+def _per(samples: int) -> str:
+    return f"mean of {samples} samples" if samples > 1 else "one sample"
+
+
+def _rows(operations: Operations) -> Sequence[LayerOperations]:
+    layers = operations.layers
+    return [*layers, operations.total] if len(layers) > 1 else layers
 
 
 def count_correct(results: Iterable[Result], labels: Iterable[int]) -> int:
@@ -110,14 +120,15 @@ def operations_json(
 ) -> list[dict[str, Any]]:
     """Return for each layer its name and, per count, the list over the samples.
 
-    With `energy_of` also the energies, `bound_pj` and `estimate_pj`.
+    With `energy_of` also `energy_bound_pj` and `energy_estimate_pj`.
     """
     layers = []
     for index, first in enumerate(operations[0].layers if operations else ()):
         rows: list[dict[str, Any]] = []
         for sample in operations:
             layer = sample.layers[index]
-            rows.append(layer.as_dict() | (vars(energy_of(layer)) if energy_of else {}))
+            energy = vars(energy_of(layer)) if energy_of else {}
+            rows.append(layer.as_dict() | {f"energy_{name}": energy[name] for name in energy})
         counts = {name: [row[name] for row in rows] for name in rows[0] if name != "name"}
         layers.append({"name": first.name, **counts})
     return layers

@@ -14,6 +14,7 @@ from .report import (
     agreement_table,
     console,
     count_correct,
+    energy_table,
     new_table,
     note_outside_the_grid,
     notes,
@@ -121,13 +122,15 @@ def run(
 
 
 def _energy_of(net: Network, table: str) -> EnergyOf:
-    """Return what gives the energy of counts, with the table that `--energy` names."""
+    """Return what applies the table that `--energy` names to counts of the network."""
     import eventsim as es
 
-    costs = es.load_energy_table(None if table == "default" else table)
-    footprint = es.footprint(net)
+    costs, footprint = (
+        es.load_energy_table(None if table == "default" else table),
+        es.footprint(net),
+    )
     for size in (footprint.weight_bytes, footprint.state_bytes):
-        costs.memory_of(size)  # a network that fits in no memory is told before it runs
+        costs.memory_of(size)  # raises now, not after the run, where no memory is large enough
     return partial(es.energy_of, footprint=footprint, table=costs)
 
 
@@ -269,7 +272,9 @@ def _print(
             highlight=False,
         )
     total = es.Operations.sum(result.operations for result in results)
-    console.print(operations_table(total, len(results), energy_of))
+    console.print(operations_table(total, len(results)))
+    if energy_of is not None:
+        console.print(energy_table(total, len(results), energy_of))
     notes.print(
         f"{len(results)} samples in {seconds:.3f} s: {1e3 * seconds / len(results):.3f} ms each",
         highlight=False,
