@@ -1,4 +1,4 @@
-"""The arrays of all layers laid end to end, while `wiring.py` lays out a network."""
+"""The arrays of all layers laid end to end, for `wiring.py`; weights as float16 where exact."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .vectors import new_array
+from .jit import Float32s, Weights
+from .vectors import new_array, widens_float16
 
 
 class Arrays:
@@ -37,3 +38,20 @@ class Arrays:
         for offset, part in self.parts.get(name, []):
             whole[offset : offset + part.size] = part
         return whole
+
+
+def narrowed(weights: Float32s) -> Weights:
+    """Return weights as float16, if that changes none of them."""
+    with np.errstate(over="ignore"):
+        halves = weights.astype(np.float16)
+    if not widens_float16() or not np.array_equal(halves, weights):
+        return weights
+    narrow = new_array(weights.size, np.uint16)
+    narrow[:] = halves.view(np.uint16)
+    return narrow
+
+
+def widened(weights: Weights) -> Float32s:
+    """Return the weights of a program as float32."""
+    narrow = weights.dtype == np.uint16
+    return (weights.view(np.float16) if narrow else weights).astype(np.float32)

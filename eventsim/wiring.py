@@ -21,16 +21,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Arrays
+from .arrays import Arrays, narrowed
 from .errors import NetworkError
 from .geometry import Reach
-from .jit import Float32s, Weights
 from .layers import WeightLayer
 from .network import INPUT, READOUTS, Network
 from .pathways import Source, Sources
 from .program import POWERS, A, C, Columns, L, P, Program, S
 from .rules import LIF_KIND, NEURON_DTYPE, RESET_SUBTRACT
-from .vectors import LINE, new_array, widens_float16
+from .vectors import LINE
 
 # From this length on, rows of a plain layer are listed by site and added eight at a time, with an
 # eighth of the traffic over the membranes; shorter ones are added as the spikes come. Rows of 64
@@ -122,7 +121,7 @@ def _program(
         incoming_pointers=arrays.joined("incoming_pointers", np.int64),
         incoming=arrays.joined("incoming", np.int32).reshape(-1, len(A)),
         direct=arrays.joined("direct", np.int32),
-        weights=_narrow(arrays.joined("weights", np.float32)),
+        weights=narrowed(arrays.joined("weights", np.float32)),
         biases=arrays.joined("biases", np.float32),
         recurrent=arrays.joined("recurrent", np.float32),
         parameters=arrays.joined("parameters", NEURON_DTYPE),
@@ -151,23 +150,6 @@ def _program(
         readout=READOUTS.index(network.readout),
         graded=any(population["graded"] for population in populations),
     )
-
-
-def _narrow(weights: Float32s) -> Weights:
-    """Return weights as float16, if that changes none of them."""
-    with np.errstate(over="ignore"):
-        halves = weights.astype(np.float16)
-    if not widens_float16() or not np.array_equal(halves, weights):
-        return weights
-    narrow = new_array(weights.size, np.uint16)
-    narrow[:] = halves.view(np.uint16)
-    return narrow
-
-
-def widened(weights: Weights) -> Float32s:
-    """Return the weights of a program as float32."""
-    narrow = weights.dtype == np.uint16
-    return (weights.view(np.float16) if narrow else weights).astype(np.float32)
 
 
 def _spike_list(

@@ -13,7 +13,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from eventsim import wiring
+from eventsim import arrays, wiring
 from eventsim.errors import NetworkError
 from eventsim.events import EVENT_DTYPE
 from eventsim.layers import Conv1d, Conv2d, Dense, Layer, WeightLayer
@@ -231,7 +231,7 @@ def some_layout(data: Any) -> Iterator[None]:
     busy_from = data.draw(st.sampled_from([0, wiring.BUSY_FROM]))
     full_from = data.draw(st.sampled_from([0, wiring.FULL_FROM]))
     with (
-        patch.object(wiring, "widens_float16", lambda: narrow),
+        patch.object(arrays, "widens_float16", lambda: narrow),
         patch.object(wiring, "GATHER_FROM", gather_from),
         patch.object(wiring, "BUSY_FROM", busy_from),
         patch.object(wiring, "FULL_FROM", full_from),

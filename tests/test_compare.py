@@ -14,6 +14,7 @@ import pytest
 import recording_files
 import torch
 from scipy.stats import binomtest
+from test_tools import run_command
 
 import eventsim as es
 from eventsim_bridge.datasets import open_dataset
@@ -24,7 +25,6 @@ from eventsim_tools.compare.contrast import temporal_contrast
 from eventsim_tools.compare.plan import Cell, Plan, Point, parameters_of, same_parameters, scaled
 from eventsim_tools.compare.store import Store
 from eventsim_tools.compare.summary import equal_accuracy, wilson
-from test_tools import run_command
 
 SHAPE = (2, 34, 34)
 

@@ -17,7 +17,8 @@ import eventsim
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 FOLDERS = {"eventsim": "eventsim", "eventsim_bridge": "bridge", "eventsim_tools": "tools"}
 TRAINING = {"torch", "tonic", "matplotlib", "sklearn", "scipy", "platformdirs"}
-BENCH = ROOT / "tools" / "bench"
+# Packages whose own modules are imported by their command alone.
+COMMANDS = [ROOT / "tools" / name for name in ("bench", "compare")]
 SLOW = TRAINING | {"numpy", "numba", "h5py", "faery", "expelliarmus"}
 
 
@@ -82,7 +83,7 @@ def test_types_and_tables_are_shipped(package: str) -> None:
     on_disk = [
         str(path.relative_to(ROOT / FOLDERS[package]))
         for path in sorted((ROOT / FOLDERS[package]).rglob("*"))
-        if path.is_file() and path.suffix not in (".py", ".pyc")
+        if path.is_file() and path.suffix != ".py" and path.parent.name != "__pycache__"
     ]
     assert "py.typed" in on_disk
     assert sorted(PYPROJECT["tool"]["setuptools"]["package-data"][package]) == on_disk
@@ -123,8 +124,10 @@ def test_imports_go_one_way(package: str, path: Path) -> None:
         assert "eventsim_tools" not in found
     if package == "eventsim":
         assert not found & {"eventsim_bridge", *TRAINING}
-    # `bench` is a package whose own modules are imported by its command alone.
-    deferred = BENCH in path.parents and path not in (BENCH / "__init__.py", BENCH / "command.py")
+    deferred = any(
+        folder in path.parents and path not in (folder / "__init__.py", folder / "command.py")
+        for folder in COMMANDS
+    )
     if package == "eventsim_tools" and not deferred:
         at_import = imports(path, at_import=True)
         assert not at_import & {"eventsim", "eventsim_bridge", *SLOW}, "`--help` would be slow"

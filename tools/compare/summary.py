@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from .plan import COMBINATIONS, Plan, Point
 
 if TYPE_CHECKING:
     from eventsim.energy import EnergyTable
+    from eventsim.operations import CountedLayer
 
 Document = dict[str, Any]
 
@@ -91,36 +93,63 @@ def _row(group: Sequence[Document], energy: EnergyTable) -> Document:
 
 
 def _per_sample(group: Sequence[Document], energy: EnergyTable) -> Document:
+    """Return mean counts and energies a sample, over the test recordings of all seeds."""
     from eventsim.energy import Footprint, energy_of
 
-    operations = [cell["operations"] for cell in group]
-    samples = sum(counted["samples"] for counted in operations)
-    footprint = Footprint(operations[0]["weight_bytes"], operations[0]["state_bytes"])
+    samples = sum(cell["operations"]["samples"] for cell in group)
+    counted = _operations(group)
+    first = group[0]["operations"]
+    footprint = Footprint(first["weight_bytes"], first["state_bytes"])
 
-    def mean_of(parts: Sequence[Document]) -> Document:
-        names = [name for name in parts[0] if name != "name"]
-        counts: Document = {name: sum(part[name] for part in parts) for name in names}
-        joules = energy_of(_C(counts), footprint, energy)
-        mean = {name: count / samples for name, count in counts.items()}
+    def mean_of(layer: CountedLayer) -> Document:
+        counts: Any = layer.as_dict()
+        mean = {name: n / samples for name, n in counts.items() if name != "name"}
+        joules = energy_of(layer, footprint, energy)
         mean["energy_bound_nj"] = joules.bound_pj / samples / 1e3
         mean["energy_estimate_nj"] = joules.estimate_pj / samples / 1e3
-        return {"name": parts[0]["name"], **mean}
+        return {"name": layer.name, **mean}
 
-    layers = [mean_of(parts) for parts in zip(*(c["layers"] for c in operations), strict=True)]
-    total = mean_of([counted["total"] for counted in operations])
-    rates = {}
-    if "neurons" in operations[0]:
-        steps = group[0]["steps"]
-        rates["firing_rates"] = [
-            layer["output_spikes"] / (size * steps)
-            for layer, size in zip(layers, operations[0]["neurons"], strict=True)
-        ]
-        rates["firing_rate"] = total["output_spikes"] / (sum(operations[0]["neurons"]) * steps)
-        # Operations a weight of the network takes part in, per inference.
-        rates["spikes_per_synapse"] = total["sops"] / group[0]["training"]["parameters"]
+    layers, total = [mean_of(layer) for layer in counted.layers], mean_of(counted.total)
+    return {"layers": layers, "total": total, **_rates(group[0], layers, total)}
+
+
+def _operations(group: Sequence[Document]) -> Any:
+    """Return the sum of the counts of cells, as the engine or `counting.py` holds them."""
+    from eventsim.operations import LayerOperations, Operations
+    from eventsim_bridge.counting import RecurrentLayerOperations, RecurrentOperations
+
+    kinds: tuple[Any, Any] = (RecurrentOperations, RecurrentLayerOperations)
+    if group[0]["model"] == "snn":
+        kinds = (Operations, LayerOperations)
+    names = [field.name for field in fields(kinds[1])]
+    return kinds[0].sum(
+        kinds[0](
+            tuple(
+                kinds[1](**{name: layer[name] for name in names})
+                for layer in cell["operations"]["layers"]
+            )
+        )
+        for cell in group
+    )
+
+
+def _rates(cell: Document, layers: Sequence[Document], total: Document) -> Document:
+    """Return what only an SNN has."""
+    if cell["model"] != "snn":
+        return {}
+    sizes, steps = cell["operations"]["neurons"], cell["steps"]
+    rates = [
+        layer["output_spikes"] / (size * steps) for layer, size in zip(layers, sizes, strict=True)
+    ]
+    rate = total["output_spikes"] / (sum(sizes) * steps)
+    return {
+        "firing_rates": rates,
+        "firing_rate": rate,
+        # Operations that a weight of the network takes part in, per inference.
+        "spikes_per_synapse": total["sops"] / cell["training"]["parameters"],
         # What is usually taken for the operations of an SNN, without a simulation.
-        rates["usual_estimate"] = total["dense_macs"] * rates["firing_rate"]
-    return {"layers": layers, "total": total, **rates}
+        "usual_estimate": total["dense_macs"] * rate,
+    }
 
 
 def equal_accuracy(rows: Sequence[Document]) -> Document:
@@ -143,11 +172,6 @@ def equal_accuracy(rows: Sequence[Document]) -> Document:
         ]
         cheapest.append(min(reached, key=lambda row: row["total"]["energy_estimate_nj"]))
     return {"accuracy": target, "rows": cheapest}
-
-
-class _C(dict):
-    def as_dict(self):
-        return self
 
 
 def _matrix(
