@@ -82,7 +82,7 @@ def test_types_and_tables_are_shipped(package: str) -> None:
     on_disk = [
         str(path.relative_to(ROOT / FOLDERS[package]))
         for path in sorted((ROOT / FOLDERS[package]).rglob("*"))
-        if path.is_file() and path.suffix not in (".py", ".pyc")
+        if path.is_file() and path.suffix != ".py" and path.parent.name != "__pycache__"
     ]
     assert "py.typed" in on_disk
     assert sorted(PYPROJECT["tool"]["setuptools"]["package-data"][package]) == on_disk
