@@ -105,6 +105,13 @@ def test_the_smallest_memory_that_holds_everything(size: int, access: float) -> 
     assert state.estimate_pj == pytest.approx(0.9 + 5 + 2 * access)
 
 
+@pytest.mark.parametrize("count", ["sigmoids", "tanhs"])
+def test_tables_of_nonlinearities_lie_in_the_smallest_memory(count: str) -> None:
+    layer = counts(RecurrentLayerOperations, **{count: 1})
+    energy = es.energy_of(layer, es.Footprint(2**30, 2**30), TABLE)
+    assert energy.estimate_pj == pytest.approx(0.9 + 3.7 + 2 * 5)
+
+
 def test_a_network_that_fits_in_no_memory() -> None:
     table = replace(TABLE, memories=(Memory(5.0, 100),))
     with pytest.raises(EventsimError, match=r"holds 100 bytes, expected at least 104"):
