@@ -258,22 +258,25 @@ def _mismatched(means: Int64s, deviation: int, pixels: int, stream: Words) -> In
 @kernel
 def watch_pixel(levels: Int64s, pixel: int, pixels: Any, count: int) -> int:
     """Write the events of one pixel that sees L = `levels`, (steps + 1,); return the new count."""
-    before = levels[0]
-    level = before
-    blind_until = 0
+    before = level = levels[0]
+    blind, blind_until = False, 0
     for step in range(1, len(levels)):
         after = levels[step]
+        # Most pixels of most scenes are still most of the time.
+        if after == before:
+            continue
         change = after - before
         begins = (step - 1) * STEP_US
-        if begins <= blind_until < begins + STEP_US:
-            level = before + change * (blind_until - begins) // STEP_US
-        if change != 0 and blind_until < begins + STEP_US:
+        if blind_until < begins + STEP_US:
+            if blind:
+                level = before + change * max(blind_until - begins, 0) // STEP_US
+                blind = False
             on = change > 0
             thresholds = pixels.thresholds[pixel]
             target = level + thresholds[1] if on else level - thresholds[0]
             if (on and after >= target) or (not on and after <= target):
                 time = max(begins + (target - before) * STEP_US // change, blind_until)
-                blind_until = time + pixels.refractory_us
+                blind, blind_until = True, time + pixels.refractory_us
                 late = random_below(pixels.jitter_us + 1, pixels.stream)
                 pixels.words[count] = ((time + late) << CELL_BITS) | (2 * pixel + on)
                 count += 1

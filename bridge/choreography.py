@@ -61,16 +61,17 @@ _STRUM = Arm(Joint(24, 6), Joint(-55, 28))
 _FRET = Arm(Joint(52, 4, 45), Joint(118, 7, 45), Joint(90, 8))
 
 # In DVS Gesture's order. The user looks at the camera, so that the right arm is on the left of the
-# image; clockwise is what the image shows. Circles that turn the other way are the same ones with
-# the time reversed: over whole periods both leave the same events, but for their order.
+# image; clockwise is what the user sees, and in the image it is counter-clockwise. Circles that
+# turn the other way are the same ones with the time reversed: over whole periods both leave as many
+# events in the same pixels, in another order.
 GESTURES = (
     Gesture("hand clapping", _CLAP, _CLAP, (400, 800)),
     Gesture("right hand wave", _WAVE, _REST, (500, 1000)),
     Gesture("left hand wave", _REST, _WAVE, (500, 1000)),
-    Gesture("right arm clockwise", _CIRCLE, _REST, (800, 1500)),
-    Gesture("right arm counter-clockwise", _CIRCLE, _REST, (800, 1500), -1),
-    Gesture("left arm clockwise", _REST, _CIRCLE, (800, 1500), -1),
-    Gesture("left arm counter-clockwise", _REST, _CIRCLE, (800, 1500)),
+    Gesture("right arm clockwise", _CIRCLE, _REST, (800, 1500), -1),
+    Gesture("right arm counter-clockwise", _CIRCLE, _REST, (800, 1500)),
+    Gesture("left arm clockwise", _REST, _CIRCLE, (800, 1500)),
+    Gesture("left arm counter-clockwise", _REST, _CIRCLE, (800, 1500), -1),
     Gesture("arm roll", _ROLL, _ROLL_BEHIND, (450, 900)),
     Gesture("air drums", _DRUM, _DRUM_OTHER, (400, 800)),
     Gesture("air guitar", _STRUM, _FRET, (350, 700)),

@@ -71,8 +71,8 @@ class GesturesSettings(CameraSettings):
     training_users: int = 24
     test_users: int = 6
     takes: int = 2  # recordings of each gesture by each user
-    threshold_on: float = 0.25
-    threshold_off: float = 0.25
+    threshold_on: float = 0.16
+    threshold_off: float = 0.16
     noise_on_hz: float = 0.2  # in the darkest light; in the brightest a tenth
     noise_off_hz: float = 0.1
 
@@ -155,8 +155,8 @@ def _user(random: Random) -> User:
     )
     arm, hand = length(35, 50), length(45, 58)
     radii = [length(120, 150), length(80, 95), arm, arm, arm * 9 // 10, arm * 9 // 10, hand, hand]
-    skin, shirt = shade(30, 90), shade(25, 110)
-    seam = random.between(8, 25) * LOG_ONE // 100  # a sleeve stands out a little from the shirt
+    skin, shirt = shade(45, 120), shade(40, 140)
+    seam = random.between(20, 45) * LOG_ONE // 100  # a sleeve stands out a little from the shirt
     sleeve = shirt - seam if shirt > 0 else shirt + seam
     fore = sleeve if random.between(0, 1) else skin
     shades = [shirt, skin, sleeve, sleeve, fore, fore, skin, skin]
@@ -200,81 +200,84 @@ def _value(joint: Int64s, phase: int, sine: Int64s) -> int:
 
 @kernel
 def _pose(motion: Any, body: Any, sway: Int64s, sine: Int64s, steps: int) -> NDArray[np.int64]:
-    """Return where the parts are at each step, (PARTS, steps + 1, 5).
+    """Return where the parts are at each step, (PARTS, 5, steps + 1).
 
     Of each its beginning x, y and length in 1/256 of a pixel, and the direction in 1/65536.
     """
-    parts = np.zeros((PARTS, steps + 1, 5), np.int64)
-    quarter = TURN // 4
+    parts = np.zeros((PARTS, 5, steps + 1), np.int64)
+    parts[:, 4] = TURN
     for step in range(steps + 1):
         phase = motion.start + (motion.speed * step >> 8)
         phase += motion.wander * sine[(motion.wander_speed * step >> 8) & (TURN - 1)] >> 16
         x = body.x + (sway[0, 0] * sine[((sway[0, 1] * step >> 8) + sway[0, 2]) & (TURN - 1)] >> 16)
         y = body.y + (sway[1, 0] * sine[((sway[1, 1] * step >> 8) + sway[1, 2]) & (TURN - 1)] >> 16)
         # The torso begins lower than the shoulders, which its round end would otherwise hide.
-        parts[TORSO, step] = (x, y + body.shoulder // 2, body.torso, 0, TURN)
-        parts[HEAD, step] = (x, y - body.neck, 0, 0, TURN)
+        parts[TORSO, 0, step], parts[TORSO, 1, step] = x, y + body.shoulder // 2
+        parts[TORSO, 2, step] = body.torso
+        parts[HEAD, 0, step], parts[HEAD, 1, step] = x, y - body.neck
         for left in range(2):
             side = 2 * left - 1
-            upper = _value(motion.joints[3 * left], phase, sine)
-            fore = _value(motion.joints[3 * left + 1], phase, sine)
-            length = body.fore * _value(motion.joints[3 * left + 2], phase, sine) >> 16
-            along = side * sine[upper & (TURN - 1)]
-            down = sine[(upper + quarter) & (TURN - 1)]
-            shoulder = x + side * body.shoulder
-            parts[UPPER + left, step] = (shoulder, y, body.upper, along, down)
-            elbow_x = shoulder + (body.upper * along >> 16)
-            elbow_y = y + (body.upper * down >> 16)
-            along = side * sine[fore & (TURN - 1)]
-            down = sine[(fore + quarter) & (TURN - 1)]
-            parts[FORE + left, step] = (elbow_x, elbow_y, length, along, down)
-            hand_x = elbow_x + (length * along >> 16)
-            hand_y = elbow_y + (length * down >> 16)
-            parts[HAND + left, step] = (hand_x, hand_y, 0, 0, TURN)
+            limb_x, limb_y, length = x + side * body.shoulder, y, body.upper
+            for part in (UPPER + left, FORE + left):
+                joint = 3 * left + (part >= FORE)
+                angle = _value(motion.joints[joint], phase, sine)
+                along = side * sine[angle & (TURN - 1)]
+                down = sine[(angle + TURN // 4) & (TURN - 1)]
+                if part >= FORE:
+                    length = body.fore * _value(motion.joints[3 * left + 2], phase, sine) >> 16
+                parts[part, 0, step], parts[part, 1, step] = limb_x, limb_y
+                parts[part, 2, step], parts[part, 3, step], parts[part, 4, step] = length, along, down
+                limb_x += length * along >> 16
+                limb_y += length * down >> 16
+            parts[HAND + left, 0, step], parts[HAND + left, 1, step] = limb_x, limb_y
     return parts
 
 
 @kernel
 def _boxes(parts: NDArray[np.int64], radii: Int64s) -> NDArray[np.int64]:
     """Return what each part sweeps in each block, (blocks, PARTS, 4): x and y, least and most."""
-    steps = parts.shape[1]
+    steps = parts.shape[2]
     boxes = np.empty(((steps + BLOCK - 1) // BLOCK, PARTS, 4), np.int64)
     for block in range(len(boxes)):
         for part in range(PARTS):
-            box = boxes[block, part]
-            box[0] = box[2] = 2**30
-            box[1] = box[3] = -(2**30)
-            for step in range(block * BLOCK, min((block + 1) * BLOCK, steps)):
-                x, y, length, along, down = parts[part, step]
-                other_x, other_y = x + (length * along >> 16), y + (length * down >> 16)
-                box[0] = min(box[0], x, other_x)
-                box[1] = max(box[1], x, other_x)
-                box[2] = min(box[2], y, other_y)
-                box[3] = max(box[3], y, other_y)
-            reach = radii[part] + EDGE + 1
-            box += np.array([-reach, reach, -reach, reach])
+            reach = radii[part] + EDGE
+            for axis in range(2):
+                stretch = parts[part, :, block * BLOCK : (block + 1) * BLOCK]
+                begin = stretch[axis]
+                end = begin + (stretch[2] * stretch[3 + axis] >> 16)
+                boxes[block, part, 2 * axis] = min(begin.min(), end.min()) - reach
+                boxes[block, part, 2 * axis + 1] = max(begin.max(), end.max()) + reach
     return boxes
 
 
-@rule
-def _cover(x: int, y: int, part: Int64s, inner: int, outer: int) -> int:
-    """Return how much of a pixel a part covers, 0 to OPAQUE; inner and outer radius squared.
+@kernel
+def _paint(
+    levels: Int64s,
+    at_x: int,
+    at_y: int,
+    part: NDArray[np.int64],
+    inner: int,
+    outer: int,
+    shade: int,
+) -> None:
+    """Paint a part over what a pixel sees in a stretch of steps; `part` is (5, steps).
 
-    From the distance of the pixel to the middle line: all within the inner radius, nothing outside
-    the outer one, between them linear in the square of the distance.
+    From the distance of the pixel to the part's middle line: the shade within the inner radius,
+    nothing outside the outer one, a mixture between them, linear in the square of the distance.
+    Both radii are squared.
     """
-    x -= part[0]
-    y -= part[1]
-    length, along, down = part[2], part[3], part[4]
-    place = min(max((x * along + y * down) >> 16, 0), length)
-    x -= place * along >> 16
-    y -= place * down >> 16
-    square = x * x + y * y
-    if square >= outer:
-        return 0
-    if square <= inner:
-        return OPAQUE
-    return (outer - square) * OPAQUE // (outer - inner)
+    for step in range(len(levels)):
+        x, y = at_x - part[0, step], at_y - part[1, step]
+        along, down = part[3, step], part[4, step]
+        place = min(max((x * along + y * down) >> 16, 0), part[2, step])
+        x -= place * along >> 16
+        y -= place * down >> 16
+        square = x * x + y * y
+        if square <= inner:
+            levels[step] = shade
+        elif square < outer:
+            cover = (outer - square) * OPAQUE // (outer - inner)
+            levels[step] += (shade - levels[step]) * cover // OPAQUE
 
 
 @kernel
@@ -284,25 +287,21 @@ def _show(
     """Write the events of the moving figure, pixel after pixel; return how many."""
     count = 0
     boxes = _boxes(parts, radii)
-    inner = np.maximum(radii - EDGE, 0) ** 2
-    outer = (radii + EDGE) ** 2
-    steps = parts.shape[1]
-    levels = np.empty(steps, np.int64)
+    inner, outer = np.maximum(radii - EDGE, 0) ** 2, (radii + EDGE) ** 2
+    levels = np.empty(parts.shape[2], np.int64)
     for pixel in range(SIZE * SIZE):
         x, y = pixel % SIZE, pixel // SIZE
-        ground = slope[0] * (x - SIZE // 2) + slope[1] * (y - SIZE // 2)
+        levels[:] = slope[0] * (x - SIZE // 2) + slope[1] * (y - SIZE // 2)
         x, y = x * PIXEL, y * PIXEL
         seen = False
         for block in range(len(boxes)):
-            first, end = block * BLOCK, min((block + 1) * BLOCK, steps)
-            levels[first:end] = ground
+            begin, end = block * BLOCK, (block + 1) * BLOCK
             for part in range(PARTS):
-                box = boxes[block, part]
-                if box[0] <= x <= box[1] and box[2] <= y <= box[3]:
+                left, right, top, bottom = boxes[block, part]
+                if left <= x <= right and top <= y <= bottom:
                     seen = True
-                    for step in range(first, end):
-                        cover = _cover(x, y, parts[part, step], inner[part], outer[part])
-                        levels[step] += (shades[part] - levels[step]) * cover // OPAQUE
+                    where = parts[part, :, begin:end]
+                    _paint(levels[begin:end], x, y, where, inner[part], outer[part], shades[part])
         if seen:
             count = watch_pixel(levels, pixel, pixels, count)
     return count
