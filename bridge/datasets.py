@@ -38,7 +38,8 @@ class Split:
     names: tuple[str, ...]  # a stable name of each recording, such as "Test/7/00001.bin"
     labels: Int64s  # (recordings,): the class of each, an index into the set's class_names
     read: Callable[[int], Events]  # the checked events of recording i, 0 <= i < len
-    identity: Callable[[], str]  # a text that is another one whenever the recordings are
+    # Returns a text that is another one whenever the recordings are; without, none are cached.
+    identity: Callable[[], str] | None = None
 
     def __len__(self) -> int:
         """Return the number of recordings."""

@@ -60,7 +60,7 @@ TORSO, HEAD, UPPER, FORE, HAND = 0, 1, 2, 4, 6
 PARTS = 8
 
 # Within a block of so many steps a part is looked for in the box that it sweeps.
-BLOCK = 16
+BLOCK = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +71,8 @@ class GesturesSettings(CameraSettings):
     training_users: int = 24
     test_users: int = 6
     takes: int = 2  # recordings of each gesture by each user
-    threshold_on: float = 0.16
-    threshold_off: float = 0.16
+    threshold_on: float = 0.13
+    threshold_off: float = 0.13
     noise_on_hz: float = 0.2  # in the darkest light; in the brightest a tenth
     noise_off_hz: float = 0.1
 

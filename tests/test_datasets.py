@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from recording_files import write_nmnist
 
 from eventsim.errors import RecordingError
 from eventsim.events import EVENT_DTYPE, Sensor, make_events
@@ -237,13 +238,6 @@ def test_a_split_is_a_sequence(digits_set: DataSet) -> None:
 
 
 # The layouts of the recorded data sets
-
-
-def write_nmnist(path: Path, records: list[tuple[int, int, int, int]]) -> None:
-    """Write records of (x, y, polarity, time in us) as the data set does."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rows = [[x, y, p << 7 | t >> 16, t >> 8 & 255, t & 255] for x, y, p, t in records]
-    path.write_bytes(bytes(byte for row in rows for byte in row))
 
 
 def write_gesture(path: Path, rows: list[list[float]]) -> None:
