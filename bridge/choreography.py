@@ -94,7 +94,7 @@ class Motion(NamedTuple):
 
 
 def habits(random: Random) -> Int64s:
-    """Return how a user does every gesture, (classes, JOINTS, 2): degrees added, percent of swing."""
+    """Return a user's habits, (classes, JOINTS, 2): degrees added and percent of the swing."""
     return np.array(
         [
             [[random.between(-10, 10), random.between(75, 125)] for _ in range(JOINTS)]
@@ -112,17 +112,16 @@ def perform(label: int, habit: Int64s, random: Random) -> Motion:
     for number, joint in enumerate((*gesture.right, *gesture.left)):
         added, share = habit[number].tolist()
         added += random.between(-4, 4)
-        if number % 3 == 2:  # a length, not an angle
-            unit, added = 100, 0
-        else:
-            unit = 360
+        unit = 100 if number % 3 == 2 else 360  # of a length, or of an angle
+        centre = joint.centre + (added if unit == 360 else 0)
         swing = joint.swing * share * size * TURN // (unit * 10_000)
-        second = random.between(*gesture.irregular) * swing // 100 + random.between(0, 2) * TURN // 360
-        rows.append(
-            [(joint.centre + added) * TURN // unit, joint.turns]
-            + [swing, 256, joint.lag * TURN // 360]
-            + [second, random.between(60, 200), random.between(0, TURN - 1)]
-        )
+        second = random.between(*gesture.irregular) * swing // 100
+        second += random.between(0, 2) * TURN // 360
+        rows.append((
+            centre * TURN // unit, joint.turns,
+            swing, 256, joint.lag * TURN // 360,
+            second, random.between(60, 200), random.between(0, TURN - 1),
+        ))  # fmt: skip
     return Motion(
         joints=np.array(rows, np.int64),
         start=random.between(0, TURN - 1),

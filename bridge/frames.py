@@ -160,7 +160,9 @@ def bin_split(
         arrays = make()
     else:
         key = binned_key(split.identity(), grid)
-        arrays = cached_arrays("binned", key, make, lambda found: _is_sound(found, len(split), grid))
+        arrays = cached_arrays(
+            "binned", key, make, lambda found: _is_sound(found, len(split), grid)
+        )
     events, late = arrays["totals"].tolist()
     return Recordings(
         input_shape=input_shape,

@@ -172,14 +172,11 @@ def _record(user: User, label: int, steps: int, sine: Int64s, camera: Camera) ->
         y=user.body.y + random.between(-2 * PIXEL, 2 * PIXEL),
     )
     # Swaying in x and y: how far, phase a millisecond in 1/256, phase at the beginning.
-    sway = np.array(
-        [
-            [random.between(0, PIXEL), TURN * 256 // random.between(1500, 4000)]
-            + [random.between(0, TURN - 1)]
-            for _ in range(2)
-        ],
-        np.int64,
-    )
+    sway = np.empty((2, 3), np.int64)
+    for row in sway:
+        row[0] = random.between(0, PIXEL)
+        row[1] = TURN * 256 // random.between(1500, 4000)
+        row[2] = random.between(0, TURN - 1)
     contrast = random.between(60, 100)
     slope = np.array([random.between(-LOG_ONE, LOG_ONE) // (4 * SIZE) for _ in range(2)], np.int64)
     noise = random.between(LOG_ONE // 10, LOG_ONE)
@@ -226,7 +223,11 @@ def _pose(motion: Any, body: Any, sway: Int64s, sine: Int64s, steps: int) -> NDA
                 if part >= FORE:
                     length = body.fore * _value(motion.joints[3 * left + 2], phase, sine) >> 16
                 parts[part, 0, step], parts[part, 1, step] = limb_x, limb_y
-                parts[part, 2, step], parts[part, 3, step], parts[part, 4, step] = length, along, down
+                parts[part, 2, step], parts[part, 3, step], parts[part, 4, step] = (
+                    length,
+                    along,
+                    down,
+                )
                 limb_x += length * along >> 16
                 limb_y += length * down >> 16
             parts[HAND + left, 0, step], parts[HAND + left, 1, step] = limb_x, limb_y

@@ -47,7 +47,7 @@ def _is_long(seconds: float, done: int, count: int) -> bool:
 
 
 def _chunk(count: int, workers: int) -> int:
-    """Return how many indices pass at a time: many where there are many, some for each at the end."""
+    """Return how many indices pass at a time: many where there are many, few near the end."""
     return max(1, min(64, count // (8 * workers)))
 
 

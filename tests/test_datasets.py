@@ -291,7 +291,11 @@ def test_splits_pass_between_processes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "root", "sentence"),
     [
-        ("cifar", None, "data set 'cifar' is unknown, expected one of digits, gestures, nmnist, dvs"),
+        (
+            "cifar",
+            None,
+            "data set 'cifar' is unknown, expected one of digits, gestures, nmnist, dvs",
+        ),
         ("digits", "x", "data set digits: root is x, expected none"),
         ("nmnist", None, r"nmnist: root is missing, expected a folder with Train/\*/\*.bin"),
         ("nmnist", "absent", "absent does not exist, expected a folder with Train"),

@@ -24,7 +24,6 @@ from eventsim_bridge.datasets import Split, open_dataset
 from eventsim_bridge.frames import GridSettings, Recordings, bin_split, binned_key
 from eventsim_bridge.workers import in_order
 
-
 SHAPE = (2, 6, 8)
 RECORDS = [(3, 33, 1, 10), (0, 7, 0, 70_000)]
 
@@ -241,7 +240,7 @@ def changed(name: str, change: Callable[[Any], Any], found: dict[str, Any]) -> d
         ("bounds", lambda bounds: bounds[:-1]),
         ("bounds", lambda bounds: bounds + 1),
         ("bounds", lambda bounds: bounds.astype(np.int32)),
-        ("bounds", lambda bounds: bounds + [0, 1, 0, 0, 0, 0]),
+        ("bounds", lambda bounds: bounds + np.eye(6, dtype=np.int64)[1]),
         ("pointers", lambda pointers: pointers[:-1]),
         ("pointers", lambda pointers: pointers + 1),
         ("pointers", lambda pointers: pointers - np.arange(len(pointers)) % 2),
