@@ -43,7 +43,7 @@ def cached_arrays(
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with replacing(path) as file:
-                np.savez(file, key=np.array(key), **arrays)
+                np.savez(file, key=np.array(key), **arrays)  # type: ignore[arg-type]
         except OSError as error:
             # One text a folder, and thus one warning: Python shows a text once.
             warnings.warn(

@@ -127,7 +127,9 @@ def cached_recordings(
     def is_sound(arrays: Arrays) -> bool:
         times, cells, offsets = arrays["times"], arrays["cells"], arrays["offsets"]
         return bool(
-            (times.dtype, cells.dtype, offsets.dtype) == (np.uint32, np.uint16, np.int64)
+            times.dtype == np.uint32
+            and cells.dtype == np.uint16
+            and offsets.dtype == np.int64
             and offsets.shape == (len(labels) + 1,)
             and offsets[0] == 0
             and times.shape == cells.shape == (offsets[-1],)

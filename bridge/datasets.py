@@ -20,7 +20,7 @@ from eventsim.errors import EventsimError, RecordingError
 from eventsim.events import Events, Sensor, check_events, make_events
 from eventsim.jit import Int64s
 
-from . import digits, gestures
+from . import choreography, digits, gestures
 from .camera import CameraRecordings
 
 
@@ -120,7 +120,7 @@ def _open_gestures() -> DataSet:
         for index, label in enumerate(recordings.labels)
     ]
     is_test = user >= settings.training_users
-    return _simulated("gestures", gestures.CLASS_NAMES, recordings, names, is_test)
+    return _simulated("gestures", choreography.CLASS_NAMES, recordings, names, is_test)
 
 
 def _simulated(
@@ -316,7 +316,7 @@ _LAYOUTS = {
             read_file=_read_dvsgesture,
             sensor=Sensor(128, 128),
             # In tonic's order, which numbers the files (0 to 10; the original counts from 1).
-            class_names=gestures.CLASS_NAMES,
+            class_names=choreography.CLASS_NAMES,
         ),
     )
 }

@@ -247,8 +247,9 @@ def _channel_first(binned: BinnedEvents) -> NDArray[Any]:
 def _is_sound(arrays: Arrays, recordings: int, grid: GridSettings) -> bool:
     """Return whether arrays from the cache are such as `_bin_all` makes."""
     bounds, pointers, cells = arrays["bounds"], arrays["pointers"], arrays["cells"]
-    types = (bounds.dtype, pointers.dtype, cells.dtype, arrays["totals"].dtype)
-    if types != (np.int64, np.int64, _cell_type(grid), np.int64):
+    if cells.dtype != _cell_type(grid):
+        return False
+    if any(array.dtype != np.int64 for array in (bounds, pointers, arrays["totals"])):
         return False
     if bounds.shape != (recordings + 1,) or arrays["totals"].shape != (2,):
         return False

@@ -6,6 +6,8 @@ processes. `frames.py` reads and bins with it.
 
 from __future__ import annotations
 
+import multiprocessing
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -18,6 +20,7 @@ Result = TypeVar("Result")
 # Without a given number of workers this process works alone for so long, and goes on alone if at
 # that speed it will be done in as long again.
 ALONE_S = 1.0
+FORKS = sys.platform == "linux"
 
 
 def in_order(
@@ -26,19 +29,22 @@ def in_order(
     """Yield function(*shared, index) for all `count` indices in order.
 
     `workers`: so many processes, or with 1 this one alone. With None this process begins alone, and
-    a process for each core takes over where much is left to do. Function, arguments and results
-    pass between processes, so that they must be picklable; an error is raised here as it was there.
+    on Linux a process for each core takes over where much is left to do. (Elsewhere a new process
+    runs the caller's main module again, which that must be written for.) Function, arguments and
+    results pass between processes, so that they must be picklable; an error is raised here as it
+    was there.
     """
     done = 0
     if workers is None or workers == 1:
         began = time.perf_counter()
-        alone = workers == 1 or available_threads() == 1
+        alone = workers == 1 or available_threads() == 1 or not FORKS
         while done < count and (alone or not _is_long(time.perf_counter() - began, done, count)):
             yield function(*shared, done)
             done += 1
     if done < count:
         workers = available_threads() if workers is None else workers
-        with ProcessPoolExecutor(workers, initializer=_begin, initargs=(function, shared)) as pool:
+        context = multiprocessing.get_context("fork" if FORKS else None)
+        with ProcessPoolExecutor(workers, context, _begin, (function, shared)) as pool:
             yield from pool.map(_work, range(done, count), chunksize=_chunk(count - done, workers))
 
 

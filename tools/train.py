@@ -42,7 +42,7 @@ def train(
     root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
     dt_us: Annotated[
         int | None,
-        typer.Option(help="Microseconds a timestep [default: 5000; gestures 25000, DVS's 20000]."),
+        typer.Option(help="Microseconds a timestep; 5000 if not given, for gestures more."),
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Timesteps; 60 if not given.")] = None,
     encoding: Annotated[
