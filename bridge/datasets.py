@@ -1,24 +1,27 @@
-"""Labelled recordings for training and testing: "digits", "nmnist" and "dvsgesture".
+"""Labelled recordings for training and testing: "digits", "gestures", "nmnist", "dvsgesture".
 
 In: a name and, for the recorded sets, the folder of a full or partial copy.
 Out: a `DataSet` of two lazy splits that give raw event arrays with labels. Training, `eventsim run`
-and the demo read their samples from here.
+and the demo read their samples from here; each puts them on the grid that it wants.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from eventsim.errors import EventsimError, RecordingError
 from eventsim.events import Events, Sensor, check_events, make_events
 from eventsim.jit import Int64s
 
-from . import digits
+from . import choreography, digits, gestures
+from .camera import CameraRecordings
 
 
 class DataSetError(EventsimError):
@@ -35,6 +38,8 @@ class Split:
     names: tuple[str, ...]  # a stable name of each recording, such as "Test/7/00001.bin"
     labels: Int64s  # (recordings,): the class of each, an index into the set's class_names
     read: Callable[[int], Events]  # the checked events of recording i, 0 <= i < len
+    # Returns a text that is another one whenever the recordings are; without, none are cached.
+    identity: Callable[[], str] | None = None
 
     def __len__(self) -> int:
         """Return the number of recordings."""
@@ -71,6 +76,9 @@ def open_dataset(name: str, root: str | Path | None = None) -> DataSet:
 
     - "digits" needs no `root`: scikit-learn's digits under a simulated camera (`digits.py`). Of
       each class every fifth image, in scikit-learn's order, is for testing.
+    - "gestures" needs no `root`: the classes of DVS Gesture, played by a moving figure under a
+      simulated camera of 128 x 128 pixels (`gestures.py`). Of 30 users the last six are for
+      testing.
     - "nmnist" (Orchard et al. 2015): `root` has `Train/<digit>/*.bin` and `Test/<digit>/*.bin`, or
       is the folder around such an `NMNIST`. In order of the recordings' numbers, which is MNIST's.
     - "dvsgesture" (Amir et al. 2017, cut by gesture, as tonic keeps it): `root` has
@@ -80,15 +88,12 @@ def open_dataset(name: str, root: str | Path | None = None) -> DataSet:
     Raises `DataSetError` for an unknown name, a root that is missing, or where it is not wanted,
     a folder of another layout, and a folder with no recordings at all.
     """
-    if name == "digits":
+    if name in _EMBEDDED:
         if root is not None:
-            raise DataSetError(
-                f"data set digits: root is {root}, expected none "
-                f"(it is made from scikit-learn's digits)"
-            )
-        return _open_digits()
+            raise DataSetError(f"data set {name}: root is {root}, expected none (it is simulated)")
+        return _EMBEDDED[name]()
     if name not in _LAYOUTS:
-        known = ", ".join(["digits", *_LAYOUTS])
+        known = ", ".join([*_EMBEDDED, *_LAYOUTS])
         raise DataSetError(f"data set {name!r} is unknown, expected one of {known}")
     layout = _LAYOUTS[name]
     if root is None:
@@ -102,23 +107,55 @@ def _open_digits() -> DataSet:
     for label in range(len(digits.CLASS_NAMES)):
         members = np.flatnonzero(recordings.labels == label)
         rank[members] = np.arange(len(members))
-    is_test = rank % 5 == 4
+    names = [f"digits/{index:04d}" for index in range(len(recordings))]
+    return _simulated("digits", digits.CLASS_NAMES, recordings, names, rank % 5 == 4)
 
+
+def _open_gestures() -> DataSet:
+    settings = gestures.GesturesSettings()
+    recordings = gestures.make_gestures(settings)
+    user, number = np.divmod(np.arange(len(recordings)), settings.per_user())
+    names = [
+        f"gestures/user{user[index]:02d}/{label}-{number[index] % settings.takes}"
+        for index, label in enumerate(recordings.labels)
+    ]
+    is_test = user >= settings.training_users
+    return _simulated("gestures", choreography.CLASS_NAMES, recordings, names, is_test)
+
+
+def _simulated(
+    name: str,
+    class_names: tuple[str, ...],
+    recordings: CameraRecordings,
+    names: list[str],
+    is_test: NDArray[np.bool_],
+) -> DataSet:
     def split(indices: Int64s) -> Split:
-        names = tuple(f"digits/{index:04d}" for index in indices)
-        return Split(names, recordings.labels[indices], partial(_read_digit, recordings, indices))
+        return Split(
+            names=tuple(names[index] for index in indices),
+            labels=recordings.labels[indices],
+            read=partial(_read_simulated, recordings, indices),
+            identity=partial(_identity_of_simulated, recordings, indices),
+        )
 
     return DataSet(
-        name="digits",
-        sensor=digits.SENSOR,
-        class_names=digits.CLASS_NAMES,
+        name=name,
+        sensor=recordings.sensor,
+        class_names=class_names,
         train=split(np.flatnonzero(~is_test)),
         test=split(np.flatnonzero(is_test)),
     )
 
 
-def _read_digit(recordings: digits.DigitRecordings, indices: Int64s, index: int) -> Events:
-    return check_events(recordings.events(indices[index]), digits.SENSOR)
+def _read_simulated(recordings: CameraRecordings, indices: Int64s, index: int) -> Events:
+    return check_events(recordings.events(indices[index]), recordings.sensor)
+
+
+def _identity_of_simulated(recordings: CameraRecordings, indices: Int64s) -> str:
+    return f"{hashlib.sha256(indices.tobytes()).hexdigest()} of {recordings.key}"
+
+
+_EMBEDDED: dict[str, Callable[[], DataSet]] = {"digits": _open_digits, "gestures": _open_gestures}
 
 
 @dataclass(frozen=True)
@@ -195,7 +232,18 @@ def _open_split(layout: _Layout, folder: Path, part: str) -> Split:
         names=tuple(path.relative_to(folder).as_posix() for path in paths),
         labels=np.array([label for _, label in found], np.int64),
         read=partial(_read_file, layout.read_file, layout.sensor, paths),
+        identity=partial(_identity_of_files, layout.name, folder, paths),
     )
+
+
+def _identity_of_files(name: str, folder: Path, paths: tuple[Path, ...]) -> str:
+    """Return a hash of names, sizes and times of change; the folder itself may move."""
+    digest = hashlib.sha256()
+    for path in paths:
+        status = path.stat()
+        fields = (path.relative_to(folder).as_posix(), status.st_size, status.st_mtime_ns)
+        digest.update(f"{fields}".encode())
+    return f"{len(paths)} files of {name} {digest.hexdigest()}"
 
 
 def _read_file(
@@ -268,19 +316,7 @@ _LAYOUTS = {
             read_file=_read_dvsgesture,
             sensor=Sensor(128, 128),
             # In tonic's order, which numbers the files (0 to 10; the original counts from 1).
-            class_names=(
-                "hand clapping",
-                "right hand wave",
-                "left hand wave",
-                "right arm clockwise",
-                "right arm counter-clockwise",
-                "left arm clockwise",
-                "left arm counter-clockwise",
-                "arm roll",
-                "air drums",
-                "air guitar",
-                "other gestures",
-            ),
+            class_names=choreography.CLASS_NAMES,
         ),
     )
 }

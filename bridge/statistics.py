@@ -95,46 +95,74 @@ def _per_pixel(events: Events, sensor: Sensor) -> tuple[Int64s, Int64s, NDArray[
     return counts[counts > 0], intervals, same
 
 
-def statistics_table(columns: Sequence[tuple[str, EventStatistics]]) -> str:
+Row = tuple[str, Callable[[EventStatistics], str]]
+
+
+def _spread(values: NDArray[Any], digits: int, scale: float = 1.0) -> str:
+    low, median, high = np.percentile(values, [5, 50, 95]) * scale
+    mean = values.mean() * scale
+    return f"{mean:.{digits}f} ({low:.{digits}f}, {median:.{digits}f}, {high:.{digits}f})"
+
+
+def _peaks(s: EventStatistics) -> str:
+    # The rests between the saccades lie near 100 and 205 ms.
+    thirds = np.split(s.rate.sum(axis=1), [20, 41])
+    return ", ".join(f"{third.max() / WINDOW_US * 1000:.1f}" for third in thirds)
+
+
+def _rest(s: EventStatistics) -> str:
+    total = s.rate.sum(axis=1)
+    return f"{100 * total[[17, 18, 19, 20, 40, 41, 42, 43]].sum() / total.sum():.1f}"
+
+
+_BEFORE: list[Row] = [
+    ("recordings", lambda s: f"{len(s.events)}"),
+    ("events a recording", lambda s: _spread(s.events, 0)),
+    ("ON events, %", lambda s: _spread(s.on_share, 1, 100)),
+    ("time of the last event, ms", lambda s: _spread(s.last_us, 0, 1e-3)),
+]
+_SACCADES: list[Row] = [
+    ("peak rate in each saccade, events/ms", _peaks),
+    ("events at rest (85-105 and 200-220 ms), %", _rest),
+]
+_BEHIND: list[Row] = [
+    ("active pixels", lambda s: _spread(s.active_pixels, 0)),
+    ("pixels with four events or more", lambda s: _spread(s.busy_pixels, 0)),
+    ("events of an active pixel", lambda s: _spread(s.events_per_pixel, 1)),
+    ("interval between events of a pixel, ms", lambda s: _spread(s.intervals_us, 1, 1e-3)),
+    ("intervals below 1 ms, %", lambda s: f"{100 * (s.intervals_us < 1000).mean():.2f}"),
+    ("neighbours in a pixel of the same polarity, %", lambda s: f"{100 * s.same_polarity:.1f}"),
+    ("events on the border, %", lambda s: _spread(s.border_share, 2, 100)),
+]
+
+
+def statistics_table(
+    columns: Sequence[tuple[str, EventStatistics]], *, saccades: bool = True
+) -> str:
     """Return a Markdown table, one column for each (title, statistics).
 
-    A spread is written as mean (5th, 50th, 95th percentile).
+    A spread is written as mean (5th, 50th, 95th percentile). Without `saccades` the rows about
+    N-MNIST's are left out.
     """
-
-    def spread(values: NDArray[Any], digits: int, scale: float = 1.0) -> str:
-        low, median, high = np.percentile(values, [5, 50, 95]) * scale
-        mean = values.mean() * scale
-        return f"{mean:.{digits}f} ({low:.{digits}f}, {median:.{digits}f}, {high:.{digits}f})"
-
-    def peaks(s: EventStatistics) -> str:
-        # The rests between the saccades lie near 100 and 205 ms.
-        thirds = np.split(s.rate.sum(axis=1), [20, 41])
-        return ", ".join(f"{third.max() / WINDOW_US * 1000:.1f}" for third in thirds)
-
-    def rest(s: EventStatistics) -> str:
-        total = s.rate.sum(axis=1)
-        return f"{100 * total[[17, 18, 19, 20, 40, 41, 42, 43]].sum() / total.sum():.1f}"
-
-    rows: list[tuple[str, Callable[[EventStatistics], str]]] = [
-        ("recordings", lambda s: f"{len(s.events)}"),
-        ("events a recording", lambda s: spread(s.events, 0)),
-        ("ON events, %", lambda s: spread(s.on_share, 1, 100)),
-        ("time of the last event, ms", lambda s: spread(s.last_us, 0, 1e-3)),
-        ("peak rate in each saccade, events/ms", peaks),
-        ("events at rest (85-105 and 200-220 ms), %", rest),
-        ("active pixels", lambda s: spread(s.active_pixels, 0)),
-        ("pixels with four events or more", lambda s: spread(s.busy_pixels, 0)),
-        ("events of an active pixel", lambda s: spread(s.events_per_pixel, 1)),
-        ("interval between events of a pixel, ms", lambda s: spread(s.intervals_us, 1, 1e-3)),
-        ("intervals below 1 ms, %", lambda s: f"{100 * (s.intervals_us < 1000).mean():.2f}"),
-        ("neighbours in a pixel of the same polarity, %", lambda s: f"{100 * s.same_polarity:.1f}"),
-        ("events on the border, %", lambda s: spread(s.border_share, 2, 100)),
-    ]
+    rows = [*_BEFORE, *(_SACCADES if saccades else []), *_BEHIND]
     lines = ["| | " + " | ".join(title for title, _ in columns) + " |"]
     lines.append("|---" * (1 + len(columns)) + "|")
     for title, value in rows:
         lines.append(f"| {title} | " + " | ".join(value(s) for _, s in columns) + " |")
     return "\n".join(lines)
+
+
+def write_table(table: str, page: Path) -> None:
+    """Put a table in its place in a page; raises `ValueError` where the page has none."""
+    before, _, rest = page.read_text(encoding="utf-8").partition(TABLE_BEGINS)
+    _, found, after = rest.partition(TABLE_ENDS)
+    if not found:
+        raise ValueError(
+            f"{page}: no place for the table, expected {TABLE_BEGINS} and {TABLE_ENDS}"
+        )
+    page.write_text(
+        f"{before}{TABLE_BEGINS}\n{table}\n{TABLE_ENDS}{after}", encoding="utf-8", newline="\n"
+    )
 
 
 def save_picture(columns: Sequence[tuple[str, DataSet, EventStatistics]], path: Path) -> None:
@@ -186,11 +214,6 @@ def main() -> None:
     parser.add_argument("--root", required=True, type=Path, help="folder of N-MNIST recordings")
     parser.add_argument("--out", required=True, type=Path, help="folder that holds digits.md")
     arguments = parser.parse_args()
-    page = arguments.out / "digits.md"
-    before, _, rest = page.read_text(encoding="utf-8").partition(TABLE_BEGINS)
-    _, found, after = rest.partition(TABLE_ENDS)
-    if not found:
-        parser.error(f"{page}: no place for the table, expected {TABLE_BEGINS} and {TABLE_ENDS}")
     columns = []
     for title, dataset in (
         ("N-MNIST, recorded", open_dataset("nmnist", arguments.root)),
@@ -199,9 +222,7 @@ def main() -> None:
         recordings = [events for events, _ in dataset.train]
         columns.append((title, dataset, event_statistics(recordings, dataset.sensor)))
     table = statistics_table([(title, statistics) for title, _, statistics in columns])
-    page.write_text(
-        f"{before}{TABLE_BEGINS}\n{table}\n{TABLE_ENDS}{after}", encoding="utf-8", newline="\n"
-    )
+    write_table(table, arguments.out / "digits.md")
     save_picture(columns, arguments.out / "digits.png")
 
 

@@ -1,4 +1,4 @@
-"""Shared by all tests: a kernel cache that follows the sources, and the real recordings."""
+"""Shared by all tests: caches that follow the sources, and the real recordings."""
 
 from __future__ import annotations
 
@@ -12,16 +12,21 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def _hash_of_sources() -> str:
     digest = hashlib.sha256()
-    for path in sorted((ROOT / "eventsim").rglob("*.py")):
-        digest.update(path.read_bytes())
+    for package in ("eventsim", "bridge"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 
 # Before numba is imported: Numba does not notice an edit to a function that a kernel in another
 # file calls, so every state of the sources gets a cache of its own (see eventsim/jit.py).
+_HASH = _hash_of_sources()
 os.environ.setdefault(
-    "NUMBA_CACHE_DIR",
-    str(Path(tempfile.gettempdir()) / f"eventsim-kernels-{_hash_of_sources()}"),
+    "NUMBA_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"eventsim-kernels-{_HASH}")
+)
+# For the same reason simulated and binned recordings, and to leave the user's folder alone.
+os.environ.setdefault(
+    "EVENTSIM_CACHE", str(Path(tempfile.gettempdir()) / f"eventsim-recordings-{_HASH}")
 )
 
 import pytest  # noqa: E402

@@ -19,6 +19,7 @@ SHAPE = (2, 6, 8)
 class Split:
     recordings: list[Any]
     labels: NDArray[np.int64]
+    identity: Any = None  # not cached
 
     @property
     def names(self) -> tuple[str, ...]:

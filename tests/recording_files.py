@@ -138,3 +138,10 @@ def evt3(*words: int) -> bytes:
 
 def dat(*records: tuple[int, int, int, int]) -> bytes:
     return DAT + b"".join(struct.pack("<II", t, p << 28 | y << 14 | x) for t, x, y, p in records)
+
+
+def write_nmnist(path: Path, records: list[tuple[int, int, int, int]]) -> None:
+    """Write records of (x, y, polarity, time in us) as the data set does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [[x, y, p << 7 | t >> 16, t >> 8 & 255, t & 255] for x, y, p, t in records]
+    path.write_bytes(bytes(byte for row in rows for byte in row))

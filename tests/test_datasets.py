@@ -10,12 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from recording_files import write_nmnist
 
 from eventsim.errors import RecordingError
 from eventsim.events import EVENT_DTYPE, Sensor, make_events
-from eventsim_bridge import digits
+from eventsim_bridge import camera, digits
+from eventsim_bridge.cache import Arrays
+from eventsim_bridge.camera import CameraRecordings
 from eventsim_bridge.datasets import DataSet, DataSetError, open_dataset
-from eventsim_bridge.digits import DigitRecordings, DigitsSettings, make_digits
+from eventsim_bridge.digits import DigitsSettings, make_digits
 from eventsim_bridge.statistics import EventStatistics, event_statistics, statistics_table
 
 
@@ -28,12 +31,12 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def recordings() -> DigitRecordings:
+def recordings() -> CameraRecordings:
     return make_digits()
 
 
 @pytest.fixture(scope="module")
-def digits_set(recordings: DigitRecordings) -> DataSet:
+def digits_set(recordings: CameraRecordings) -> DataSet:
     return open_dataset("digits")
 
 
@@ -45,21 +48,22 @@ def statistics(digits_set: DataSet) -> EventStatistics:
 # The simulated camera
 
 
-def test_a_seed_gives_these_events_on_every_machine(recordings: DigitRecordings) -> None:
+def test_a_seed_gives_these_events_on_every_machine(recordings: CameraRecordings) -> None:
     # The camera is integer arithmetic throughout. A change of the camera changes this hash, and
     # then CAMERA_VERSION must change as well, or old caches would be taken for new ones.
-    assert digits.CAMERA_VERSION == 1
-    words = recordings.packed.astype("<u4").tobytes() + recordings.offsets.astype("<i8").tobytes()
+    assert camera.CAMERA_VERSION == 1
+    packed = recordings.times.astype("<u4") << 12 | recordings.cells
+    words = packed.astype("<u4").tobytes() + recordings.offsets.astype("<i8").tobytes()
     assert hashlib.sha256(words).hexdigest()[:16] == "a501e2db6496a366"
 
 
 def test_another_seed_gives_other_noise_and_another_pixel_mismatch(
-    recordings: DigitRecordings,
+    recordings: CameraRecordings,
 ) -> None:
     other = make_digits(DigitsSettings(seed=1))
-    assert not np.array_equal(other.packed[:100], recordings.packed[:100])
+    assert not np.array_equal(other.times[:100], recordings.times[:100])
     np.testing.assert_array_equal(other.labels, recordings.labels)
-    assert len(other.packed) == pytest.approx(len(recordings.packed), rel=0.03)
+    assert len(other.times) == pytest.approx(len(recordings.times), rel=0.03)
 
 
 def test_statistics_stand_near_those_of_nmnist(statistics: EventStatistics) -> None:
@@ -101,8 +105,8 @@ def test_a_still_camera_sends_nothing_but_noise() -> None:
     still = DigitsSettings(saccades=())
     made = make_digits(still)
     expected = (still.noise_on_hz + still.noise_off_hz) * 0.308 * 34 * 34
-    assert len(made.packed) / len(made) == pytest.approx(expected, rel=0.02)
-    assert len(make_digits(replace(still, noise_on_hz=0, noise_off_hz=0)).packed) == 0
+    assert len(made.times) / len(made) == pytest.approx(expected, rel=0.02)
+    assert len(make_digits(replace(still, noise_on_hz=0, noise_off_hz=0)).times) == 0
 
 
 @pytest.mark.parametrize(
@@ -130,6 +134,15 @@ def cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return folder
 
 
+def arrays(recordings: CameraRecordings) -> Arrays:
+    return {name: getattr(recordings, name) for name in ("times", "cells", "offsets")}
+
+
+def assert_same_recordings(one: CameraRecordings, two: CameraRecordings) -> None:
+    for name, array in arrays(one).items():
+        np.testing.assert_array_equal(array, arrays(two)[name])
+
+
 def refuse(*_: object) -> None:
     raise AssertionError("the digits were made again")
 
@@ -139,56 +152,64 @@ def test_the_cache_is_used(cache_folder: Path, monkeypatch: pytest.MonkeyPatch) 
     assert len(list(cache_folder.iterdir())) == 1  # and nothing written aside is left
     monkeypatch.setattr(digits, "_record_all", refuse)
     second = make_digits()
-    np.testing.assert_array_equal(first.packed, second.packed)
-    np.testing.assert_array_equal(first.offsets, second.offsets)
+    assert_same_recordings(first, second)
     # Every setting is part of the key, and the version of the camera.
     with pytest.raises(AssertionError, match="made again"):
         make_digits(DigitsSettings(jitter_us=999))
-    monkeypatch.setattr(digits, "CAMERA_VERSION", digits.CAMERA_VERSION + 1)
+    monkeypatch.setattr(camera, "CAMERA_VERSION", camera.CAMERA_VERSION + 1)
     with pytest.raises(AssertionError, match="made again"):
         make_digits()
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "not a zip", "other arrays"])
+@pytest.mark.parametrize(
+    "damage", ["cut", "flipped", "empty", "not a zip", "one array", "another key", "other arrays"]
+)
 def test_a_damaged_cache_is_made_again(
     cache_folder: Path,
     damage: str,
-    recordings: DigitRecordings,
+    recordings: CameraRecordings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Instead of the camera: the recordings made once for this module.
-    monkeypatch.setattr(digits, "_record_all", lambda *_: recordings)
+    monkeypatch.setattr(digits, "_record_all", lambda *_: arrays(recordings))
     make_digits()
     (path,) = cache_folder.iterdir()
     sound = path.read_bytes()
     if damage == "other arrays":
-        np.savez(path, packed=np.zeros(3, np.uint32), offsets=np.zeros(3, np.int64))
+        with np.load(path) as file:
+            np.savez(path, **{**file, "times": np.zeros(3, np.uint32)})
+    elif damage == "another key":
+        with np.load(path) as file:
+            np.savez(path, **{**file, "key": np.array("another")})
+    elif damage == "one array":
+        with path.open("wb") as file:
+            np.save(file, recordings.times)
     else:
         middle = len(sound) // 2
         flipped = sound[:middle] + bytes([sound[middle] ^ 1]) + sound[middle + 1 :]
         texts = {"cut": sound[:middle], "flipped": flipped, "empty": b"", "not a zip": b"digits"}
         path.write_bytes(texts[damage])
     again = make_digits()
-    np.testing.assert_array_equal(again.packed, recordings.packed)
+    assert_same_recordings(again, recordings)
     monkeypatch.setattr(digits, "_record_all", refuse)
     make_digits()  # the damaged file has been replaced
 
 
 def test_a_cache_that_cannot_be_written_is_a_warning(
-    tmp_path: Path, recordings: DigitRecordings, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, recordings: CameraRecordings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(digits, "_record_all", lambda *_: recordings)
+    monkeypatch.setattr(digits, "_record_all", lambda *_: arrays(recordings))
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("EVENTSIM_CACHE", str(tmp_path / "file"))
     with pytest.warns(UserWarning, match="could not be cached"):
-        assert make_digits() is recordings
+        assert_same_recordings(make_digits(), recordings)
 
 
 # The splits of "digits"
 
 
 def test_digits_split_is_disjoint_complete_and_stratified(
-    digits_set: DataSet, recordings: DigitRecordings
+    digits_set: DataSet, recordings: CameraRecordings
 ) -> None:
     train, test = digits_set.train, digits_set.test
     assert set(train.names).isdisjoint(test.names)
@@ -217,13 +238,6 @@ def test_a_split_is_a_sequence(digits_set: DataSet) -> None:
 
 
 # The layouts of the recorded data sets
-
-
-def write_nmnist(path: Path, records: list[tuple[int, int, int, int]]) -> None:
-    """Write records of (x, y, polarity, time in us) as the data set does."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rows = [[x, y, p << 7 | t >> 16, t >> 8 & 255, t & 255] for x, y, p, t in records]
-    path.write_bytes(bytes(byte for row in rows for byte in row))
 
 
 def write_gesture(path: Path, rows: list[list[float]]) -> None:
@@ -277,7 +291,11 @@ def test_splits_pass_between_processes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "root", "sentence"),
     [
-        ("cifar", None, "data set 'cifar' is unknown, expected one of digits, nmnist, dvsgesture"),
+        (
+            "cifar",
+            None,
+            "data set 'cifar' is unknown, expected one of digits, gestures, nmnist, dvs",
+        ),
         ("digits", "x", "data set digits: root is x, expected none"),
         ("nmnist", None, r"nmnist: root is missing, expected a folder with Train/\*/\*.bin"),
         ("nmnist", "absent", "absent does not exist, expected a folder with Train"),

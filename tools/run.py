@@ -51,7 +51,7 @@ def run(
         list[Path] | None, typer.Argument(help="One or more recordings.", metavar="INPUT...")
     ] = None,
     data: Annotated[
-        str | None, typer.Option(help="Data set instead: digits, nmnist or dvsgesture.")
+        str | None, typer.Option(help="Data set instead: digits, gestures, nmnist, dvsgesture.")
     ] = None,
     root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
     split: Annotated[str, typer.Option(help="Part of the data set: test or train.")] = "test",

@@ -24,8 +24,13 @@ class Grid(NamedTuple):
     steps: int
 
 
-# N-MNIST: the whole 300 ms. DVS Gesture: T = 60 as in He et al. 2020, 1.2 s.
-GRIDS = {"digits": Grid(5000, 60), "nmnist": Grid(5000, 60), "dvsgesture": Grid(20000, 60)}
+# N-MNIST: the whole 300 ms. Gestures: T = 60 as in He et al. 2020, 1.2 and 1.5 s.
+GRIDS = {
+    "digits": Grid(5000, 60),
+    "nmnist": Grid(5000, 60),
+    "dvsgesture": Grid(20000, 60),
+    "gestures": Grid(25000, 60),
+}
 
 
 # The panels of `eventsim train --help`.
@@ -33,7 +38,7 @@ NETWORK, TRAINING = "Neurons and weights", "Training"
 
 
 def train(
-    data: Annotated[str, typer.Option(help="Data set: digits, nmnist or dvsgesture.")],
+    data: Annotated[str, typer.Option(help="Data set: digits, gestures, nmnist or dvsgesture.")],
     structure: Annotated[str, typer.Option(help='Such as "512FC-10" or "16C3-AP2-128FC-10".')],
     out: Annotated[
         Path, typer.Option(help="File to write: a network (.h5), or of rnn and lstm a model (.pt).")
@@ -51,7 +56,8 @@ def train(
     ] = None,
     root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
     dt_us: Annotated[
-        int | None, typer.Option(help="Microseconds a timestep; 5000 if not given, gestures 20000.")
+        int | None,
+        typer.Option(help="Microseconds a timestep; 5000 if not given, for gestures more."),
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Timesteps; 60 if not given.")] = None,
     encoding: Annotated[
