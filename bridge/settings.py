@@ -31,6 +31,8 @@ class TrainingSettings:
     epochs, batch_size, learning_rate: of Adam.
     seed: for initial weights, validation split and order of the recordings.
     validation_share: of the training set, of each class alike.
+    random_start: whether a recording is trained on from a random timestep on, another one in each
+        epoch; it is judged from its first event on all the same.
     neuron, surrogate, surrogate_width, batch_norm: as in `SpikingNetwork`, and for it alone.
     bias: whether weight layers have one, in all models.
     mixed_precision: weights and inputs of products rounded to bfloat16; membranes, cell states and
@@ -50,6 +52,7 @@ class TrainingSettings:
     learning_rate: float = 5e-4
     seed: int = 0
     validation_share: float = 0.1
+    random_start: bool = False
     neuron: Neuron = PAPER_NEURON
     surrogate: Surrogate = "rectangle"
     surrogate_width: float = 0.25

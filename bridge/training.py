@@ -183,6 +183,7 @@ def _read(dataset: DataSet, settings: TrainingSettings, bar: Progress) -> Record
         settings.dt_us,
         settings.steps,
         encoding=settings.encoding,
+        whole=settings.random_start,
         progress=lambda done: bar.advance(task, done),
     )
     bar.remove_task(task)
@@ -264,13 +265,19 @@ def _train_epochs(run: _Run, validation: Int64s, bar: Progress) -> Iterator[Epoc
 def _train_epoch(run: _Run, epoch: int, batch_done: Callable[[], None]) -> float:
     """Train on every recording once; return the mean loss."""
     settings, recordings, placement = run.settings, run.recordings, run.placement
+    rng = np.random.default_rng([settings.seed, epoch, 1])
     total = 0.0
     run.runner.train()
     for batch in batches(run.order(epoch), settings.batch_size):
-        mine = placement.share(batch)
-        part = mine if len(mine) else batch[:1]  # gradients are averaged over all processes
+        starts = np.zeros(len(batch), np.int64)
+        if settings.random_start:
+            starts = recordings.random_starts(batch, rng)
+        places = np.arange(len(batch))
+        mine = placement.share(places)
+        chosen = mine if len(mine) else places[:1]  # gradients are averaged over all processes
+        part = batch[chosen]
         with placement.autocast(settings.mixed_precision):
-            outputs = run.runner(placement.move(recordings.frames(part)))
+            outputs = run.runner(placement.move(recordings.frames(part, starts[chosen])))
             labels = placement.move(torch.from_numpy(recordings.labels[part]))
             loss = error_of(outputs, labels, settings.loss_name)
         run.state.optimizer.zero_grad()

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from quadrants import SETTINGS, SHAPE, changed, quadrant_split, quadrants
+from train_quadrants import shared_settings
 
 from eventsim.binning import bin_events
 from eventsim.errors import EventsimError, RecordingError
@@ -161,7 +162,7 @@ def test_mixed_precision_rounds_products_and_keeps_states(model: Any) -> None:
 
 
 @pytest.mark.parametrize("model", ["snn", "lstm"])
-def test_two_processes_train_what_one_trains(model: str, tmp_path: Path) -> None:
+def test_two_processes_train_what_one_trains(model: Any, tmp_path: Path) -> None:
     """As `torchrun` starts them; 54 recordings in batches of 8, so the last has 3 for each."""
     program = Path(__file__).with_name("train_quadrants.py")
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
@@ -170,7 +171,7 @@ def test_two_processes_train_what_one_trains(model: str, tmp_path: Path) -> None
     subprocess.run(
         [*torchrun, "2", str(program), model, str(out)], check=True, env=environment, timeout=300
     )
-    alone = train(quadrants(), changed(model=model), progress=False)
+    alone = train(quadrants(), shared_settings(model), progress=False)
     two = torch.load(out, weights_only=True)
     assert [epoch[0] for epoch in two["history"]] == [1, 2, 3, 4, 5]
     np.testing.assert_allclose(two["history"], np.array(alone.history), rtol=2e-3, atol=1e-5)
@@ -256,6 +257,7 @@ def kill_after(monkeypatch: pytest.MonkeyPatch, batches: int) -> None:
         {"batch_norm": True},
         {"model": "rnn", "structure": "4C3-AP2-8FC-4"},
         {"model": "lstm", "loss": "rate-inspired"},
+        {"random_start": True, "steps": 3},
     ],
 )
 def test_a_killed_run_goes_on_to_the_same_result(
@@ -286,9 +288,9 @@ def test_each_epoch_sees_every_training_recording_once_in_an_order_of_its_own(
     seen: list[NDArray[np.int64]] = []
     frames = Recordings.frames
 
-    def noted(recordings: Recordings, indices: NDArray[np.int64]) -> torch.Tensor:
+    def noted(recordings: Recordings, indices: NDArray[np.int64], *starts: Any) -> torch.Tensor:
         seen.append(indices)
-        return frames(recordings, indices)
+        return frames(recordings, indices, *starts)
 
     monkeypatch.setattr(Recordings, "frames", noted)
     dataset, settings = quadrants(), changed(epochs=3)
@@ -303,6 +305,38 @@ def test_each_epoch_sees_every_training_recording_once_in_an_order_of_its_own(
         np.testing.assert_array_equal(judged[epoch], validation)
         assert (trained[epoch] != trained[epoch - 1]).any()
     assert not np.isin(np.concatenate(seen[: -3 * 8]), validation).any()
+
+
+def test_training_begins_anywhere_and_judges_from_the_first_event(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun: list[list[tuple[int, int]]] = []
+    frames, batches = Recordings.frames, training.batches
+
+    def noted(recordings: Recordings, indices: Any, starts: Any = None) -> torch.Tensor:
+        if starts is not None:
+            assert (starts <= np.maximum(recordings.lengths[indices] - 3, 0)).all()
+            begun[-1] += zip(indices.tolist(), starts.tolist(), strict=True)
+        return frames(recordings, indices, starts)
+
+    def epoch(*arguments: Any) -> Any:
+        begun.append([])
+        return batches(*arguments)
+
+    monkeypatch.setattr(Recordings, "frames", noted)
+    monkeypatch.setattr(training, "batches", epoch)
+    settings = changed(random_start=True, steps=3, epochs=2)
+    trained = train(quadrants(), settings, progress=False)
+    first, second = (dict(starts) for starts in begun)
+    assert len(first) == len(second) == trained.training_recordings
+    assert first != second
+    assert set(first.values()) == {0, 1, 2, 3}
+    begun.clear()
+    assert_same_training(trained, train(quadrants(), settings, progress=False))
+    assert [dict(starts) for starts in begun] == [first, second]
+    begun.clear()
+    train(quadrants(), changed(steps=3, epochs=2), progress=False)
+    assert {start for starts in begun for _, start in starts} == {0}
 
 
 def test_another_seed_trains_another_model() -> None:

@@ -7,13 +7,18 @@ from typing import Any
 import torch
 from quadrants import changed, quadrants
 
+from eventsim_bridge.settings import TrainingSettings
 from eventsim_bridge.training import train
+
+
+def shared_settings(model: Any) -> TrainingSettings:
+    return changed(model=model, random_start=True, steps=4)
+
 
 if __name__ == "__main__":
     name, out = sys.argv[1:]
-    model: Any = name
     torch.set_num_threads(1)
-    trained = train(quadrants(), changed(model=model), progress=False)
+    trained = train(quadrants(), shared_settings(name), progress=False)
     if os.environ["RANK"] == "0":
         history = [tuple(epoch) for epoch in trained.history]
         torch.save({"history": history, "model": trained.model.state_dict()}, out)

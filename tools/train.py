@@ -33,6 +33,9 @@ GRIDS = {
 }
 
 
+# Recordings of one long motion, of which a network sees a window (He et al. 2020).
+WINDOWED = ("dvsgesture", "gestures")
+
 # The panels of `eventsim train --help`.
 NETWORK, TRAINING = "Neurons and weights", "Training"
 
@@ -115,6 +118,14 @@ def train(
         int,
         typer.Option(help="Of weights, validation split and order.", rich_help_panel=TRAINING),
     ] = 0,
+    random_start: Annotated[
+        bool | None,
+        typer.Option(
+            "--random-start/--first-event",
+            help="Where training begins in a recording; random if not given for gestures alone.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
     device: Annotated[
         Literal["auto", "cpu", "cuda"],
         typer.Option(help="auto: a GPU where there is one.", rich_help_panel=TRAINING),
@@ -153,6 +164,7 @@ def train(
         bias=not no_bias,
         batch_norm=batch_norm,
         mixed_precision=mixed_precision,
+        random_start=data in WINDOWED if random_start is None else random_start,
     )
     dataset = open_dataset(data, root)
     checkpoint = out.with_name(out.name + ".checkpoint")

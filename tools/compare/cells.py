@@ -40,7 +40,12 @@ def open_data(plan: Plan) -> DataSet:
     dataset = open_dataset(plan.data, root_path(plan))
     if plan.limit is not None:
         train, test = (
-            replace(split, names=split.names[: plan.limit], labels=split.labels[: plan.limit])
+            replace(
+                split,
+                names=split.names[: plan.limit],
+                labels=split.labels[: plan.limit],
+                identity=None,  # that of the whole split
+            )
             for split in (dataset.train, dataset.test)
         )
         dataset = replace(dataset, train=train, test=test)

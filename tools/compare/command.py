@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # As in He et al. 2020: T = 15 on N-MNIST, 60 on DVS Gesture.
 STEPS = {"digits": 15, "nmnist": 15, "dvsgesture": 60, "gestures": 60}
-DT_US = {"digits": 20_000, "nmnist": 20_000, "dvsgesture": 20_000, "gestures": 20_000}
+DT_US = {"digits": 20_000, "nmnist": 20_000, "dvsgesture": 20_000, "gestures": 25_000}
 
 
 def compare(

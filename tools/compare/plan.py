@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eventsim.errors import EventsimError
 
+from ..train import WINDOWED
+
 if TYPE_CHECKING:
     from eventsim_bridge.losses import Loss, ModelName
     from eventsim_bridge.settings import TrainingSettings
@@ -144,6 +146,7 @@ class Plan:
             learning_rate=learning_rate,
             seed=cell.seed,
             mixed_precision=self.mixed_precision,
+            random_start=self.data in WINDOWED,
             # He et al. 2020: half-width 0.25 for fully connected networks, 0.5 for convolutions.
             surrogate_width=0.5 if _has_maps(cell.structure) else 0.25,
         )
