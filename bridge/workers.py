@@ -18,7 +18,9 @@ from eventsim.simulator import available_threads
 Result = TypeVar("Result")
 
 # Without a given number of workers this process works alone for so long, and goes on alone if at
-# that speed it will be done in as long again.
+# that speed it will be done in as long again. Reading and binning takes 0.45 ms a recording of
+# N-MNIST: a thousand are done before, 60,000 would take 27 s. Two processes started in 0.08 s and
+# left 0.05 ms a recording to this one; together they used a tenth more processor time than one.
 ALONE_S = 1.0
 FORKS = sys.platform == "linux"
 

@@ -219,3 +219,32 @@ def test_the_beginning_of_a_recording(recordings: CameraRecordings) -> None:
     first = beginning(events)
     assert first["t"][0] == 0
     assert len(first) == (events["t"] < events["t"][0] + np.uint64(1_450_000)).sum() < len(events)
+
+
+def test_parts_are_painted_where_they_are_and_nowhere_else() -> None:
+    # Against the distance to a line in floating point, for pixels all over the image.
+    random = Random(21)
+    user = gestures._user(random)
+    motion = perform(7, user.habits[7], random)
+    parts = gestures._pose(motion, user.body, np.zeros((2, 3), np.int64), SINE, 99)
+    boxes = gestures._boxes(parts, user.radii)
+    block = np.arange(100) // gestures.BLOCK
+    painted = 0
+    for part in range(gestures.PARTS):
+        radius, shade = int(user.radii[part]), int(user.shades[part])
+        inner, outer = max(radius - gestures.EDGE, 0) ** 2, (radius + gestures.EDGE) ** 2
+        begin, length, direction = parts[part, :2].T, parts[part, 2], parts[part, 3:].T / TURN
+        left, right, top, bottom = boxes[block, part].T
+        for x in range(0, 128 * gestures.PIXEL, 7 * gestures.PIXEL):
+            for y in range(0, 128 * gestures.PIXEL, 5 * gestures.PIXEL):
+                offset = np.array([x, y]) - begin
+                place = np.clip((offset * direction).sum(axis=1), 0, length)
+                square = ((offset - place[:, None] * direction) ** 2).sum(axis=1)
+                expected = shade * np.clip((outer - square) / (outer - inner), 0, 1)
+                levels = np.zeros(100, np.int64)
+                gestures._paint(levels, x, y, parts[part], inner, outer, shade)
+                np.testing.assert_allclose(levels, expected, atol=abs(shade) / 50)
+                inside = (left <= x) & (x <= right) & (top <= y) & (y <= bottom)
+                assert (levels[~inside] == 0).all()
+                painted += (levels != 0).sum()
+    assert painted > 5_000
