@@ -25,8 +25,8 @@ def table(caption: str, columns: Sequence[Column], rows: Sequence[Row]) -> str:
         for row in rows
     )
     return (
-        f'<div class="wide"><table><caption>{escape(caption)}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        f'<figure><figcaption>{escape(caption)}</figcaption><div class="wide"><table>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></figure>"
     )
 
 

@@ -114,7 +114,8 @@ def _computation(
         f"Per sample at {grid}, mean over test recordings and seeds. Operations are measured: zero "
         f"inputs cost nothing, in all models. Energy is modelled by the table "
         f"{results['energy_table']}: the bound is arithmetic alone, a lower bound; the estimate "
-        f"adds an access for every word of weights and state.",
+        f"adds an access for every word of weights and state, to the smallest memory that holds "
+        f"all of them, so that a network that does not fit on chip pays with every weight.",
         page.COMPUTATION,
         at_first,
     )
