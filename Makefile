@@ -12,7 +12,7 @@ demo: $(INSTALLED)
 	$(BIN)/eventsim demo --out demo
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
