@@ -19,7 +19,7 @@ from eventsim.errors import EventsimError
 from eventsim.files import replacing
 
 FORMAT = "eventsim training"
-VERSION = 1
+VERSION = 2
 
 
 class CheckpointError(EventsimError):
@@ -31,6 +31,7 @@ class Epoch(NamedTuple):
 
     epoch: int
     loss: float  # mean over the training recordings, each as its batch was trained
+    accuracy: float  # likewise
     validation_loss: float
     validation_accuracy: float
 

@@ -40,6 +40,7 @@ class Split:
     read: Callable[[int], Events]  # the checked events of recording i, 0 <= i < len
     # Returns a text that is another one whenever the recordings are; without, none are cached.
     identity: Callable[[], str] | None = None
+    users: tuple[str, ...] | None = None  # who is recorded, where that is known
 
     def __len__(self) -> int:
         """Return the number of recordings."""
@@ -120,7 +121,8 @@ def _open_gestures() -> DataSet:
         for index, label in enumerate(recordings.labels)
     ]
     is_test = user >= settings.training_users
-    return _simulated("gestures", choreography.CLASS_NAMES, recordings, names, is_test)
+    users = [f"user{number:02d}" for number in user]
+    return _simulated("gestures", choreography.CLASS_NAMES, recordings, names, is_test, users)
 
 
 def _simulated(
@@ -129,6 +131,7 @@ def _simulated(
     recordings: CameraRecordings,
     names: list[str],
     is_test: NDArray[np.bool_],
+    users: list[str] | None = None,
 ) -> DataSet:
     def split(indices: Int64s) -> Split:
         return Split(
@@ -136,6 +139,7 @@ def _simulated(
             labels=recordings.labels[indices],
             read=partial(_read_simulated, recordings, indices),
             identity=partial(_identity_of_simulated, recordings, indices),
+            users=None if users is None else tuple(users[index] for index in indices),
         )
 
     return DataSet(
@@ -172,6 +176,7 @@ class _Layout:
     read_file: Callable[[Path], Events]
     sensor: Sensor
     class_names: tuple[str, ...]
+    user_of: Callable[[Path], str] | None = None  # the part of a file's path that says who
 
     def wanted(self) -> str:
         return (
@@ -233,6 +238,7 @@ def _open_split(layout: _Layout, folder: Path, part: str) -> Split:
         labels=np.array([label for _, label in found], np.int64),
         read=partial(_read_file, layout.read_file, layout.sensor, paths),
         identity=partial(_identity_of_files, layout.name, folder, paths),
+        users=None if layout.user_of is None else tuple(map(layout.user_of, paths)),
     )
 
 
@@ -317,6 +323,7 @@ _LAYOUTS = {
             sensor=Sensor(128, 128),
             # In tonic's order, which numbers the files (0 to 10; the original counts from 1).
             class_names=choreography.CLASS_NAMES,
+            user_of=lambda path: path.parent.name.partition("_")[0],  # user01_fluorescent
         ),
     )
 }

@@ -30,7 +30,7 @@ class TrainingSettings:
     encoding: "binary" or "counts", see `eventsim.bin_events`.
     epochs, batch_size, learning_rate: of Adam.
     seed: for initial weights, validation split and order of the recordings.
-    validation_share: of the training set, of each class alike.
+    validation_share: of the training set, see `training.split_validation`.
     random_start: whether a recording is trained on from a random timestep on, another one in each
         epoch; it is judged from its first event on all the same.
     neuron, surrogate, surrogate_width, batch_norm: as in `SpikingNetwork`, and for it alone.

@@ -4,9 +4,9 @@ In: a data set (`datasets.py`) and `TrainingSettings`. Out: `Trained`, whose spi
 `models.export_network` hands to the engine.
 
 The loss is one of `losses.py`, its gradient that of backpropagation through time over all
-timesteps, the optimiser Adam. After each epoch the model is judged on a validation split,
-stratified, taken from the training set; the test set is never read. The model of the best epoch is
-kept: highest validation accuracy, of equals the lowest validation loss.
+timesteps, the optimiser Adam. After each epoch the model is judged on a validation split taken from
+the training set, of each class alike or of whole users; the test set is never read. The model of
+the best epoch is kept: highest validation accuracy, of equals the lowest validation loss.
 
 Where it runs, on a GPU or on several, is in `placement.py`.
 """
@@ -14,7 +14,7 @@ Where it runs, on a GPU or on several, is in `placement.py`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,10 +29,10 @@ from eventsim.network import Network
 
 from .checkpoints import Epoch, TrainingState
 from .datasets import DataSet
-from .evaluation import batches, evaluate
+from .evaluation import Evaluation, batches, evaluate
 from .frames import Recordings, bin_split
 from .layers import parse_structure
-from .losses import error_of
+from .losses import error_of, predict
 from .models import SpikingNetwork, export_network, wake_silent_layers
 from .placement import Device, Placement, choose_placement
 from .recurrent import RecurrentNetwork
@@ -91,24 +91,37 @@ class Trained:
         )
 
 
-def split_validation(labels: Int64s, share: float, seed: int) -> tuple[Int64s, Int64s]:
-    """Return the indices (ascending) for training and for validation, of each class alike.
+def split_validation(
+    labels: Int64s, share: float, seed: int, users: Sequence[str] | None = None
+) -> tuple[Int64s, Int64s]:
+    """Return the indices (ascending) for training and for validation.
 
-    Of n recordings of a class round(share * n) validate, but at least one and not all; a class
-    with one recording stays in training. Raises `TrainingError` where nothing is left to validate.
+    Where it is known who is recorded, `users` of each recording, whole users validate: as the test
+    set has none of those that a model was trained on. round(share * n) of n users, but at least one
+    and not all. Without, or with one alone, of n recordings of each class round(share * n)
+    validate, but at least one and not all; a class with one recording stays in training. Raises
+    `TrainingError` where nothing is left to validate.
     """
     rng = np.random.default_rng([seed, 0])
-    chosen = np.zeros(len(labels), np.bool_)
-    for label in np.unique(labels):
-        members = rng.permutation(np.flatnonzero(labels == label))
-        count = min(max(round(share * len(members)), 1), len(members) - 1)
-        chosen[members[:count]] = True
+    if users is not None and len(set(users)) > 1:
+        _, groups = np.unique(users, return_inverse=True)
+        validating = _some(rng.permutation(groups.max() + 1), share)
+        chosen = np.isin(groups, validating)
+    else:
+        chosen = np.zeros(len(labels), np.bool_)
+        for label in np.unique(labels):
+            chosen[_some(rng.permutation(np.flatnonzero(labels == label)), share)] = True
     if not chosen.any():
         raise TrainingError(
             f"the training set has {len(labels)} recordings, "
             f"expected two or more of a class, one of them for validation"
         )
     return np.flatnonzero(~chosen), np.flatnonzero(chosen)
+
+
+def _some(members: Int64s, share: float) -> Int64s:
+    """Return the first of a permutation: that share, but at least one and not all."""
+    return members[: min(max(round(share * len(members)), 1), len(members) - 1)]
 
 
 def train(
@@ -134,7 +147,7 @@ def train(
     if checkpoint is not None and not checkpoint.parent.is_dir():
         raise TrainingError(f"{checkpoint}: expected a checkpoint in a folder that exists")
     training, validation = split_validation(
-        dataset.train.labels, settings.validation_share, settings.seed
+        dataset.train.labels, settings.validation_share, settings.seed, dataset.train.users
     )
     with choose_placement(device) as placement, _progress_bar(progress and placement.leads) as bar:
         recordings = _read(dataset, settings, bar)
@@ -252,22 +265,22 @@ def _train_epochs(run: _Run, validation: Int64s, bar: Progress) -> Iterator[Epoc
     done = len(run.state.history)
     task = bar.add_task("training", total=settings.epochs * count, completed=done * count)
     for number in range(done + 1, settings.epochs + 1):
-        loss = _train_epoch(run, number, lambda: bar.advance(task))
+        trained = _train_epoch(run, number, lambda: bar.advance(task))
         with placement.autocast(settings.mixed_precision):
             judged = evaluate(
                 run.state.model, run.recordings, validation, settings.batch_size,
                 loss=settings.loss_name, placement=placement,
             )  # fmt: skip
-        progress = f"epoch {number}: loss {loss:.4f}, validation {judged.accuracy:.1%}"
+        progress = f"epoch {number}: loss {trained.loss:.4f}, validation {judged.accuracy:.1%}"
         bar.update(task, description=progress)
-        yield Epoch(number, loss, judged.loss, judged.accuracy)
+        yield Epoch(number, *trained, *judged)
 
 
-def _train_epoch(run: _Run, epoch: int, batch_done: Callable[[], None]) -> float:
-    """Train on every recording once; return the mean loss."""
+def _train_epoch(run: _Run, epoch: int, batch_done: Callable[[], None]) -> Evaluation:
+    """Train on every recording once; return loss and accuracy, each batch as it was trained."""
     settings, recordings, placement = run.settings, run.recordings, run.placement
     rng = np.random.default_rng([settings.seed, epoch, 1])
-    total = 0.0
+    total, correct = 0.0, 0
     run.runner.train()
     for batch in batches(run.order(epoch), settings.batch_size):
         starts = np.zeros(len(batch), np.int64)
@@ -284,9 +297,12 @@ def _train_epoch(run: _Run, epoch: int, batch_done: Callable[[], None]) -> float
         run.state.optimizer.zero_grad()
         (loss * (len(mine) * placement.processes / len(batch))).backward()  # type: ignore[no-untyped-call]
         run.state.optimizer.step()
-        total += len(mine) * loss.item()
+        if len(mine):
+            total += len(mine) * loss.item()
+            correct += int((predict(outputs, settings.loss_name) == labels).sum())
         batch_done()
-    return placement.total(total)[0] / len(run.training)
+    total, hits = placement.total(total, correct)
+    return Evaluation(total / len(run.training), hits / len(run.training))
 
 
 def _progress_bar(shown: bool) -> Progress:

@@ -20,6 +20,7 @@ class Split:
     recordings: list[Any]
     labels: NDArray[np.int64]
     identity: Any = None  # not cached
+    users: Any = None
 
     @property
     def names(self) -> tuple[str, ...]:

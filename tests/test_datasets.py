@@ -384,6 +384,7 @@ def test_real_nmnist(real_data: Path) -> None:
 
 def test_real_dvsgesture(real_data: Path) -> None:
     gestures = open_dataset("dvsgesture", real_data / "DVSGesture")
+    assert gestures.train.users == ("user01",) * 5
     assert gestures.train.labels.tolist() == [0, 1, 2, 3, 4]
     assert len(gestures.test) == 0
     lengths = [len(events) for events, _ in gestures.train]

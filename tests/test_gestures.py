@@ -113,6 +113,7 @@ def test_no_user_is_in_both_parts(gestures_set: DataSet, recordings: CameraRecor
         assert np.bincount(split.labels).tolist() == [2 * count] * 11
         assert len(set(split.names)) == len(split) == 22 * count
         users.append({name.split("/")[1] for name in split.names})
+        assert list(split.users or ()) == [name.split("/")[1] for name in split.names]
         assert all(
             int(name.split("/")[2].split("-")[0]) == label
             for name, label in zip(split.names, split.labels, strict=True)

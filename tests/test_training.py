@@ -68,6 +68,26 @@ def test_the_validation_split_is_stratified_and_apart(
     np.testing.assert_array_equal(validation, again[1])
 
 
+@given(users=st.integers(2, 30), share=st.floats(0.01, 0.99), seed=st.integers(0, 2**63 - 1))
+def test_users_that_validate_are_not_trained_on(users: int, share: float, seed: int) -> None:
+    names = np.array([f"user{n}" for n in range(users)]).repeat(4)
+    labels = np.tile(np.arange(4), users)
+    train_part, validation = split_validation(labels, share, seed, names)
+    assert sorted([*train_part, *validation]) == list(range(len(labels)))
+    assert not set(names[train_part]) & set(names[validation])
+    count = len(set(names[validation]))
+    assert 1 <= count < users
+    assert abs(count - share * users) <= 1
+    assert len(validation) == 4 * count
+
+
+def test_one_user_alone_is_split_by_class() -> None:
+    labels = np.arange(40) % 4
+    alone = split_validation(labels, 0.2, 3, ["user01"] * 40)
+    for one, other in zip(alone, split_validation(labels, 0.2, 3), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_another_seed_validates_on_other_recordings() -> None:
     labels = np.arange(200) % 4
     first, second = (split_validation(labels, 0.2, seed)[1] for seed in (0, 1))
@@ -118,6 +138,7 @@ def test_training_learns_and_what_it_exports_knows_it_too() -> None:
     assert torch.equal(before, torch.random.get_rng_state())
     assert trained.best.validation_accuracy >= 0.9
     assert trained.history[-1].loss < 0.6 * trained.history[0].loss
+    assert trained.history[-1].accuracy > max(0.8, trained.history[0].accuracy)
     test = quadrant_split(40, seed=9)
     judged = evaluate(trained.model, bin_split(test, SHAPE, 1000, 6), batch_size=7)
     assert judged.accuracy >= 0.9
@@ -391,7 +412,7 @@ def test_a_damaged_checkpoint_is_refused(checkpoint: Path) -> None:
         checkpoint.write_bytes(damaged)
         with pytest.raises(CheckpointError, match=r"run\.pt: the file is cut off, or no checkp"):
             train(quadrants(), changed(epochs=1), checkpoint=checkpoint, progress=False)
-    for document in ([1], {"weights": 1}, {"format": "eventsim training", "version": 2}):
+    for document in ([1], {"weights": 1}, {"format": "eventsim training", "version": 1}):
         torch.save(document, checkpoint)
         with pytest.raises(CheckpointError, match=r"run\.pt: format and version are"):
             train(quadrants(), changed(epochs=1), checkpoint=checkpoint, progress=False)

@@ -45,6 +45,7 @@ def open_data(plan: Plan) -> DataSet:
                 names=split.names[: plan.limit],
                 labels=split.labels[: plan.limit],
                 identity=None,  # that of the whole split
+                users=split.users and split.users[: plan.limit],
             )
             for split in (dataset.train, dataset.test)
         )

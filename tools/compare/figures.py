@@ -103,9 +103,13 @@ def matrices(generalisation: Sequence[Row], points: Sequence[Point]) -> str:
 
 
 def curves(cells: Sequence[Row], point: Point) -> str:
-    """Draw loss in training and on validation, and validation accuracy, a line a seed."""
-    with figure_of(13.8, 3.6) as figure:
-        axes = figure.subplots(1, 3)
+    """Draw loss and accuracy of training and validation against the epoch, a line a seed."""
+    panels = (
+        ("loss", "training loss"), ("validation_loss", "validation loss"),
+        ("accuracy", "training accuracy"), ("validation_accuracy", "validation accuracy"),
+    )  # fmt: skip
+    with figure_of(9.2, 6.6) as figure:
+        grid = figure.subplots(2, 2, sharex=True, sharey="row")
         for cell in cells:
             if (cell["dt_us"], cell["steps"]) != point or cell["equal_parameters"]:
                 continue
@@ -113,18 +117,13 @@ def curves(cells: Sequence[Row], point: Point) -> str:
             style = style_of(cell)
             style["label"] = style["label"] if cell["seed"] == 0 else None
             epochs = [epoch["epoch"] for epoch in history]
-            for panel, name in zip(
-                axes, ("loss", "validation_loss", "validation_accuracy"), strict=True
-            ):
-                panel.plot(epochs, [epoch[name] for epoch in history], lw=1.2, **style)
-        for panel, title in zip(
-            axes, ("training loss", "validation loss", "validation accuracy"), strict=True
-        ):
-            panel.set(title=title, xlabel="epoch")
-            panel.xaxis.get_major_locator().set_params(integer=True)
-        axes[0].set_yscale("log")
-        axes[1].set_yscale("log")
-        axes[0].legend(fontsize=8)
+            for axes, (name, title) in zip(grid.flat, panels, strict=True):
+                axes.plot(epochs, [epoch[name] for epoch in history], lw=1.2, **style)
+                axes.set(title=title, yscale="log" if "loss" in name else "linear")
+        for axes in grid[1]:
+            axes.set_xlabel("epoch")
+            axes.xaxis.get_major_locator().set_params(integer=True)
+        grid[0, 0].legend(fontsize=8)
         return svg_of(figure)
 
 
