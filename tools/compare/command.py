@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ..report import console, new_table, progress_bar, write_json
+from ..report import console, new_table, notes, progress_bar, write_json
 
 if TYPE_CHECKING:
     from .cells import Finished
@@ -127,6 +127,8 @@ def _run_all(plan: Plan, cells: list[Cell], store: Store, cluster: str | None, d
 
         def done(cell: Cell, finished: Finished) -> None:
             store.save(cell, finished)
+            accuracy = finished.document["test_accuracy"]
+            notes.print(f"{cell.name}: test accuracy {accuracy:.2%}", highlight=False)
             advance(1)
 
         if cluster is not None and todo:
