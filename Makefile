@@ -12,7 +12,7 @@ demo: $(INSTALLED)
 	$(BIN)/eventsim demo --out demo
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
