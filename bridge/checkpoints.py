@@ -18,6 +18,8 @@ from torch import nn
 from eventsim.errors import EventsimError
 from eventsim.files import replacing
 
+from .torch_files import read_document
+
 FORMAT = "eventsim training"
 VERSION = 2
 
@@ -83,7 +85,9 @@ class TrainingState:
         Raises `CheckpointError` for a file that is no checkpoint, or one of a run with other
         `settings` or `data`, naming the field.
         """
-        document = _read(path)
+        document = read_document(
+            path, (FORMAT, VERSION), "checkpoint", "of a training", CheckpointError
+        )
         for group, expected in (("settings", settings), ("data", data)):
             found = document[group]
             for name in expected | found:
@@ -96,19 +100,3 @@ class TrainingState:
         self.optimizer.load_state_dict(document["optimizer"])
         self.history = [Epoch(*epoch) for epoch in document["history"]]
         self.best_weights = document["best_weights"]
-
-
-def _read(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        try:
-            document = torch.load(file, map_location="cpu", weights_only=True)
-        except Exception as error:  # damaged bytes make the unpickler raise almost anything
-            raise CheckpointError(
-                f"{path}: the file is cut off, or no checkpoint ({type(error).__name__}), "
-                f"expected one of a training"
-            ) from error
-    head = ("format", "version")
-    found = tuple(document.get(name) for name in head) if isinstance(document, dict) else None
-    if not isinstance(document, dict) or found != (FORMAT, VERSION):
-        raise CheckpointError(f"{path}: format and version are {found}, expected {FORMAT, VERSION}")
-    return document

@@ -52,20 +52,15 @@ def evaluate(
 
 
 def predictions(
-    model: nn.Module,
-    recordings: Recordings,
-    loss: Loss,
-    *,
-    batch_size: int = 50,
-    placement: Placement = CPU,
+    model: nn.Module, recordings: Recordings, loss: Loss, *, batch_size: int = 50
 ) -> Int64s:
     """Return the predicted class of every recording, (recordings,), in eval mode."""
     model.eval()
     predicted = [np.empty(0, np.int64)]
     with torch.no_grad():
         for batch in batches(np.arange(len(recordings)), batch_size):
-            outputs = model(placement.move(recordings.frames(batch)))
-            predicted.append(predict(outputs, loss).cpu().numpy())
+            outputs = model(recordings.frames(batch))
+            predicted.append(predict(outputs, loss).numpy())
     return np.concatenate(predicted)
 
 

@@ -11,13 +11,12 @@ models alike), the prediction the class with the highest score.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Literal, get_args
+from typing import Literal
 
 from torch import Tensor, nn
 
 Loss = Literal["rate", "last", "rate-inspired"]
 ModelName = Literal["snn", "rnn", "lstm"]
-MODEL_NAMES: tuple[ModelName, ...] = get_args(ModelName)
 
 # The first is the default.
 LOSSES_OF: Mapping[ModelName, tuple[Loss, ...]] = {

@@ -17,6 +17,7 @@ from eventsim.files import replacing
 
 from .sequences import LayeredModel
 from .settings import TrainingSettings
+from .torch_files import read_document
 from .training import Trained, build_model
 
 FORMAT = "eventsim model"
@@ -56,18 +57,9 @@ def load_model(path: Path) -> ModelFile:
 
     Raises `ModelFileError` for a file that holds none, `OSError` where it cannot be opened.
     """
-    with path.open("rb") as file:
-        try:
-            document = torch.load(file, map_location="cpu", weights_only=True)
-        except Exception as error:  # damaged bytes make the unpickler raise almost anything
-            raise ModelFileError(
-                f"{path}: the file is cut off, or no model ({type(error).__name__}), "
-                f"expected one that training has written"
-            ) from error
-    head = ("format", "version")
-    found = tuple(document.get(name) for name in head) if isinstance(document, dict) else None
-    if not isinstance(document, dict) or found != (FORMAT, VERSION):
-        raise ModelFileError(f"{path}: format and version are {found}, expected {FORMAT, VERSION}")
+    document = read_document(
+        path, (FORMAT, VERSION), "model", "that training has written", ModelFileError
+    )
     settings = TrainingSettings.from_dict(document["settings"])
     with torch.random.fork_rng(devices=[]):
         model = build_model(settings, tuple(document["input_shape"]))

@@ -268,7 +268,7 @@ def _train_epochs(run: _Run, validation: Int64s, bar: Progress) -> Iterator[Epoc
         trained = _train_epoch(run, number, lambda: bar.advance(task))
         with placement.autocast(settings.mixed_precision):
             judged = evaluate(
-                run.state.model, run.recordings, validation, settings.batch_size,
+                run.model, run.recordings, validation, settings.batch_size,
                 loss=settings.loss_name, placement=placement,
             )  # fmt: skip
         progress = f"epoch {number}: loss {trained.loss:.4f}, validation {judged.accuracy:.1%}"
