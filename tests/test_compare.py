@@ -280,7 +280,7 @@ def test_contrast_by_hand() -> None:
 def test_equal_accuracy_takes_the_cheapest_that_is_good_enough() -> None:
     def row(model: str, loss: str, accuracy: float, joules: float) -> Any:
         total = {"energy_estimate_nj": joules}
-        return {"model": model, "loss": loss, "accuracy": accuracy, "total": total}
+        return {"model": model, "loss": loss, "validation_accuracy": accuracy, "total": total}
 
     rows = [
         *(row("snn", "rate", a, e) for a, e in ((0.9, 5), (0.8, 1), (0.85, 2))),
@@ -288,7 +288,7 @@ def test_equal_accuracy_takes_the_cheapest_that_is_good_enough() -> None:
         *(row("lstm", k, 0.99, 9) for k in ("last", "rate-inspired")),
     ]
     found = equal_accuracy(rows)
-    assert found["accuracy"] == 0.85
+    assert found["validation_accuracy"] == 0.85
     assert [r["total"]["energy_estimate_nj"] for r in found["rows"]] == [2, 9, 9, 9, 9]
 
 

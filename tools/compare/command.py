@@ -199,7 +199,7 @@ def _write(plan: Plan, results: dict[str, Any], store: Store, out: Path) -> None
 
 
 def _features(plan: Plan, results: dict[str, Any], store: Store) -> str:
-    """Draw the features of the models of seed 0 at the first grid point."""
+    """Draw the features of the models of seed 0 at the middle grid point."""
     import numpy as np
 
     from eventsim_bridge.model_files import load_model
@@ -208,15 +208,15 @@ def _features(plan: Plan, results: dict[str, Any], store: Store) -> str:
     from .features import draw_features
     from .plan import COMBINATIONS, Cell
 
-    first = plan.points()[0]
+    middle = plan.middle()
     models = []
     for model, loss in COMBINATIONS:
         if loss == "rate-inspired":
             continue
-        cell = Cell(model, loss, first, 0, plan.structure, False)
+        cell = Cell(model, loss, middle, 0, plan.structure, False)
         document = {"model": model, "loss": loss}
         models.append((document, load_model(store.path(cell, ".pt")).model))
-    return draw_features(models, test_recordings(plan, first).frames(np.array([0])))
+    return draw_features(models, test_recordings(plan, middle).frames(np.array([0])))
 
 
 def _table(results: dict[str, Any]) -> Any:

@@ -69,9 +69,8 @@ def contrast_plot(contrasts: Sequence[Row], rows: Sequence[Row], points: Sequenc
         for combination in COMBINATIONS:
             chosen = _of(rows, combination, points)
             values = [by_point[point]["contrast"] for point in points]
-            right.plot(
-                values, [row["accuracy"] for row in chosen], "o", ms=4, **style_of(chosen[0])
-            )
+            style = {**style_of(chosen[0]), "ls": "none"}
+            right.plot(values, [row["accuracy"] for row in chosen], "o", ms=5, **style)
         right.set(title="accuracy against contrast", xlabel="temporal contrast")
         right.legend(fontsize=8)
         left.set_xticks(milliseconds, [f"{ms:g}" for ms in milliseconds])

@@ -60,7 +60,7 @@ class Plan:
     seeds: 0 .. seeds - 1 each train a model.
     learning_rates: each is tried by each model; the one with the best validation accuracy counts.
     equal_parameters: whether RNN and LSTM are also trained with as many parameters as the SNN has,
-        at the first grid point.
+        at the middle one of the grid points.
     limit: the first so many recordings of each split alone.
     """
 
@@ -110,6 +110,14 @@ class Plan:
         """Return all grid points, each once."""
         return list(dict.fromkeys([*self.fixed_steps(), *self.fixed_duration()]))
 
+    def middle(self) -> Point:
+        """Return the grid point that a report shows in detail: of an even number the later one.
+
+        It is known before any training, so that no result chooses it.
+        """
+        points = self.points()
+        return points[len(points) // 2]
+
     def cells(self, input_shape: tuple[int, int, int]) -> list[Cell]:
         """Return all cells, in the order in which they run."""
         cells = [
@@ -119,13 +127,12 @@ class Plan:
             for model, loss in COMBINATIONS
         ]
         if self.equal_parameters:
-            first = self.points()[0]
             scaled = {
                 model: same_parameters(self.structure, input_shape, model)
                 for model in ("rnn", "lstm")
             }
             cells += [
-                Cell(model, loss, first, seed, scaled[model], True)
+                Cell(model, loss, self.middle(), seed, scaled[model], True)
                 for seed in range(self.seeds)
                 for model, loss in COMBINATIONS
                 if model != "snn"

@@ -18,21 +18,21 @@ _FEATURES = (
 
 def report_html(plan: Plan, results: Document, features: str) -> str:
     """Return the page; `features` is the <svg> of `features.draw_features`."""
-    summary, first = results["summary"], plan.points()[0]
+    summary, middle = results["summary"], plan.middle()
     rows = summary["rows"]
-    at_first = [row for row in rows if (row["dt_us"], row["steps"]) == tuple(first)]
+    at_middle = [row for row in rows if (row["dt_us"], row["steps"]) == tuple(middle)]
     sections = [
         ("Settings", _settings(results)),
         ("Accuracy", _accuracy(rows)),
         ("Temporal resolution", _resolution(plan, rows)),
         ("Temporal contrast", _contrast(plan, results)),
-        ("Generalisation", _generalisation(plan, results, first)),
+        ("Generalisation", _generalisation(plan, results, middle)),
         ("Features", paragraph(_FEATURES, note=True) + plot(features)),
-        ("Computation", _computation(at_first, rows, first, results)),
-        ("On equal terms", _equal_terms(summary, first)),
+        ("Computation", _computation(at_middle, rows, middle, results)),
+        ("On equal terms", _equal_terms(summary, middle)),
         ("Parameters and memory", table(
             "Weights and biases, and what goes from timestep to timestep, as 32-bit words.",
-            page.SIZES, at_first + summary["equal_parameters"])),
+            page.SIZES, at_middle + summary["equal_parameters"])),
     ]  # fmt: skip
     title = f"SNN, RNN and LSTM on {plan.data}: {plan.structure}"
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
@@ -93,23 +93,23 @@ def _contrast(plan: Plan, results: Document) -> str:
     return definition + plot(figures.contrast_plot(results["contrast"], rows, points))
 
 
-def _generalisation(plan: Plan, results: Document, first: Point) -> str:
+def _generalisation(plan: Plan, results: Document, middle: Point) -> str:
     html = paragraph(
         "Trained at one grid point, tested at every other; accuracy in percent.", note=True
     )
     html += plot(figures.matrices(results["summary"]["generalisation"], plan.points()))
     html += paragraph(
-        f"Training at {first.dt_us / 1000:g} ms x {first.steps}, a line a seed. Validation "
+        f"Training at {middle.dt_us / 1000:g} ms x {middle.steps}, a line a seed. Validation "
         f"recordings are held out from training.",
         note=True,
     )
-    return html + plot(figures.curves(results["cells"], first))
+    return html + plot(figures.curves(results["cells"], middle))
 
 
 def _computation(
-    at_first: list[Document], rows: list[Document], first: Point, results: Document
+    at_middle: list[Document], rows: list[Document], middle: Point, results: Document
 ) -> str:
-    grid = f"{first.dt_us / 1000:g} ms x {first.steps} timesteps"
+    grid = f"{middle.dt_us / 1000:g} ms x {middle.steps} timesteps"
     html = table(
         f"Per sample at {grid}, mean over test recordings and seeds. Operations are measured: zero "
         f"inputs cost nothing, in all models. Energy is modelled by the table "
@@ -117,24 +117,24 @@ def _computation(
         f"adds an access for every word of weights and state, to the smallest memory that holds "
         f"all of them, so that a network that does not fit on chip pays with every weight.",
         page.COMPUTATION,
-        at_first,
+        at_middle,
     )
-    return html + plot(figures.computation(at_first)) + page.layers_table(at_first)
+    return html + plot(figures.computation(at_middle)) + page.layers_table(at_middle)
 
 
-def _equal_terms(summary: Document, first: Point) -> str:
+def _equal_terms(summary: Document, middle: Point) -> str:
     equal = summary["equal_accuracy"]
     html = table(
         f"Equal accuracy: the cheapest grid point of each model, by the energy estimate, whose "
-        f"mean accuracy is at least {100 * equal['accuracy']:.2f} %, the best of the least "
-        f"accurate.",
+        f"mean validation accuracy is at least {100 * equal['validation_accuracy']:.2f} %, the "
+        f"best of the least accurate.",
         page.ON_EQUAL_TERMS,
         equal["rows"],
     )
     if summary["equal_parameters"]:
         html += table(
             f"Equal parameters: hidden layers scaled to the SNN's number of parameters, at "
-            f"{first.dt_us / 1000:g} ms x {first.steps}.",
+            f"{middle.dt_us / 1000:g} ms x {middle.steps}.",
             page.ON_EQUAL_TERMS,
             summary["equal_parameters"],
         )

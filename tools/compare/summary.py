@@ -42,11 +42,11 @@ def summarise(plan: Plan, cells: Sequence[Document], energy: EnergyTable) -> Doc
         for combination in COMBINATIONS
         if (group := _select(grid, combination, point))
     ]
-    first = plan.points()[0]
+    scaled = [cell for cell in cells if cell["equal_parameters"]]
     small = [
         _row(group, energy)
         for combination in COMBINATIONS
-        if (group := _select([c for c in cells if c["equal_parameters"]], combination, first))
+        if (group := _select(scaled, combination, plan.middle()))
     ]
     return {
         "rows": rows,
@@ -155,23 +155,27 @@ def _rates(cell: Document, layers: Sequence[Document], total: Document) -> Docum
 def equal_accuracy(rows: Sequence[Document]) -> Document:
     """Return what each model needs to be as accurate as the least accurate of them at its best.
 
-    Of the grid points at which a model's mean accuracy is no lower than that, the one with the
-    lowest energy estimate.
+    Of the grid points at which a model's mean validation accuracy is no lower than that, the one
+    with the lowest energy estimate. Nothing is chosen on the test set.
     """
+
+    def reached(combination: tuple[str, str], accuracy: float) -> list[Document]:
+        return [
+            row
+            for row in rows
+            if (row["model"], row["loss"]) == combination and row["validation_accuracy"] >= accuracy
+        ]
+
     best = [
-        max(row["accuracy"] for row in rows if (row["model"], row["loss"]) == combination)
+        max(row["validation_accuracy"] for row in reached(combination, 0.0))
         for combination in COMBINATIONS
     ]
     target = min(best)
-    cheapest = []
-    for combination in COMBINATIONS:
-        reached = [
-            row
-            for row in rows
-            if (row["model"], row["loss"]) == combination and row["accuracy"] >= target
-        ]
-        cheapest.append(min(reached, key=lambda row: row["total"]["energy_estimate_nj"]))
-    return {"accuracy": target, "rows": cheapest}
+    cheapest = [
+        min(reached(combination, target), key=lambda row: row["total"]["energy_estimate_nj"])
+        for combination in COMBINATIONS
+    ]
+    return {"validation_accuracy": target, "rows": cheapest}
 
 
 def _matrix(
