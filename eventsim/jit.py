@@ -17,6 +17,9 @@ from typing import Any
 
 import numba
 import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 # Types of the flat arrays that kernels take.
@@ -70,8 +73,28 @@ def _bare(function: Compiled, **more: bool) -> Compiled:
 
 
 def rule(function: Compiled) -> Compiled:
-    """Compile a scalar formula, inlined into every CPU (and later CUDA) kernel that calls it."""
+    """Compile a scalar formula, inlined into every kernel that calls it, of a CPU or a GPU."""
     return numba.njit(inline="always", error_model="numpy")(function)
+
+
+def _product(typing: Any, a: Any, b: Any) -> Any:
+    """Multiply two float32, and round, also where an addition follows.
+
+    A GPU's compiler would make one instruction of both, which rounds once: other spikes.
+    """
+    name, single = "llvm.nvvm.mul.rn.f", ir.FloatType()
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        module = builder.module
+        if "nvptx" not in module.triple:
+            return builder.fmul(*args)
+        kind = ir.FunctionType(single, [single, single])
+        return builder.call(module.globals.get(name) or ir.Function(module, kind, name), args)
+
+    return types.float32(types.float32, types.float32), codegen
+
+
+product: Compiled = intrinsic(_product)
 
 
 def compiled_for(function: Compiled, *arguments: object) -> Compiled:
@@ -83,4 +106,21 @@ def compiled_for(function: Compiled, *arguments: object) -> Compiled:
     compiled: Compiled = function.compile(  # type: ignore[attr-defined]
         tuple(map(numba.typeof, arguments))
     )
+    return compiled
+
+
+def device_kernel(function: Compiled) -> Any:
+    """Compile what runs on a GPU, thread by thread; called from Python with a grid."""
+    from numba import cuda
+
+    return cuda.jit(cache=True)(function)
+
+
+def device_part(function: Compiled) -> Compiled:
+    """Compile a part of a `device_kernel` into it."""
+    from numba import cuda
+
+    # Numba's simulator, which runs everything in Python, does not know the option.
+    options = {} if numba.config.ENABLE_CUDASIM else {"forceinline": True}  # type: ignore[attr-defined]
+    compiled: Compiled = cuda.jit(device=True, **options)(function)
     return compiled

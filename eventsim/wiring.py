@@ -210,24 +210,22 @@ def _lay_out(
         **_neuron_fields(layer, own.channels, sites, arrays),
     }
     for connection in connections:
-        in_order = connection.pop("once") and len(connections) == 1
-        connection |= _many_from(connection, population, in_order)
+        by_site = connection.pop("by_site") and not population["graded"]
+        connection |= _many_from(connection, population, by_site, len(connections) == 1)
     return population, connections
 
 
 def _many_from(
-    connection: dict[str, Any], population: dict[str, Any], in_order: bool
+    connection: dict[str, Any], population: dict[str, Any], by_site: bool, alone: bool
 ) -> dict[str, Any]:
     """Return how many spikes of a timestep are listed site by site, and with how many all inputs
-    are added. That keeps the order of additions on the only way to a layer, and where no position
-    reaches a site twice, as through a pool whose windows overlap."""
-    known = connection["incoming"] >= 0 and not population["graded"]
+    are added. The latter keeps the order of additions on the only way to a layer alone."""
     positions, channels = connection["positions"], connection["in_channels"]
     listed, full = population["gathers"], positions * (channels + FEW_CHANNELS)
     return {
-        "busy": BUSY_FROM * positions if known and listed else NEVER,
+        "busy": BUSY_FROM * positions if by_site and listed else NEVER,
         "full": full * (FULL_FROM_LISTED if listed else FULL_FROM)
-        if known and in_order and population["plain"]
+        if by_site and alone and population["plain"]
         else NEVER,
     }
 
@@ -278,9 +276,17 @@ def _connect(
     in_group = channels // layer.groups
     some_delayed = len(set(source.delays)) > 1
     arrive = np.asarray(source.delays or (0,)) == delay
-    # The spikes of a position must follow each other, and no value come with them.
-    by_site = (sites > 1 and layer.groups == 1 and not graded) and not (some_delayed or pooled >= 0)
+    # The spikes of a position must follow each other, no value come with them, and no position
+    # reach a site twice, as through an average pool whose windows overlap.
+    by_site = (
+        (sites > 1 and layer.groups == 1 and not graded)
+        and not (some_delayed or pooled >= 0)
+        and _reaches_once(reach)
+    )
     positions = len(reach.pointers) - 1
+    direct = -1
+    if sites == 1 and layer.groups == 1:
+        direct = _add_direct(arrays, reach, source.channels, stride * rows.shape[1])
     return {
         "source": source.population,
         "delay": delay,
@@ -291,13 +297,11 @@ def _connect(
         "in_group": in_group,
         "reach": _add_reach(arrays, reach, reach.taps, rows.shape[1] if layer.groups == 1 else 0),
         "stride": stride * rows.shape[1],
-        "direct": _add_direct(arrays, reach, source.channels, stride * rows.shape[1])
-        if sites == 1 and layer.groups == 1
-        else -1,
-        "incoming": _add_incoming(arrays, reach, sites) if by_site else -1,
+        "direct": direct,
+        "incoming": _add_incoming(arrays, reach, sites) if direct < 0 else -1,
         "fan_in": int(np.bincount(reach.targets, minlength=1).max()),
         "positions": positions,
-        "once": by_site and _reaches_once(reach),
+        "by_site": by_site,
         "pooled": pooled,
         "pooled_cells": cells,
         "rows_per_site": int(np.bincount(reach.targets, minlength=1).max())

@@ -95,7 +95,8 @@ def run_layer(
     fills, touched, inputs = state.fills[site:], state.touched, state.inputs
     rows, row_values = state.rows[population[P.row] :], state.row_values[population[P.row] :]
     starts, spikes, spike_values = state.starts, state.spikes, state.spike_values
-    arrived, arrived_values, pooled = state.arrived, state.arrived_values, state.pooled
+    arrived, arrived_values = state.arrived, state.arrived_values
+    pooled, pooled_words = state.pooled, state.pooled_words
     incoming_pointers, incoming = program.incoming_pointers, program.incoming
     begins, offsets, frame = state.begins, state.offsets, state.frame
 
@@ -122,7 +123,7 @@ def run_layer(
             else:
                 end = admit(
                     way, ways, pointers, spans, delayed, spikes, spike_values, begin, end,
-                    pooled, arrived, arrived_values,
+                    pooled, pooled_words, arrived, arrived_values,
                 )  # fmt: skip
                 arrive(
                     way, ways, population, pointers, spans, incoming_pointers, incoming, direct,

@@ -37,17 +37,18 @@ def admit(
     begin: int,
     end: int,
     pooled: Float32s,
+    pooled_words: NDArray[np.uint64],
     arrived: Int32s,
     arrived_values: Float32s,
 ) -> int:
-    """List what of source[begin:end] gets past a max pool and delays; return how many.
+    """List what of source[begin:end], which ascends, gets past a max pool and delays, ascending.
 
-    A cell of the pool is listed once, in the order in which cells become active, with the largest
-    value in it. `pooled` is left all 0.
+    Returns how many. A cell of the pool is listed once, with the largest value in it. `pooled`, and
+    `pooled_words` with a bit for each of its cells, are left all 0.
     """
     in_channels, reach = ways[way, C.in_channels], ways[way, C.pooled]
     delay_flags, graded = ways[way, C.delayed], ways[way, C.graded] > 0
-    active = 0
+    active, one, six, low = 0, np.uint64(1), np.uint64(6), np.uint64(63)
     for i in range(begin, end):
         position = source[i] // in_channels
         channel = source[i] - position * in_channels
@@ -59,15 +60,18 @@ def admit(
             active += 1
             continue
         for entry in range(pointers[reach + position], pointers[reach + position + 1]):
-            cell = spans[entry, S.row] + channel
-            if pooled[cell] == 0:
-                arrived[active] = cell
-                active += 1
+            cell = np.uint64(spans[entry, S.row] + channel)
+            pooled_words[cell >> six] |= one << (cell & low)
             pooled[cell] = max(pooled[cell], value)
-    if reach >= 0:
-        for i in range(active):
-            arrived_values[i] = pooled[arrived[i]]
-            pooled[arrived[i]] = 0
+    if reach >= 0 and end > begin:
+        for word in range(np.uint64((ways[way, C.pooled_cells] + 63) // 64)):
+            marked, pooled_words[word] = pooled_words[word], 0
+            while marked != 0:
+                cell = (word << six) + lowest_bit(marked)
+                arrived[active], arrived_values[active] = cell, pooled[cell]
+                pooled[cell] = 0
+                active += 1
+                marked &= marked - one
     return active
 
 

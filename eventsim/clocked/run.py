@@ -185,30 +185,43 @@ class Sample:
 
     def result(self, steps: int, events: int, early: int, late: int, merged: int) -> Result:
         """Return the outcome."""
-        network, outcome = self._network, self._outcome
-        indices = network.neuron_layers
-        names = tuple(network.layer_name(index) for index in indices)
-        dense = tuple(network.dense_macs(index) * steps for index in indices)
-        membranes = None
-        if network.readout.endswith("membrane"):
-            membranes = outcome.membranes
-            if network.readout == "mean-membrane":
-                membranes = membranes / max(1, steps)
-
-        return Result(
-            spike_counts=channel_first(outcome.spike_counts, network),
-            first_spikes=channel_first(outcome.first_spikes, network),
-            membranes=None if membranes is None else channel_first(membranes, network),
-            readout=network.readout,
-            operations=Operations.from_counters(names, outcome.counters, dense),
-            steps=steps,
-            dt_us=network.dt_us,
-            events=events,
-            events_early=early,
-            events_late=late,
-            events_merged=merged,
-            spikes=None if self._emitted is None else _spikes_by_layer(network, self._emitted),
+        return result_of(
+            self._network, self._outcome, self._emitted, steps, events, early, late, merged
         )
+
+
+def result_of(
+    network: Network,
+    outcome: Outcome,
+    emitted: list[list[Emitted]] | None,
+    steps: int,
+    events: int,
+    early: int,
+    late: int,
+    merged: int,
+) -> Result:
+    """Wrap what the kernels added up for one recording, and the spikes that were recorded."""
+    names = tuple(network.layer_name(index) for index in network.neuron_layers)
+    dense = tuple(network.dense_macs(index) * steps for index in network.neuron_layers)
+    membranes = None
+    if network.readout.endswith("membrane"):
+        membranes = outcome.membranes
+        if network.readout == "mean-membrane":
+            membranes = membranes / max(1, steps)
+    return Result(
+        spike_counts=channel_first(outcome.spike_counts, network),
+        first_spikes=channel_first(outcome.first_spikes, network),
+        membranes=None if membranes is None else channel_first(membranes, network),
+        readout=network.readout,
+        operations=Operations.from_counters(names, outcome.counters, dense),
+        steps=steps,
+        dt_us=network.dt_us,
+        events=events,
+        events_early=early,
+        events_late=late,
+        events_merged=merged,
+        spikes=None if emitted is None else _spikes_by_layer(network, emitted),
+    )
 
 
 @kernel

@@ -37,6 +37,7 @@ class State(NamedTuple):
     offsets: Int32s  # (arrivals,) from the row of channel 0 to that of each spike
     frame: Float32s  # (frame,) 1 for each spike, where all inputs are added; 0 between timesteps
     pooled: Float32s  # (pooled_cells,) maxima in the cells of a max pool, 0 between timesteps
+    pooled_words: NDArray[np.uint64]  # a bit for each of them, where it is not 0
     inputs: Float32s  # (row_length,) what arrives at one site, where it is kept apart
     seconds: Float32s  # (neurons,) currents or adaptations; empty if no layer has them
     free_from: Int32s  # (neurons,) first timestep that is not refractory; empty likewise
@@ -98,6 +99,7 @@ def new_state(program: Program) -> State:
         offsets=rows(program.arrivals, np.int32),
         frame=rows(program.frame, np.float32),
         pooled=rows(program.pooled_cells, np.float32),
+        pooled_words=rows(-(-program.pooled_cells // 64), np.uint64),
         inputs=rows(program.row_length, np.float32, general),
         seconds=rows(program.neurons, np.float32, general),
         free_from=rows(program.neurons, np.int32, general),
@@ -125,6 +127,7 @@ def clear(program: Program, state: State) -> None:
     state.fills[:] = 0
     state.frame[:] = 0
     state.pooled[:] = 0
+    state.pooled_words[:] = 0
     state.seconds[:] = 0
     state.free_from[:] = 0
     state.returning[:] = 0

@@ -32,8 +32,8 @@ from ..operations import (
     SITE_UPDATES,
     UPDATES,
 )
-from ..program import POWERS, L, P
-from ..rules import advance, fires, may_fire, silence, step
+from ..program import L, P
+from ..rules import advance, fires, may_fire, silence, silence_of, step
 from ..vectors import (
     BLOCK,
     LANES,
@@ -100,18 +100,6 @@ def count_updates(population: Int64s, sites: int, rows_added: int, counters: Int
     counters[DECAYS] += neurons * population[P.leaks]
     if population[P.bias] >= 0:
         counters[BIAS_ADDS] += neurons
-
-
-@inner_kernel
-def silence_of(silent: int, powers: Float32s, gains: Float32s) -> tuple[np.float32, np.float32]:
-    """Return what that many timesteps do to a membrane (see `rules.advance`): power and gain."""
-    power, gain = np.float32(1.0), np.float32(0.0)
-    while silent > 0:
-        k = min(silent, POWERS)
-        gain = gain * powers[k] + gains[k]
-        power = power * powers[k]
-        silent -= k
-    return power, gain
 
 
 @kernel
