@@ -13,6 +13,8 @@ from .operations import Operations
 
 Mode = Literal["clocked", "async"]
 MODES: tuple[Mode, ...] = get_args(Mode)
+Device = Literal["cpu", "cuda", "auto"]
+DEVICES: tuple[Device, ...] = get_args(Device)
 
 
 @dataclass(frozen=True, eq=False)

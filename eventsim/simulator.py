@@ -14,7 +14,7 @@ from .clocked.state import State, new_state
 from .errors import EventsimError, RecordingError
 from .events import Events
 from .network import Network
-from .result import MODES, Mode, Result
+from .result import DEVICES, MODES, Device, Mode, Result
 
 # Samples in memory at a time: enough to keep the threads busy, few enough for little memory
 # and a progress bar that moves.
@@ -34,6 +34,7 @@ def simulate(
     mode: Mode = "clocked",
     refractory_us: int | None = None,
     delay_us: int = 0,
+    device: Device = "cpu",
 ) -> Result:
     """Run one recording through a network, clocked at the network's own dt or asynchronously.
 
@@ -49,10 +50,22 @@ def simulate(
     the same stretch of time. With "async" only, `refractory_us` is the refractory time of every
     layer instead of its own, and `delay_us` what spikes take from each layer to the next.
 
+    `device`: "cpu"; "cuda", a GPU, for many recordings at once (`simulate_batch`), in clocked time;
+    or "auto", a GPU where there is one. Spikes and counts are the same.
+
     Raises `RecordingError` for events that do not fit the network's input, `EventsimError` for
-    `steps` or `start_us` that no grid can have, and for a network that cannot run in the mode.
+    `steps` or `start_us` that no grid can have, for a network that cannot run in the mode, and
+    where there is no GPU for "cuda".
     """
     _check_mode(mode, refractory_us, delay_us)
+    if on_gpu(device, mode):
+        from .clocked.cuda_run import simulate_on_gpu
+
+        (result,) = simulate_on_gpu(
+            network, [events], steps=steps, start_us=start_us, threads=1,
+            record_spikes=record_spikes,
+        )  # fmt: skip
+        return result
     if mode == "async":
         from .asynchronous import run as asynchronous
 
@@ -76,6 +89,7 @@ def simulate_batch(
     mode: Mode = "clocked",
     refractory_us: int | None = None,
     delay_us: int = 0,
+    device: Device = "cpu",
 ) -> list[Result]:
     """Run many recordings, spread over `threads` (by default all cores); as `simulate` otherwise.
 
@@ -90,6 +104,13 @@ def simulate_batch(
     if not 1 <= threads <= available_threads():
         raise EventsimError(f"threads is {threads}, expected 1 to {available_threads()}")
     _check_mode(mode, refractory_us, delay_us)
+    if on_gpu(device, mode):
+        from .clocked.cuda_run import simulate_on_gpu
+
+        return simulate_on_gpu(
+            network, recordings, steps=steps, start_us=start_us, threads=threads,
+            progress=progress,
+        )  # fmt: skip
     if mode == "async":
         from .asynchronous.run import recording_runner
 
@@ -156,6 +177,24 @@ def _check_mode(mode: Mode, refractory_us: int | None, delay_us: int) -> None:
     for name, value, unset in (("refractory_us", refractory_us, None), ("delay_us", delay_us, 0)):
         if mode == "clocked" and value != unset:
             raise EventsimError(f"{name} is {value!r}, expected {unset} in clocked time")
+
+
+def on_gpu(device: Device, mode: Mode) -> bool:
+    """Tell whether to run on a GPU.
+
+    Raises `EventsimError` for "cuda" where there is none, and in asynchronous time.
+    """
+    if device not in DEVICES:
+        raise EventsimError(f"device is {device!r}, expected one of {DEVICES}")
+    if device == "cuda" and mode == "async":
+        raise EventsimError('device is "cuda" in asynchronous time, expected "cpu" there')
+    if device == "cpu" or mode == "async":
+        return False
+    from .clocked.cuda_run import missing_gpu, require_gpu
+
+    if device == "cuda":
+        require_gpu()
+    return missing_gpu() is None
 
 
 def available_threads() -> int:

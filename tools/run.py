@@ -67,6 +67,9 @@ def run(
     mode: Annotated[
         str, typer.Option(help="clocked, or async: event by event, without timesteps.")
     ] = "clocked",
+    device: Annotated[
+        str, typer.Option(help="cpu, cuda (a GPU), or auto: a GPU where there is one.")
+    ] = "cpu",
     weights: Annotated[
         str | None,
         typer.Option(help="Round the weights first: float16, bfloat16 or int8.", metavar="TYPE"),
@@ -104,7 +107,7 @@ def run(
         raise es.EventsimError(
             f"{data} has no recordings in its {split} part, expected some to run"
         )
-    results, seconds = _simulate(net, chosen, count, threads, steps, mode)
+    results, seconds = _simulate(net, chosen, count, threads, steps, mode, device)
 
     labels = None if chosen.labels is None else chosen.labels[:count]
     agreement = _compare(net, chosen, count, steps) if against_torch else None
@@ -116,6 +119,7 @@ def run(
     if json is not None:
         document = _document(network, net, chosen, results, labels, seconds, energy_of)
         document["weights"] = weights or "float32"
+        document["device"] = device
         document["energy"] = energy
         document["agreement"] = None if agreement is None else agreement.as_dict()
         write_json(document, json)
@@ -168,13 +172,16 @@ def _simulate(
     threads: int | None,
     steps: int | None,
     mode: Any,
+    device: Any,
 ) -> tuple[list[Result], float]:
     """Run in chunks; the seconds are those of the engine, and of reading files in packets."""
     import eventsim as es
 
     threads = es.available_threads() if threads is None else threads
     # Compiles (or loads from the cache on disk) every kernel before the clock starts.
-    es.simulate_batch(net, [es.make_events([0], [0], [0], [0])], threads=threads, mode=mode)
+    es.simulate_batch(
+        net, [es.make_events([0], [0], [0], [0])], threads=threads, mode=mode, device=device
+    )
     results: list[Result] = []
     seconds = 0.0
     with progress_bar("simulating", count) as advance:
@@ -183,8 +190,9 @@ def _simulate(
             recordings = list(_read(net, chosen, chunk, advance))
             start = time.perf_counter()
             results += es.simulate_batch(
-                net, recordings, steps=steps, threads=threads, progress=advance, mode=mode
-            )
+                net, recordings, steps=steps, threads=threads, progress=advance, mode=mode,
+                device=device,
+            )  # fmt: skip
             seconds += time.perf_counter() - start
     return results, seconds
 

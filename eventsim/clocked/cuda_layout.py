@@ -1,0 +1,207 @@
+"""Where on a GPU everything stands that a block changes, for the kernels of `cuda.py`.
+
+In: a `Program`. Out: a `DeviceLayout`: rings for the spikes that delays may still ask for, and
+regions, each of which lies in the block's shared memory if it fits there and in global memory if
+not.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from enum import auto
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import program as columns
+from ..jit import Float32s, Int32s, Int64s
+from ..operations import COUNTERS
+from ..program import Columns, Program
+
+
+class Rings(Columns):
+    """Where the spikes of a population stand: `DeviceLayout.rings[population, G...]`."""
+
+    size = auto()  # neurons: the room for one timestep
+    slots = auto()  # timesteps that are kept
+    spikes = auto()  # offset of the first slot in SPIKES
+    ends = auto()  # offset in ENDS: how many spikes are in each slot
+    listed = auto()  # 1 where all rows of the one site are listed before they are added
+
+
+class Lists(Columns):
+    """Where the lists of a connection stand: `DeviceLayout.lists[connection, E...]`."""
+
+    begins = auto()  # offset in BEGINS: where the spikes of each position begin
+    arrived = auto()  # offset in ARRIVED: what gets past a max pool or delays; -1: everything does
+
+
+class Regions(Columns):
+    """What a block changes: `DeviceLayout.regions[R...]`, the first to be shared first.
+
+    All items are of four bytes, but for the counters. Those before `membranes` are int32.
+    """
+
+    pending = auto()  # (populations, 2) 1 where a site has work without input, by t % 2
+    heads = auto()  # (connections, 2) begin and end of the spikes that arrive
+    ends = auto()  # spikes in each slot of each ring
+    rows = auto()  # the rows of a layer of one site
+    spikes = auto()  # neurons, slot by slot
+    begins = auto()
+    last = auto()  # (sites,) timestep of the last update
+    flags = auto()  # (sites,) 1 where a site has work in this timestep
+    touched = auto()  # the sites of one layer with work
+    pooled = auto()  # maxima in the cells of a max pool
+    arrived = auto()
+    free_from = auto()  # (neurons,)
+    membranes = auto()  # (neurons,)
+    row_values = auto()
+    values = auto()  # how many spikes each entry of `spikes` stands for
+    arrived_values = auto()
+    seconds = auto()  # (neurons,) currents or adaptations
+    returning = auto()  # (neurons,) own spikes of the last timestep, weighted
+
+
+def _constants(columns: type[Columns]) -> Any:
+    """Return columns as a tuple with names: numba-cuda takes no enum for an index."""
+    make: Any = namedtuple
+    kind = make(columns.__name__, [column.name for column in columns])
+    return kind(*map(int, columns))
+
+
+P, L, C = _constants(columns.P), _constants(columns.L), _constants(columns.C)
+S, A = _constants(columns.S), _constants(columns.A)
+G, E, R = _constants(Rings), _constants(Lists), _constants(Regions)
+KINDS = len(COUNTERS)
+
+
+class DeviceLayout(NamedTuple):
+    """Offsets for the kernels; see the columns above."""
+
+    rings: NDArray[np.int32]  # (populations, G)
+    lists: NDArray[np.int32]  # (connections, E)
+    regions: Int32s  # (R,) offset in shared memory, or -1 - the offset in the block's own memory
+    words: int  # offset in shared memory of the words of `rank`
+    general: int  # 1 where a layer is not plain
+    all_listed: int  # 1 where the rows of every layer are listed
+    counted: int  # 1 where the counters are at the beginning of shared memory, 0 where not
+    ints: int  # of a block in global memory
+    floats: int
+    shared: int  # bytes of a block
+
+
+class Memory(NamedTuple):
+    """Global memory of the blocks: a row each."""
+
+    ints: NDArray[np.int32]
+    floats: NDArray[np.float32]
+
+
+class Batch(NamedTuple):
+    """Binned recordings one after the other.
+
+    Timestep t of sample i has cells[pointers[first[i] + t] : pointers[first[i] + t + 1]].
+    """
+
+    first: Int32s  # (samples,)
+    steps: Int32s  # (samples,)
+    pointers: Int32s
+    cells: Int32s
+    values: Float32s
+
+
+class Outcomes(NamedTuple):
+    """What the kernels add up, a row for each sample."""
+
+    counters: Int64s  # (samples, layers * COUNTERS)
+    spike_counts: NDArray[np.int64]  # (samples, outputs)
+    first_spikes: NDArray[np.int64]  # (samples, outputs)
+    membranes: NDArray[np.float64]  # (samples, outputs)
+    spikes: NDArray[np.int32]  # (samples, room, 4): population, timestep, neuron, how many
+    recorded: Int64s  # (samples,) spikes there would be with room for all
+
+
+def lay_out(program: Program, threads: int, shared_bytes: int) -> DeviceLayout:
+    """Place what a block of so many threads changes, with so much shared memory at most."""
+    rings, spikes, ends = _rings(program)
+    lists, begins, arrived = _lists(program)
+    populations = program.populations
+    general = not populations[:, P.plain].all()
+    valued = general or program.graded
+    rows = max(
+        int(populations[n, P.rows_per_site]) if ring[G.listed] else 0
+        for n, ring in enumerate(rings)
+    )
+    sizes = {
+        R.pending: 2 * len(populations),
+        R.heads: 2 * len(program.connections),
+        R.ends: ends,
+        R.rows: rows,
+        R.spikes: spikes,
+        R.begins: begins,
+        R.last: program.sites,
+        R.flags: program.sites,
+        R.touched: int(populations[:, P.sites].max()),
+        R.pooled: program.pooled_cells,
+        R.arrived: arrived,
+        R.free_from: program.neurons * general,
+        R.membranes: program.neurons,
+        R.row_values: rows * program.graded,
+        R.values: spikes * valued,
+        R.arrived_values: arrived,
+        R.seconds: program.neurons * general,
+        R.returning: program.neurons * general,
+    }
+    counters = 2 * len(populations) * KINDS  # of eight bytes
+    words = 3 * -(-threads // 32)
+    counted = 4 * (counters + words) <= shared_bytes
+    used = counters * counted + words
+    regions, own = np.zeros(len(R), np.int32), [0, 0]
+    for region in range(len(R)):
+        if 4 * (used + sizes[region]) <= shared_bytes:
+            regions[region] = used
+            used += sizes[region]
+        else:
+            kind = int(region >= R.membranes)
+            regions[region] = -1 - own[kind]
+            own[kind] += sizes[region]
+    return DeviceLayout(
+        rings=rings, lists=lists, regions=regions, words=counters * counted,
+        general=int(general), all_listed=int(rings[:, G.listed].all()),
+        counted=int(counted), ints=own[0], floats=own[1], shared=4 * used,
+    )  # fmt: skip
+
+
+def _rings(program: Program) -> tuple[NDArray[Any], int, int]:
+    """Return the rings of the spikes, and the length of the lists that they take."""
+    rings = np.zeros((len(program.populations), len(G)), np.int32)
+    spikes = ends = 0
+    for number, population in enumerate(program.populations):
+        size = population[P.sites] * population[P.channels]
+        slots = population[P.remembered] + 1
+        first = population[P.connection]
+        ways = program.connections[first : first + population[P.connections]]
+        listed = population[P.sites] == 1 and (ways[:, C.direct] >= 0).all()
+        rings[number] = size, slots, spikes, ends, listed
+        spikes += int(size * slots)
+        ends += int(slots)
+    return rings, spikes, ends
+
+
+def _lists(program: Program) -> tuple[NDArray[Any], int, int]:
+    """Return the lists of the connections; those of different layers take the same memory."""
+    lists = np.full((len(program.connections), len(E)), -1, np.int32)
+    most_begins = most_arrived = 0
+    for population in program.populations:
+        begins = arrived = 0
+        first = population[P.connection]
+        for way in range(first, first + population[P.connections]):
+            connection = program.connections[way]
+            lists[way, E.begins] = begins
+            begins += int(connection[C.positions]) + 1
+            if connection[C.pooled] >= 0 or connection[C.delayed] >= 0:
+                lists[way, E.arrived] = arrived
+                arrived += int(connection[C.positions] * connection[C.in_channels])
+        most_begins, most_arrived = max(most_begins, begins), max(most_arrived, arrived)
+    return lists, most_begins, most_arrived
