@@ -1,0 +1,175 @@
+"""The CUDA kernels against the CPU engine, in Numba's simulator or on a GPU.
+
+Not collected by itself. `test_cuda.py` runs it with NUMBA_ENABLE_CUDASIM set, which must be before
+numba is imported; `python -m eventsim_tools.bench.gpu` runs it on a GPU.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from random_networks import networks, recordings, simulate_recorded
+
+from eventsim.binning import BinnedEvents, bin_events
+from eventsim.clocked import cuda_run
+from eventsim.clocked.cuda_run import CudaRunner
+from eventsim.clocked.run import program_of
+from eventsim.errors import RecordingError
+from eventsim.events import make_events
+from eventsim.layers import Conv2d, Dense
+from eventsim.network import Network
+from eventsim.neurons import LIF
+from eventsim.pathways import AvgPool2d, Delay, Flatten, MaxPool2d
+from eventsim.result import Result
+from eventsim.simulator import simulate, simulate_batch
+
+# The simulator's threads are Python's: let them take turns often, so that a missing barrier shows.
+sys.setswitchinterval(1e-5)
+
+
+def binned(network: Network, events: Any) -> BinnedEvents:
+    return bin_events(events, network.input_shape, network.dt_us, encoding=network.input_encoding)
+
+
+def check_same(found: Result, expected: Result) -> None:
+    assert found.operations == expected.operations
+    np.testing.assert_array_equal(found.spike_counts, expected.spike_counts)
+    np.testing.assert_array_equal(found.first_spikes, expected.first_spikes)
+    np.testing.assert_array_equal(found.scores, expected.scores)
+    assert found.steps == expected.steps
+    assert found.spikes is not None
+    assert expected.spikes is not None
+    for mine, other in zip(found.spikes, expected.spikes, strict=True):
+        np.testing.assert_array_equal(mine, other)
+
+
+@given(data=st.data())
+@settings(max_examples=60)
+def test_spikes_and_counts_are_those_of_the_cpu(data: Any) -> None:
+    """Any network with any weights: every spike, count and membrane, bit for bit."""
+    network = data.draw(networks(dyadic=False))
+    count = data.draw(st.integers(1, 2))
+    several = [data.draw(recordings(network, max_steps=5)) for _ in range(count)]
+    runner = CudaRunner(
+        program_of(network),
+        threads=data.draw(st.sampled_from([1, 3, 8])),
+        shared_bytes=data.draw(st.sampled_from([0, 600, 48 * 1024])),
+        blocks=data.draw(st.integers(1, 2)),
+    )
+    expected = [simulate_recorded(network, events) for events in several]
+    batch = [binned(network, events) for events in several]
+    (results,) = runner.run(network, [batch], record_spikes=True)
+    for found, wanted in zip(results, expected, strict=True):
+        check_same(found, wanted)
+
+
+def small(readout: Any = "spike-count") -> Network:
+    rng = np.random.default_rng(3)
+    layers = [
+        MaxPool2d(2),
+        Conv2d(rng.normal(0.3, 0.4, (6, 2, 3, 3)), padding=1, neuron=LIF(0.5, 0.4, "subtract")),
+        AvgPool2d(2),
+        Flatten(),
+        Dense(rng.normal(0.1, 0.3, (70, 24)), neuron=LIF(0.5, 0.4), bias=rng.normal(0, 0.2, 70)),
+        Dense(rng.normal(0.1, 0.3, (3, 70)), neuron=LIF(0.5, 0.4)),
+    ]
+    return Network((2, 8, 8), 1000, layers, readout=readout)
+
+
+def some(seed: int, count: int = 60) -> Any:
+    rng = np.random.default_rng(seed)
+    t = np.sort(rng.integers(0, 6000, count))
+    return make_events(t, *rng.integers(0, 8, (2, count)), rng.integers(0, 2, count))
+
+
+@pytest.mark.parametrize("threads", [33, 64])
+def test_blocks_of_more_than_a_warp(threads: int) -> None:
+    network, events = small(), some(1)
+    runner = CudaRunner(program_of(network), threads=threads)
+    ((found,),) = runner.run(network, [[binned(network, events)]], record_spikes=True)
+    check_same(found, simulate(network, events, record_spikes=True))
+    assert found.operations.total.output_spikes > 100
+
+
+def test_max_pools_of_counts_groups_delays_and_loops() -> None:
+    """What random networks seldom have together, with counts that differ within a pool's cell."""
+    rng = np.random.default_rng(5)
+
+    def neuron(**more: Any) -> LIF:
+        return LIF(0.5, 0.4, comparison=">=", **more)
+
+    layers = [
+        MaxPool2d(2),
+        Conv2d(rng.normal(0.2, 0.4, (6, 1, 3, 3)), padding=1, groups=2, neuron=neuron()),
+        Delay((0, 2, 1, 0, 0, 1)),
+        Conv2d(
+            rng.normal(0.1, 0.4, (4, 3, 2, 2)), groups=2, recurrent=rng.normal(0, 0.4, 4),
+            neuron=neuron(spikes="many", refractory=1),
+        ),
+        MaxPool2d(2),
+        Flatten(),
+        Dense(
+            rng.normal(0.1, 0.4, (5, 4)), recurrent=rng.normal(0, 0.4, (5, 5)), neuron=neuron()
+        ),
+    ]  # fmt: skip
+    network = Network((2, 8, 8), 1000, layers, input_encoding="counts", readout="last-membrane")
+    events = some(4, 300)
+    for threads in (1, 5):
+        runner = CudaRunner(program_of(network), threads=threads)
+        ((found,),) = runner.run(network, [[binned(network, events)]], record_spikes=True)
+        check_same(found, simulate(network, events, record_spikes=True))
+        assert all(layer.output_spikes > 3 for layer in found.operations.layers)
+
+
+def test_spikes_that_find_no_room_are_recorded_in_a_second_run() -> None:
+    network, events = small(), some(2)
+    with patch.object(cuda_run, "ROOM", 3):
+        found = simulate(network, events, record_spikes=True, device="cuda")
+    check_same(found, simulate(network, events, record_spikes=True))
+
+
+def test_batches_packets_and_progress() -> None:
+    """Seven recordings in batches of three: an empty one, one in packets, all in their order."""
+    network = small("mean-membrane")
+    recordings = [some(seed, 10 * seed) for seed in range(6)]
+    expected = simulate_batch(network, [*recordings, some(9)], steps=5)
+    done: list[int] = []
+    with patch.object(cuda_run, "BATCH", 3):
+        found = simulate_batch(
+            network, [*recordings, np.split(some(9), [7, 20])], steps=5, device="cuda",
+            progress=done.append,
+        )  # fmt: skip
+    assert done == [3, 3, 1]
+    for mine, other in zip(found, expected, strict=True):
+        assert mine.operations == other.operations
+        np.testing.assert_array_equal(mine.scores, other.scores)
+        assert (mine.steps, mine.events, mine.events_late) == (
+            other.steps, other.events, other.events_late,
+        )  # fmt: skip
+    assert simulate_batch(network, [], device="cuda") == []
+
+
+def test_a_bad_recording_is_named() -> None:
+    bad = make_events([0], [8], [0], [0])
+    with pytest.raises(RecordingError, match="recording 1: event 0: x is 8"):
+        simulate_batch(small(), [some(1), bad], device="cuda")
+
+
+def test_the_benchmark_of_the_gpu_finds_equal_counts() -> None:
+    pytest.importorskip("torch")
+    from eventsim_tools.bench.gpu import time_workload
+
+    defaults: Any = CudaRunner.__init__.__kwdefaults__
+    with patch.dict(defaults, threads=4):
+        found = time_workload("digits", "10", (20_000, 15), 2, repeats=1, rate=0.02)
+    assert found["same_as_cpu"]
+    assert found["sops"] > 1000
+    assert {"eventsim, CPU, from raw events", "eventsim, GPU, 1 binned samples"} <= set(
+        found["seconds_a_sample"]
+    )

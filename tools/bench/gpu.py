@@ -1,0 +1,200 @@
+"""`python -m eventsim_tools.bench.gpu`: checks and times the CUDA engine on a machine with a GPU.
+
+Needs nothing from a network: recordings are simulated, weights random and scaled to a firing rate.
+With a checkout of the project beside it, it runs the tests' own checks on the GPU too, and
+compute-sanitizer where that is installed. Writes gpu.json.
+"""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import eventsim as es
+from eventsim.binning import BinnedEvents
+from eventsim.clocked.cuda_run import require_gpu, runner_of
+from eventsim_bridge.models import PAPER_NEURON
+
+from ..report import console, new_table, notes, write_json
+from .inputs import dense_frames, read_recordings
+from .machine import describe_machine, machine_line
+from .networks import GESTURE, MLP, random_network, scale_to_rate
+
+SANITIZERS = ("memcheck", "racecheck", "synccheck")
+BATCHES = (1, 4, 16, 64, 256, 1024, 4096)
+
+
+def gpu(
+    out: Annotated[Path, typer.Option(help="Folder for gpu.json.")] = Path("gpu"),
+    samples: Annotated[int, typer.Option(help="Samples in the largest batch.", min=1)] = 4096,
+    repeats: Annotated[int, typer.Option(help="Runs of each; the median counts.", min=1)] = 7,
+    rate: Annotated[float, typer.Option(help="Firing rate of every layer.")] = 0.02,
+    tests: Annotated[Path, typer.Option(help="Folder of the project's tests.")] = Path("tests"),
+    gestures: Annotated[bool, typer.Option(help="Time the DVS Gesture network too.")] = True,
+) -> None:
+    """Check the CUDA engine against the CPU engine, and time both beside torch on the GPU."""
+    require_gpu()
+    out.mkdir(parents=True, exist_ok=True)
+    document: dict[str, Any] = {"machine": describe_machine(), "gpu": device_name()}
+    console.print(f"{document['gpu']}; {machine_line(document['machine'])}", highlight=False)
+    document["checks"] = run_checks(tests)
+    workloads = [("digits", MLP, (1000, 300), samples)]
+    if gestures:
+        workloads.append(("gestures", GESTURE, (20_000, 60), max(1, samples // 16)))
+    document["workloads"] = [
+        time_workload(data, structure, grid, most, repeats, rate)
+        for data, structure, grid, most in workloads
+    ]
+    write_json(document, out / "gpu.json")
+
+
+def device_name() -> str:
+    """Return what the GPU calls itself."""
+    from numba import cuda
+
+    name = cuda.get_current_device().name
+    return name.decode() if isinstance(name, bytes) else str(name)
+
+
+def run_checks(tests: Path) -> dict[str, str]:
+    """Run the tests of the kernels on the GPU, and with each tool of compute-sanitizer."""
+    checks = tests / "cuda_checks.py"
+    if not checks.exists():
+        notes.print(f"{checks} is not there: the tests are left out")
+        return {}
+    pytest = [sys.executable, "-m", "pytest", str(checks)]
+    runs = {"tests": pytest}
+    sanitizer = shutil.which("compute-sanitizer")
+    if sanitizer is None:
+        notes.print("compute-sanitizer is not installed: left out")
+    else:
+        few = [*pytest, "-k", "warp or batches or room"]
+        for tool in SANITIZERS:
+            runs[tool] = [sanitizer, "--tool", tool, "--error-exitcode", "9", *few]
+    outcomes = {}
+    for name, command in runs.items():
+        run = subprocess.run(command, capture_output=True, text=True)
+        outcomes[name] = "passed" if run.returncode == 0 else run.stdout + run.stderr
+        console.print(f"{name}: {'passed' if run.returncode == 0 else outcomes[name]}")
+    return outcomes
+
+
+def time_workload(
+    data: str, structure: str, grid: tuple[int, int], most: int, repeats: int, rate: float
+) -> dict[str, Any]:
+    """Time one network on the GPU, on the CPU, and in torch on the GPU."""
+    recordings = read_recordings(data, None, min(most, 128))
+    events = list(recordings.events)
+    dt_us, steps = grid
+    network = random_network(
+        structure, recordings.input_shape, PAPER_NEURON, dt_us=dt_us, steps=steps
+    )
+    network = scale_to_rate(network, events[:4], rate)
+    binned = [
+        es.bin_events(one, network.input_shape, dt_us, steps, encoding=network.input_encoding)
+        for one in events
+    ]
+    on_cpu = es.simulate_batch(network, events)
+    (on_gpu,) = runner_of(network).run(network, [binned])
+    same = all(a.operations == b.operations for a, b in zip(on_cpu, on_gpu, strict=True))
+    sops = statistics.fmean(result.operations.total.sops for result in on_cpu)
+    seconds = {
+        "eventsim, CPU, from raw events": median_seconds(
+            lambda: es.simulate_batch(network, events), repeats
+        )
+        / len(events),
+        "eventsim, GPU, from raw events": median_seconds(
+            lambda: es.simulate_batch(network, repeated(events, most), device="cuda"), repeats
+        )
+        / most,
+    }
+    for size in [size for size in BATCHES if size <= most]:
+        batch = repeated(binned, size)
+        seconds[f"eventsim, GPU, {size} binned samples"] = (
+            median_seconds(lambda batch=batch: run_binned(network, batch), repeats) / size  # type: ignore[misc]
+        )
+    seconds |= time_torch(network, events, repeats)
+    print_times(f"{data}, {structure}", sops, same, seconds)
+    return {
+        "data": data, "structure": structure, "dt_us": dt_us, "steps": steps, "rate": rate,
+        "sops": sops, "same_as_cpu": same, "seconds_a_sample": seconds,
+    }  # fmt: skip
+
+
+def repeated(items: Sequence[Any], size: int) -> list[Any]:
+    """Return so many items, the first again after the last."""
+    return [items[index % len(items)] for index in range(size)]
+
+
+def run_binned(network: es.Network, binned: list[BinnedEvents]) -> None:
+    """Run binned recordings, and wait for their results: transfers from and to the host count."""
+    for _ in runner_of(network).run(network, [binned]):
+        pass
+
+
+def time_torch(network: es.Network, events: list[Any], repeats: int) -> dict[str, float]:
+    """Return seconds a sample of torch's dense pass, frames on the device already."""
+    import torch
+
+    from .peers.torch_dense import TorchDense
+
+    if not torch.cuda.is_available():
+        notes.print("torch has no CUDA: left out")
+        return {}
+    peer = TorchDense()
+    peer.build(network)
+    for module, _ in peer.layers:
+        module.to("cuda")
+    frames = [peer.ready(batch.to("cuda")) for batch in dense_frames(network, events)]
+
+    def run() -> None:
+        for batch in frames:
+            peer.run(batch)
+        torch.cuda.synchronize()
+
+    seconds = {}
+    for words, allowed in (("float32", False), ("TF32", True)):
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
+        seconds[f"torch dense, GPU, {words}"] = median_seconds(run, repeats) / len(events)
+    return seconds
+
+
+def median_seconds(run: Callable[[], object], repeats: int) -> float:
+    """Run once to warm up, then `repeats` times; return the median of these."""
+    run()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def print_times(title: str, sops: float, same: bool, seconds: dict[str, float]) -> None:
+    """Print one workload."""
+    agreement = "counts equal to the CPU's" if same else "COUNTS DIFFER FROM THE CPU'S"
+    table = new_table(
+        f"{title}: {sops:,.0f} SOPs a sample, {agreement}",
+        ["contestant"],
+        ["us a sample", "samples/s", "SOP/s"],
+    )
+    for name, value in seconds.items():
+        table.add_row(name, f"{1e6 * value:,.1f}", f"{1 / value:,.0f}", f"{sops / value:.3g}")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command()(gpu)
+    try:
+        app()
+    except es.EventsimError as error:
+        sys.exit(f"eventsim: {error}")
