@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .drawing import label_of
+from .plan import Point
 
 Row = dict[str, Any]
 Column = tuple[str, Callable[[Row], str]]
@@ -46,7 +47,7 @@ def percent(value: float) -> str:
 
 
 def _grid(row: Row) -> str:
-    return f"{row['dt_us'] / 1000:g} ms x {row['steps']}"
+    return Point(row["dt_us"], row["steps"]).words
 
 
 def _total(*names: str) -> Callable[[Row], str]:

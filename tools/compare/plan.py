@@ -30,6 +30,11 @@ class Point(NamedTuple):
     dt_us: int
     steps: int
 
+    @property
+    def words(self) -> str:
+        """The grid in words."""
+        return f"{self.dt_us / 1000:g} ms x {self.steps}"
+
 
 class Cell(NamedTuple):
     """One training run with all its tests."""

@@ -28,7 +28,7 @@ def report_html(plan: Plan, results: Document, features: str) -> str:
         ("Temporal contrast", _contrast(plan, results)),
         ("Generalisation", _generalisation(plan, results, middle)),
         ("Features", paragraph(_FEATURES, note=True) + plot(features)),
-        ("Computation", _computation(at_middle, rows, middle, results)),
+        ("Computation", _computation(at_middle, middle, results)),
         ("On equal terms", _equal_terms(summary, middle)),
         ("Parameters and memory", table(
             "Weights and biases, and what goes from timestep to timestep, as 32-bit words.",
@@ -99,20 +99,17 @@ def _generalisation(plan: Plan, results: Document, middle: Point) -> str:
     )
     html += plot(figures.matrices(results["summary"]["generalisation"], plan.points()))
     html += paragraph(
-        f"Training at {middle.dt_us / 1000:g} ms x {middle.steps}, a line a seed. Validation "
-        f"recordings are held out from training.",
+        f"Training at {middle.words}, a line a seed. Validation recordings are held out from "
+        f"training.",
         note=True,
     )
     return html + plot(figures.curves(results["cells"], middle))
 
 
-def _computation(
-    at_middle: list[Document], rows: list[Document], middle: Point, results: Document
-) -> str:
-    grid = f"{middle.dt_us / 1000:g} ms x {middle.steps} timesteps"
+def _computation(at_middle: list[Document], middle: Point, results: Document) -> str:
     html = table(
-        f"Per sample at {grid}, mean over test recordings and seeds. Operations are measured: zero "
-        f"inputs cost nothing, in all models. Energy is modelled by the table "
+        f"Per sample at {middle.words} timesteps, mean over test recordings and seeds. Operations "
+        f"are measured: zero inputs cost nothing, in all models. Energy is modelled by the table "
         f"{results['energy_table']}: the bound is arithmetic alone, a lower bound; the estimate "
         f"adds an access for every word of weights and state, to the smallest memory that holds "
         f"all of them, so that a network that does not fit on chip pays with every weight.",
@@ -134,7 +131,7 @@ def _equal_terms(summary: Document, middle: Point) -> str:
     if summary["equal_parameters"]:
         html += table(
             f"Equal parameters: hidden layers scaled to the SNN's number of parameters, at "
-            f"{middle.dt_us / 1000:g} ms x {middle.steps}.",
+            f"{middle.words}.",
             page.ON_EQUAL_TERMS,
             summary["equal_parameters"],
         )
