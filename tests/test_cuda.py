@@ -28,7 +28,7 @@ from eventsim.simulator import simulate, simulate_batch
 from eventsim.storage import save_network
 
 pytest.importorskip("numba_cuda", reason="numba-cuda is not installed")
-KERNELS = ("run_listed", "run_plain", "run_any")
+KERNELS = ("run_listed", "run_any")
 NETWORK = Network((1, 1, 2), 1000, [Flatten(), Dense(np.full((2, 2), 0.3), neuron=LIF(0.3, 0.3))])
 EVENTS = make_events([0, 5], [0, 1], [0, 0], [1, 1])
 

@@ -36,7 +36,7 @@ from ..operations import (
 )
 from ..program import Program
 from .cuda_layout import KINDS, Batch, DeviceLayout, G, Memory, Outcomes, P, R
-from .cuda_routing import rank, route_all, touch, waiting
+from .cuda_routing import rank, route_all, touch
 from .cuda_updates import integrate, update_plain
 
 LAST_MEMBRANE, MEAN_MEMBRANE = map(READOUTS.index, ("last-membrane", "mean-membrane"))
@@ -81,17 +81,9 @@ def run_listed(
 ) -> None:
     """Run every sample of a batch, block by block; add to `outcomes`, which says nothing yet.
 
-    For networks of plain layers of one site whose rows are listed.
+    For networks of plain layers of one site whose rows are listed (`DeviceLayout.listed`).
     """
-    run_samples(program, layout, batch, memory, outcomes, None, None)
-
-
-@device_kernel
-def run_plain(
-    program: Program, layout: DeviceLayout, batch: Batch, memory: Memory, outcomes: Outcomes
-) -> None:
-    """Do as `run_listed`, for networks of plain layers."""
-    run_samples(program, layout, batch, memory, outcomes, 1, None)
+    run_samples(program, layout, batch, memory, outcomes, None)
 
 
 @device_kernel
@@ -99,14 +91,14 @@ def run_any(
     program: Program, layout: DeviceLayout, batch: Batch, memory: Memory, outcomes: Outcomes
 ) -> None:
     """Do as `run_listed`, for every network."""
-    run_samples(program, layout, batch, memory, outcomes, 1, 1)
+    run_samples(program, layout, batch, memory, outcomes, 1)
 
 
 @device_part
-def run_samples(program, layout, batch, memory, outcomes, maps, general):
-    """Run a batch; without `maps` or `general`, what these need is not even compiled.
+def run_samples(program, layout, batch, memory, outcomes, others):
+    """Run a batch; without `others`, what maps and other neurons need is not even compiled.
 
-    It takes registers, and with all of them only one block fits on a multiprocessor.
+    It takes registers, of which a block of `run_listed` has to get along with a quarter.
     """
     shared_ints, shared_floats = cuda.shared.array(0, int32), cuda.shared.array(0, float32)
     words, counters = cuda.shared.array(0, uint32), cuda.shared.array(0, int64)
@@ -136,23 +128,22 @@ def run_samples(program, layout, batch, memory, outcomes, maps, general):
             counters if layout.counted else outcomes.counters[sample],
             words[uint32(layout.words) :],
         )
-        run_sample(program, layout, batch, block, sample, outcomes, maps, general)
+        run_sample(program, layout, batch, block, sample, outcomes, others)
         sample = uint32(sample + uint32(cuda.gridDim.x))
 
 
 @device_part
-def run_sample(program, layout, batch, block, sample, outcomes, maps, general):
+def run_sample(program, layout, batch, block, sample, outcomes, others):
     """Run one sample from silence through all of its timesteps."""
-    clear(program, block, layout, general)
+    clear(program, block, layout)
     turn, recorded, t, one = uint32(0), uint32(0), uint32(0), uint32(1)
     layers = uint32(len(program.populations))
     while t < uint32(batch.steps[sample]):
         number = uint32(0)
         while number < layers:
             turn, recorded = run_layer(
-                program, layout, batch, block, sample, number, t, outcomes, turn, recorded, maps,
-                general,
-            )  # fmt: skip
+                program, layout, batch, block, sample, number, t, outcomes, turn, recorded, others
+            )
             number = uint32(number + one)
         t = uint32(t + one)
     i = uint32(cuda.threadIdx.x)
@@ -165,11 +156,11 @@ def run_sample(program, layout, batch, block, sample, outcomes, maps, general):
 
 
 @device_part
-def clear(program, block, layout, general):
+def clear(program, block, layout):
     """Silence a block, before each sample."""
     layers = uint32(len(program.populations))
     fill(block.membranes, uint32(program.neurons), float32(0))
-    if general is not None:
+    if layout.general:
         fill(block.seconds, uint32(program.neurons), float32(0))
         fill(block.returning, uint32(program.neurons), float32(0))
         fill(block.free_from, uint32(program.neurons), int32(0))
@@ -193,23 +184,22 @@ def fill(array, size, value):
 
 
 @device_part
-def run_layer(
-    program, layout, batch, block, sample, number, t, outcomes, turn, recorded, maps, general
-):
+def run_layer(program, layout, batch, block, sample, number, t, outcomes, turn, recorded, others):
     """Run one layer through one timestep; return the next turn of `rank`, and spikes recorded."""
     population, one = program.populations[number], uint32(1)
     thread, threads = uint32(cuda.threadIdx.x), uint32(cuda.blockDim.x)
     slot = uint32(t % uint32(layout.rings[number, G.slots]))
     end = uint32(uint32(layout.rings[number, G.ends]) + slot)
-    if not has_work(program, layout, batch, block, sample, number, t):
-        if thread == 0:
-            block.ends[end] = 0
-        cuda.syncthreads()
-        return turn, recorded
+    if thread == 0:
+        block.ends[end] = 0
     waits = uint32(uint32(2) * number + t % uint32(2))
     pending = block.pending[waits] > 0
-    filled, turn = route_all(program, layout, batch, block, sample, number, t, turn, maps)
-    touched, turn = touch(layout, population, block, number, filled, pending, turn, maps)
+    filled, arrived, turn = route_all(
+        program, layout, batch, block, sample, number, t, turn, others
+    )  # fmt: skip
+    if not (arrived or pending or population[P.awake]):
+        return turn, recorded
+    touched, turn = touch(layout, population, block, number, filled, pending, turn, others)
     if thread == 0:
         block.pending[waits] = 0
     ring = uint32(
@@ -220,7 +210,7 @@ def run_layer(
         fired, neuron, item = uint32(0), uint32(0), uint32(first + thread)
         if item < uint32(touched * uint32(population[P.channels])):
             fired, free, neuron = update(
-                program, layout, batch, block, number, population, item, t, filled, maps, general
+                program, layout, batch, block, number, population, item, t, filled, others
             )
             compares, spikes = uint32(compares + free), uint32(spikes + fired)
             if number == uint32(len(program.populations) - 1):
@@ -230,13 +220,13 @@ def run_layer(
         if fired > uint32(0):
             place = uint32(emitted + before)
             block.spikes[uint32(ring + place)] = neuron
-            if general is not None and population[P.plain] == 0:
+            if others is not None and population[P.plain] == 0:
                 block.values[uint32(ring + place)] = float32(fired)
             record(outcomes.spikes, sample, uint32(recorded + place), number, t, neuron, fired)
         emitted, first = uint32(emitted + total), uint32(first + threads)
     i = thread
     while i < touched:
-        site = site_of(layout, population, block, number, i, maps)
+        site = site_of(layout, population, block, number, i, others)
         block.last[uint32(uint32(population[P.site]) + site)] = t
         i = uint32(i + threads)
     if thread == 0:
@@ -247,43 +237,27 @@ def run_layer(
 
 
 @device_part
-def has_work(program, layout, batch, block, sample, number, t):
-    """Tell whether anything can happen in a layer in timestep t."""
-    population = program.populations[number]
-    if population[P.awake] or block.pending[uint32(uint32(2) * number + t % uint32(2))] > 0:
-        return True
-    way = uint32(population[P.connection])
-    beyond = uint32(way + uint32(population[P.connections]))
-    while way < beyond:
-        begin, end = waiting(program, layout, batch, block, sample, way, t)
-        if end > begin:
-            return True
-        way = uint32(way + uint32(1))
-    return False
-
-
-@device_part
-def update(program, layout, batch, block, number, population, item, t, filled, maps, general):
+def update(program, layout, batch, block, number, population, item, t, filled, others):
     """Update a neuron of a touched site: how often it fired, whether it was free to, and which."""
     channels = uint32(population[P.channels])
     nth = uint32(item // channels)
     channel = uint32(item - nth * channels)
-    site = site_of(layout, population, block, number, nth, maps)
-    if general is not None and population[P.plain] == 0:
+    site = site_of(layout, population, block, number, nth, others)
+    if others is not None and population[P.plain] == 0:
         fired, free = integrate(
-            program, layout, batch, block, number, population, site, channel, t, filled, maps
+            program, layout, batch, block, number, population, site, channel, t, filled, others
         )  # fmt: skip
     else:
         fired, free = update_plain(
-            program, layout, batch, block, number, population, site, channel, t, filled, maps
+            program, layout, batch, block, number, population, site, channel, t, filled, others
         )  # fmt: skip
     return fired, free, uint32(site * channels + channel)
 
 
 @device_part
-def site_of(layout, population, block, number, nth, maps):
+def site_of(layout, population, block, number, nth, others):
     """Return the n-th site with work: see `touch`."""
-    if maps is None or population[P.awake] or layout.rings[number, G.listed]:
+    if others is None or population[P.awake] or layout.rings[number, G.listed]:
         return uint32(nth)
     return uint32(block.touched[nth])
 

@@ -84,7 +84,7 @@ class DeviceLayout(NamedTuple):
     regions: Int32s  # (R,) offset in shared memory, or -1 - the offset in the block's own memory
     words: int  # offset in shared memory of the words of `rank`
     general: int  # 1 where a layer is not plain
-    all_listed: int  # 1 where the rows of every layer are listed
+    listed: int  # 1 where every layer is plain and its rows are listed
     counted: int  # 1 where the counters are at the beginning of shared memory, 0 where not
     ints: int  # of a block in global memory
     floats: int
@@ -168,7 +168,7 @@ def lay_out(program: Program, threads: int, shared_bytes: int) -> DeviceLayout:
             own[kind] += sizes[region]
     return DeviceLayout(
         rings=rings, lists=lists, regions=regions, words=counters * counted,
-        general=int(general), all_listed=int(rings[:, G.listed].all()),
+        general=int(general), listed=int(not general and rings[:, G.listed].all()),
         counted=int(counted), ints=own[0], floats=own[1], shared=4 * used,
     )  # fmt: skip
 

@@ -178,13 +178,18 @@ def flag(program, way, population, source, begin, end, flags):
 
 
 @device_part
-def route_all(program, layout, batch, block, sample, number, t, turn, maps):
-    """Route the spikes of every connection to a layer; return how many rows are listed."""
+def route_all(program, layout, batch, block, sample, number, t, turn, others):
+    """Route the spikes of every connection to a layer; a barrier.
+
+    Returns how many rows are listed, whether anything came, and the next turn of `rank`.
+    """
     population, ways, one = program.populations[number], program.connections, uint32(1)
     way, filled, head = uint32(population[P.connection]), uint32(0), uint32(0)
+    arrived = False
     beyond = uint32(way + uint32(population[P.connections]))
     while way < beyond:
         begin, end = waiting(program, layout, batch, block, sample, way, t)
+        arrived = arrived or end > begin
         source, values = block.spikes, block.values
         if ways[way, C.source] < 0:
             source, values = batch.cells, batch.values
@@ -195,21 +200,22 @@ def route_all(program, layout, batch, block, sample, number, t, turn, maps):
             begin, end = to, uint32(to + active)
         if cuda.threadIdx.x == 0:
             block.heads[head], block.heads[uint32(head + one)] = begin, end
-            counter = uint32(number * uint32(KINDS) + uint32(INPUT_EVENTS))
-            cuda.atomic.add(block.counters, counter, int64(end - begin))
+            if end > begin:
+                counter = uint32(number * uint32(KINDS) + uint32(INPUT_EVENTS))
+                cuda.atomic.add(block.counters, counter, int64(end - begin))
         if end > begin:
-            if maps is None or layout.rings[number, G.listed]:
+            if others is None or layout.rings[number, G.listed]:
                 graded = population[P.graded] > 0
                 filled = list_rows(program, way, graded, source, values, begin, end, block, filled)
             else:
                 route(program, layout, way, population, source, begin, end, block)
         way, head = uint32(way + one), uint32(head + uint32(2))
     cuda.syncthreads()
-    return filled, turn
+    return filled, arrived, turn
 
 
 @device_part
-def touch(layout, population, block, number, filled, pending, turn, maps):
+def touch(layout, population, block, number, filled, pending, turn, others):
     """List the sites with work, or all of a layer that is kept awake, ascending; return how many.
 
     Clears the flags. Where all or the only one have work nothing is listed.
@@ -217,7 +223,7 @@ def touch(layout, population, block, number, filled, pending, turn, maps):
     sites, threads = uint32(population[P.sites]), uint32(cuda.blockDim.x)
     if population[P.awake]:
         return sites, turn
-    if maps is None or layout.rings[number, G.listed]:
+    if others is None or layout.rings[number, G.listed]:
         return uint32(1 if filled > uint32(0) or pending else 0), turn
     found, first = uint32(0), uint32(0)
     while first < sites:

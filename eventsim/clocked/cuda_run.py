@@ -205,7 +205,7 @@ class CudaRunner:
     def _launch(
         self, network: Network, recordings: list[BinnedEvents], turn: int, room: int
     ) -> _Launched:
-        from .cuda import run_any, run_listed, run_plain
+        from .cuda import run_any, run_listed
 
         stream = self._streams[turn]
         blocks = min(self._blocks, max(1, len(recordings)))
@@ -219,9 +219,7 @@ class CudaRunner:
         batch = self._upload(pack(recordings), stream, pinned)
         outcomes = self._upload(new_outcomes(self._program, len(recordings), room), stream, pinned)
         if recordings:
-            kernel = run_any
-            if not self._layout.general:
-                kernel = run_listed if self._layout.all_listed else run_plain
+            kernel = run_listed if self._layout.listed else run_any
             kernel[blocks, self._threads, stream, self._layout.shared](
                 self._uploaded, self._placed, batch, memory, outcomes
             )

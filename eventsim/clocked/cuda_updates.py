@@ -80,11 +80,11 @@ def add_arriving(program, layout, batch, block, way, head, population, site, cha
 
 @device_part
 def accumulate(
-    program, layout, batch, block, number, population, site, channel, filled, membrane, maps
+    program, layout, batch, block, number, population, site, channel, filled, membrane, others
 ):
     """Add to one membrane everything that arrives, in the order of the spikes; count the rows."""
     added = filled
-    if maps is None or layout.rings[number, G.listed]:
+    if others is None or layout.rings[number, G.listed]:
         graded = population[P.graded] > 0
         membrane = add_listed(program, block, graded, channel, filled, membrane)
     else:
@@ -138,7 +138,9 @@ def keep_awake(population, block, number, site, t):
 
 
 @device_part
-def update_plain(program, layout, batch, block, number, population, site, channel, t, filled, maps):
+def update_plain(
+    program, layout, batch, block, number, population, site, channel, t, filled, others
+):
     """Update one neuron of a plain layer; return how often it fired, and 1: it was free to."""
     neuron = uint32(uint32(population[P.neuron]) + site * uint32(population[P.channels]) + channel)
     table, at = uint32(population[P.powers]), uint32(uint32(population[P.site]) + site)
@@ -151,7 +153,7 @@ def update_plain(program, layout, batch, block, number, population, site, channe
         bias = bias_of(program, population, site, channel)
         u = float32(advance(u, float32(power), bias, float32(gain)))
     u = accumulate(
-        program, layout, batch, block, number, population, site, channel, filled, u, maps
+        program, layout, batch, block, number, population, site, channel, filled, u, others
     )  # fmt: skip
     u, fired = fire(program, population, number, block, site, channel, t, u)
     block.membranes[neuron] = u
@@ -159,7 +161,7 @@ def update_plain(program, layout, batch, block, number, population, site, channe
 
 
 @device_part
-def integrate(program, layout, batch, block, number, population, site, channel, t, filled, maps):
+def integrate(program, layout, batch, block, number, population, site, channel, t, filled, others):
     """Update one neuron of any kind; return how often it fired, and whether it was free to."""
     channels = uint32(population[P.channels])
     neuron = uint32(uint32(population[P.neuron]) + site * channels + channel)
@@ -172,7 +174,7 @@ def integrate(program, layout, batch, block, number, population, site, channel, 
     u, second = silence(p, bias, block.membranes[neuron], block.seconds[neuron], silent, unheld)
     u, second = float32(u), float32(second)
     x = accumulate(
-        program, layout, batch, block, number, population, site, channel, filled, float32(0), maps
+        program, layout, batch, block, number, population, site, channel, filled, float32(0), others
     )  # fmt: skip
     x = x + block.returning[neuron]
     block.returning[neuron] = 0
