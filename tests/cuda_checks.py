@@ -127,6 +127,19 @@ def test_max_pools_of_counts_groups_delays_and_loops() -> None:
         assert all(layer.output_spikes > 3 for layer in found.operations.layers)
 
 
+def test_spikes_do_not_stand_in_silent_timesteps() -> None:
+    """A layer that has no work in a timestep leaves no spikes of an earlier one there."""
+    relay = {"weight": np.ones((1, 1)), "neuron": LIF(0.0, 0.5)}
+    layers = [Flatten(), Dense(**relay), Delay(1), Dense(**relay), Dense(**relay)]
+    network = Network((1, 1, 1), 1000, layers)
+    events = make_events([0, 5000, 6000], [0, 0, 0], [0, 0, 0], [1, 1, 1])
+    ((found,),) = CudaRunner(program_of(network), threads=2).run(
+        network, [[binned(network, events)]], record_spikes=True
+    )
+    check_same(found, simulate(network, events, record_spikes=True))
+    assert found.spike_counts.tolist() == [2]
+
+
 def test_spikes_that_find_no_room_are_recorded_in_a_second_run() -> None:
     network, events = small(), some(2)
     with patch.object(cuda_run, "ROOM", 3):
