@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from functools import partial
+from itertools import chain, islice
 from queue import SimpleQueue
+from typing import TypeVar
 
 import numba
 
@@ -22,6 +24,8 @@ BATCH = 64
 # At most so many are handed to a thread at a time: one by one, a batch on one thread took 0.1 to
 # 0.4 ms a sample longer than a loop; by eight, no longer.
 TASK = 8
+
+Outcome = TypeVar("Outcome")
 
 
 def simulate(
@@ -59,12 +63,10 @@ def simulate(
     """
     _check_mode(mode, refractory_us, delay_us)
     if on_gpu(device, mode):
-        from .clocked.cuda_run import simulate_on_gpu
+        from .clocked.cuda_run import put_on_grid, run_on_gpu
 
-        (result,) = simulate_on_gpu(
-            network, [events], steps=steps, start_us=start_us, threads=1,
-            record_spikes=record_spikes,
-        )  # fmt: skip
+        binned = put_on_grid(network, events, steps, start_us)
+        ((result,),) = run_on_gpu(network, [binned], record_spikes=record_spikes)
         return result
     if mode == "async":
         from .asynchronous import run as asynchronous
@@ -105,12 +107,11 @@ def simulate_batch(
         raise EventsimError(f"threads is {threads}, expected 1 to {available_threads()}")
     _check_mode(mode, refractory_us, delay_us)
     if on_gpu(device, mode):
-        from .clocked.cuda_run import simulate_on_gpu
+        from .clocked.cuda_run import put_on_grid, run_on_gpu
 
-        return simulate_on_gpu(
-            network, recordings, steps=steps, start_us=start_us, threads=threads,
-            progress=progress,
-        )  # fmt: skip
+        put = partial(put_on_grid, network, steps=steps, start_us=start_us)
+        binned = chain.from_iterable(_spread(put, recordings, threads))
+        return _gather(run_on_gpu(network, binned), progress)
     if mode == "async":
         from .asynchronous.run import recording_runner
 
@@ -119,7 +120,7 @@ def simulate_batch(
         )
     else:
         run = _clocked_runner(network, steps, start_us, threads)
-    return _spread(run, recordings, threads, progress)
+    return _gather(_spread(run, recordings, threads), progress)
 
 
 def _clocked_runner(
@@ -142,32 +143,40 @@ def _clocked_runner(
 
 
 def _spread(
-    run: Callable[[Events | Iterable[Events]], Result],
+    run: Callable[[Events | Iterable[Events]], Outcome],
     recordings: Iterable[Events | Iterable[Events]],
     threads: int,
-    progress: Callable[[int], None] | None,
-) -> list[Result]:
-    """Run recordings on plain threads, which will do as the kernels run without Python's lock."""
+) -> Iterator[list[Outcome]]:
+    """Run recordings on plain threads, which will do as the kernels run without Python's lock.
 
-    def run_several(several: list[tuple[int, Events | Iterable[Events]]]) -> list[Result]:
-        results = []
+    Yields what comes out, in order, some recordings at a time.
+    """
+
+    def run_several(several: list[tuple[int, Events | Iterable[Events]]]) -> list[Outcome]:
+        outcomes = []
         for index, events in several:
             try:
-                results.append(run(events))
+                outcomes.append(run(events))
             except RecordingError as error:
                 raise RecordingError(f"recording {index}: {error}") from None
-        return results
+        return outcomes
 
-    results: list[Result] = []
     numbered = enumerate(recordings)
     with ThreadPoolExecutor(threads) as pool:
         while group := list(islice(numbered, BATCH)):
             size = min(TASK, -(-len(group) // threads))
             tasks = [group[first : first + size] for first in range(0, len(group), size)]
-            for several in pool.map(run_several, tasks):
-                results += several
-                if progress is not None:
-                    progress(len(several))
+            yield from pool.map(run_several, tasks)
+
+
+def _gather(
+    several: Iterable[list[Result]], progress: Callable[[int], None] | None
+) -> list[Result]:
+    results: list[Result] = []
+    for some in several:
+        results += some
+        if progress is not None:
+            progress(len(some))
     return results
 
 

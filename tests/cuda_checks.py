@@ -18,9 +18,10 @@ from random_networks import networks, recordings, simulate_recorded
 
 from eventsim.binning import BinnedEvents, bin_events
 from eventsim.clocked import cuda_run
+from eventsim.clocked.cuda_layout import lay_out
 from eventsim.clocked.cuda_run import CudaRunner
 from eventsim.clocked.run import program_of
-from eventsim.errors import RecordingError
+from eventsim.errors import NetworkError, RecordingError
 from eventsim.events import make_events
 from eventsim.layers import Conv2d, Dense
 from eventsim.network import Network
@@ -166,6 +167,31 @@ def test_batches_packets_and_progress() -> None:
             other.steps, other.events, other.events_late,
         )  # fmt: skip
     assert simulate_batch(network, [], device="cuda") == []
+    nothing: Any = iter(())
+    assert simulate(network, nothing, device="cuda").events == 0
+
+
+def test_long_recordings_share_a_batch_with_fewer() -> None:
+    """Timesteps count as well as events: these have hardly any."""
+    network = small()
+    recordings = [some(seed, 5) for seed in range(4)]
+    done: list[int] = []
+    with patch.object(cuda_run, "BATCH_SIZE", 35):
+        found = simulate_batch(
+            network, recordings, steps=10, device="cuda", progress=done.append
+        )  # fmt: skip
+    assert done == [2, 2]
+    expected = simulate_batch(network, recordings, steps=10)
+    assert [f.operations for f in found] == [e.operations for e in expected]
+
+
+def test_networks_beyond_32_bits_are_refused() -> None:
+    """Spikes that a delay remembers: a list for each timestep."""
+    neuron = LIF(0.5, 0.5)
+    first, last = Dense(np.ones((2100, 1)), neuron=neuron), Dense(np.ones((1, 2100)), neuron=neuron)
+    network = Network((1, 1, 1), 1000, [Flatten(), first, Delay(2**20), last])
+    with pytest.raises(NetworkError, match="expected fewer than 2\\^31 on a GPU"):
+        lay_out(program_of(network), 32, 2**15)
 
 
 def test_a_bad_recording_is_named() -> None:

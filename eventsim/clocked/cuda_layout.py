@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import program as columns
+from ..errors import NetworkError
 from ..jit import Float32s, Int32s, Int64s
 from ..operations import COUNTERS
 from ..program import Columns, Program
@@ -123,7 +124,10 @@ class Outcomes(NamedTuple):
 
 
 def lay_out(program: Program, threads: int, shared_bytes: int) -> DeviceLayout:
-    """Place what a block of so many threads changes, with so much shared memory at most."""
+    """Place what a block of so many threads changes, with so much shared memory at most.
+
+    Raises `NetworkError` for a network whose numbers 32 bits cannot count.
+    """
     rings, spikes, ends = _rings(program)
     lists, begins, arrived = _lists(program)
     populations = program.populations
@@ -157,7 +161,7 @@ def lay_out(program: Program, threads: int, shared_bytes: int) -> DeviceLayout:
     words = 3 * -(-threads // 32)
     counted = 4 * (counters + words) <= shared_bytes
     used = counters * counted + words
-    regions, own = np.zeros(len(R), np.int32), [0, 0]
+    regions, own = np.zeros(len(R), np.int64), [0, 0]
     for region in range(len(R)):
         if 4 * (used + sizes[region]) <= shared_bytes:
             regions[region] = used
@@ -166,16 +170,25 @@ def lay_out(program: Program, threads: int, shared_bytes: int) -> DeviceLayout:
             kind = int(region >= R.membranes)
             regions[region] = -1 - own[kind]
             own[kind] += sizes[region]
+    if max(own) >= 2**31:
+        raise NetworkError(f"{max(own)} numbers a sample change, expected fewer than 2^31 on a GPU")
     return DeviceLayout(
-        rings=rings, lists=lists, regions=regions, words=counters * counted,
-        general=int(general), listed=int(not general and rings[:, G.listed].all()),
-        counted=int(counted), ints=own[0], floats=own[1], shared=4 * used,
-    )  # fmt: skip
+        rings=rings.astype(np.int32),
+        lists=lists,
+        regions=regions.astype(np.int32),
+        words=counters * counted,
+        general=int(general),
+        listed=int(not general and rings[:, G.listed].all()),
+        counted=int(counted),
+        ints=own[0],
+        floats=own[1],
+        shared=4 * used,
+    )
 
 
 def _rings(program: Program) -> tuple[NDArray[Any], int, int]:
     """Return the rings of the spikes, and the length of the lists that they take."""
-    rings = np.zeros((len(program.populations), len(G)), np.int32)
+    rings = np.zeros((len(program.populations), len(G)), np.int64)
     spikes = ends = 0
     for number, population in enumerate(program.populations):
         size = population[P.sites] * population[P.channels]

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import weakref
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,8 +17,8 @@ from numpy.typing import NDArray
 
 from ..arrays import widened
 from ..binning import BinnedEvents, bin_events
-from ..errors import EventsimError, RecordingError
-from ..events import Events
+from ..errors import EventsimError
+from ..events import EVENT_DTYPE, Events, packets_of
 from ..network import Network
 from ..program import P, Program
 from ..result import Result
@@ -35,7 +33,9 @@ BLOCKS_PER_MULTIPROCESSOR = 4
 SHARE_OF_MEMORY = 0.25  # of what is free, for the blocks of one of the two batches
 ROOM = 4096  # for the recorded spikes of a sample; if there are more it runs again
 BATCH = 1024  # samples: twice as many as an H100 runs at a time
-BATCH_CELLS = 2**28  # active input cells, 2 GB: a batch of long recordings has fewer samples
+# Active input cells and timesteps: a batch of long recordings has fewer samples. At most 2 GB, and
+# the kernels number them in 32 bits.
+BATCH_SIZE = 2**28
 
 
 def missing_gpu() -> str | None:
@@ -61,54 +61,41 @@ def require_gpu() -> None:
         raise EventsimError(f"device is 'cuda', expected a GPU that CUDA can use: {reason}")
 
 
-def simulate_on_gpu(
+def put_on_grid(
     network: Network,
-    recordings: Iterable[Events | Iterable[Events]],
-    *,
+    recording: Events | Iterable[Events],
     steps: int | None,
     start_us: int | None,
-    threads: int,
-    progress: Callable[[int], None] | None = None,
-    record_spikes: bool = False,
-) -> list[Result]:
-    """Run recordings on a GPU; as `simulate_batch`, whose threads put them on their grid."""
-    require_gpu()
-    steps = network.steps if steps is None else steps
-
-    def put_on_grid(numbered: tuple[int, Events | Iterable[Events]]) -> BinnedEvents:
-        index, events = numbered
-        whole = events if isinstance(events, np.ndarray) else np.concatenate(list(events))
-        try:
-            return bin_events(
-                whole, network.input_shape, network.dt_us, steps,
-                encoding=network.input_encoding, start_us=start_us,
-            )  # fmt: skip
-        except RecordingError as error:
-            raise RecordingError(f"recording {index}: {error}") from None
-
-    results: list[Result] = []
-    with ThreadPoolExecutor(threads) as pool:
-        batches = _batches(pool, put_on_grid, enumerate(recordings))
-        for several in runner_of(network).run(network, batches, record_spikes=record_spikes):
-            results += several
-            if progress is not None:
-                progress(len(several))
-    return results
+) -> BinnedEvents:
+    """Bin a recording, an array or packets, for `run_on_gpu`; arguments as in `simulate`."""
+    packets = [np.empty(0, EVENT_DTYPE), *packets_of(recording)]
+    return bin_events(
+        recording if isinstance(recording, np.ndarray) else np.concatenate(packets),
+        network.input_shape,
+        network.dt_us,
+        network.steps if steps is None else steps,
+        encoding=network.input_encoding,
+        start_us=start_us,
+    )
 
 
-def _batches(
-    pool: ThreadPoolExecutor, put_on_grid: Any, numbered: Iterator[Any]
-) -> Iterator[list[BinnedEvents]]:
-    """Yield binned recordings in batches."""
+def run_on_gpu(
+    network: Network, recordings: Iterable[BinnedEvents], *, record_spikes: bool = False
+) -> Iterator[list[Result]]:
+    """Run binned recordings on a GPU; yield their results, batch by batch."""
+    return runner_of(network).run(network, _batches(recordings), record_spikes=record_spikes)
+
+
+def _batches(recordings: Iterable[BinnedEvents]) -> Iterator[list[BinnedEvents]]:
     batch: list[BinnedEvents] = []
-    cells = 0
-    while group := list(islice(numbered, 64)):
-        for binned in pool.map(put_on_grid, group):
-            batch.append(binned)
-            cells += len(binned.cells)
-            if len(batch) == BATCH or cells >= BATCH_CELLS:
-                yield batch
-                batch, cells = [], 0
+    size = 0
+    for binned in recordings:
+        more = len(binned.cells) + binned.steps
+        if batch and (len(batch) == BATCH or size + more > BATCH_SIZE):
+            yield batch
+            batch, size = [], 0
+        batch.append(binned)
+        size += more
     if batch:
         yield batch
 
