@@ -11,10 +11,10 @@ import shutil
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -23,19 +23,30 @@ from eventsim.binning import BinnedEvents
 from eventsim.clocked.cuda_run import require_gpu, runner_of
 from eventsim_bridge.models import PAPER_NEURON
 
-from ..report import console, new_table, notes, write_json
+from ..report import console, new_table, notes, progress_bar, write_json
 from .inputs import dense_frames, read_recordings
 from .machine import describe_machine, machine_line
 from .networks import GESTURE, MLP, random_network, scale_to_rate
+from .timing import Contestant, take_turns
 
 SANITIZERS = ("memcheck", "racecheck", "synccheck")
 BATCHES = (1, 4, 16, 64, 256, 1024, 4096)
 
 
+class Timed(NamedTuple):
+    """Somebody who is timed, and how many samples a run goes through."""
+
+    name: str
+    samples: int
+    run: Callable[[], object]
+
+
 def gpu(
     out: Annotated[Path, typer.Option(help="Folder for gpu.json.")] = Path("gpu"),
     samples: Annotated[int, typer.Option(help="Samples in the largest batch.", min=1)] = 4096,
-    repeats: Annotated[int, typer.Option(help="Runs of each; the median counts.", min=1)] = 7,
+    repeats: Annotated[
+        int, typer.Option(help="Rounds, all in turn; the median counts.", min=1)
+    ] = 7,
     rate: Annotated[float, typer.Option(help="Firing rate of every layer.")] = 0.02,
     tests: Annotated[Path, typer.Option(help="Folder of the project's tests.")] = Path("tests"),
     gestures: Annotated[bool, typer.Option(help="Time the DVS Gesture network too.")] = True,
@@ -106,22 +117,29 @@ def time_workload(
     (on_gpu,) = runner_of(network).run(network, [binned])
     same = all(a.operations == b.operations for a, b in zip(on_cpu, on_gpu, strict=True))
     sops = statistics.fmean(result.operations.total.sops for result in on_cpu)
-    seconds = {
-        "eventsim, CPU, from raw events": median_seconds(
-            lambda: es.simulate_batch(network, events), repeats
-        )
-        / len(events),
-        "eventsim, GPU, from raw events": median_seconds(
-            lambda: es.simulate_batch(network, repeated(events, most), device="cuda"), repeats
-        )
-        / most,
-    }
-    for size in [size for size in BATCHES if size <= most]:
-        batch = repeated(binned, size)
-        seconds[f"eventsim, GPU, {size} binned samples"] = (
-            median_seconds(lambda batch=batch: run_binned(network, batch), repeats) / size  # type: ignore[misc]
-        )
-    seconds |= time_torch(network, events, repeats)
+    contestants = [
+        Timed(
+            "eventsim, CPU, from raw events",
+            len(events),
+            lambda: es.simulate_batch(network, events),
+        ),
+        Timed(
+            "eventsim, GPU, from raw events",
+            most,
+            lambda: es.simulate_batch(network, repeated(events, most), device="cuda"),
+        ),
+        *(
+            Timed(
+                f"eventsim, GPU, {size} binned samples",
+                size,
+                partial(run_binned, network, repeated(binned, size)),
+            )
+            for size in BATCHES
+            if size <= most
+        ),
+        *torch_contestants(network, events),
+    ]
+    seconds = time_in_turn(contestants, repeats)
     print_times(f"{data}, {structure}", sops, same, seconds)
     return {
         "data": data, "structure": structure, "dt_us": dt_us, "steps": steps, "rate": rate,
@@ -140,42 +158,42 @@ def run_binned(network: es.Network, binned: list[BinnedEvents]) -> None:
         pass
 
 
-def time_torch(network: es.Network, events: list[Any], repeats: int) -> dict[str, float]:
-    """Return seconds a sample of torch's dense pass, frames on the device already."""
+def torch_contestants(network: es.Network, events: list[Any]) -> list[Timed]:
+    """Return torch's dense pass on the GPU, frames there already, in float32 and in TF32."""
     import torch
 
     from .peers.torch_dense import TorchDense
 
     if not torch.cuda.is_available():
         notes.print("torch has no CUDA: left out")
-        return {}
+        return []
     peer = TorchDense()
     peer.build(network)
     for module, _ in peer.layers:
         module.to("cuda")
     frames = [peer.ready(batch.to("cuda")) for batch in dense_frames(network, events)]
 
-    def run() -> None:
+    def run(allowed: bool) -> None:
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
         for batch in frames:
             peer.run(batch)
         torch.cuda.synchronize()
 
-    seconds = {}
-    for words, allowed in (("float32", False), ("TF32", True)):
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
-        seconds[f"torch dense, GPU, {words}"] = median_seconds(run, repeats) / len(events)
-    return seconds
+    return [
+        Timed("torch dense, GPU, float32", len(events), partial(run, False)),
+        Timed("torch dense, GPU, TF32", len(events), partial(run, True)),
+    ]
 
 
-def median_seconds(run: Callable[[], object], repeats: int) -> float:
-    """Run once to warm up, then `repeats` times; return the median of these."""
-    run()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+def time_in_turn(contestants: list[Timed], repeats: int) -> dict[str, float]:
+    """Return the median seconds a sample of each, all of them in turn."""
+    threads = es.available_threads()
+    with progress_bar("timing", (repeats + 1) * len(contestants)) as advance:
+        timings = take_turns(
+            [Contestant(one.name, threads, one.run) for one in contestants], repeats, 1, advance
+        )
+    pairs = zip(contestants, timings, strict=True)
+    return {one.name: timing.median / one.samples for one, timing in pairs}
 
 
 def print_times(title: str, sops: float, same: bool, seconds: dict[str, float]) -> None:
