@@ -238,7 +238,8 @@ class _TcpSource(_LiveSource):
         while state == errno.EINPROGRESS and time.monotonic() < end and not self._closed.is_set():
             if ready(opened.fileno(), select.POLLOUT):
                 state = opened.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        return state == 0
+        # Without a server, a local port that the system picks for clients may connect to itself.
+        return state == 0 and opened.getsockname() != place
 
     def _release(self) -> None:
         if self._socket is not None:

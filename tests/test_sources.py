@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -282,6 +283,26 @@ def test_tcp_waits_for_a_server_that_comes_later() -> None:
     thread.join()
 
 
+def test_a_tcp_client_that_reaches_itself_has_reached_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    connect, attempts = socket.socket.connect_ex, []
+
+    def from_the_same_port(opened: socket.socket, place: Any) -> int:
+        attempts.append(opened)
+        if len(attempts) > 1:
+            source.close()
+            return errno.ECONNREFUSED
+        opened.bind(place)
+        return connect(opened, place)
+
+    monkeypatch.setattr(socket.socket, "connect_ex", from_the_same_port)
+    with open_source(f"tcp://127.0.0.1:{free_port(socket.SOCK_STREAM)}") as source:
+        assert len(drawn(source, 1)) == 0
+    assert len(attempts) == 2
+    assert source.counters["connections"] == 0
+
+
 @contextmanager
 def standard_input(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """Put a pipe in the place of standard input; yields its other end."""
@@ -432,6 +453,10 @@ def test_a_recording_is_cut_and_a_pace_waits_for_the_events(tmp_path: Path) -> N
         seconds >= 10 * (packet["t"][-1] - 10) / 1e6
         for seconds, packet in zip(arrived, packets, strict=True)
     )
+    with open_source(path, pace=0.1, packet_us=10_000) as source:
+        begin = time.monotonic()
+        assert len(next(iter(source))) == len(EVENTS)
+        assert time.monotonic() - begin >= 10 * (9001 - 10) / 1e6  # its last event's time
 
 
 def test_what_a_consumer_takes_is_made_up_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -579,18 +604,22 @@ def test_send_over_udp_gives_the_recording(
 
 
 def test_send_over_tcp_is_a_server(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Twice on one port, to one client that connects again."""
     expected, found = np.load(recording), []
     port = free_port(socket.SOCK_STREAM)
     with open_source(f"tcp://127.0.0.1:{port}") as source:
-        thread = threading.Thread(target=lambda: found.append(drawn(source, 2000)))
+        thread = threading.Thread(target=lambda: found.append(drawn(source, 4000)))
         thread.start()
-        to = f"tcp://127.0.0.1:{port}"
-        assert run_command("send", recording, "--to", to, "--pace", 0, "--json", "-") == 0
+        for _ in range(2):
+            to = f"tcp://127.0.0.1:{port}"
+            assert run_command("send", recording, "--to", to, "--pace", 0, "--json", "-") == 0
+            printed = capsys.readouterr()
+            assert json.loads(printed.out)["events"] == 2000
+            assert printed.err == f"Waiting for a client on port {port}\n"
         thread.join()
-    np.testing.assert_array_equal(found[0], expected)
-    printed = capsys.readouterr()
-    assert json.loads(printed.out)["events"] == 2000
-    assert printed.err == f"Waiting for a client on port {port}\n"
+        assert source.counters["connections"] == 2
+        assert source.counters["unordered_packets"] == 1
+    np.testing.assert_array_equal(found[0], joined([expected, expected]))
 
 
 def test_send_ends_cleanly_on_ctrl_c(tmp_path: Path) -> None:
@@ -639,7 +668,7 @@ def test_send_to_a_client_that_goes_away(tmp_path: Path) -> None:
 )
 def test_send_says_what_is_wrong(to: str, sentence: str, tmp_path: Path) -> None:
     path = tmp_path / "high.npy"
-    np.save(path, make_events([1, 1], [0, 0], [0, 40000], [1, 1]))
+    np.save(path, make_events([1, 2000], [0, 0], [0, 40000], [1, 1]))
     assert sentence in str(run_command("send", path, "--to", to))
     cut = tmp_path / "cut.npy"
     cut.write_bytes(path.read_bytes()[:-1])

@@ -148,5 +148,6 @@ def _connected(address: Address) -> Iterator[Callable[[bytes], object]]:
         opened.listen(1)
         notes.print(f"Waiting for a client on port {opened.getsockname()[1]}", highlight=False)
         client, _ = opened.accept()
+        opened.close()  # else a second client would wait for events in vain
         with client:
             yield client.sendall
