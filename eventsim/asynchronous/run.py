@@ -143,8 +143,10 @@ class AsynchronousRun:
         trace = self.trace()
         self._traces = []
         trace = trace[trace[:, T.population] == len(self._network.neuron_layers) - 1]
-        for t in np.unique(trace[:, T.t]):
-            rows = trace[trace[:, T.t] == t]
+        if len(trace) == 0:
+            return
+        times, firsts = np.unique(trace[:, T.t], return_index=True)  # they ascend
+        for t, rows in zip(times, np.split(trace, firsts[1:]), strict=True):
             counts = np.zeros(self._network.outputs, np.int64)
             np.add.at(counts, rows[:, T.neuron], rows[:, T.count])
             yield int(t), channel_first(counts, self._network)
