@@ -128,8 +128,8 @@ def test_the_queue_is_a_list(
         )  # fmt: skip
     queue.close()
     if model.waiting:
-        assert times(queue.get()) == model.waiting
-    assert queue.get() is None
+        assert times(queue.get(PATIENCE)) == model.waiting
+    assert queue.get(PATIENCE) is None
 
 
 @pytest.mark.parametrize(
@@ -282,6 +282,17 @@ def test_the_time_of_the_oldest_event_is_that_of_its_put() -> None:
     assert queue.oldest_ns == put[3]  # nothing came
     assert clock[0] <= put[0] == put[1] <= clock[1] <= put[2] <= clock[2] <= put[3]
     assert put[3] <= clock[3]  # the call, though there was room later
+
+
+def test_a_packet_of_which_nothing_is_kept_leaves_no_trace() -> None:
+    queue = EventQueue(3, "drop-newest")
+    queue.put(numbered(0, 3))
+    queue.put(numbered(3, 2))
+    queue.get()
+    before = time.monotonic_ns()
+    queue.put(numbered(5, 1))
+    assert times(queue.get()) == [5]
+    assert queue.oldest_ns >= before
 
 
 def test_a_packet_is_copied_only_where_parts_are_joined_or_dropped() -> None:
