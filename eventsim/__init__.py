@@ -23,6 +23,7 @@ from .recordings import Packets, Recording, read_packets, read_recording
 from .reference import run_reference
 from .result import Result
 from .rounding import round_weights
+from .session import Answer, Session
 from .simulator import available_threads, simulate, simulate_batch
 from .storage import is_network_file, load_network, save_network
 
@@ -36,6 +37,7 @@ __all__ = [
     "LI",
     "LIF",
     "Add",
+    "Answer",
     "AsynchronousRun",
     "AvgPool2d",
     "BinnedEvents",
@@ -61,6 +63,7 @@ __all__ = [
     "RecordingError",
     "Result",
     "Sensor",
+    "Session",
     "SumPool2d",
     "available_threads",
     "bin_events",

@@ -139,6 +139,7 @@ class Grid:
         self.start_us = start_us
         self.events = 0  # admitted so far,
         self.latest_us = 0  # and the time of the last of them
+        self.closed_us = 0  # timesteps before this time are run, though no event came after them
 
     def admit(self, packet: Any) -> Events:
         """Return a packet that goes on where the one before ended; or refuse it, changing nothing.
@@ -148,6 +149,11 @@ class Grid:
         events = check_events(packet, self.sensor, first=self.events, after_us=self.latest_us)
         if len(events) == 0:
             return events
+        if events["t"][0] < self.closed_us:
+            raise RecordingError(
+                f"event {self.events}: t is {events['t'][0]}, expected {self.closed_us} us or "
+                f"later, up to where the run has gone on"
+            )
         start = int(events["t"][0]) if self.start_us is None else self.start_us
         latest = int(events["t"][-1])
         steps = (latest - start) // self.dt_us + 1

@@ -16,6 +16,7 @@ from .compare.command import compare
 from .demo import demo
 from .inspect import inspect
 from .run import run
+from .send import send
 from .train import train
 
 app = typer.Typer(
@@ -26,7 +27,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, train, run, compare, inspect, bench):
+for command in (demo, train, run, compare, inspect, bench, send):
     app.command()(command)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import cache, partial
 from itertools import chain
@@ -66,6 +66,7 @@ class AsynchronousRun:
         self._ints = with_room(self._layout, self._layout.ints, record_spikes)
         self._floats = self._layout.floats.copy()
         self._start = start_us
+        self._until = 0  # up to here the run has gone on without events
         self._record = record_spikes
         self._traces: list[Int64s] = []
         self._finished = False
@@ -96,6 +97,11 @@ class AsynchronousRun:
                 raise EventsimError("the run is finished, expected no more events")
             self._start = int(events["t"][0])
             self._ints[I.start] = min(self._start, 2**63 - 1)
+        if self._until and len(events) and events["t"][0] < self._until:
+            raise RecordingError(
+                f"event 0: t is {events['t'][0]}, expected {self._until} us or later, up to where "
+                f"the run has gone on"
+            )
         done = self._feed(self._tables, self._weights, self._ints, self._floats, events, 0)
         if done < 0:
             self._refuse(events, -1 - done)
@@ -104,6 +110,46 @@ class AsynchronousRun:
             done = self._feed(
                 self._tables, self._weights, self._ints, self._floats, events, done
             )  # fmt: skip
+
+    def advance(self, until_us: int) -> None:
+        """Run everything that happens by itself before `until_us` on the recording's clock.
+
+        Events before that time must not come any more; they are refused.
+        """
+        if self._start is None or until_us <= self._until:
+            return
+        self._until = int(until_us)
+        stop = min(self._until - self._start, NEVER - 1)
+        while advance_before(self._tables, self._weights, self._ints, self._floats, stop) == FULL:
+            self._make_room()
+
+    @property
+    def spike_counts(self) -> NDArray[np.int64]:
+        """Output spikes so far, channel-first, (outputs,)."""
+        return channel_first(self._outcome(H.spike_counts), self._network)
+
+    @property
+    def counters(self) -> NDArray[np.int64]:
+        """What was counted so far, (layers, counts): columns as `operations.COUNTERS`."""
+        layers = len(self._network.neuron_layers)
+        counters = self._ints[self._tables[H.counters] :][: layers * len(COUNTERS)]
+        return counters.reshape(layers, -1).copy()
+
+    def take_output_spikes(self) -> Iterator[tuple[int, NDArray[np.int64]]]:
+        """Forget the spikes recorded so far; yield those of the outputs, instant by instant.
+
+        As microseconds since the start, and how often each output spiked, channel-first.
+        """
+        trace = self.trace()
+        self._traces = []
+        trace = trace[trace[:, T.population] == len(self._network.neuron_layers) - 1]
+        if len(trace) == 0:
+            return
+        times, firsts = np.unique(trace[:, T.t], return_index=True)  # they ascend
+        for t, rows in zip(times, np.split(trace, firsts[1:]), strict=True):
+            counts = np.zeros(self._network.outputs, np.int64)
+            np.add.at(counts, rows[:, T.neuron], rows[:, T.count])
+            yield int(t), channel_first(counts, self._network)
 
     def finish(self, stop_us: int) -> Result:
         """Run on to the time `stop_us` (not included) on the recording's clock, and end there.
@@ -176,7 +222,6 @@ class AsynchronousRun:
     def _result(self, duration: int) -> Result:
         network, indices = self._network, self._network.neuron_layers
         steps = -(-duration // network.dt_us)
-        counters = self._ints[self._tables[H.counters] :][: len(indices) * len(COUNTERS)]
         read_out = network.readout.endswith("membrane")
 
         return Result(
@@ -186,7 +231,7 @@ class AsynchronousRun:
             readout=network.readout,
             operations=Operations.from_counters(
                 tuple(network.layer_name(index) for index in indices),
-                counters.reshape(len(indices), -1).copy(),
+                self.counters,
                 tuple(network.dense_macs(index) * steps for index in indices),
             ),
             steps=steps,

@@ -72,6 +72,29 @@ class ClockedRun:
             raise EventsimError("the run is finished, expected no more events")
         self._run(self._grid.admit(events))
 
+    def advance(self, until_us: int) -> None:
+        """Run the timesteps that end at `until_us` on the recording's clock, or before.
+
+        Events before that time must not come any more; they are refused. Nothing happens before
+        the start is known.
+        """
+        grid = self._grid
+        if grid.start_us is None or until_us <= grid.closed_us:
+            return
+        steps = (int(until_us) - grid.start_us) // grid.dt_us
+        grid.closed_us = grid.start_us + steps * grid.dt_us
+        self._run(np.empty(0, EVENT_DTYPE), until=steps)
+
+    @property
+    def spike_counts(self) -> NDArray[np.int64]:
+        """Output spikes so far, channel-first, (outputs,)."""
+        return self._sample.spike_counts
+
+    @property
+    def counters(self) -> NDArray[np.int64]:
+        """What was counted so far, (layers, counts): columns as `operations.COUNTERS`."""
+        return self._sample.counters
+
     def finish(self, stop_us: int | None = None) -> Result:
         """Run the timesteps that are left, and end there.
 
@@ -182,6 +205,16 @@ class Sample:
         self._steps, self._before = stop, stop - first
         if self._emitted is not None:
             self._emitted.append(_emitted(self._program, self._state, first, stop))
+
+    @property
+    def spike_counts(self) -> NDArray[np.int64]:
+        """Output spikes so far, channel-first."""
+        return channel_first(self._outcome.spike_counts, self._network).copy()
+
+    @property
+    def counters(self) -> NDArray[np.int64]:
+        """What was counted so far, (layers, counts)."""
+        return self._outcome.counters.copy()
 
     def result(self, steps: int, events: int, early: int, late: int, merged: int) -> Result:
         """Return the outcome."""

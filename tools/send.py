@@ -1,0 +1,153 @@
+"""`eventsim send`: plays a recording to another process over UDP or TCP, for tests and demos."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .report import console, notes, progress_bar, write_json
+
+if TYPE_CHECKING:
+    from eventsim import Packets
+    from eventsim.events import Events
+    from eventsim.sources import Source
+    from eventsim.udp import Address
+
+
+@dataclass
+class Sent:
+    """What has been sent so far; `datagrams` stays 0 over TCP."""
+
+    events: int = 0
+    datagrams: int = 0
+    seconds: float = 0.0
+    interrupted: bool = False
+
+    @property
+    def rate(self) -> float:
+        """Events a second."""
+        return self.events / self.seconds if self.seconds else 0.0
+
+
+def send(
+    recording: Annotated[Path, typer.Argument(help="A recording.", metavar="RECORDING")],
+    to: Annotated[
+        str,
+        typer.Option(
+            help="udp://HOST:PORT, udp://HOST:PORT/FORMAT (t64_x16_y16_on8 or t32_x16_y15_on1), or "
+            "tcp://HOST:PORT, which waits there for one client.",
+            metavar="ADDRESS",
+        ),
+    ],
+    pace: Annotated[
+        float, typer.Option(help="Times real time; 0 is as fast as it goes.", min=0)
+    ] = 1.0,
+    loop: Annotated[
+        int,
+        typer.Option(
+            help="Play it N times, each 1 us after the last event of the time before.", min=1
+        ),
+    ] = 1,
+    json: Annotated[
+        Path | None, typer.Option(help="Write the summary as JSON; - is stdout.", metavar="FILE")
+    ] = None,
+) -> None:
+    """Play a recording to another process, as UDP datagrams or as a TCP server."""
+    from eventsim import read_packets
+    from eventsim.sources import open_source
+    from eventsim.udp import parse_address
+
+    address = parse_address(to, listens=to.startswith("tcp:"))
+    packets = read_packets(recording)
+    # Read once before: a damaged recording ends here, not in the middle of what a peer receives.
+    events = sum(len(packet) for packet in packets)
+    sent = Sent()
+    with open_source(_repeated(packets, loop), pace=pace or None) as source:
+        _play(source, address, events * loop, sent)
+    if json is None or str(json) != "-":
+        console.print(
+            f"{sent.events:,} events{_in_datagrams(sent, address)} in {sent.seconds:.3f} s: "
+            f"{sent.rate:,.0f} events/s{' (interrupted)' if sent.interrupted else ''}",
+            highlight=False,
+        )
+    if json is not None:
+        facts = {"recording": str(recording), "to": to, "pace": pace, "loop": loop}
+        write_json({**facts, **asdict(sent), "events_per_second": sent.rate}, json)
+
+
+def _in_datagrams(sent: Sent, address: Address) -> str:
+    return f" in {sent.datagrams:,} datagrams" if address.protocol == "udp" else ""
+
+
+def _repeated(packets: Packets, loops: int) -> Iterator[Events]:
+    """Yield a recording again and again, each time its length and 1 us later than before."""
+    import numpy as np
+
+    shift_us = 0
+    for _ in range(loops):
+        first_us: int | None = None
+        last_us = 0
+        for events in packets:
+            first_us = int(events["t"][0]) if first_us is None else first_us
+            last_us = int(events["t"][-1])
+            shifted = events.copy()
+            shifted["t"] += np.uint64(shift_us)
+            yield shifted
+        shift_us += last_us - (first_us or 0) + 1
+
+
+def _play(source: Source, address: Address, total: int, sent: Sent) -> None:
+    """Send what a source gives, until its end or Ctrl-C; `sent` says how far that came."""
+    from eventsim import EventsimError
+    from eventsim.udp import RECORD_BYTES
+
+    begin: float | None = None
+    try:
+        with _connected(address) as post, progress_bar("Sending", total) as advance:
+            begin = time.monotonic()
+            for events in source:
+                for piece in _pieces(events, address, sent.events):
+                    post(piece)
+                    sent.events += len(piece) // RECORD_BYTES[address.wire]
+                    sent.datagrams += address.protocol == "udp"
+                advance(len(events))
+    except KeyboardInterrupt:
+        sent.interrupted = True
+    except OSError as error:
+        raise EventsimError(
+            f"{address.name}: cannot be sent to after {sent.events} events, {error.strerror}"
+        ) from error
+    sent.seconds = 0.0 if begin is None else time.monotonic() - begin
+
+
+def _pieces(events: Events, address: Address, first: int) -> Iterator[bytes]:
+    from eventsim.udp import datagrams, encode
+
+    if address.protocol == "udp":
+        return datagrams(events, address.wire, first=first)
+    return iter([encode(events, address.wire)])
+
+
+@contextmanager
+def _connected(address: Address) -> Iterator[Callable[[bytes], object]]:
+    """Yield what sends bytes to the peer; over TCP when one client has come."""
+    from eventsim.udp import open_socket
+
+    opened, place = open_socket(address, listens=address.protocol == "tcp")
+    with opened:
+        if address.protocol == "udp":
+            # Not connected: a datagram that nobody received yet is no error of the next one.
+            yield lambda piece: opened.sendto(piece, place)
+            return
+        opened.listen(1)
+        notes.print(f"Waiting for a client on port {opened.getsockname()[1]}", highlight=False)
+        client, _ = opened.accept()
+        opened.close()  # else a second client would wait for events in vain
+        with client:
+            yield client.sendall
