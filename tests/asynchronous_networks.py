@@ -18,6 +18,7 @@ from eventsim.events import EVENT_DTYPE
 from eventsim.layers import Dense, WeightLayer
 from eventsim.network import Network
 from eventsim.neurons import ALIF, CUBALIF, LIF
+from eventsim.operations import COUNTERS
 from eventsim.pathways import Flatten
 from eventsim.result import Result
 
@@ -76,16 +77,26 @@ def options(draw: st.DrawFn, dt_us: int) -> dict[str, Any]:
     }
 
 
+def assume_tame(network: Network, events: Any, duration: int, **chosen: Any) -> None:
+    """Leave out networks that run away: recurrence multiplies their spikes from dt to dt."""
+    run = AsynchronousRun(network, start_us=0, **chosen)
+    for t in range(0, duration, network.dt_us):
+        first, stop = np.searchsorted(events["t"], np.uint64([t, t + network.dt_us]))
+        run.feed(events[first:stop])
+        run.advance(t + network.dt_us)
+        assume(run.counters[:, COUNTERS.index("output_spikes")].sum() <= MOST_RECORDED)
+
+
 def run_all(
     network: Network, events: Any, duration: int, packets: Any = (), **chosen: Any
 ) -> tuple[Result, NDArray[np.int64]]:
     """The result, and the trace, of a run whose events come in packets cut at `packets`."""
-    for record in (False, True):  # as random_networks.simulate_recorded
+    assume_tame(network, events, duration, **chosen)
+    for record in (False, True):
         run = AsynchronousRun(network, start_us=0, record_spikes=record, **chosen)
         for packet in np.split(events, sorted(packets)):
             run.feed(packet)
         result = run.finish(duration)
-        assume(result.operations.total.output_spikes <= MOST_RECORDED)
     return result, run.trace()
 
 

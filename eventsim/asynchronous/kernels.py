@@ -227,7 +227,8 @@ def route(
 ) -> int:  # fmt: skip
     """Add the weight rows of a spike to the membranes (or inputs) that it reaches.
 
-    A spike that is not graded and came `count` times is added as often.
+    A spike that is not graded and came `count` times is `count` additions, of which the sum is
+    found with one product: networks that run away fire 2^24 times in an instant.
     """
     population = tables[H.population] + number * POPULATION
     in_channels, graded = tables[way + W.in_channels], tables[way + W.graded] > 0
@@ -238,7 +239,7 @@ def route(
         return touched
     channels, groups = tables[population + N.channels], tables[population + N.groups]
     group = (tables[way + W.offset] + channel) // tables[way + W.in_group] if groups > 1 else 0
-    times, value = (1, np.float32(count)) if graded else (count, np.float32(1.0))
+    value = np.float32(count)
     pointer = tables[way + W.reach] + position
     reached = 0
     for span in range(tables[pointer], tables[pointer + 1], 3):
@@ -246,10 +247,11 @@ def route(
         row = tables[span + 2] + channel * tables[way + W.stride]
         for site in range(first, first + sites):
             touched = list_site(tables, ints, population, site, touched)
-            add_row(tables, weights, ints, floats, number, population, site, row, value, times, t)
+            add_row(tables, weights, ints, floats, number, population, site, row, value, t)
             row += channels
         reached += sites
     counters = tables[H.counters] + number * len(COUNTERS)
+    times = 1 if graded else count
     ints[counters + INPUT_EVENTS] += times
     ints[counters + (MACS if graded else ACS)] += times * reached * channels
     return touched
