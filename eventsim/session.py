@@ -53,7 +53,8 @@ class Session:
     answer: "window", the output spikes of the last `window_us`, every `hop_us`; "leaky", a score
     that each output spike raises by 1 and that falls by exp(-hop/leak_us) from one answer to the
     next, every `hop_us`; "spike", whenever an output neuron spikes (clocked: at the end of the
-    timestep), with the window that ends there. Answers stand at whole hops after the first event,
+    timestep; async: in every instant, of which events at one time are several), with the window
+    that ends there. Answers stand at whole hops after the first event,
     and come when an event or a tick (`advance`) shows that their time has passed.
 
     gap_us: after a silence longer than this the network begins anew, at rest, and the hops count
@@ -228,7 +229,7 @@ class Session:
         return self._done_us + self.hop_us
 
     def _spikes(self, run: AsynchronousRun) -> Iterator[tuple[int, NDArray[np.int64]]]:
-        """Yield each time at which outputs spiked, and how often each did."""
+        """Yield each instant in which outputs spiked, and how often each did."""
         for t, counts in run.take_output_spikes():
             yield self._start_us + t, counts
 

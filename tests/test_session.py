@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -142,6 +143,8 @@ def test_answers_are_the_spikes_of_a_simulation_in_their_windows(data: Any) -> N
         expected = np.unique(times[times <= until] if late else times)
     else:
         expected = np.arange(start + session.hop_us, until + 1, session.hop_us)
+    if session.answer == "spike":  # the last of several at one time has them all
+        answers = [a for a, b in pairwise([*answers, None]) if b is None or a.t_us != b.t_us]
     assert [answer.t_us for answer in answers] == expected.tolist()
     for answer in answers:
         # A window that is no whole number of hops reaches back by whole hops.

@@ -138,18 +138,20 @@ class AsynchronousRun:
     def take_output_spikes(self) -> Iterator[tuple[int, NDArray[np.int64]]]:
         """Forget the spikes recorded so far; yield those of the outputs, instant by instant.
 
-        As microseconds since the start, and how often each output spiked, channel-first.
+        As microseconds since the start, and how often each output spiked, channel-first. Events at
+        one time are instants of their own.
         """
         trace = self.trace()
         self._traces = []
         trace = trace[trace[:, T.population] == len(self._network.neuron_layers) - 1]
         if len(trace) == 0:
             return
-        times, firsts = np.unique(trace[:, T.t], return_index=True)  # they ascend
-        for t, rows in zip(times, np.split(trace, firsts[1:]), strict=True):
+        instants = trace[:, [T.t, T.event]]
+        borders = np.flatnonzero((instants[1:] != instants[:-1]).any(axis=1)) + 1
+        for rows in np.split(trace, borders):
             counts = np.zeros(self._network.outputs, np.int64)
             np.add.at(counts, rows[:, T.neuron], rows[:, T.count])
-            yield int(t), channel_first(counts, self._network)
+            yield int(rows[0, T.t]), channel_first(counts, self._network)
 
     def finish(self, stop_us: int) -> Result:
         """Run on to the time `stop_us` (not included) on the recording's clock, and end there.
