@@ -26,8 +26,8 @@ class EventQueue:
     has waited longest; "drop-newest" drops the tail of the packet.
 
     At any time received == handed_out + dropped + queued: `account` reads all four at once.
-    oldest_ns: when the oldest event of the last `get` that returned any was put, as
-    `time.monotonic_ns()` at the call of `put`; 0 before.
+    oldest_ns: when the oldest event of the last `get` that returned any was put, on the clock of
+    `time.monotonic_ns()`; 0 before.
 
     Raises `EventsimError` for a bad capacity or policy.
     """
@@ -64,13 +64,15 @@ class EventQueue:
                 "queued": self._queued,
             }
 
-    def put(self, events: Events) -> None:
+    def put(self, events: Events, put_ns: int | None = None) -> None:
         """Take in a packet, an array of `EVENT_DTYPE` that nobody writes to from now on.
+
+        put_ns: when it came, by default the time of the call, so that waiting for room counts.
 
         With "block" a packet larger than the capacity goes in in parts. After `close`, and for what
         still waits to go in then, events are counted as received and dropped.
         """
-        put_ns = time.monotonic_ns()
+        put_ns = time.monotonic_ns() if put_ns is None else put_ns
         size = self.capacity if self.policy == "block" else max(1, len(events))
         with self._changed:
             for first in range(0, len(events), size):

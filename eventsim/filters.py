@@ -97,8 +97,8 @@ class Filters:
 
     sensor: what comes out, with one polarity if they are merged. A row or column of pixels that
     `downscale` does not divide evenly keeps its rest, as one narrower pixel. counters: events
-    filtered as "outside" (of the region or of the sensor), "refractory" and "background", and those
-    "passed"; together as many as came in.
+    filtered as "outside" (of the region, the sensor, or the 2^63 us that a clock can have),
+    "refractory" and "background", and those "passed"; together as many as came in.
 
     Raises `EventsimError` for a region that is not inside the sensor.
     """
@@ -173,7 +173,8 @@ def _filter(
     blind, recent = np.uint64(plan.refractory_us), np.uint64(plan.background_us)
     for i in range(len(events)):
         x, y = np.int64(events[i].x) - plan.x, np.int64(events[i].y) - plan.y
-        if x < 0 or x >= plan.width or y < 0 or y >= plan.height:
+        on_sensor = 0 <= x < plan.width and 0 <= y < plan.height
+        if not on_sensor or events[i].t > np.uint64(MOST_US):
             outside += 1
             continue
         x, y = x // plan.downscale, y // plan.downscale

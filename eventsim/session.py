@@ -114,6 +114,11 @@ class Session:
         return self._clock.counters
 
     @property
+    def latest_us(self) -> int:
+        """Time of the last event on the stream's clock; 0 before the first, and after a reset."""
+        return self._latest_us
+
+    @property
     def operations(self) -> Operations:
         """What was executed since the session began, and its dense equivalent."""
         steps = self._steps + self._steps_of_run()
