@@ -15,6 +15,8 @@ from .bench.command import bench
 from .compare.command import compare
 from .demo import demo
 from .inspect import inspect
+from .live.stream import stream
+from .live.view import view
 from .run import run
 from .send import send
 from .train import train
@@ -27,7 +29,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, train, run, compare, inspect, bench, send):
+for command in (demo, train, run, compare, inspect, bench, send, stream, view):
     app.command()(command)
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -68,7 +69,7 @@ def send(
     # Read once before: a damaged recording ends here, not in the middle of what a peer receives.
     events = sum(len(packet) for packet in packets)
     sent = Sent()
-    with open_source(_repeated(packets, loop), pace=pace or None) as source:
+    with open_source(repeated(packets, loop), pace=pace or None) as source:
         _play(source, address, events * loop, sent)
     if json is None or str(json) != "-":
         console.print(
@@ -85,12 +86,15 @@ def _in_datagrams(sent: Sent, address: Address) -> str:
     return f" in {sent.datagrams:,} datagrams" if address.protocol == "udp" else ""
 
 
-def _repeated(packets: Packets, loops: int) -> Iterator[Events]:
-    """Yield a recording again and again, each time its length and 1 us later than before."""
+def repeated(packets: Packets, loops: int) -> Iterator[Events]:
+    """Yield a recording so often, 0 without end, each time its length and 1 us later than before.
+
+    An empty recording is yielded once.
+    """
     import numpy as np
 
     shift_us = 0
-    for _ in range(loops):
+    for _ in range(loops) if loops else count():
         first_us: int | None = None
         last_us = 0
         for events in packets:
@@ -99,7 +103,9 @@ def _repeated(packets: Packets, loops: int) -> Iterator[Events]:
             shifted = events.copy()
             shifted["t"] += np.uint64(shift_us)
             yield shifted
-        shift_us += last_us - (first_us or 0) + 1
+        if first_us is None:
+            return
+        shift_us += last_us - first_us + 1
 
 
 def _play(source: Source, address: Address, total: int, sent: Sent) -> None:

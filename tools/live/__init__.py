@@ -1,0 +1,1 @@
+"""What `eventsim stream` and `eventsim view` show of a live run."""

@@ -1,0 +1,75 @@
+"""JSON, a line for each thing that happened, to a file or a pipe that may fail."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from ..report import notes
+
+
+class JsonLines:
+    """A file of JSON lines, or stdout for the path "-".
+
+    A line that cannot be written, because the disk is full for instance, is counted in `lost` and
+    said once; the next ones are tried again. The file never has half a line. `closed_by_reader`:
+    whoever read the pipe has gone. Raises `OSError` where the file cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open the file; an older one is emptied."""
+        self.is_stdout = str(path) == "-"
+        self._name = "stdout" if self.is_stdout else str(path)
+        if self.is_stdout:
+            sys.stdout.flush()
+            self._file = sys.stdout.fileno()
+        else:
+            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        self.lost = 0
+        self.closed_by_reader = False
+
+    def __enter__(self) -> Self:
+        """Return the lines themselves."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the file."""
+        if not self.is_stdout:
+            os.close(self._file)
+
+    def write(self, documents: Iterable[dict[str, Any]]) -> None:
+        """Append a line for each, at once: whoever reads along sees it now."""
+        for document in documents:
+            line = (json.dumps(document, allow_nan=False) + "\n").encode()
+            written = 0
+            try:
+                while written < len(line):
+                    written += os.write(self._file, line[written:])
+            except BrokenPipeError:
+                self.closed_by_reader = True
+                return
+            except OSError as error:
+                self._lose(written, error)
+
+    def _lose(self, written: int, error: OSError) -> None:
+        """Take back what was written of a line, and count it."""
+        if self.lost == 0:
+            notes.print(
+                f"{self._name}: a line cannot be written, {error.strerror}; the stream goes on, "
+                f"lost lines are counted",
+                highlight=False, markup=False,
+            )  # fmt: skip
+        self.lost += 1
+        if written and not self.is_stdout:
+            os.ftruncate(self._file, os.lseek(self._file, 0, os.SEEK_CUR) - written)
+            os.lseek(self._file, -written, os.SEEK_CUR)

@@ -1,0 +1,4 @@
+def show(frames): 
+    try:
+        while True: frames.recv()
+    except EOFError: pass
