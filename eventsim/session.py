@@ -106,6 +106,7 @@ class Session:
         self._clock = StreamClock(network.input_shape, self.gap_us, clock_us)
         self._counted = np.zeros((len(network.neuron_layers), len(COUNTERS)), np.int64)
         self._steps = 0  # timesteps of the runs that are over: what a dense network would do
+        self._new_run(0).advance(network.dt_us)  # so that no packet waits for the compiler
         self._begin(None)
 
     @property
@@ -182,11 +183,14 @@ class Session:
         self._recent: deque[tuple[int, NDArray[np.int64]]] = deque()
         self._in_window = np.zeros(outputs, np.int64)
         self._score = np.zeros(outputs)
-        if start_us is not None and self.mode == "clocked":
-            self._run = ClockedRun(self.network, start_us=start_us)
-        elif start_us is not None:
-            record = self.answer == "spike"
-            self._run = AsynchronousRun(self.network, start_us=start_us, record_spikes=record)
+        if start_us is not None:
+            self._run = self._new_run(start_us)
+
+    def _new_run(self, start_us: int) -> AsynchronousRun | ClockedRun:
+        if self.mode == "clocked":
+            return ClockedRun(self.network, start_us=start_us)
+        record = self.answer == "spike"
+        return AsynchronousRun(self.network, start_us=start_us, record_spikes=record)
 
     def _steps_of_run(self) -> int:
         if self._run is None:

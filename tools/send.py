@@ -15,7 +15,7 @@ import typer
 from .report import console, notes, progress_bar, write_json
 
 if TYPE_CHECKING:
-    from eventsim import Packets
+    from eventsim import Packets, Sensor
     from eventsim.events import Events
     from eventsim.sources import Source
     from eventsim.udp import Address
@@ -61,7 +61,6 @@ def send(
 ) -> None:
     """Play a recording to another process, as UDP datagrams or as a TCP server."""
     from eventsim import read_packets
-    from eventsim.sources import open_source
     from eventsim.udp import parse_address
 
     address = parse_address(to, listens=to.startswith("tcp:"))
@@ -69,7 +68,7 @@ def send(
     # Read once before: a damaged recording ends here, not in the middle of what a peer receives.
     events = sum(len(packet) for packet in packets)
     sent = Sent()
-    with open_source(repeated(packets, loop), pace=pace or None) as source:
+    with play(repeated(packets, loop), pace) as source:
         _play(source, address, events * loop, sent)
     if json is None or str(json) != "-":
         console.print(
@@ -84,6 +83,18 @@ def send(
 
 def _in_datagrams(sent: Sent, address: Address) -> str:
     return f" in {sent.datagrams:,} datagrams" if address.protocol == "udp" else ""
+
+
+def play(packets: Iterator[Events], pace: float, sensor: Sensor | None = None) -> Source:
+    """Return packets as a source at a pace, cut at each millisecond of wall time.
+
+    A pace of 0 is as fast as it goes, with packets as they are.
+    """
+    from eventsim.sources import open_source
+
+    if pace == 0:
+        return open_source(packets, sensor=sensor)
+    return open_source(packets, sensor=sensor, pace=pace, packet_us=max(1, round(1000 * pace)))
 
 
 def repeated(packets: Packets, loops: int) -> Iterator[Events]:

@@ -82,7 +82,10 @@ def follow(
 def conclude(
     stream: Stream, monitor: Monitor, lines: JsonLines | None, interrupted: bool, path: Path | None
 ) -> None:
-    """Write the summary where it is wanted; raise `EventsimError` where events are unaccounted for."""
+    """Write the summary where it is wanted.
+
+    Raises `EventsimError` where events are unaccounted for.
+    """
     from eventsim import EventsimError
 
     summary = {
@@ -91,6 +94,7 @@ def conclude(
     }  # fmt: skip
     if lines is not None:
         lines.write([summary])
+        summary["lines_lost"] = lines.lost
     if path is not None:
         write_json(summary, path)
     if not (lines is not None and lines.is_stdout) and str(path) != "-":
@@ -106,29 +110,21 @@ def conclude(
 def print_summary(summary: dict[str, Any]) -> None:
     """Print what became of the events, what was executed, and what went wrong."""
     events, latency = summary["events"], summary["latency_us"]
-    console.print(
-        f"{summary['source']} -> {summary['network']}, {summary['mode']}: {summary['seconds']:.1f} s"
-        f"{', interrupted' if summary['interrupted'] else ''}",
-        highlight=False, markup=False,
-    )  # fmt: skip
+    what = f"{summary['source']} -> {summary['network']}, {summary['mode']}"
+    end = ", interrupted" if summary["interrupted"] else ""
+    console.print(f"{what}: {summary['seconds']:.1f} s{end}", highlight=False, markup=False)
     table = new_table("Events", [], list(events))
     table.add_row(*(f"{count:,}" for count in events.values()))
     console.print(table)
-    console.print(
-        f"{summary['events_per_second']:,.0f} events/s, {summary['answers']:,} answers"
-        + (
-            f", packet to outcome {latency['p50']:,.0f} us (p99 {latency['p99']:,.0f}, "
-            f"most {latency['max']:,.0f})"
-            if latency["p50"] is not None
-            else ""
-        ),
-        highlight=False,
-    )
+    rate = f"{summary['events_per_second']:,.0f} events/s, {summary['answers']:,} answers"
+    if latency["max"] is not None:
+        p50, p99, most = (f"{latency[name]:,.0f}" for name in ("p50", "p99", "max"))
+        rate += f", packet to outcome {p50} us (p99 {p99}, most {most})"
+    console.print(rate, highlight=False)
     _print_predictions(summary["predictions"])
     _print_operations(summary["operations"])
-    faults = [f"{name.replace('_', ' ')} {count:,}" for name, count in summary["faults"].items() if count]
-    if summary["lines_lost"]:
-        faults.append(f"lines lost {summary['lines_lost']:,}")
+    counts = {**summary["faults"], "lines_lost": summary["lines_lost"]}
+    faults = [f"{name.replace('_', ' ')} {count:,}" for name, count in counts.items() if count]
     if faults:
         console.print(f"Went wrong: {', '.join(faults)}", highlight=False, style="yellow")
 
@@ -140,10 +136,12 @@ def _print_predictions(predictions: dict[str, int]) -> None:
 
 
 def _print_operations(layers: list[dict[str, Any]]) -> None:
-    table = new_table("Operations", ["layer"], ["events in", "spikes out", "SOPs", "dense", "SOPs/dense"])
+    table = new_table(
+        "Operations", ["layer"], ["events in", "spikes out", "SOPs", "dense", "SOPs/dense"]
+    )
     for layer in layers:
         dense = layer["dense_macs"]
         share = f"{layer['sops'] / dense:.2%}" if dense else "-"
         counts = (layer["input_events"], layer["output_spikes"], layer["sops"], dense)
-        table.add_row(layer["name"], *(f"{count:,}" for count in counts), share)
+        table.add_row(layer["name"], *map("{:,}".format, counts), share)
     console.print(table)

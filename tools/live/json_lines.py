@@ -67,7 +67,7 @@ class JsonLines:
             notes.print(
                 f"{self._name}: a line cannot be written, {error.strerror}; the stream goes on, "
                 f"lost lines are counted",
-                highlight=False, markup=False,
+                highlight=False, markup=False, soft_wrap=True,
             )  # fmt: skip
         self.lost += 1
         if written and not self.is_stdout:

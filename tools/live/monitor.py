@@ -1,7 +1,8 @@
 """What there is to know of a live run: steps of a `Stream` in, snapshots and accounts out.
 
 A snapshot tells what happened since the one before, for `screen.py` and `page.html`; the account
-tells what happened since the beginning, for JSON lines and the summary. Both are dicts of JSON types.
+tells what happened since the beginning, for JSON lines and the summary. Both are dicts of JSON
+types.
 """
 
 from __future__ import annotations
@@ -129,9 +130,7 @@ class Monitor:
             "events": events,
             "events_per_second": events["processed"] / seconds,
             "answers": self._answers,
-            "predictions": dict(
-                zip((*self._class_names, "none"), self._predicted, strict=True)
-            ),
+            "predictions": dict(zip((*self._class_names, "none"), self._predicted, strict=True)),
             "latency_us": {
                 name: self._all.quantile_us(share)
                 for name, share in (("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from ..send import repeated
+from ..send import play, repeated
 
 if TYPE_CHECKING:
     from eventsim import Network, Sensor
@@ -50,9 +50,9 @@ class LiveOptions:
     leak_us: Annotated[
         int | None, typer.Option(help="Time constant of the leaky score. [default: the window]")
     ] = None
-    gap_us: Annotated[
-        int, typer.Option(help="After a longer silence the network begins anew.")
-    ] = 10_000_000
+    gap_us: Annotated[int, typer.Option(help="After a longer silence the network begins anew.")] = (
+        10_000_000
+    )
     clock_us: Annotated[
         int | None, typer.Option(help="Period of a clock that wraps, such as 4294967296.")
     ] = None
@@ -65,9 +65,7 @@ class LiveOptions:
     ] = None
     sensor: Annotated[
         str | None,
-        typer.Option(
-            help="Size of the sensor, where the source does not state it.", metavar="WxH"
-        ),
+        typer.Option(help="Size of the sensor, where the source does not state it.", metavar="WxH"),
     ] = None
     region: Annotated[
         str | None, typer.Option(help="Region of interest, in pixels.", metavar="X,Y,W,H")
@@ -83,9 +81,7 @@ class LiveOptions:
         int, typer.Option(help="An event passes with a neighbour's within so long before.", min=0)
     ] = 0
     queue: Annotated[int, typer.Option(help="Events that may wait for the network.")] = 1_000_000
-    when_full: Annotated[
-        str, typer.Option(help="block, drop-oldest or drop-newest.")
-    ] = "block"
+    when_full: Annotated[str, typer.Option(help="block, drop-oldest or drop-newest.")] = "block"
 
 
 def takes_live_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -102,9 +98,7 @@ def takes_live_options(command: Callable[..., None]) -> Callable[..., None]:
     ]
     own_hints = get_type_hints(command, include_extras=True)
     own = [
-        parameter.replace(
-            kind=inspect.Parameter.KEYWORD_ONLY, annotation=own_hints[parameter.name]
-        )
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=own_hints[parameter.name])
         for parameter in inspect.signature(command).parameters.values()
         if parameter.name != "options"
     ]
@@ -168,8 +162,7 @@ def _open(options: LiveOptions) -> Source:
         return open_source(name, sensor=sensor, pace=options.pace)
     packets = read_packets(Path(name), sensor=sensor)
     pace = 1.0 if options.pace is None else options.pace
-    again = repeated(packets, options.loop)
-    return open_source(again, sensor=packets.sensor, pace=pace or None)
+    return play(repeated(packets, options.loop), pace, packets.sensor)
 
 
 def _numbers(name: str, text: str, between: str, count: int) -> Any:

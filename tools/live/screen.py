@@ -1,4 +1,6 @@
-def show(frames): 
+def show(frames):
     try:
-        while True: frames.recv()
-    except EOFError: pass
+        while True:
+            frames.recv()
+    except EOFError:
+        pass

@@ -1,1 +1,2 @@
-def serve(*a): pass
+def serve(*a):
+    pass

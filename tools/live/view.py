@@ -36,8 +36,6 @@ def view(
     from .monitor import Monitor
     from .server import serve
 
-    import aiohttp  # noqa: F401
-
     running = open_stream(load_network(network), options)
     with ExitStack() as stack:
         lines = None if json_lines is None else stack.enter_context(JsonLines(json_lines))
