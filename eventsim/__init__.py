@@ -13,7 +13,9 @@ from .binning import BinnedEvents, bin_events
 from .clocked.run import ClockedRun, run_binned
 from .energy import Energy, EnergyTable, Footprint, energy_of, footprint, load_energy_table
 from .errors import EventsimError, NetworkError, NetworkFileError, RecordingError
+from .event_queue import EventQueue
 from .events import EVENT_DTYPE, Sensor, check_events, make_events
+from .filters import Filters, FilterSettings
 from .layers import Conv1d, Conv2d, Dense
 from .network import Network
 from .neurons import ALIF, CUBALIF, IF, LI, LIF
@@ -25,7 +27,9 @@ from .result import Result
 from .rounding import round_weights
 from .session import Answer, Session
 from .simulator import available_threads, simulate, simulate_batch
+from .sources import Source, open_source
 from .storage import is_network_file, load_network, save_network
+from .stream import Step, Stream
 
 __version__ = "0.1.0"
 
@@ -49,7 +53,10 @@ __all__ = [
     "Dense",
     "Energy",
     "EnergyTable",
+    "EventQueue",
     "EventsimError",
+    "FilterSettings",
+    "Filters",
     "Flatten",
     "Footprint",
     "LayerOperations",
@@ -64,6 +71,9 @@ __all__ = [
     "Result",
     "Sensor",
     "Session",
+    "Source",
+    "Step",
+    "Stream",
     "SumPool2d",
     "available_threads",
     "bin_events",
@@ -74,6 +84,7 @@ __all__ = [
     "load_energy_table",
     "load_network",
     "make_events",
+    "open_source",
     "read_packets",
     "read_recording",
     "round_weights",

@@ -63,21 +63,24 @@ class Latencies:
 class Stream:
     """Feeds a session from a source; iterate over it once.
 
-    filters: see `fit`. capacity, policy: of the `EventQueue` between source and session. tick_us:
-    when no event came for longer than this, time goes on by the wall clock, so much behind it, and
-    events that come later than that are late; None: time goes on with events alone, which is right
-    for a source whose clock is not the wall's.
+    settings: what is filtered and how the sensor's coordinates become the network's; by default
+    nothing but events outside of it. A source that does not state its sensor has one that fits.
+    capacity, policy: of the `EventQueue` between source and session. tick_us: when no event came
+    for longer than this, time goes on by the wall clock, so much behind it, and events that come
+    later than that are late; None: time goes on with events alone, which is right for a source
+    whose clock is not the wall's.
 
     Iteration ends when the source has and everything is processed, or after `stop`. It raises what
     the source raised, after what came before that is processed. Raises `EventsimError` for bad
-    numbers.
+    numbers, and for a sensor that is, filtered, larger than the network's input; events of a
+    smaller one come to its first columns and rows.
     """
 
     def __init__(
         self,
         source: Source,
         session: Session,
-        filters: Filters,
+        settings: FilterSettings | None = None,
         *,
         capacity: int = CAPACITY,
         policy: str = "block",
@@ -89,7 +92,8 @@ class Stream:
                 f"tick_us is {tick_us!r}, expected a whole number of microseconds, 1 or more, or "
                 f"None"
             )
-        self.source, self.session, self.filters = source, session, filters
+        self.source, self.session = source, session
+        self.filters = _fit(settings or FilterSettings(), source.sensor, session.network)
         self.queue = EventQueue(capacity, policy)
         self._tick_us = tick_us
         self._stopped = threading.Event()
@@ -161,12 +165,7 @@ class Stream:
         return self.session.advance(self.session.latest_us + silent_us - self._tick_us)
 
 
-def fit(settings: FilterSettings, sensor: Sensor | None, network: Network) -> Filters:
-    """Return the filters between a sensor and a network.
-
-    Without a sensor it is one that fits. Raises `EventsimError` where what comes out is larger than
-    the network's input; events of a smaller sensor come to its first columns and rows.
-    """
+def _fit(settings: FilterSettings, sensor: Sensor | None, network: Network) -> Filters:
     _, height, width = network.input_shape
     if sensor is None and settings.region is not None:
         sensor = Sensor(65536, 65536)

@@ -25,9 +25,9 @@ from live_runs import (
 )
 
 import eventsim as es
-from eventsim.filters import FilterSettings
+from eventsim.filters import Filters, FilterSettings
 from eventsim.sources import open_source
-from eventsim.stream import Stream, fit
+from eventsim.stream import Stream
 from eventsim_tools.live.json_lines import JsonLines
 from eventsim_tools.live.monitor import Monitor
 
@@ -86,7 +86,7 @@ def test_options_reach_the_session_and_the_filters(network: Path, recording: Pat
     session = es.Session(
         net, mode="clocked", answer="leaky", hop_us=5000, window_us=20_000, leak_us=20_000
     )
-    filters = fit(settings, None, net)
+    filters = Filters(settings, es.Sensor(9, 6))
     answers = [answer for packet in packets for answer in session.feed(filters(packet))]
     assert summary["filter_counters"] == filters.counters
     assert summary["session_counters"] == session.counters
@@ -218,7 +218,7 @@ def test_snapshots_tell_what_happened_since_the_one_before(network: Path, record
     events, _ = es.read_recording(recording)
     session = es.Session(net, window_us=10_000)
     packets = [*np.split(events, [500, 1200]), es.make_events([0, 10**6], [8, 99], [5, 0], [1, 1])]
-    stream = Stream(open_source(packets), session, fit(FilterSettings(), None, net), capacity=700)
+    stream = Stream(open_source(packets), session, capacity=700)
     monitor = Monitor(stream, "small.h5", "left.npy")
     before = session.operations
     image = np.zeros((2, 6, 9), np.int64)

@@ -22,7 +22,7 @@ from eventsim.neurons import LIF
 from eventsim.pathways import Flatten
 from eventsim.session import Session
 from eventsim.sources import open_source
-from eventsim.stream import Latencies, Stream, fit
+from eventsim.stream import Latencies, Stream
 
 PATIENCE_S = 20.0
 
@@ -76,7 +76,7 @@ def test_answers_are_those_of_a_session_fed_with_what_passes_the_filters(
     expected = told(alone.feed(Filters(chosen, sensor)(events)))
 
     session = Session(net, **given)
-    stream = Stream(open_source(packets), session, fit(chosen, None, net), policy=policy)
+    stream = Stream(open_source(packets), session, chosen, policy=policy)
     steps = list(stream)
     assert told(answer for step in steps for answer in step.answers) == expected
     assert sum(len(step.events) for step in steps) == alone.counters["processed"]
@@ -98,9 +98,7 @@ def test_an_engine_that_is_behind_drops_by_policy_and_counts_it(policy: str) -> 
         handed_out.set()
 
     source = open_source(packets())
-    stream = Stream(
-        source, session, fit(FilterSettings(), None, network()), capacity=25, policy=policy
-    )
+    stream = Stream(source, session, capacity=25, policy=policy)
     for number, _ in enumerate(stream):
         if number == 0 and policy != "block":
             assert handed_out.wait(PATIENCE_S)  # everything has come meanwhile
@@ -113,7 +111,7 @@ def test_an_engine_that_is_behind_drops_by_policy_and_counts_it(policy: str) -> 
 def test_stop_leaves_in_the_queue_what_waits_there() -> None:
     events = random_events(np.random.default_rng(2), 50_000)
     source = open_source(np.split(events, 50))
-    stream = Stream(source, Session(network()), fit(FilterSettings(), None, network()))
+    stream = Stream(source, Session(network()))
     for step in stream:
         if len(step.events):
             stream.stop()
@@ -124,7 +122,7 @@ def test_stop_leaves_in_the_queue_what_waits_there() -> None:
 
 def test_stop_from_another_thread_ends_a_stream_that_waits() -> None:
     source = open_source("udp://127.0.0.1:0")
-    stream = Stream(source, Session(network()), fit(FilterSettings(), None, network()))
+    stream = Stream(source, Session(network()))
     threading.Timer(0.05, stream.stop).start()
     assert [step for step in stream if step.answers or len(step.events)] == []
     assert balanced(stream)["received"] == 0
@@ -136,7 +134,7 @@ def test_what_came_before_a_source_broke_is_processed() -> None:
         yield np.zeros(3)
 
     session = Session(network())
-    stream = Stream(open_source(packets()), session, fit(FilterSettings(), None, network()))
+    stream = Stream(open_source(packets()), session)
     with pytest.raises(RecordingError, match="a packet has dtype float64"):
         list(stream)
     assert balanced(stream)["processed"] == 40
@@ -144,9 +142,7 @@ def test_what_came_before_a_source_broke_is_processed() -> None:
 
 def test_events_that_go_back_in_time_are_dropped_and_counted() -> None:
     packets = [make_events([t], [0], [0], [1]) for t in (5000, 4000, 6000)]
-    stream = Stream(
-        open_source(packets), Session(network()), fit(FilterSettings(), None, network())
-    )
+    stream = Stream(open_source(packets), Session(network()))
     list(stream)
     expected = {"received": 3, "processed": 2, "dropped": 1, "filtered": 0, "queued": 0}
     assert balanced(stream) == expected
@@ -155,9 +151,7 @@ def test_events_that_go_back_in_time_are_dropped_and_counted() -> None:
 def test_times_that_no_clock_has_are_filtered() -> None:
     packets = [make_events([5], [0], [0], [1]) for _ in range(3)]
     packets[1]["t"] = 2**64 - 1
-    stream = Stream(
-        open_source(packets), Session(network()), fit(FilterSettings(), None, network())
-    )
+    stream = Stream(open_source(packets), Session(network()))
     list(stream)
     expected = {"received": 3, "processed": 2, "dropped": 0, "filtered": 1, "queued": 0}
     assert balanced(stream) == expected
@@ -171,8 +165,7 @@ def test_silence_is_answered_when_the_wall_clock_ticks() -> None:
         answered.wait(PATIENCE_S)
 
     session = Session(network(), window_us=2000, hop_us=1000)
-    filters = fit(FilterSettings(), None, network())
-    stream = Stream(open_source(packets()), session, filters, tick_us=1000)
+    stream = Stream(open_source(packets()), session, tick_us=1000)
     answers = []
     for step in stream:
         answers += step.answers
@@ -191,7 +184,7 @@ def test_without_ticks_silence_is_not_answered() -> None:
             yield make_events([], [], [], [])
 
     session = Session(network(), window_us=2000, hop_us=1000)
-    stream = Stream(open_source(packets()), session, fit(FilterSettings(), None, network()))
+    stream = Stream(open_source(packets()), session)
     for step in stream:
         assert step.answers == []
         waited.append(step)
@@ -209,23 +202,24 @@ def test_without_ticks_silence_is_not_answered() -> None:
     ],
 )
 def test_filters_that_fit_the_network(chosen: Any, sensor: Any, size: Any) -> None:
-    filters = fit(FilterSettings(**chosen), sensor, network())
+    source = open_source([], sensor=sensor)
+    filters = Stream(source, Session(network()), FilterSettings(**chosen)).filters
     assert (filters.sensor.width, filters.sensor.height) == size
 
 
 def test_a_sensor_too_large_for_the_network_is_refused() -> None:
     sentence = "events come from 5 x 3 pixels, expected the network's 4 x 3: take a region"
     with pytest.raises(EventsimError, match=sentence):
-        fit(FilterSettings(), Sensor(5, 3), network())
+        Stream(open_source([], sensor=Sensor(5, 3)), Session(network()))
+    settings = FilterSettings(downscale=2)
     with pytest.raises(EventsimError, match="4 x 4 pixels"):
-        fit(FilterSettings(downscale=2), Sensor(8, 7), network())
+        Stream(open_source([], sensor=Sensor(8, 7)), Session(network()), settings)
 
 
 @pytest.mark.parametrize("tick_us", [0, -1, 1.5])
 def test_a_bad_tick_is_one_sentence(tick_us: Any) -> None:
-    source, filters = open_source([]), fit(FilterSettings(), None, network())
     with pytest.raises(EventsimError, match=f"tick_us is {tick_us}, expected a whole number"):
-        Stream(source, Session(network()), filters, tick_us=tick_us)
+        Stream(open_source([]), Session(network()), tick_us=tick_us)
 
 
 @given(st.lists(st.integers(1, 10**11), min_size=1, max_size=200), st.floats(0.01, 1.0))

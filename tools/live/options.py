@@ -119,9 +119,7 @@ def open_stream(network: Network, options: LiveOptions) -> Stream:
 
     Raises `EventsimError` or `RecordingError`, one sentence, for anything that does not fit.
     """
-    from eventsim import Session
-    from eventsim.filters import FilterSettings
-    from eventsim.stream import Stream, fit
+    from eventsim import FilterSettings, Session, Stream
 
     leak_us = options.leak_us
     if options.answer == "leaky" and leak_us is None:
@@ -138,9 +136,8 @@ def open_stream(network: Network, options: LiveOptions) -> Stream:
     )  # fmt: skip
     source = _open(options)
     try:
-        filters = fit(settings, source.sensor, network)
         return Stream(
-            source, session, filters, capacity=options.queue, policy=options.when_full,
+            source, session, settings, capacity=options.queue, policy=options.when_full,
             tick_us=options.tick_us,
         )  # fmt: skip
     except BaseException:
