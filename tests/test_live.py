@@ -159,6 +159,7 @@ path = Path(sys.argv[1])
 with JsonLines(path) as lines:
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
     lines.write({"number": n} for n in range(12))
+    print(path.stat().st_size)
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     lines.write([{"number": 99}])
     print(lines.lost)
@@ -172,7 +173,7 @@ def test_a_file_never_has_half_a_line(tmp_path: Path) -> None:
     )
     numbers = [json.loads(line)["number"] for line in path.read_text().splitlines()]
     assert numbers == [0, 1, 2, 3, 4, 5, 6, 99]  # 14 bytes each: the eighth would need 112
-    assert done.stdout == "5\n"
+    assert done.stdout == "98\n5\n"
     assert done.stderr.count("a line cannot be written") == 1
 
 
@@ -236,6 +237,9 @@ def test_snapshots_tell_what_happened_since_the_one_before(network: Path, record
         before = session.operations
         assert layer["sops_per_second"] * shot["interval_s"] == pytest.approx(new.sops - old.sops)
         assert layer["neurons"] == 3
+        latency = monitor.snapshot()["latency_us"]  # of packets since the snapshot above: none
+        assert latency == {"p50": None, "p99": None}
+        assert (shot["latency_us"]["p50"] is None) == (len(step.events) == 0)
         for number, name in enumerate(("off", "on")):
             shown = np.frombuffer(base64.b64decode(shot["image"][name]), np.uint8)
             np.testing.assert_array_equal(shown.reshape(6, 9), image[number])

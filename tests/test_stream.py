@@ -237,7 +237,7 @@ def test_no_latency_without_packets() -> None:
     assert Latencies().quantile_us(0.5) is None
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(0, 2000))
+@given(st.integers(0, 2**32 - 1), st.integers(0, 5000))
 def test_an_image_counts_events_at_each_pixel(seed: int, count: int) -> None:
     events = random_events(np.random.default_rng(seed), count)
     events["x"] //= 2
