@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -35,13 +35,18 @@ def joined(packets: Iterable[Events]) -> Events:
 
 def drawn(source: Source, count: int) -> Events:
     """Draw packets until they hold `count` events, or patience ends."""
+    return drawn_until(source, lambda found: found >= count)
+
+
+def drawn_until(source: Source, enough: Callable[[int], bool]) -> Events:
+    """Draw packets until their number of events is `enough`, or patience ends."""
     packets: list[Events] = []
     timer = threading.Timer(PATIENCE_S, source.close)
     timer.start()
     try:
         for events in source:
             packets.append(events)
-            if sum(map(len, packets)) >= count:
+            if enough(sum(map(len, packets))):
                 break
     finally:
         timer.cancel()

@@ -119,6 +119,23 @@ def test_a_closed_udp_source_gives_its_port_back() -> None:
     assert list(packets) == []
 
 
+def test_a_source_closed_while_it_waits_gives_its_socket_back() -> None:
+    """It is the thread that waits that must do it, before its iteration ends."""
+    with open_udp() as udp, serving() as (server, name), open_source(name) as tcp:
+        threads = [threading.Thread(target=list, args=[source]) for source in (udp, tcp)]
+        for thread in threads:
+            thread.start()
+        client, _ = server.accept()
+        for source, thread in zip((udp, tcp), threads, strict=True):
+            time.sleep(0.01)
+            source.close()
+            thread.join()
+        open_source(f"udp://127.0.0.1:{udp.port}").close()
+        with client:
+            client.settimeout(PATIENCE_S)
+            assert client.recv(1) == b""
+
+
 def test_a_recording_is_cut_and_a_pace_waits_for_the_events(tmp_path: Path) -> None:
     path = tmp_path / "lz4.aedat4"
     path.write_bytes(WHOLE["lz4.aedat4"])

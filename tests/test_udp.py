@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import socket
+import threading
+import time
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -11,12 +15,12 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from live_sources import drawn, joined, open_udp, post, random_events
+from live_sources import PATIENCE_S, drawn, drawn_until, joined, open_udp, post, random_events
 from recording_files import EVENTS
 
 from eventsim.errors import EventsimError
 from eventsim.events import make_events
-from eventsim.sources import open_source
+from eventsim.sources import UdpSource, open_source
 from eventsim.udp import DATAGRAM_BYTES, RECORD_BYTES, T32, T64, datagrams, encode
 
 
@@ -134,3 +138,92 @@ def test_ipv6_in_brackets() -> None:
     with source, socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sender:
         sender.sendto(EVENTS.tobytes(), ("::1", source.port))
         np.testing.assert_array_equal(drawn(source, len(EVENTS)), EVENTS)
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[UdpSource]:
+    """A source whose receive buffer holds a few datagrams, where the system tells its drops."""
+    monkeypatch.setattr("eventsim.udp.SOCKET_BUFFER", 4096)
+    with open_udp() as source, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        try:
+            other.getsockopt(socket.SOL_SOCKET, 55, 36)  # as udp.py does, but not by its constants
+        except OSError:
+            pytest.skip("this system does not tell what it drops")
+        yield source
+
+
+def accounted(counts: dict[str, int]) -> int:
+    return counts["datagrams"] + counts["system_drops"]
+
+
+def test_what_the_system_drops_is_counted(small: UdpSource) -> None:
+    """Sent are those fetched and those dropped: idle, full, read empty, full again, closed."""
+    assert small.counters["system_drops"] == 0
+    times = np.arange(300)
+    pieces = [make_events([t], [1], [2], [1]).tobytes() for t in times]
+    for turn in (1, 2, 3):
+        post(small, [b"malformed", *pieces])
+        before = small.counters
+        found = drawn_until(small, lambda _, sent=301 * turn: accounted(small.counters) == sent)
+        counts = small.counters
+        assert accounted(counts) == 301 * turn
+        assert counts["datagrams"] - before["datagrams"] == len(found) + 1 < 301
+        assert counts["malformed_datagrams"] == turn
+        # Nobody has read meanwhile, so those that came last are dropped.
+        np.testing.assert_array_equal(found["t"], times[: len(found)])
+    post(small, pieces)
+    before = small.counters
+    assert before["system_drops"] > counts["system_drops"]
+    small.close()
+    assert small.counters["system_drops"] >= before["system_drops"]
+
+
+def test_drops_while_a_source_is_read(small: UdpSource) -> None:
+    """By a consumer too slow for what comes, with malformed datagrams in between."""
+
+    def consume() -> None:
+        for _ in small:
+            time.sleep(0.001)
+
+    thread = threading.Thread(target=consume)
+    thread.start()
+    try:
+        pieces = [b"bad" if number % 3 == 0 else b"\0" * 13 for number in range(6000)]
+        post(small, pieces)
+        end, counts = time.monotonic() + PATIENCE_S, small.counters
+        while accounted(counts) < 6000 and time.monotonic() < end:
+            time.sleep(0.001)
+            counts = small.counters
+    finally:
+        small.close()
+        thread.join()
+    assert accounted(counts) == 6000
+    assert min(counts["received"], counts["malformed_datagrams"], counts["system_drops"]) > 0
+    assert accounted(small.counters) == 6000
+
+
+@pytest.mark.parametrize("answer", [None, b"", b"\0" * 32])
+def test_a_system_that_does_not_tell_what_it_drops(
+    answer: bytes | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(*asked: int) -> bytes:
+        if answer is None:
+            raise OSError(errno.ENOPROTOOPT, "Protocol not available")
+        return answer
+
+    with open_udp() as source:
+        monkeypatch.setattr(socket.socket, "getsockopt", told)
+        post(source, [EVENTS.tobytes()])
+        assert len(drawn(source, len(EVENTS))) == len(EVENTS)
+        assert "system_drops" not in source.counters
+        monkeypatch.undo()
+        monkeypatch.setattr("sys.platform", "darwin")  # where the option may be another one
+        assert "system_drops" not in source.counters
+
+
+def test_counters_are_those_of_one_moment() -> None:
+    with open_udp() as source:
+        before = source.counters
+        post(source, [EVENTS.tobytes()])
+        drawn(source, len(EVENTS))
+        assert (before["received"], source.counters["received"]) == (0, len(EVENTS))
