@@ -190,6 +190,14 @@ def test_cutting_changes_no_event(seed: int, size: int, packet_us: int, cuts: li
         assert stretch[0] == stretch[-1]
 
 
+def test_counters_are_those_of_one_moment() -> None:
+    with open_source(EVENTS) as source:
+        before = source.counters
+        list(source)
+        assert before == {"received": 0, "unordered_packets": 0}
+        assert source.counters == {"received": 6, "unordered_packets": 0}
+
+
 def test_an_iterable_without_a_pace_is_handed_out_as_it_is() -> None:
     parts = [EVENTS[:1], EVENTS[1:]]
     with open_source(iter(parts), sensor=SENSOR) as source:

@@ -77,12 +77,13 @@ def read_datagrams(pieces: list[bytes], wire: str) -> tuple[list[Event], int]:
 
 
 @settings(max_examples=300)
-@given(data=st.data())
+@given(data=st.data(), gathered=st.integers(1, 8))
 @pytest.mark.parametrize("wire", [T64, T32])
-def test_any_datagrams(wire: str, data: st.DataObject) -> None:
+def test_any_datagrams(wire: str, data: st.DataObject, gathered: int) -> None:
     pieces = [*data.draw(sequences(wire)), END[wire]]
     events, whole = read_datagrams(pieces, wire)
-    with open_udp(wire) as source:
+    with pytest.MonkeyPatch.context() as patch, open_udp(wire) as source:
+        patch.setattr("eventsim.udp.GATHERED", gathered)
         post(source, pieces)
         assert drawn(source, len(events)).tolist() == events
         counts = source.counters
@@ -90,6 +91,19 @@ def test_any_datagrams(wire: str, data: st.DataObject) -> None:
     assert counts["datagrams"] == len(pieces)
     assert counts["malformed_datagrams"] == len(pieces) - whole
     assert counts.get("system_drops", 0) == 0
+
+
+def test_every_on_byte() -> None:
+    pieces = [struct.pack("<QHHB", on, 1, 2, on) for on in range(256)]
+    pieces.append(END[T64])
+    expected = [(0, 1, 2, 0), (1, 1, 2, 1), (7, 1, 2, 1)]
+    with open_udp() as source:
+        post(source, pieces)
+        assert drawn(source, 3).tolist() == expected
+        assert source.counters["malformed_datagrams"] == 254
+    counts: dict[str, int] = {}
+    assert RecordStream(counts).add(b"".join(pieces)).tolist() == expected
+    assert counts["malformed_bytes"] == 13 * 254
 
 
 def cut(data: st.DataObject, stream: bytes) -> list[bytes]:
