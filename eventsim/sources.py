@@ -38,16 +38,23 @@ CAMERA_PACKETS = 64  # between the camera's thread and the session, at most
 class Source:
     """Packets of events as they come; a context manager that closes itself at the end.
 
-    `counters`: "received" (events handed out), "unordered_packets" (packets in which, or before
-    which, time ran backwards), and those of the kind of source. `sensor` is what the source states,
-    or else what was asked for; None without either.
+    `sensor` is what the source states, or else what was asked for; None without either.
     """
 
     def __init__(self, sensor: Sensor | None) -> None:
         """Begin with nothing received."""
         self.sensor = sensor
-        self.counters: dict[str, int] = {"received": 0, "unordered_packets": 0}
+        self._counts: dict[str, int] = {"received": 0, "unordered_packets": 0}
         self._closed = threading.Event()
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """The counts up to now.
+
+        "received" (events handed out), "unordered_packets" (packets in which, or before which, time
+        ran backwards), and those of the kind of source.
+        """
+        return self._counts.copy()
 
     def __enter__(self) -> Self:
         """Return the source itself."""
@@ -72,9 +79,9 @@ class Source:
                 continue
             t = events["t"]
             if t[0] < latest_us or (t[1:] < t[:-1]).any():
-                self.counters["unordered_packets"] += 1
+                self._counts["unordered_packets"] += 1
             latest_us = t[-1]
-            self.counters["received"] += len(events)
+            self._counts["received"] += len(events)
             yield events
 
     def close(self) -> None:
@@ -153,16 +160,17 @@ class _LiveSource(Source):
         while True:
             with self._receiving:
                 events = None if self._closed.is_set() else self._receive()
+            if self._closed.is_set():
+                self.close()  # again: whoever closed while we received could not release
+                return
             if events is None:
-                break
+                return
             yield events
-        if self._closed.is_set():
-            self._release()
 
     def close(self) -> None:
         super().close()
-        # Whoever receives right now sees the above and releases after that. To wait for the lock
-        # here would hang in a signal handler, which runs in the thread that holds it.
+        # Whoever receives right now sees the above and closes after that. To wait for the lock here
+        # would hang in a signal handler, which runs in the thread that holds it.
         if self._receiving.acquire(blocking=False):
             self._release()
             self._receiving.release()
@@ -180,20 +188,31 @@ class UdpSource(_LiveSource):
 
     Left out whole, and counted as "malformed_datagrams": those that are empty, that are no multiple
     of the record long, or in which an `on` of 13-byte records is neither 0 nor 1. "datagrams"
-    counts all, "clock_wraps" the turns of the 32-bit clock. `port` is the one bound.
+    counts all that were fetched, "clock_wraps" the turns of the 32-bit clock. `port` is the one
+    bound.
     """
 
     def __init__(self, address: Address, sensor: Sensor | None) -> None:
         """Bind the socket. Raises `EventsimError` where that cannot be."""
         super().__init__(sensor)
-        self._receiver = Receiver(address, self.counters)
+        self._receiver = Receiver(address, self._counts)
         self.port = self._receiver.port
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """The counts up to now.
+
+        With "system_drops", the datagrams that the system has dropped because nobody fetched them
+        in time, modulo 2^32; absent where the system does not tell.
+        """
+        now = self._receiver.system_drops()  # first: what a close meanwhile stores is newer
+        return self._counts | now
 
     def _receive(self) -> Events:
         return self._receiver.receive()
 
     def _release(self) -> None:
-        self._receiver.socket.close()
+        self._receiver.close()
 
 
 class _TcpSource(_LiveSource):
@@ -203,8 +222,8 @@ class _TcpSource(_LiveSource):
         super().__init__(sensor)
         self._places = resolve(address)
         self._socket: socket.socket | None = None
-        self.counters["connections"] = 0
-        self._stream = RecordStream(self.counters)
+        self._counts["connections"] = 0
+        self._stream = RecordStream(self._counts)
 
     def _receive(self) -> Events:
         if self._socket is None:
@@ -225,7 +244,7 @@ class _TcpSource(_LiveSource):
         for family, place in self._places:
             opened = socket.socket(family, socket.SOCK_STREAM)
             if self._reaches(opened, place):
-                self.counters["connections"] += 1
+                self._counts["connections"] += 1
                 self._socket = opened
                 return
             opened.close()
@@ -252,7 +271,7 @@ class _StandardInput(_LiveSource):
 
     def __init__(self, sensor: Sensor | None) -> None:
         super().__init__(sensor)
-        self._stream = RecordStream(self.counters)
+        self._stream = RecordStream(self._counts)
         try:
             self._file = sys.stdin.buffer.fileno()
         except (AttributeError, OSError, ValueError) as error:
