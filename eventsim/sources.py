@@ -302,7 +302,7 @@ class _Camera(_LiveSource):
         except Exception as error:
             raise EventsimError(
                 f"camera: none can be opened, faery says: {error.args[-1] if error.args else error}"
-                f" (it needs a camera, and event_camera_drivers or neuromorphic_drivers installed)"
+                f" (it needs a camera, and its driver: pip install 'eventsim[camera]')"
             ) from error
         if sensor and (sensor.width, sensor.height) != (stated.width, stated.height):
             raise EventsimError(

@@ -26,8 +26,8 @@ notes = Console(stderr=True)
 
 
 @contextmanager
-def progress_bar(what: str, total: int) -> Iterator[Any]:
-    """Show a bar on stderr.
+def progress_bar(what: str, total: int | None) -> Iterator[Any]:
+    """Show a bar on stderr, one without an end where the total is None.
 
     Yields a function that takes the number of items just done, and that of events just read of a
     long one.

@@ -52,7 +52,9 @@ def send(
     loop: Annotated[
         int,
         typer.Option(
-            help="Play it N times, each 1 us after the last event of the time before.", min=1
+            help="Play it N times, each 1 us after the last event of the time before; 0 is "
+            "without end.",
+            min=0,
         ),
     ] = 1,
     json: Annotated[
@@ -69,7 +71,7 @@ def send(
     events = sum(len(packet) for packet in packets)
     sent = Sent()
     with play(repeated(packets, loop), pace) as source:
-        _play(source, address, events * loop, sent)
+        _play(source, address, events * loop or None, sent)
     if json is None or str(json) != "-":
         console.print(
             f"{sent.events:,} events{_in_datagrams(sent, address)} in {sent.seconds:.3f} s: "
@@ -119,7 +121,7 @@ def repeated(packets: Packets, loops: int) -> Iterator[Events]:
         shift_us += last_us - first_us + 1
 
 
-def _play(source: Source, address: Address, total: int, sent: Sent) -> None:
+def _play(source: Source, address: Address, total: int | None, sent: Sent) -> None:
     """Send what a source gives, until its end or Ctrl-C; `sent` says how far that came."""
     from eventsim import EventsimError
     from eventsim.udp import RECORD_BYTES
