@@ -45,7 +45,7 @@ def test_two_terminals(folder: Path) -> None:
     """One command follows what the other one sends; the example before has saved it."""
     (block,) = re.findall(r"```sh\n(eventsim stream .*?)```", README, re.DOTALL)
     follow, send = (shlex.split(line, comments=True)[1:] for line in block.splitlines())
-    saving = next(example for example in EXAMPLES if "digits.npy\", np.con" in example)
+    saving = next(example for example in EXAMPLES if 'digits.npy", np.con' in example)
     run([sys.executable, "-c", saving], folder)
     with start(*follow, cwd=folder) as following:
         wait_until_bound(7777)
