@@ -7,7 +7,7 @@ both, so all of them see the same input.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, NamedTuple
@@ -167,6 +167,16 @@ class Grid:
         self.events += len(events)
         return events
 
+    def state(self) -> list[int]:
+        """Return what changes, for `restore`."""
+        start = -1 if self.start_us is None else self.start_us
+        return [start, self.events, self.latest_us, self.closed_us]
+
+    def restore(self, state: list[int]) -> None:
+        """Go on from where another grid was."""
+        start, self.events, self.latest_us, self.closed_us = state
+        self.start_us = None if start < 0 else start
+
     def length(self) -> int:
         """Return the number of timesteps: `steps`, or as many as the events so far span."""
         if self.steps is not None:
@@ -204,6 +214,17 @@ class Binner:
         self.early = 0
         self.late = 0
         self._filled = 0
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return what changes, for `restore`."""
+        numbers = [self._waiting, self.step, self.early, self.late, self._filled]
+        return self._open._asdict() | {"numbers": np.array(numbers, np.int64)}
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from where another binner was."""
+        numbers = state["numbers"].tolist()
+        self._waiting, self.step, self.early, self.late, self._filled = numbers
+        self._open = _Open(*(state[name].copy() for name in _Open._fields))
 
     @property
     def merged(self) -> int:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Literal, get_args
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +25,16 @@ from .events import Events
 from .network import Network
 from .operations import COUNTERS, Operations
 from .result import MODES, Mode
+from .session_file import load_session, save_session
 from .stream_clock import StreamClock
 
 AnswerKind = Literal["window", "leaky", "spike"]
 ANSWER_KINDS: tuple[AnswerKind, ...] = get_args(AnswerKind)
 GAP_US = 10_000_000
+SETTINGS = (
+    "mode", "answer", "window_us", "hop_us", "leak_us", "gap_us", "clock_us",
+)  # fmt: skip
+ARRAYS = ("counted", "before", "in_window", "score")  # of a session's own state
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,12 +107,14 @@ class Session:
             raise EventsimError(
                 f"leak_us is {leak_us!r}, expected a time with the answer 'leaky' and None without"
             )
+        self.leak_us, self.clock_us = leak_us, clock_us
         self._leak = None if leak_us is None else math.exp(-self.hop_us / _time("leak_us", leak_us))
         self.gap_us = _time("gap_us", gap_us)
         self._clock = StreamClock(network.input_shape, self.gap_us, clock_us)
         self._counted = np.zeros((len(network.neuron_layers), len(COUNTERS)), np.int64)
         self._steps = 0  # timesteps of the runs that are over: what a dense network would do
         self._new_run(0).advance(network.dt_us)  # so that no packet waits for the compiler
+        self._run: AsynchronousRun | ClockedRun | None = None
         self._begin(None)
 
     @property
@@ -167,15 +175,59 @@ class Session:
         """Silence the network; the next event begins anew. Counters go on."""
         self._begin(None)
 
+    def save(self, path: str | Path) -> None:
+        """Write the state to an HDF5 file, in one go; see `session_file.py`.
+
+        Raises `EventsimError` naming the file, where it cannot be written.
+        """
+        settings = {name: getattr(self, name) for name in SETTINGS}
+        save_session(path, self.network, settings, self._state())
+
+    @classmethod
+    def restore(cls, path: str | Path, network: Network) -> Self:
+        """Return a session that goes on exactly where the saved one was.
+
+        Raises `EventsimError`, one sentence, for a file that is damaged or something else, was
+        written by another version of eventsim, or for another network.
+        """
+        settings, state = load_session(path, network)
+        session = cls(network, **settings)
+        session._restore(state)
+        return session
+
+    def _state(self) -> dict[str, NDArray[Any]]:
+        found = {f"clock/{name}": array for name, array in self._clock.state._asdict().items()}
+        found["times"] = np.array([self._start_us, self._latest_us, self._done_us, self._steps])
+        found |= {name: getattr(self, f"_{name}") for name in ARRAYS}
+        found["recent/times"] = np.array([t for t, _ in self._recent], np.int64)
+        counts = [counts for _, counts in self._recent]
+        found["recent/counts"] = np.array(counts, np.int64).reshape(-1, self.network.outputs)
+        if self._run is not None:
+            found |= {f"run/{name}": array for name, array in self._run.state().items()}
+        return found
+
+    def _restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        for name, array in self._clock.state._asdict().items():
+            array[:] = state[f"clock/{name}"]
+        times: list[int] = state["times"].tolist()
+        self._start_us, self._latest_us, self._done_us, self._steps = times
+        for name in ARRAYS:
+            setattr(self, f"_{name}", state[name])
+        moments = state["recent/times"].tolist(), list(state["recent/counts"])
+        self._recent.extend(zip(*moments, strict=True))
+        of_run = {name[4:]: array for name, array in state.items() if name[:4] == "run/"}
+        if of_run:
+            self._run = self._new_run(self._start_us)
+            self._run.restore(of_run)
+
     def _begin(self, start_us: int | None) -> None:
         """Put the run that is over away, and begin one at a time, or wait for the first event."""
-        run: AsynchronousRun | ClockedRun | None = getattr(self, "_run", None)
-        if run is not None:
-            if isinstance(run, ClockedRun):  # the timestep that is still open
-                run.advance(self._latest_us + self.network.dt_us)
-            self._counted += run.counters
+        if self._run is not None:
+            if isinstance(self._run, ClockedRun):  # the timestep that is still open
+                self._run.advance(self._latest_us + self.network.dt_us)
+            self._counted += self._run.counters
             self._steps += self._steps_of_run()
-        self._run: AsynchronousRun | ClockedRun | None = None
+        self._run = None
         outputs = self.network.outputs
         self._start_us = self._latest_us = start_us or 0
         self._done_us = self._start_us  # up to here the run has gone on without events
@@ -199,6 +251,8 @@ class Session:
 
     def _end(self) -> list[Answer]:
         """Return the answers that a silence of `gap_us` still brings."""
+        if self._run is None:  # it was reset
+            return []
         return self._answers(self._hops(self._latest_us + self.gap_us))
 
     def _moments(self, events: Events) -> Iterator[tuple[int, NDArray[np.int64]]]:

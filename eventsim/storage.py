@@ -103,7 +103,7 @@ def save_network(network: Network, path: str | Path) -> None:
     name not what HDF5 can hold.
     """
     try:
-        image = _image(network)
+        image = network_image(network)
         with replacing(path) as file:
             file.write(image)
     except NetworkFileError as error:
@@ -112,7 +112,7 @@ def save_network(network: Network, path: str | Path) -> None:
         raise NetworkFileError(f"{path}: cannot be written, {error.strerror or error}") from error
 
 
-def _image(network: Network) -> bytes:
+def network_image(network: Network) -> bytes:
     """Return the bytes of the file. Made in memory, so that HDF5 never meets a full disk."""
     with h5py.File("image", "w", driver="core", backing_store=False, libver=_LIBVER) as file:
         values = {"format": FORMAT, "version": VERSION}

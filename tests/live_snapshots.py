@@ -56,7 +56,8 @@ def snapshots(draw: st.DrawFn) -> dict[str, Any]:
         class_names=[draw(NAMES) for _ in range(classes)], seconds=draw(st.floats(0, 1e7)),
         stream_us=draw(st.integers(-1, 2**63)), events_per_second=draw(RATES),
         latency_us=draw(
-            st.just({"p50": None, "p99": None}) | st.fixed_dictionaries({"p50": RATES, "p99": RATES})
+            st.just({"p50": None, "p99": None})
+            | st.fixed_dictionaries({"p50": RATES, "p99": RATES})
         ),
         events={
             "received": processed + dropped + filtered + queued, "processed": processed,

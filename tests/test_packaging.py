@@ -17,8 +17,9 @@ import eventsim
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 FOLDERS = {"eventsim": "eventsim", "eventsim_bridge": "bridge", "eventsim_tools": "tools"}
 TRAINING = {"torch", "tonic", "matplotlib", "sklearn", "scipy", "platformdirs"}
-# Packages whose own modules are imported by their command alone.
-COMMANDS = [ROOT / "tools" / name for name in ("bench", "compare")]
+# Packages whose own modules are imported by their commands alone, but for these.
+COMMANDS = [ROOT / "tools" / name for name in ("bench", "compare", "live")]
+AT_ONCE = ("__init__.py", "command.py", "options.py", "stream.py", "view.py")
 SLOW = TRAINING | {"numpy", "numba", "h5py", "faery", "expelliarmus"}
 
 
@@ -124,10 +125,7 @@ def test_imports_go_one_way(package: str, path: Path) -> None:
         assert "eventsim_tools" not in found
     if package == "eventsim":
         assert not found & {"eventsim_bridge", *TRAINING}
-    deferred = any(
-        folder in path.parents and path not in (folder / "__init__.py", folder / "command.py")
-        for folder in COMMANDS
-    )
+    deferred = any(folder in path.parents and path.name not in AT_ONCE for folder in COMMANDS)
     if package == "eventsim_tools" and not deferred:
         at_import = imports(path, at_import=True)
         assert not at_import & {"eventsim", "eventsim_bridge", *SLOW}, "`--help` would be slow"

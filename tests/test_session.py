@@ -245,6 +245,16 @@ def test_reset_silences_the_network_and_keeps_the_counts(mode: Any) -> None:
     assert len(without.feed(at(0, 1500)) + without.advance(5000)) == 1
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_a_gap_after_a_reset_is_a_gap(mode: Any) -> None:
+    session = Session(echo(), mode=mode, window_us=1000, gap_us=GAP_US)
+    session.feed(at(0))
+    session.reset()
+    assert session.feed(at(10**6)) == []
+    assert session.counters["gaps"] == 1
+    assert [answer.t_us for answer in session.advance(10**6 + 1000)] == [10**6 + 1000]
+
+
 def test_a_bad_packet_changes_nothing() -> None:
     session = Session(echo(), window_us=1000)
     session.feed(at(0))

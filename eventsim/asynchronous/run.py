@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache, partial
 from itertools import chain
@@ -134,6 +134,17 @@ class AsynchronousRun:
         layers = len(self._network.neuron_layers)
         counters = self._ints[self._tables[H.counters] :][: layers * len(COUNTERS)]
         return counters.reshape(layers, -1).copy()
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return all that a run is between two calls but what it recorded, for `restore`."""
+        times = [-1 if self._start is None else self._start, self._until]
+        return {"ints": self._ints, "floats": self._floats, "times": np.array(times, np.int64)}
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from where another run of the same network, with the same arguments, was."""
+        start, until = state["times"].tolist()
+        self._start, self._until = None if start < 0 else start, until
+        self._ints, self._floats = state["ints"].copy(), state["floats"].copy()
 
     def take_output_spikes(self) -> Iterator[tuple[int, NDArray[np.int64]]]:
         """Forget the spikes recorded so far; yield those of the outputs, instant by instant.

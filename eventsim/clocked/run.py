@@ -7,7 +7,7 @@ Out: a `Result`.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from numbers import Integral
 from typing import Any
 
@@ -24,7 +24,7 @@ from ..program import P, Program
 from ..result import Result, channel_first
 from ..wiring import wire
 from .cpu import begin_stretch, run_layer, take_in
-from .state import Outcome, Recording, State, clear, new_outcome, new_state
+from .state import Outcome, Recording, State, clear, keep, kept, new_outcome, new_state
 
 Emitted = tuple[NDArray[Any], NDArray[Any]]  # timesteps and neurons, a row for each spike
 
@@ -94,6 +94,19 @@ class ClockedRun:
     def counters(self) -> NDArray[np.int64]:
         """What was counted so far, (layers, counts): columns as `operations.COUNTERS`."""
         return self._sample.counters
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return all that a run is between two calls but what it recorded, for `restore`."""
+        binned = {f"binner/{name}": array for name, array in self._binner.state().items()}
+        grid = np.array(self._grid.state(), np.int64)
+        return binned | {"grid": grid} | self._sample.state()
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from where another run of the same network, with the same arguments, was."""
+        self._grid.restore(state["grid"].tolist())
+        binned = {name[7:]: array for name, array in state.items() if name[:7] == "binner/"}
+        self._binner.restore(binned)
+        self._sample.restore(state)
 
     def finish(self, stop_us: int | None = None) -> Result:
         """Run the timesteps that are left, and end there.
@@ -215,6 +228,25 @@ class Sample:
     def counters(self) -> NDArray[np.int64]:
         """What was counted so far, (layers, counts)."""
         return self._outcome.counters.copy()
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return where the sample is, for `restore`."""
+        found = {f"outcome/{name}": array for name, array in self._outcome._asdict().items()}
+        found["steps"] = np.array(self._steps)
+        if self._steps > 0:
+            begin_stretch(self._program, self._state, self._before)
+            self._before = 0  # it has been done
+            found |= kept(self._program, self._state)
+        return found
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from where another sample of the same network was."""
+        self._steps, self._before = int(state["steps"]), 0
+        for name, array in self._outcome._asdict().items():
+            array[:] = state[f"outcome/{name}"]
+        if self._steps > 0:
+            clear(self._program, self._state)
+            keep(self._program, self._state, state)
 
     def result(self, steps: int, events: int, early: int, late: int, merged: int) -> Result:
         """Return the outcome."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -138,3 +139,48 @@ def clear(program: Program, state: State) -> None:
         population = program.populations[number]
         for k in range(population[P.remembered] + 1):
             state.starts[population[P.start] + k] = population[P.spike]
+
+
+# What lives from one timestep to the next; the rest is empty between them.
+_OF_SITES, _OF_NEURONS = ("last", "flags"), ("membranes", "seconds", "free_from", "returning")
+
+
+def kept(program: Program, state: State) -> dict[str, NDArray[Any]]:
+    """Return what a state holds between stretches, when `begin_stretch` has moved the spikes.
+
+    Of the spikes these are the ones that delays will still ask for.
+    """
+    found = {name: getattr(state, name)[: program.sites] for name in _OF_SITES}
+    found |= {name: getattr(state, name)[: program.neurons] for name in _OF_NEURONS}
+    found["pending"] = state.pending[: len(program.populations)]
+    spans = _remembered(program)
+    starts = np.concatenate([state.starts[span] for span in spans])
+    listed = [slice(state.starts[span][0], state.starts[span][-1]) for span in spans]
+    found["starts"] = starts
+    for name in ("spikes", "spike_values"):
+        values = getattr(state, name)
+        found[name] = np.concatenate([values[part] for part in listed]) if len(values) else values
+    return found
+
+
+def keep(program: Program, state: State, found: Mapping[str, NDArray[Any]]) -> None:
+    """Put what `kept` returned into a state that has been cleared."""
+    for name in (*_OF_SITES, *_OF_NEURONS, "pending"):
+        getattr(state, name)[: len(found[name])] = found[name]
+    first = taken = 0
+    for span in _remembered(program):
+        starts = found["starts"][first : first + span.stop - span.start]
+        state.starts[span] = starts
+        count = starts[-1] - starts[0]
+        for name in ("spikes", "spike_values"):
+            if len(getattr(state, name)):
+                part = found[name][taken : taken + count]
+                getattr(state, name)[starts[0] : starts[-1]] = part
+        first, taken = first + len(starts), taken + count
+
+
+def _remembered(program: Program) -> list[slice]:
+    """Return where in `starts` the pointers of remembered timesteps stand: of the input, layers."""
+    firsts = [(program.input_start, program.input_remembered)]
+    firsts += [(row[P.start], row[P.remembered]) for row in program.populations]
+    return [slice(int(first), int(first + remembered) + 1) for first, remembered in firsts]
