@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ aiohttp = pytest.importorskip("aiohttp")
 
 from eventsim_tools.live.display import Display, wait_for_address  # noqa: E402
 from eventsim_tools.live.server import serve  # noqa: E402
+from eventsim_tools.main import main  # noqa: E402
 
 
 @pytest.fixture
@@ -165,6 +167,20 @@ def test_a_taken_port_is_one_sentence(tmp_path: Path) -> None:
     assert (view.returncode, out) == (1, "")
     assert err.startswith(f"eventsim: the page cannot be served at 127.0.0.1 port {port}: ")
     assert err.count("\n") == 1
+
+
+def test_without_aiohttp_it_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = small_network(tmp_path / "net.h5")
+    monkeypatch.setitem(sys.modules, "aiohttp", None)
+    monkeypatch.delitem(sys.modules, "eventsim_tools.live.server")
+    monkeypatch.setattr(sys, "argv", ["eventsim", "view", str(network), "--from", "x.npy"])
+    with pytest.raises(SystemExit) as ending:
+        main()
+    assert ending.value.code == (
+        "eventsim: aiohttp is not installed, and this needs it: pip install 'eventsim[view]'"
+    )
 
 
 def test_a_view_stays_after_the_stream_until_ctrl_c(tmp_path: Path) -> None:

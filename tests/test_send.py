@@ -6,14 +6,13 @@ import json
 import re
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from live_runs import start
 from live_sources import PATIENCE_S, drawn, free_port, joined, open_udp, random_events
 from recording_files import EVENTS, WHOLE
 from test_tools import run_command
@@ -87,11 +86,7 @@ def test_send_ends_cleanly_on_ctrl_c(tmp_path: Path) -> None:
     path = tmp_path / "long.npy"
     np.save(path, make_events([0, 10, 2000, 10**9], [1] * 4, [1] * 4, [1] * 4))
     with open_udp() as source:
-        sending = subprocess.Popen(
-            [Path(sys.executable).with_name("eventsim"), "send", path,
-             "--to", f"udp://127.0.0.1:{source.port}"],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+        sending = start("send", path, "--to", f"udp://127.0.0.1:{source.port}")
         assert len(drawn(source, 3)) == 3
         sending.send_signal(signal.SIGINT)
         out, err = sending.communicate(timeout=PATIENCE_S)

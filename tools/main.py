@@ -21,6 +21,10 @@ from .run import run
 from .send import send
 from .train import train
 
+# Packages that are not always there, and what brings them.
+TRAINING = ("matplotlib", "platformdirs", "scipy", "sklearn", "tonic", "torch")
+EXTRAS = dict.fromkeys(TRAINING, "train") | {"aiohttp": "view"}
+
 app = typer.Typer(
     name="eventsim",
     help="Run trained spiking neural networks on the events of an event camera, spike by spike, "
@@ -38,10 +42,10 @@ def main() -> None:
     try:
         app()
     except ModuleNotFoundError as error:
-        packages = ("matplotlib", "platformdirs", "scipy", "sklearn", "tonic", "torch")
-        if error.name not in packages:
+        if error.name not in EXTRAS:
             raise
-        _fail(f"{error.name} is not installed, and this needs it: pip install 'eventsim[train]'")
+        extra = EXTRAS[error.name]
+        _fail(f"{error.name} is not installed, and this needs it: pip install 'eventsim[{extra}]'")
     except OSError as error:
         if error.filename is None:
             raise
