@@ -21,7 +21,8 @@ from .jit import Compiled, compiled_for, inner_kernel, kernel
 from .parameters import is_whole
 
 MOST_PIXELS = 65536  # in a row or column: coordinates are u2
-MOST_US = 2**63 - 1
+MOST_US = 2**63 - 1  # of a window
+MOST_TIME = 2**62  # of a clock; sessions refuse later ones
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class Filters:
 
     sensor: what comes out, with one polarity if they are merged. A row or column of pixels that
     `downscale` does not divide evenly keeps its rest, as one narrower pixel. counters: events
-    filtered as "outside" (of the region, the sensor, or the 2^63 us that a clock can have),
+    filtered as "outside" (of the region, the sensor, or the 2^62 us that a clock can have),
     "refractory" and "background", and those "passed"; together as many as came in.
 
     Raises `EventsimError` for a region that is not inside the sensor.
@@ -174,7 +175,7 @@ def _filter(
     for i in range(len(events)):
         x, y = np.int64(events[i].x) - plan.x, np.int64(events[i].y) - plan.y
         on_sensor = 0 <= x < plan.width and 0 <= y < plan.height
-        if not on_sensor or events[i].t > np.uint64(MOST_US):
+        if not on_sensor or events[i].t >= np.uint64(MOST_TIME):
             outside += 1
             continue
         x, y = x // plan.downscale, y // plan.downscale

@@ -26,13 +26,13 @@ from .network import Network
 from .operations import COUNTERS, Operations
 from .result import MODES, Mode
 from .session_file import load_session, save_session
-from .stream_clock import StreamClock
+from .stream_clock import AFTER_GAP, GOES_ON, StreamClock
 
 AnswerKind = Literal["window", "leaky", "spike"]
 ANSWER_KINDS: tuple[AnswerKind, ...] = get_args(AnswerKind)
-GAP_US = 10_000_000
+GAP_US, LATE_US = 10_000_000, 100_000
 SETTINGS = (
-    "mode", "answer", "window_us", "hop_us", "leak_us", "gap_us", "clock_us",
+    "mode", "answer", "window_us", "hop_us", "leak_us", "gap_us", "late_us", "clock_us",
 )  # fmt: skip
 ARRAYS = ("counted", "before", "in_window", "score")  # of a session's own state
 
@@ -64,9 +64,10 @@ class Session:
     and come when an event or a tick (`advance`) shows that their time has passed.
 
     gap_us: after a silence longer than this the network begins anew, at rest, and the hops count
-    from the next event; answers come until `gap_us` after the last one. A clock that jumps back by
-    more than this is taken for one that was restarted. clock_us: the period of a clock that wraps,
-    2^32 for cameras that count microseconds in 32 bits.
+    from the next event; answers come until `gap_us` after the last one. late_us: an event earlier
+    than the one before by up to this is late and left out; by more, it is taken to come from a
+    clock that was restarted, and the network begins anew at once. clock_us: the period of a clock
+    that wraps, 2^32 for cameras that count microseconds in 32 bits.
 
     How a stream is cut into packets changes nothing. Memory does not grow with it. Raises
     `EventsimError` for settings that do not fit, and for a readout of membranes.
@@ -82,6 +83,7 @@ class Session:
         hop_us: int | None = None,
         leak_us: int | None = None,
         gap_us: int = GAP_US,
+        late_us: int = LATE_US,
         clock_us: int | None = None,
     ) -> None:
         """Begin before the first event, every membrane at rest."""
@@ -110,7 +112,8 @@ class Session:
         self.leak_us, self.clock_us = leak_us, clock_us
         self._leak = None if leak_us is None else math.exp(-self.hop_us / _time("leak_us", leak_us))
         self.gap_us = _time("gap_us", gap_us)
-        self._clock = StreamClock(network.input_shape, self.gap_us, clock_us)
+        self.late_us = _time("late_us", late_us)
+        self._clock = StreamClock(network.input_shape, self.gap_us, self.late_us, clock_us)
         self._counted = np.zeros((len(network.neuron_layers), len(COUNTERS)), np.int64)
         self._steps = 0  # timesteps of the runs that are over: what a dense network would do
         self._new_run(0).advance(network.dt_us)  # so that no packet waits for the compiler
@@ -144,9 +147,10 @@ class Session:
         done, for an array of another type and for events outside of the network's input.
         """
         answers: list[Answer] = []
-        for part, begins_anew in self._clock.in_order(events):
-            if begins_anew:
+        for part, begins in self._clock.in_order(events):
+            if begins == AFTER_GAP:
                 answers += self._end()
+            if begins != GOES_ON:
                 self._begin(None)
             if self._run is None:
                 self._begin(int(part["t"][0]))

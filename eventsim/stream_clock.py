@@ -3,12 +3,13 @@
 In: packets as they come. Out: parts of them in which time never decreases, and where the network
 has to begin anew. Each case has a counter:
 
-backward    an event earlier than the one before it, or than a tick said: left out
+backward    an event earlier than the one before it, or than a tick said, by up to `late_us`: left
+            out
 duplicates  an event equal to the one before it in time, pixel and polarity: run as any other, since
             sensors send them (2 in 10,000 on N-MNIST); a datagram that comes twice is backward
 wraps       a clock of a known period that began at 0 again: time goes on
 gaps        a silence longer than `gap_us`: what follows begins anew
-restarts    a clock that jumped back by more than `gap_us`: what follows begins anew
+restarts    a clock that jumped back by more than `late_us`: what follows begins anew
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ LEAST_CLOCK_US = 2**16
 NAMES = ("received", "processed", "backward", "duplicates", "wraps", "gaps", "restarts")
 RECEIVED, PROCESSED, BACKWARD, DUPLICATES, WRAPS, GAPS, RESTARTS = range(len(NAMES))
 
-LEFT_OUT, GOES_ON, BEGINS_ANEW = range(3)
+LEFT_OUT, GOES_ON, AFTER_GAP, RESTARTED = range(4)
+MOST_US = 2**62  # times are less
 
 
 class _Clock(NamedTuple):
@@ -44,11 +46,12 @@ class _Clock(NamedTuple):
 class StreamClock:
     """Puts the events of a live stream in order.
 
-    gap_us, clock_us: as in `Session`. Raises `EventsimError` for a period that no clock has.
+    gap_us, late_us, clock_us: as in `Session`. Raises `EventsimError` for a period that no clock
+    has.
     """
 
     def __init__(
-        self, input_shape: tuple[int, int, int], gap_us: int, clock_us: int | None
+        self, input_shape: tuple[int, int, int], gap_us: int, late_us: int, clock_us: int | None
     ) -> None:
         """Begin before the first event."""
         if clock_us is not None and not (
@@ -60,7 +63,7 @@ class StreamClock:
             )
         polarities, height, width = input_shape
         self._sensor = Sensor(width, height, polarities)
-        self._gap, self._period = gap_us, int(clock_us or 0)
+        self._gap, self._late, self._period = gap_us, late_us, int(clock_us or 0)
         self.state = _Clock(
             np.zeros(len(NAMES), np.int64), np.zeros(1, np.int64), np.full(1, -1, np.int64),
             np.full(4, -1, np.int64),
@@ -75,8 +78,10 @@ class StreamClock:
         """Tell that an event before `until_us` is late."""
         self.state.latest[0] = max(int(self.state.latest[0]), until_us)
 
-    def in_order(self, events: Any) -> Iterator[tuple[Events, bool]]:
-        """Yield the parts of a packet, never empty, and whether the network begins anew with each.
+    def in_order(self, events: Any) -> Iterator[tuple[Events, int]]:
+        """Yield the parts of a packet, never empty, and how each begins.
+
+        With `GOES_ON`, or with one of the marks after which the network begins anew.
 
         Raises `RecordingError`, with nothing counted, for another type and for events outside of
         the network's input.
@@ -85,7 +90,7 @@ class StreamClock:
         if events.dtype != EVENT_DTYPE or events.ndim != 1:
             check_events(events)
         outside = (events["x"] >= self._sensor.width) | (events["y"] >= self._sensor.height)
-        late = events["t"] >= np.uint64(2**62)
+        late = events["t"] >= np.uint64(MOST_US)
         if (outside | late).any():
             number = int(np.argmax(outside | late))
             check_events(events[number : number + 1], self._sensor, first=number)
@@ -93,19 +98,20 @@ class StreamClock:
                 f"event {number}: t is {events['t'][number]}, expected less than 2^62 us"
             )
         times, marks = np.empty(len(events), np.int64), np.empty(len(events), np.uint8)
-        put_in_order(events, self._gap, self._period, self.state, times, marks)
+        put_in_order(events, self._gap, self._late, self._period, self.state, times, marks)
         kept = marks != LEFT_OUT
         good, marks = events[kept], marks[kept]
         good["t"] = times[kept]
-        for first, stop in pairwise([0, *np.flatnonzero(marks == BEGINS_ANEW).tolist(), len(good)]):
+        for first, stop in pairwise([0, *np.flatnonzero(marks != GOES_ON).tolist(), len(good)]):
             if stop > first:
-                yield good[first:stop], bool(marks[first] == BEGINS_ANEW)
+                yield good[first:stop], int(marks[first])
 
 
 @kernel
 def put_in_order(
     events: NDArray[Any],
     gap: int,
+    late: int,
     period: int,
     clock: _Clock,
     times: Int64s,
@@ -124,13 +130,13 @@ def put_in_order(
         mark = GOES_ON
         if latest >= 0 and t < latest:
             mark = LEFT_OUT
-            if latest - t > gap:
-                mark = BEGINS_ANEW
+            if latest - t > late:
+                mark = RESTARTED
                 counts[RESTARTS] += 1
             else:
                 counts[BACKWARD] += 1
         elif latest >= 0 and t - latest > gap:
-            mark = BEGINS_ANEW
+            mark = AFTER_GAP
             counts[GAPS] += 1
         x, y, on = np.int64(event.x), np.int64(event.y), np.int64(event.p)
         if mark == GOES_ON and t == last[0] and x == last[1] and y == last[2] and on == last[3]:

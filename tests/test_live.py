@@ -218,7 +218,10 @@ def test_snapshots_tell_what_happened_since_the_one_before(network: Path, record
     net = es.load_network(network)
     events, _ = es.read_recording(recording)
     session = es.Session(net, window_us=10_000)
-    packets = [*np.split(events, [500, 1200]), es.make_events([0, 10**6], [8, 99], [5, 0], [1, 1])]
+    packets = [
+        *np.split(events, [500, 1200]),
+        es.make_events([99_000, 10**6], [8, 99], [5, 0], [1, 1]),
+    ]
     stream = Stream(open_source(packets), session, capacity=700)
     monitor = Monitor(stream, "small.h5", "left.npy")
     before = session.operations

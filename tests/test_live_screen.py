@@ -105,15 +105,21 @@ def test_text_from_elsewhere_commands_nothing() -> None:
 def test_it_never_needs_more_room_than_there_is(
     seen: list[dict[str, Any]], width: int, height: int, encoding: str
 ) -> None:
-    for one in seen:
-        if encoding == "ascii":
-            one["network"] = one["source"] = "x"
-            one["class_names"] = [str(number) for number in range(len(one["class_names"]))]
-            for layer in one["layers"]:
-                layer["name"] = "layer"
     lines = drawn(*seen, width=width, height=height, encoding=encoding)
     assert len(lines) < height
     assert max(map(cell_len, lines)) <= width
+
+
+def test_without_colours_polarities_are_signs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    text = "\n".join(drawn(snapshot(image=picture(30, 30)), force_terminal=True))
+    assert "▀" not in text
+    assert text.count("+") > 50
+    assert text.count("- ") > 10
+
+
+def test_time_goes_on_after_a_day() -> None:
+    assert "27:46:40" in drawn(snapshot(seconds=100_000.0))[0]
 
 
 def test_the_least_important_goes_first() -> None:
@@ -159,7 +165,7 @@ def test_a_curve_ends_with_the_latest() -> None:
     assert curve_of([0, 0], " 1234", 5) == "  "
 
 
-@pytest.mark.parametrize("ending", ["ended", "closed"])
+@pytest.mark.parametrize("ending", ["ended", "closed", "terminated"])
 def test_the_process_ends_and_leaves_the_terminal_as_it_was(ending: str) -> None:
     ours, theirs = pty.openpty()
     context = multiprocessing.get_context("spawn")
@@ -177,6 +183,8 @@ def test_the_process_ends_and_leaves_the_terminal_as_it_was(ending: str) -> None
         assert process.pid is not None
         os.kill(process.pid, signal.SIGINT)  # Ctrl-C is not for it
         mine.send(snapshot(ended=ending == "ended"))
+        if ending == "terminated":
+            process.terminate()
         if ending == "closed":
             mine.close()
         while b"\x1b[?25h" not in text and time.monotonic() < end:

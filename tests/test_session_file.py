@@ -123,11 +123,20 @@ def test_another_process_goes_on(mode: Any, tmp_path: Path) -> None:
 def test_settings_are_saved(mode: Any, answer: Any, tmp_path: Path) -> None:
     session = Session(
         echo(), mode=mode, answer=answer, window_us=5000, hop_us=1000, gap_us=GAP_US,
-        leak_us=7000 if answer == "leaky" else None, clock_us=2**32,
+        leak_us=7000 if answer == "leaky" else None, clock_us=2**32, late_us=300,
     )  # fmt: skip
     session.save(tmp_path / "session.h5")
     restored = Session.restore(tmp_path / "session.h5", echo())
-    for name in ("mode", "answer", "window_us", "hop_us", "leak_us", "gap_us", "clock_us"):
+    for name in (
+        "mode",
+        "answer",
+        "window_us",
+        "hop_us",
+        "leak_us",
+        "gap_us",
+        "late_us",
+        "clock_us",
+    ):
         assert getattr(restored, name) == getattr(session, name)
 
 

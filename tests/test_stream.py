@@ -157,6 +157,23 @@ def test_times_that_no_clock_has_are_filtered() -> None:
     assert balanced(stream) == expected
 
 
+@given(data=st.data(), mode=st.sampled_from(["async", "clocked"]))
+@settings(max_examples=40)
+def test_nothing_that_a_wire_can_bring_ends_a_stream(data: Any, mode: Any) -> None:
+    """Records of random bytes among good ones: any time, any pixel."""
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    events = random_events(rng, 60)
+    bad = rng.random(60) < data.draw(st.sampled_from([0.05, 1.0]))
+    events["t"][bad] = rng.integers(0, 2**64, bad.sum(), np.uint64) >> rng.integers(
+        0, 64, bad.sum(), np.uint64
+    )
+    events["x"][rng.random(60) < 0.1] = rng.integers(0, 2**16)
+    session = Session(network(), mode=mode, window_us=2000, gap_us=20_000)
+    stream = Stream(open_source(np.split(events, 6)), session)
+    list(stream)
+    assert balanced(stream)["received"] == 60
+
+
 def test_silence_is_answered_when_the_wall_clock_ticks() -> None:
     answered = threading.Event()
 

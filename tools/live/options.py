@@ -53,6 +53,10 @@ class LiveOptions:
     gap_us: Annotated[int, typer.Option(help="After a longer silence the network begins anew.")] = (
         10_000_000
     )
+    late_us: Annotated[
+        int,
+        typer.Option(help="An event so late is left out; a later one is of a restarted clock."),
+    ] = 100_000
     clock_us: Annotated[
         int | None, typer.Option(help="Period of a clock that wraps, such as 4294967296.")
     ] = None
@@ -127,7 +131,7 @@ def open_stream(network: Network, options: LiveOptions) -> Stream:
     session = Session(
         network, mode=options.mode, answer=options.answer,  # type: ignore[arg-type]
         window_us=options.window_us, hop_us=options.hop_us, leak_us=leak_us, gap_us=options.gap_us,
-        clock_us=options.clock_us,
+        late_us=options.late_us, clock_us=options.clock_us,
     )  # fmt: skip
     settings = FilterSettings(
         region=None if options.region is None else _numbers("--region", options.region, ",", 4),

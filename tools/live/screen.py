@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import math
 import signal
+import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -70,11 +71,13 @@ class Screen:
         if len(below) + len(layers) + 1 + FEWEST <= height:
             below = [Text(), *layers, Text(), *below]
         room = height - 1 - len(below)
-        colours = console.color_system is not None and not plain
+        colours = console.color_system is not None and not console.no_color and not plain
         above = self._above(last, width, room, colours, signs) if room >= FEWEST else []
         lines = [_title(last), *above, *below][:height]
         for line in lines:
             line.no_wrap = True
+            if plain:
+                line.plain = line.plain.encode("ascii", "replace").decode()
             line.truncate(width, overflow="ellipsis" if not plain else "crop")
         return Group(*lines)
 
@@ -124,7 +127,8 @@ def _title(last: dict[str, Any]) -> Text:
     line = Text(_printable(last["network"]), style=STRONG)
     line.append(f" follows {_printable(last['source'])}", style="not bold")
     stream = "-" if last["stream_us"] < 0 else f"{last['stream_us'] / 1e6:.2f} s"
-    clock = time.strftime("%H:%M:%S", time.gmtime(last["seconds"]))
+    minutes, second = divmod(int(last["seconds"]), 60)
+    clock = f"{minutes // 60:02}:{minutes % 60:02}:{second:02}"
     return line.append(f"   {last['mode']}   {clock}   stream at {stream}", style="not bold dim")
 
 
@@ -242,6 +246,7 @@ def _printable(text: str) -> str:
 def show(frames: Connection) -> None:
     """Draw snapshots as they come, until the last one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the engine, which ends this too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # not without showing the cursor again
     screen, console = Screen(), Console()
     with Live(
         console=console, auto_refresh=False, transient=True, vertical_overflow="crop"
