@@ -27,14 +27,14 @@ WRITTEN_S = 1.0  # from one account among JSON lines to the next
 def interruptible(stop: Callable[[], None]) -> Iterator[threading.Event]:
     """Turn the first Ctrl-C, or SIGTERM, into a call of `stop`; yield an event that is then set.
 
-    The second one interrupts as ever.
+    The second one interrupts at once.
     """
     interrupted = threading.Event()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def handle(number: int, frame: object) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for other in before:
+            signal.signal(other, signal.default_int_handler)
         interrupted.set()
         stop()
 
