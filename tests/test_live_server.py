@@ -1,274 +1,430 @@
-"""The web page of a live run: its server, and the page in a browser where there is one."""
+"""The web view of a live run: its server in a process of its own, and its page in a browser."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import re
+import base64
+import mmap
+import multiprocessing
+import os
 import shutil
 import signal
 import socket
 import subprocess
-import sys
-import threading
-from collections.abc import Coroutine, Iterator
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
 import pytest
-from live_runs import PATIENCE_S, small_network, start
-from live_snapshots import snapshot
 
-aiohttp = pytest.importorskip("aiohttp")
+pytest.importorskip("aiohttp")
 
-from eventsim_tools.live.display import Display, wait_for_address  # noqa: E402
-from eventsim_tools.live.server import serve  # noqa: E402
-from eventsim_tools.main import main  # noqa: E402
+import aiohttp
 
+from eventsim_tools.live.server import serve
 
-@pytest.fixture
-def display() -> Iterator[Display]:
-    with Display(serve, "127.0.0.1", 0) as display:
-        yield display
+PATIENCE_S = 30.0  # until a test that waits in vain gives up and fails
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
+)
 
-
-@pytest.fixture
-def url(display: Display) -> str:
-    kind, url = wait_for_address(display.connection)
-    assert kind == "listening"
-    return url
+Snapshot = dict[str, Any]
 
 
-def within(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    return asyncio.run(asyncio.wait_for(coroutine, PATIENCE_S))
+def snapshot(number: int, *, ended: bool = False, side: int = 34) -> Snapshot:
+    image = base64.b64encode(bytes((number * 7 + pixel) % 5 for pixel in range(side**2))).decode()
+    parts = {"processed": 1_000_000, "dropped": 100_000, "filtered": 10_000, "queued": 1_111}
+    work = {"spikes_per_second": 3000.0, "sops_per_second": 2.0e6, "dense_per_second": 8.0e7}
+    what = {"network": "net.h5", "source": "udp://127.0.0.1:7777", "mode": "async"}
+    return what | {
+        "class_names": ["circle", "square<b>", "triangle"],
+        "seconds": 0.1 * number,
+        "stream_us": 100_000 * number,
+        "interval_s": 0.1,
+        "events_per_second": 1.2e6,
+        "answers_per_second": 100.0,
+        "latency_us": {"p50": 120.0, "p99": 4800.0} if number else {"p50": None, "p99": None},
+        "events": {name: part * number for name, part in ({"received": 1_111_111} | parts).items()},
+        "queue_capacity": 1_000_000,
+        "faults": {"malformed_datagrams": number, "backward": 0},
+        "layers": [{"name": "dense1", "neurons": 512} | work],
+        "scores": [-1.5, 9.0 if number == 20 else 7.0, 0.0],
+        "prediction": 1,
+        "image": {"width": side, "height": side, "on": image, "off": image},
+        "ended": ended,
+    }
 
 
-async def status(url: str, **headers: str) -> int:
-    async with aiohttp.ClientSession() as session, session.get(url, headers=headers) as response:
-        await response.read()
-        return int(response.status)
+@dataclass
+class Server:
+    """A server as its parent sees it."""
+
+    process: SpawnProcess
+    frames: Connection
+    answer: tuple[str, str]
+
+    @property
+    def url(self) -> str:
+        assert self.answer[0] == "listening", self.answer
+        return self.answer[1]
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rstrip("/").rpartition(":")[2])
+
+    def assert_it_ends(self) -> None:
+        self.process.join(PATIENCE_S)
+        assert self.process.exitcode == 0
 
 
-def test_the_page_may_run_nothing_but_its_own_script(url: str) -> None:
-    async def get() -> tuple[str, Any]:
-        async with aiohttp.ClientSession() as session, session.get(url) as response:
-            return await response.text(), response.headers
+@contextmanager
+def serving(host: str = "127.0.0.1", port: int = 0) -> Iterator[Server]:
+    context = multiprocessing.get_context("spawn")
+    frames, theirs = context.Pipe()
+    process = context.Process(target=serve, args=(theirs, host, port), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        assert frames.poll(PATIENCE_S), "the server said nothing"
+        yield Server(process, frames, frames.recv())
+    finally:
+        frames.close()
+        process.join(PATIENCE_S)
+        process.kill()
+        process.join()
 
-    page, headers = within(get())
-    rules = dict(rule.split(" ", 1) for rule in headers["Content-Security-Policy"].split("; "))
-    assert rules["default-src"] == "'none'"
-    nonce = re.fullmatch(r"'nonce-([\w-]+)'", rules["script-src"])
-    assert nonce
-    assert f'<script nonce="{nonce[1]}">' in page
-    assert f'<style nonce="{nonce[1]}">' in page
-    assert "{{" not in page
-    assert headers["X-Content-Type-Options"] == "nosniff"
-    other, _ = within(get())
-    assert other != page  # a nonce serves once
+
+@pytest.fixture(scope="module", name="server")
+def standing_server() -> Iterator[Server]:
+    """One that stays, for requests that leave nothing behind; it has snapshot 1."""
+    with serving() as server:
+        server.frames.send(snapshot(1))
+        yield server
+
+
+def talk(conversation: Callable[[aiohttp.ClientSession], Awaitable[None]]) -> None:
+    """Run a conversation of clients with a server; one that hangs fails."""
+
+    async def bounded() -> None:
+        async with asyncio.timeout(PATIENCE_S), aiohttp.ClientSession() as session:
+            await conversation(session)
+
+    asyncio.run(bounded())
+
+
+def raw(port: int, head: str) -> tuple[int, str]:
+    """Send a request as it is written, which a client library would tidy up; status and text."""
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as client:
+        client.sendall((head.replace("\n", "\r\n") + "\r\nConnection: close\r\n\r\n").encode())
+        text = b"".join(iter(lambda: client.recv(65536), b"")).decode()
+    return int(text.split()[1]), text
+
+
+def upgrade(port: int, headers: str) -> int:
+    """Ask for the websocket with these headers; the status, 101 where it is opened."""
+    request = (
+        f"GET /live HTTP/1.1\n{headers}\nUpgrade: websocket\nConnection: Upgrade\n"
+        "Sec-WebSocket-Version: 13\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\n\n"
+    )
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as client:
+        client.sendall(request.replace("\n", "\r\n").encode())
+        return int(client.recv(4096).split()[1])
+
+
+def test_the_page_is_served_with_its_headers(server: Server) -> None:
+    async def conversation(session: aiohttp.ClientSession) -> None:
+        async with session.get(server.url) as response:
+            assert response.status == 200
+            assert response.content_type == "text/html"
+            assert "<title>eventsim" in await response.text()
+            policy = response.headers["Content-Security-Policy"]
+            assert policy.startswith("default-src 'none'; style-src 'sha256-")
+            assert "script-src 'sha256-" in policy
+            assert "unsafe" not in policy
+            assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+    talk(conversation)
+
+
+def test_the_page_is_complete_in_itself() -> None:
+    page = Path(serve.__code__.co_filename).with_name("page.html").read_text(encoding="utf-8")
+    assert len(page.splitlines()) < 400
+    for forbidden in ("http://", "https://", "src=", "@import", "url(", "innerHTML", "style="):
+        assert forbidden not in page
+
+
+PATHS = (
+    "/../../etc/passwd /..%2f..%2fetc/passwd //etc/passwd /%2e%2e/%2e%2e/etc/passwd "
+    "/live/ /live/../page.html /page.html /server.py /index.html /static /favicon.ico"
+)
+
+
+@pytest.mark.parametrize("path", PATHS.split())
+def test_nothing_else_exists(server: Server, path: str) -> None:
+    status, text = raw(server.port, f"GET {path} HTTP/1.1\nHost: 127.0.0.1")
+    assert status == 404
+    assert "root:" not in text
+    assert "x-content-type-options: nosniff" in text.lower()
+
+
+@pytest.mark.parametrize("method", ["HEAD", "POST", "PUT", "DELETE", "OPTIONS"])
+def test_no_other_method_exists(server: Server, method: str) -> None:
+    assert raw(server.port, f"{method} / HTTP/1.1\nHost: 127.0.0.1")[0] == 405
+
+
+FOREIGN = "evil.example evil.example:80 127.0.0.1.evil.example localhost.evil.example [::2] ["
+
+
+@pytest.mark.parametrize("host", [*FOREIGN.split(), ""])
+def test_a_foreign_host_is_refused(server: Server, host: str) -> None:
+    assert upgrade(server.port, f"Host: {host}") in (400, 403)
+    assert raw(server.port, f"GET / HTTP/1.1\nHost: {host}")[0] in (400, 403)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:{}", "localhost:{}", "LOCALHOST", "[::1]:{}"])
+def test_names_of_this_machine_are_answered(server: Server, host: str) -> None:
+    host = host.format(server.port)
+    assert upgrade(server.port, f"Host: {host}") == 101
+    assert upgrade(server.port, f"Host: {host}\nOrigin: http://{host}") == 101
+    assert raw(server.port, f"GET / HTTP/1.1\nHost: {host}")[0] == 200
 
 
 @pytest.mark.parametrize(
-    "path", ["page.html", "..%2f..%2fetc/passwd", "live/", "server.py", "?x=<script>", "live?a=1"]
+    "origin", ["http://evil.example", "null", "http://127.0.0.1:1", "http://127.0.0.1", "http://["]
 )
-def test_there_is_nothing_else(url: str, path: str) -> None:
-    expected = {"?x=<script>": 200, "live?a=1": 400}.get(path, 404)  # 400: no websocket
-    assert within(status(url + path)) == expected
+def test_a_foreign_origin_is_refused(server: Server, origin: str) -> None:
+    assert upgrade(server.port, f"Host: 127.0.0.1:{server.port}\nOrigin: {origin}") == 403
 
 
-def test_foreign_hosts_and_origins_are_refused(url: str) -> None:
-    port = url.rsplit(":", 1)[1].strip("/")
-    assert within(status(url, Host=f"localhost:{port}")) == 200
-    assert within(status(url, Host="evil.example")) == 403
-    assert within(status(url, Host="")) == 403
-
-    async def connect(origin: str) -> int:
-        async with aiohttp.ClientSession() as session:
-            try:
-                async with session.ws_connect(url + "live", origin=origin):
-                    return 101
-            except aiohttp.WSServerHandshakeError as error:
-                return int(error.status)
-
-    assert within(connect(url.strip("/"))) == 101
-    assert within(connect("http://evil.example")) == 403
-    assert within(connect("null")) == 403
+@pytest.mark.parametrize("head", ["GARBAGE", "GET / HTTP/1.1\nHost: localhost\nX: \1"])
+def test_nonsense_is_refused_and_leaves_the_terminal_alone(
+    head: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with serving() as server:
+        assert raw(server.port, head)[0] == 400
+    assert "".join(capfd.readouterr()) == ""
 
 
-def test_snapshots_come_in_order_and_the_latest_at_once(display: Display, url: str) -> None:
-    async def follow() -> None:
-        async with (
-            aiohttp.ClientSession() as session,
-            session.ws_connect(url + "live") as early,
-        ):
+def test_where_everybody_may_come_any_host_does_but_no_foreign_origin() -> None:
+    with serving("0.0.0.0") as server:
+        assert server.url == f"http://localhost:{server.port}/"
+        assert upgrade(server.port, "Host: camera.example") == 101
+        assert upgrade(server.port, "Host: camera.example\nOrigin: http://evil.example") == 403
+
+
+def test_snapshots_come_in_order_and_the_latest_to_who_comes_late() -> None:
+    async def conversation(session: aiohttp.ClientSession) -> None:
+        async with session.ws_connect(f"{server.url}live") as first:
             for number in range(5):
-                display.show(snapshot(seconds=float(number)))
-                assert (await early.receive_json())["seconds"] == number
-            async with session.ws_connect(url + "live") as late:
-                assert (await late.receive_json())["seconds"] == 4
-                await late.send_str("what is said is not heard")
-                display.show(snapshot(seconds=9.0))
-                assert (await late.receive_json())["seconds"] == 9
-                assert (await early.receive_json())["seconds"] == 9
+                server.frames.send(snapshot(number))
+                assert await first.receive_json() == snapshot(number)
+            async with session.ws_connect(f"{server.url}live") as late:
+                assert await late.receive_json() == snapshot(4)
+                server.frames.send(snapshot(5))
+                assert await late.receive_json() == await first.receive_json() == snapshot(5)
 
-    within(follow())
-
-
-def test_who_does_not_read_holds_nobody_up(display: Display, url: str) -> None:
-    """Snapshots of 3 MB fill every buffer on the way to a client that takes none."""
-    large = snapshot(image={"width": 1, "height": 1, "on": "A" * 3_000_000, "off": "AA=="})
-
-    async def follow() -> None:
-        host, port = url.removeprefix("http://").strip("/").split(":")
-        _, deaf = await asyncio.open_connection(host, int(port), limit=1)
-        deaf.write(
-            f"GET /live HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\n"
-            "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-            "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
-        )
-        await deaf.drain()
-        async with (
-            aiohttp.ClientSession() as session,
-            session.ws_connect(url + "live", max_msg_size=0) as other,
-        ):
-            for number in range(12):
-                display.show({**large, "seconds": float(number)})
-                assert (await other.receive_json())["seconds"] == number
-        deaf.close()
-
-    within(follow())
+    with serving() as server:
+        talk(conversation)
 
 
-def test_the_last_snapshot_stays_until_the_end_and_then_all_is_closed() -> None:
-    with Display(serve, "127.0.0.1", 0) as display:
-        _, url = wait_for_address(display.connection)
-        display.show(snapshot(ended=True))
+def test_what_a_client_sends_is_ignored_and_must_be_short() -> None:
+    async def conversation(session: aiohttp.ClientSession) -> None:
+        async with session.ws_connect(f"{server.url}live") as client:
+            await client.send_str('{"ended": true}')
+            await client.send_bytes(b"\0" * 1000)
+            server.frames.send(snapshot(0))
+            assert await client.receive_json() == snapshot(0)
+            await client.send_str("x" * 5000)
+            assert (await client.receive()).data == aiohttp.WSCloseCode.MESSAGE_TOO_BIG
+        async with session.ws_connect(f"{server.url}live") as client:
+            assert await client.receive_json() == snapshot(0)
 
-        async def last() -> tuple[Any, Any]:
-            async with (
-                aiohttp.ClientSession() as session,
-                session.ws_connect(url + "live") as socket,
-            ):
-                seen = await socket.receive_json()
-                threading.Thread(target=display.__exit__, args=(None, None, None)).start()
-                return seen, await socket.receive()
-
-        seen, end = within(last())
-        assert seen["ended"]
-        assert end.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
-    assert not display.is_alive
+    with serving() as server:
+        talk(conversation)
 
 
-def test_a_taken_port_is_one_sentence(tmp_path: Path) -> None:
-    network = small_network(tmp_path / "net.h5")
+def test_a_client_that_does_not_read_holds_up_nobody_and_skips() -> None:
+    """40 snapshots of 2.8 MB are more than the sockets between the two hold."""
+    count, side = 40, 1024
+
+    async def conversation(session: aiohttp.ClientSession) -> None:
+        stalled = await session.ws_connect(f"{server.url}live", max_msg_size=0)
+        transport = stalled._response.connection.transport
+        transport.pause_reading()
+        async with session.ws_connect(f"{server.url}live", max_msg_size=0) as reader:
+            for number in range(count):
+                await asyncio.to_thread(server.frames.send, snapshot(number, side=side))
+                assert (await reader.receive_json())["seconds"] == 0.1 * number
+            assert memory_of(server.process) < 250
+            transport.resume_reading()
+            seen = [(await stalled.receive_json())["seconds"]]
+            while seen[-1] < 0.1 * (count - 1):
+                seen.append((await stalled.receive_json())["seconds"])
+            assert seen == sorted(set(seen))
+            assert len(seen) < count / 2
+
+    with serving() as server:
+        talk(conversation)
+
+
+def memory_of(process: SpawnProcess) -> float:
+    """Return a process's resident memory in MB; 0 where the system does not tell."""
+    file = Path(f"/proc/{process.pid}/statm")
+    pages = int(file.read_text().split()[1]) if file.exists() else 0
+    return pages * mmap.PAGESIZE / 1e6
+
+
+def test_the_end_comes_to_every_client_and_ends_the_server() -> None:
+    async def conversation(session: aiohttp.ClientSession) -> None:
+        stalled = await session.ws_connect(f"{server.url}live")
+        stalled._response.connection.transport.pause_reading()
+        async with session.ws_connect(f"{server.url}live", max_msg_size=0) as client:
+            for number in range(12):  # more than the sockets to the stalled client hold
+                await asyncio.to_thread(server.frames.send, snapshot(number, side=1024))
+                await client.receive()
+            server.frames.send(snapshot(12, ended=True))
+            assert await client.receive_json() == snapshot(12, ended=True)
+            async with session.ws_connect(f"{server.url}live") as late:  # the run is over
+                assert await late.receive_json() == snapshot(12, ended=True)
+            server.frames.close()
+            assert (await client.receive()).type == aiohttp.WSMsgType.CLOSE
+            assert client.close_code == aiohttp.WSCloseCode.OK
+        await asyncio.to_thread(server.assert_it_ends)  # the stalled client is still connected
+
+    with serving() as server:
+        talk(conversation)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_it_ends_with_its_parent(begun: bool) -> None:
+    with serving() as server:
+        if begun:
+            server.frames.send(snapshot(0))
+        server.frames.close()
+        server.assert_it_ends()
+
+
+def test_ctrl_c_is_its_parents() -> None:
+    with serving() as server:
+        assert server.process.pid is not None
+        os.kill(server.process.pid, signal.SIGINT)
+        assert raw(server.port, "GET / HTTP/1.1\nHost: localhost")[0] == 200
+        server.frames.close()
+        server.assert_it_ends()
+
+
+def test_a_port_that_is_taken_is_said() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with start("view", network, "--from", "udp://127.0.0.1:0", "--port", port) as view:
-            out, err = view.communicate(timeout=PATIENCE_S)
-    assert (view.returncode, out) == (1, "")
-    assert err.startswith(f"eventsim: the page cannot be served at 127.0.0.1 port {port}: ")
-    assert err.count("\n") == 1
+        with serving(port=port) as server:
+            assert server.answer == (
+                "failed",
+                f"127.0.0.1:{port}: the web view cannot listen there, Address already in use",
+            )
+            server.assert_it_ends()
 
 
-def test_without_aiohttp_it_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    network = small_network(tmp_path / "net.h5")
-    monkeypatch.setitem(sys.modules, "aiohttp", None)
-    monkeypatch.delitem(sys.modules, "eventsim_tools.live.server")
-    monkeypatch.setattr(sys, "argv", ["eventsim", "view", str(network), "--from", "x.npy"])
-    with pytest.raises(SystemExit) as ending:
-        main()
-    assert ending.value.code == (
-        "eventsim: aiohttp is not installed, and this needs it: pip install 'eventsim[view]'"
-    )
+@pytest.mark.parametrize(("host", "port"), [("192.0.2.1", 0), ("a" * 64, 0), ("127.0.0.1", 70000)])
+def test_what_cannot_be_bound_is_said(host: str, port: int) -> None:
+    with serving(host, port) as server:
+        assert server.answer[0] == "failed"
+        assert server.answer[1].startswith(f"{host}:{port}: the web view cannot listen there, ")
+        server.assert_it_ends()
 
 
-def test_a_view_stays_after_the_stream_until_ctrl_c(tmp_path: Path) -> None:
-    import numpy as np
-
-    from eventsim import make_events
-
-    network, recording = small_network(tmp_path / "net.h5"), tmp_path / "events.npy"
-    np.save(recording, make_events(range(0, 50_000, 50), [1] * 1000, [2] * 1000, [1] * 1000))
-    with start("view", network, "--from", recording, "--port", 0) as view:
-        assert view.stderr is not None
-        url = view.stderr.readline().split()[0]
-        assert "has ended" in view.stderr.readline()
-
-        async def last() -> Any:
-            async with (
-                aiohttp.ClientSession() as session,
-                session.ws_connect(url + "live") as page,
-            ):
-                return await page.receive_json()
-
-        seen = within(last())
-        assert seen["ended"]
-        assert seen["events"]["processed"] == 1000
-        view.send_signal(signal.SIGINT)
-        out, _ = view.communicate(timeout=PATIENCE_S)
-    assert view.returncode == 0
-    assert "1,000       1,000" in out
+# ---- the page in a browser ----
 
 
-BROWSER = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
+@contextmanager
+def browser(folder: Path) -> Iterator[str]:
+    """Start one without a screen; yields the address at which it takes commands."""
+    said = folder / "DevToolsActivePort"
+    process = subprocess.Popen(
+        [BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0",
+         f"--user-data-dir={folder}", "about:blank"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + PATIENCE_S
+        while not (said.exists() and said.read_text().count("\n")):
+            assert process.poll() is None, "the browser ended"
+            assert time.monotonic() < deadline, "the browser said nothing"
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{said.read_text().split()[0]}"
+    finally:
+        process.terminate()
+        process.wait(PATIENCE_S)
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium in PATH")
-def test_the_page_in_a_browser(display: Display, url: str, tmp_path: Path) -> None:
-    """Hostile names stay text, numbers arrive, nothing is blocked and nothing raises."""
-    hostile = "<img src=x onerror=alert(1)>"
-    names = ["left", hostile, "right"]
-    display.show(snapshot(class_names=names, source=hostile, faults={"backward": 4}))
-    arguments = [
-        BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0",
-        f"--user-data-dir={tmp_path}", "--window-size=1280,900", "about:blank",
-    ]  # fmt: skip
-    with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as browser:
+@dataclass
+class Tab:
+    """A browser's tab, and what went wrong in it."""
+
+    socket: aiohttp.ClientWebSocketResponse
+    troubles: list[str] = field(default_factory=list)
+
+    async def do(self, method: str, **parameters: object) -> Any:
+        await self.socket.send_json({"id": 1, "method": method, "params": parameters})
+        while (answer := await self.socket.receive_json()).get("id") != 1:
+            if answer["method"] in ("Runtime.exceptionThrown", "Log.entryAdded"):
+                self.troubles.append(str(answer["params"]))
+        return answer["result"]
+
+    async def shows(self, *words: str) -> str:
+        """Return the page's text as soon as it has all of these words."""
+        text = ""
         try:
-            text, width, said = within(looked_at(browser, url, names))
-        finally:
-            browser.kill()
-    for told in ("1.25 M", "190 µs", "1.2 ms", "7,000", "= 6,990", "Went wrong: backward 4",
-                 f"net.h5 follows {hostile}", "live"):  # fmt: skip
-        assert told in text
-    assert width <= 1280
-    assert said == []
-
-
-async def looked_at(browser: Any, url: str, names: list[str]) -> tuple[str, int, list[str]]:
-    """Open the page; return its text, how wide it is, and what the browser had to say."""
-    line = ""
-    while not line.startswith("DevTools listening on"):
-        line = await asyncio.to_thread(browser.stderr.readline)
-    port = line.split(":")[2].split("/")[0]
-    said: list[str] = []
-    async with aiohttp.ClientSession() as session:
-        async with session.get(f"http://127.0.0.1:{port}/json") as response:
-            pages = [one for one in await response.json(content_type=None) if one["type"] == "page"]
-        async with session.ws_connect(pages[0]["webSocketDebuggerUrl"], max_msg_size=0) as tools:
-            number = 0
-
-            async def call(method: str, **parameters: Any) -> Any:
-                nonlocal number
-                number += 1
-                await tools.send_json({"id": number, "method": method, "params": parameters})
-                while (answer := await tools.receive_json()).get("id") != number:
-                    if answer["method"] in ("Log.entryAdded", "Runtime.exceptionThrown"):
-                        said.append(json.dumps(answer))
-                return answer["result"]
-
-            async def value_of(expression: str) -> Any:
-                result = await call("Runtime.evaluate", expression=expression)
-                return result["result"].get("value")
-
-            await call("Log.enable")
-            await call("Runtime.enable")
-            await call("Page.navigate", url=url)
-            while names[1] != await value_of("document.getElementById('prediction')?.textContent"):
+            while not all(word in text for word in words):
                 await asyncio.sleep(0.05)
-            text = await value_of("document.body.innerText")
-            width = await value_of("document.documentElement.scrollWidth")
-    return text, width, said
+                found = await self.do("Runtime.evaluate", expression="document.body?.innerText")
+                text = found["result"].get("value") or ""
+        except asyncio.CancelledError:
+            pytest.fail(f"{[word for word in words if word not in text]} not in {text}")
+        return text
+
+
+@pytest.mark.skipif(not BROWSER, reason="no Chromium or Chrome in PATH")
+def test_a_browser_shows_what_snapshots_say(tmp_path: Path) -> None:
+    async def conversation(session: aiohttp.ClientSession) -> None:
+        async with session.get(f"{address}/json") as response:
+            target = next(each for each in await response.json() if each["type"] == "page")
+        async with session.ws_connect(target["webSocketDebuggerUrl"], max_msg_size=0) as commands:
+            tab = Tab(commands)
+            await tab.do("Runtime.enable")
+            await tab.do("Log.enable")
+            await tab.do("Page.navigate", url=server.url)
+            await tab.shows("Connected, no data yet")
+            for number in range(30):
+                server.frames.send(snapshot(number))
+                await asyncio.sleep(0.05)
+            await tab.shows(*words_of(29), "net.h5\nLive\n", "full colour 9")  # it was, at 20
+            server.frames.send(snapshot(1))  # earlier than the one before: another run
+            await tab.shows(*words_of(1), "full colour 7")
+            server.frames.send(snapshot(30, ended=True))
+            text = await tab.shows(*words_of(30), "net.h5\nEnded\n")
+            assert "backward" not in text  # a fault that did not occur
+            assert [each for each in tab.troubles if "favicon" not in each] == []
+
+    with serving() as server, browser(tmp_path) as address:
+        talk(conversation)
+
+
+def words_of(number: int) -> list[str]:
+    """Return what the page has to say of a snapshot."""
+    return [
+        "square<b>\nwith score 7",  # a name is text, not markup
+        *(f"\n{number * part:,}\n" for part in (1_111_111, 1_000_000, 100_000, 10_000, 1_111)),
+        "1.2 M/s",
+        "120 µs",
+        "4.8 ms",
+        "2.5 %",
+        "40 times fewer than dense",
+        f"Dropped: {100_000 * number:,} events, 9 % of those received",
+        f"Fault: malformed datagrams, {number} so far",
+        "34 × 34 pixels",
+    ]

@@ -25,7 +25,7 @@ from rich.text import Text
 DRAWN_S = 0.125  # from one picture to the next, at least
 KEPT = 40  # snapshots in a curve
 FADE_S = 0.15  # an event's trace is 1/e after so long
-ON, OFF = np.array([255, 176, 0]), np.array([100, 143, 255])  # told apart by the colour-blind too
+ON, OFF = np.array([100, 143, 255]), np.array([255, 176, 0])  # told apart by the colour-blind too
 WARNING, DIM, STRONG = "bold yellow", "dim", "bold"
 BLOCKS, SIGNS = " ▁▂▃▄▅▆▇█", " .:-=+*%#"
 FEWEST = 5  # lines for picture and scores; with less room layers are left out before them

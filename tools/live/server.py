@@ -1,162 +1,223 @@
-"""The web page of `eventsim view`: snapshots in, a page and a websocket out.
+"""The server of the web view: hands snapshots of the engine's process to browsers.
 
-Runs in a process of its own. What browsers send is not read: a request chooses between the page and
-the websocket, and reaches nothing else.
+    connection -> thread `_receive` -> Latest -> one task `_send` for each websocket
+
+GET / is the page and GET /live the websocket; there is nothing else, and what clients send is
+thrown away. Bound to loopback, it answers only requests that name this machine in their Host
+header, so that no web page can reach it through a name of its own (DNS rebinding).
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
+import ipaddress
 import json
-import secrets
+import logging
+import os
+import re
 import signal
+import socket
+import threading
+from collections.abc import Awaitable, Callable
 from importlib.resources import files
-from ipaddress import ip_address
 from multiprocessing.connection import Connection
-from typing import Any
 from urllib.parse import urlsplit
 
-from aiohttp import WSCloseCode, web
+from aiohttp import web
 
-CLOSE_S = 1.0  # for clients to take the last snapshot
+LINGER_S = 1.0  # after the end: for pages that are just being opened, and for slow clients
+HEARTBEAT_S = 20.0  # a client that answers no ping for that long is cut off
+MESSAGE_BYTES = 1024  # the largest message of a client, which has nothing to say
 
-
-class _Latest:
-    """The latest snapshot, and whoever waits for it."""
-
-    def __init__(self) -> None:
-        self.text: str | None = None
-        self.number = 0
-        self.changed = asyncio.Condition()
-        self.closed = False
-
-    async def set(self, text: str | None) -> None:
-        """Show a snapshot to all clients; None: there will be no more."""
-        async with self.changed:
-            if text is None:
-                self.closed = True
-            else:
-                self.text, self.number = text, self.number + 1
-            self.changed.notify_all()
-
-    async def after(self, number: int) -> tuple[int, str | None]:
-        """Wait for a later snapshot than that; return its number and text, None at the end."""
-        async with self.changed:
-            await self.changed.wait_for(lambda: self.number > number or self.closed)
-            return self.number, self.text if self.number > number else None
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def serve(frames: Connection, host: str, port: int) -> None:
-    """Serve snapshots that come over a connection until it ends.
+    """Serve the page until the connection's other side is gone.
 
-    Sends ("listening", URL) over it, or ("failed", why) where it cannot listen. Port 0 lets the
-    system choose.
+    Meant as the target of a process. Sends ("listening", URL) or ("failed", one sentence) through
+    `frames`, then receives snapshots from it. Port 0 lets the system choose. Ctrl-C is ignored:
+    it is for the process that runs the engine, whose end is the end of this one.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the engine, which ends this too
-    asyncio.run(_serve(frames, host, port))
-
-
-async def _serve(frames: Connection, host: str, port: int) -> None:
-    latest = _Latest()
-    app = web.Application(middlewares=[_guard(host)])
-    app.router.add_get("/", _page)
-    app.router.add_get("/live", lambda request: _live(request, latest))
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE_S)
-    await runner.setup()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        await web.TCPSite(runner, host, port).start()
-    except (OSError, OverflowError) as error:
-        why = getattr(error, "strerror", None) or error
-        frames.send(("failed", f"the page cannot be served at {host} port {port}: {why}"))
-        await runner.cleanup()
+        listener = _listen(host, port)
+    except (OSError, OverflowError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        frames.send(("failed", f"{host}:{port}: the web view cannot listen there, {reason}"))
         return
-    frames.send(("listening", f"http://{_in_url(host)}:{runner.addresses[0][1]}/"))
-    await _relay(frames, latest)
-    await latest.set(None)
+    asyncio.run(_serve(frames, listener, host))
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Bind one address: a name such as localhost may have two, and port 0 would give two ports."""
+    family, _, _, _, address = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0]
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    if os.name == "posix":  # elsewhere it would let two processes have one port
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((address[0], port, *address[2:]))
+    listener.listen()
+    return listener
+
+
+async def _serve(frames: Connection, listener: socket.socket, host: str) -> None:
+    latest = Latest()
+    address, port = listener.getsockname()[:2]
+    app = _application(latest, host, ipaddress.ip_address(address))
+    silent = logging.getLogger(__name__)  # a client's nonsense is not for the run's terminal
+    silent.addHandler(logging.NullHandler())
+    runner = web.AppRunner(app, access_log=None, logger=silent, shutdown_timeout=LINGER_S)
+    await runner.setup()
+    await web.SockSite(runner, listener).start()
+    name = "localhost" if ipaddress.ip_address(address).is_unspecified else host
+    url = f"http://[{name}]:{port}/" if ":" in name else f"http://{name}:{port}/"
+    loop = asyncio.get_running_loop()
+    threading.Thread(target=_receive, args=(frames, url, loop, latest), daemon=True).start()
+    await latest.finished.wait()
+    await asyncio.sleep(LINGER_S)
     await runner.cleanup()
 
 
-async def _relay(frames: Connection, latest: _Latest) -> None:
-    """Pass snapshots on until the connection ends."""
-    readable = asyncio.Event()
-    asyncio.get_running_loop().add_reader(frames.fileno(), readable.set)
+def _receive(frames: Connection, url: str, loop: asyncio.AbstractEventLoop, latest: Latest) -> None:
+    """Receive snapshots until the end. A thread, as a connection has no asynchronous way to."""
     try:
+        frames.send(("listening", url))
         while True:
-            await readable.wait()
-            readable.clear()
-            while frames.poll():
-                await latest.set(json.dumps(frames.recv()))
+            loop.call_soon_threadsafe(latest.put, json.dumps(frames.recv()))
     except (EOFError, OSError):
-        pass
+        pass  # the process that runs the engine is gone
     finally:
-        asyncio.get_running_loop().remove_reader(frames.fileno())
+        loop.call_soon_threadsafe(latest.finish)
 
 
-async def _page(request: web.Request) -> web.Response:
-    nonce = secrets.token_urlsafe(16)
-    page = files(__package__).joinpath("page.html").read_text("utf-8").replace("{{nonce}}", nonce)
-    rules = (
-        "default-src 'none'", f"script-src 'nonce-{nonce}'", f"style-src 'nonce-{nonce}'",
-        "connect-src 'self'", "img-src data:", "base-uri 'none'", "form-action 'none'",
-        "frame-ancestors 'none'",
-    )  # fmt: skip
+class Latest:
+    """The latest snapshot as JSON. Each client waits for a newer one than it has, at its own pace.
+
+    Nothing is queued: a client that is slow finds that snapshots in between are gone.
+    """
+
+    def __init__(self) -> None:
+        """Begin without a snapshot."""
+        self.finished = asyncio.Event()
+        self._text = ""
+        self._number = 0
+        self._news = asyncio.Event()
+
+    def put(self, text: str) -> None:
+        """Replace the snapshot and wake who waits."""
+        self._text = text
+        self._number += 1
+        self._wake()
+
+    def finish(self) -> None:
+        """Say that no other snapshot will come."""
+        self.finished.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
+    async def newer(self, number: int) -> tuple[int, str] | None:
+        """Wait for a snapshot after `number`; None where no other will come."""
+        while self._number == number and not self.finished.is_set():
+            await self._news.wait()
+        return None if self._number == number else (self._number, self._text)
+
+
+def _application(
+    latest: Latest, host: str, address: ipaddress.IPv4Address | ipaddress.IPv6Address
+) -> web.Application:
+    page = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
     headers = {
-        "Content-Security-Policy": "; ".join(rules),
-        "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "no-referrer",
+        "Content-Security-Policy": _policy(page),
         "Cache-Control": "no-store",
+        "Referrer-Policy": "no-referrer",
     }
-    return web.Response(text=page, content_type="text/html", headers=headers)
+    names = {host.lower(), "localhost", "127.0.0.1", "::1"} if address.is_loopback else None
 
+    async def show_page(_: web.Request) -> web.Response:
+        return web.Response(text=page, content_type="text/html", headers=headers)
 
-async def _live(request: web.Request, latest: _Latest) -> web.WebSocketResponse:
-    """Send snapshots to one client: the latest whenever it has taken the one before."""
-    socket = web.WebSocketResponse(max_msg_size=1024, heartbeat=20.0)
-    await socket.prepare(request)
-    sending = asyncio.create_task(_send(socket, latest))
-    async for _ in socket:  # what it says is nothing to us, but when it goes
-        pass
-    sending.cancel()
-    return socket
-
-
-async def _send(socket: web.WebSocketResponse, latest: _Latest) -> None:
-    number = 0
-    while True:
-        number, text = await latest.after(number)
-        if text is None:
-            await socket.close(code=WSCloseCode.GOING_AWAY)
-            return
-        try:
-            await socket.send_str(text)
-        except ConnectionError:
-            return
-
-
-def _guard(host: str) -> Any:
-    """Refuse requests that a foreign page or name has led here (DNS rebinding)."""
-    local = {"localhost", "127.0.0.1", "::1", host} if _is_loopback(host) else None
+    async def live(request: web.Request) -> web.StreamResponse:
+        return await _live(request, latest)
 
     @web.middleware
-    async def refuse(request: web.Request, handler: Any) -> web.StreamResponse:
-        asked = urlsplit(f"//{request.headers.get('Host', '')}")
-        if local is not None and asked.hostname not in local:
-            raise web.HTTPForbidden(text="another host was asked for\n")
+    async def refuse_foreign(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if names is not None and _host_name(request.host) not in names:
+            raise web.HTTPForbidden(text="The Host header does not name this machine.\n")
         origin = request.headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc != asked.netloc:
-            raise web.HTTPForbidden(text="the page of another origin asks\n")
-        response: web.StreamResponse = await handler(request)
-        return response
+        if origin is not None and _netloc(origin) != request.host.lower():
+            raise web.HTTPForbidden(text="The Origin header is another site's.\n")
+        return await handler(request)
 
-    return refuse
+    async def forbid_sniffing(_: web.Request, response: web.StreamResponse) -> None:
+        response.headers["X-Content-Type-Options"] = "nosniff"
+
+    app = web.Application(middlewares=[refuse_foreign])
+    app.on_response_prepare.append(forbid_sniffing)
+    app.router.add_get("/", show_page, allow_head=False)
+    app.router.add_get("/live", live, allow_head=False)
+    return app
 
 
-def _is_loopback(host: str) -> bool:
+def _policy(page: str) -> str:
+    """Allow the page's own style and script, by their hashes, and its own websocket."""
+
+    def source(tag: str) -> str:
+        inline = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+        digests = [hashlib.sha256(text.encode()).digest() for text in inline]
+        return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+
+    return (
+        f"default-src 'none'; style-src {source('style')}; script-src {source('script')}; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+
+
+def _netloc(url: str) -> str:
+    """Return a URL's host and port; empty, which equals no Host, where it has none or is no URL."""
     try:
-        return ip_address(host).is_loopback
+        return urlsplit(url).netloc.lower()
     except ValueError:
-        return host == "localhost"
+        return ""
 
 
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+def _host_name(host: str) -> str | None:
+    """Return a Host header's name without its port and brackets; None where it is none."""
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None
+
+
+async def _live(request: web.Request, latest: Latest) -> web.StreamResponse:
+    """One client: snapshots until the end, or until it leaves."""
+    client = web.WebSocketResponse(
+        timeout=LINGER_S, heartbeat=HEARTBEAT_S, compress=False, max_msg_size=MESSAGE_BYTES
+    )
+    await client.prepare(request)
+    tasks = [asyncio.create_task(_send(client, latest)), asyncio.create_task(_ignore(client))]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    await client.close()
+    return client
+
+
+async def _send(client: web.WebSocketResponse, latest: Latest) -> None:
+    number = 0
+    while (news := await latest.newer(number)) is not None:
+        number, text = news
+        await client.send_str(text)  # waits while the client's socket is full
+
+
+async def _ignore(client: web.WebSocketResponse) -> None:
+    """Read what a client sends, for pings and its close are among it."""
+    async for _ in client:
+        pass
