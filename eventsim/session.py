@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from .asynchronous.run import AsynchronousRun
 from .clocked.run import ClockedRun
 from .errors import EventsimError
-from .events import Events
+from .events import EVENT_DTYPE, Events
 from .network import Network
 from .operations import COUNTERS, Operations
 from .result import MODES, Mode
@@ -116,7 +116,9 @@ class Session:
         self._clock = StreamClock(network.input_shape, self.gap_us, self.late_us, clock_us)
         self._counted = np.zeros((len(network.neuron_layers), len(COUNTERS)), np.int64)
         self._steps = 0  # timesteps of the runs that are over: what a dense network would do
-        self._new_run(0).advance(network.dt_us)  # so that no packet waits for the compiler
+        # So that no packet waits for the compiler.
+        self._new_run(0).advance(network.dt_us)
+        list(self._clock.in_order(np.empty(0, EVENT_DTYPE)))
         self._run: AsynchronousRun | ClockedRun | None = None
         self._begin(None)
 
