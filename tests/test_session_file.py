@@ -41,7 +41,8 @@ def lasting(draw: st.DrawFn) -> Network:
     """Networks in which much is on its way: delays, recurrence, currents, refractory times."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     neuron = draw(st.sampled_from(NEURONS))
-    recurrent = rng.normal(0, 0.2, (5, 5)) if draw(st.booleans()) else None
+    shape = draw(st.sampled_from([None, (5, 5), 5]))  # none, each to each, each to itself
+    recurrent = None if shape is None else rng.normal(0, 0.2, shape)
     bias = rng.normal(0, 0.02, 5) if draw(st.booleans()) and type(neuron) is not CUBALIF else None
     layers = [
         Flatten(), Delay(draw(st.integers(0, 3))),
