@@ -86,6 +86,17 @@ def refuse_first(
         )
 
 
+def as_events(events: Any) -> Events:
+    """Return a contiguous 1-D array of `EVENT_DTYPE`; raise `RecordingError` for another type."""
+    array = np.asarray(events)
+    if array.dtype != EVENT_DTYPE or array.ndim != 1:
+        raise RecordingError(
+            f"events have dtype {array.dtype} and shape {array.shape}, "
+            f"expected a 1-D array of {EVENT_DTYPE} (eventsim.make_events builds one)"
+        )
+    return np.ascontiguousarray(array)
+
+
 def check_events(
     events: Any,
     sensor: Sensor | None = None,
@@ -103,13 +114,7 @@ def check_events(
     the `sensor` (when given), and time that runs backwards. `sort=True` puts backward time into
     order instead (a stable sort: simultaneous events keep theirs).
     """
-    array = np.asarray(events)
-    if array.dtype != EVENT_DTYPE or array.ndim != 1:
-        raise RecordingError(
-            f"events have dtype {array.dtype} and shape {array.shape}, "
-            f"expected a 1-D array of {EVENT_DTYPE} (eventsim.make_events builds one)"
-        )
-    array = np.ascontiguousarray(array)
+    array = as_events(events)
     width, height = (65536, 65536) if sensor is None else (sensor.width, sensor.height)
     if _in_order(array["t"], array["x"], array["y"], width, height, after_us):
         return array

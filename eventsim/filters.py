@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import EventsimError, RecordingError
-from .events import EVENT_DTYPE, Events, Sensor
+from .errors import EventsimError
+from .events import EVENT_DTYPE, Events, Sensor, as_events
 from .jit import Compiled, compiled_for, inner_kernel, kernel
 from .parameters import is_whole
 
@@ -134,13 +134,7 @@ class Filters:
         times. Raises `RecordingError`, with nothing done, for anything but a 1-D array of
         `EVENT_DTYPE`.
         """
-        array = np.asarray(events)
-        if array.dtype != EVENT_DTYPE or array.ndim != 1:
-            raise RecordingError(
-                f"events have dtype {array.dtype} and shape {array.shape}, "
-                f"expected a 1-D array of {EVENT_DTYPE} (eventsim.make_events builds one)"
-            )
-        array = np.ascontiguousarray(array)
+        array = as_events(events)
         passing = np.empty(len(array), EVENT_DTYPE)
         outside, refractory, background = self._filter(array, passing, self._last, self._plan)
         passed = len(array) - outside - refractory - background

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import EventsimError, RecordingError
-from .events import EVENT_DTYPE, Events, Sensor, check_events
+from .events import Events, Sensor, as_events, check_events
 from .jit import Int64s, kernel
 
 LEAST_CLOCK_US = 2**16
@@ -86,9 +86,7 @@ class StreamClock:
         Raises `RecordingError`, with nothing counted, for another type and for events outside of
         the network's input.
         """
-        events = np.asarray(events)
-        if events.dtype != EVENT_DTYPE or events.ndim != 1:
-            check_events(events)
+        events = as_events(events)
         outside = (events["x"] >= self._sensor.width) | (events["y"] >= self._sensor.height)
         late = events["t"] >= np.uint64(MOST_US)
         if (outside | late).any():

@@ -6,7 +6,6 @@ import multiprocessing
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from types import TracebackType
 from typing import Any, Self
 
 
@@ -34,12 +33,7 @@ class Display:
         """Return the display itself."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Send what is left, and wait until the process has ended."""
         with self._changed:
             self._closed = True
@@ -49,11 +43,6 @@ class Display:
         self._process.join(timeout=5.0)
         if self._process.is_alive():
             self._process.terminate()
-
-    @property
-    def is_alive(self) -> bool:
-        """Tell whether the process still runs."""
-        return self._process.is_alive()
 
     def show(self, snapshot: dict[str, Any]) -> None:
         """Send a snapshot as soon as the one before is sent."""

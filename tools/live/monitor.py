@@ -8,6 +8,7 @@ types.
 from __future__ import annotations
 
 import base64
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -33,10 +34,7 @@ class Monitor:
         _, height, width = net.input_shape
         self._image = EventImage(width, height)
         self._class_names = net.class_names or tuple(map(str, range(net.outputs)))
-        self._neurons = []
-        for index in net.neuron_layers:
-            channels, *area = net.shapes[index + 1]
-            self._neurons.append(channels * (area[0] * area[1] if len(area) == 2 else 1))
+        self._neurons = [math.prod(net.shapes[index + 1]) for index in net.neuron_layers]
         self._recent, self._all = Latencies(), Latencies()
         self._answers = 0
         self._scores = [0.0] * net.outputs
