@@ -79,7 +79,7 @@ class C(Columns):
     direct = auto()  # offset of the row of each input, where each reaches one site; otherwise -1
     busy = auto()  # more spikes than these are listed site by site, not spike by spike
     full = auto()  # with more than these all inputs are added, not only those that spike
-    incoming = auto()  # offset of the pointers: first entry of each site, -1 without
+    incoming = auto()  # offset of the pointers: first entry of each site
     fan_in = auto()  # the most entries of a site there
     positions = auto()  # of the source
     pooled = auto()  # offset of the max pool's pointers, -1 without one

@@ -298,7 +298,7 @@ def _connect(
         "reach": _add_reach(arrays, reach, reach.taps, rows.shape[1] if layer.groups == 1 else 0),
         "stride": stride * rows.shape[1],
         "direct": direct,
-        "incoming": _add_incoming(arrays, reach, sites) if direct < 0 else -1,
+        "incoming": _add_incoming(arrays, reach, sites),
         "fan_in": int(np.bincount(reach.targets, minlength=1).max()),
         "positions": positions,
         "by_site": by_site,

@@ -1,15 +1,16 @@
-"""The CUDA kernels against the CPU engine, in Numba's simulator or on a GPU.
+"""The CUDA kernels against the CPU engine, wherever they run.
 
-Not collected by itself. `test_cuda.py` runs it with NUMBA_ENABLE_CUDASIM set, which must be before
-numba is imported; `python -m eventsim_tools.bench.gpu` runs it on a GPU.
+Not collected by itself. `test_ptx.py` runs it on a machine for PTX; `test_cuda.py` in Numba's
+simulator, with NUMBA_ENABLE_CUDASIM set, which must be before numba is imported; and
+`python -m eventsim_tools.bench.gpu` on a GPU.
 """
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 from unittest.mock import patch
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -19,7 +20,7 @@ from random_networks import networks, recordings, simulate_recorded
 from eventsim.binning import BinnedEvents, bin_events
 from eventsim.clocked import cuda_run
 from eventsim.clocked.cuda_layout import lay_out
-from eventsim.clocked.cuda_run import CudaRunner
+from eventsim.clocked.cuda_run import CudaRunner, device_program
 from eventsim.clocked.run import program_of
 from eventsim.errors import NetworkError, RecordingError
 from eventsim.events import make_events
@@ -28,10 +29,11 @@ from eventsim.network import Network
 from eventsim.neurons import LIF
 from eventsim.pathways import AvgPool2d, Delay, Flatten, MaxPool2d
 from eventsim.result import Result
+from eventsim.rounding import round_weights
 from eventsim.simulator import simulate, simulate_batch
 
-# The simulator's threads are Python's: let them take turns often, so that a missing barrier shows.
-sys.setswitchinterval(1e-5)
+# The simulator takes a second for what a GPU, or the machine, does in some milliseconds.
+EXAMPLES = 60 if numba.config.ENABLE_CUDASIM else 600
 
 
 def binned(network: Network, events: Any) -> BinnedEvents:
@@ -51,7 +53,7 @@ def check_same(found: Result, expected: Result) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=60)
+@settings(max_examples=EXAMPLES)
 def test_spikes_and_counts_are_those_of_the_cpu(data: Any) -> None:
     """Any network with any weights: every spike, count and membrane, bit for bit."""
     network = data.draw(networks(dyadic=False))
@@ -98,6 +100,18 @@ def test_blocks_of_more_than_a_warp(threads: int) -> None:
     assert found.operations.total.output_spikes > 100
 
 
+@pytest.mark.parametrize("kind", ["float16", "bfloat16", "int8"])
+def test_rounded_weights(kind: Any) -> None:
+    """Those that float16 holds are uploaded as such; a quarter of a small one it does not hold."""
+    network, events = round_weights(small(), kind), some(3)
+    held = device_program(program_of(network)).weights.dtype == np.float16
+    assert held == (kind == "bfloat16")
+    ((found,),) = CudaRunner(program_of(network), threads=6).run(
+        network, [[binned(network, events)]], record_spikes=True
+    )
+    check_same(found, simulate(network, events, record_spikes=True))
+
+
 def test_max_pools_of_counts_groups_delays_and_loops() -> None:
     """What random networks seldom have together, with counts that differ within a pool's cell."""
     rng = np.random.default_rng(5)
@@ -126,6 +140,23 @@ def test_max_pools_of_counts_groups_delays_and_loops() -> None:
         ((found,),) = runner.run(network, [[binned(network, events)]], record_spikes=True)
         check_same(found, simulate(network, events, record_spikes=True))
         assert all(layer.output_spikes > 3 for layer in found.operations.layers)
+
+
+def test_a_layer_of_one_site_behind_a_pool_and_itself() -> None:
+    """Inputs that reach it once, which could be listed, and others: none are listed."""
+    rng = np.random.default_rng(6)
+    layers = [
+        AvgPool2d(3, stride=2),
+        Flatten(),
+        Dense(rng.normal(0.3, 0.3, (5, 18)), recurrent=np.eye(5) - 0.3, neuron=LIF(0.5, 0.4)),
+        Dense(rng.normal(0.3, 0.3, (3, 5)), neuron=LIF(0.5, 0.4)),
+    ]
+    network, events = Network((2, 8, 8), 1000, layers), some(7, 200)
+    ((found,),) = CudaRunner(program_of(network), threads=4).run(
+        network, [[binned(network, events)]], record_spikes=True
+    )
+    check_same(found, simulate(network, events, record_spikes=True))
+    assert all(layer.output_spikes > 3 for layer in found.operations.layers)
 
 
 def test_spikes_do_not_stand_in_silent_timesteps() -> None:

@@ -9,27 +9,19 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from unittest.mock import patch
 
-import numba
 import numpy as np
 import pytest
+from cuda_ptx import KERNELS, NETWORK, ptx_of
 from test_tools import run_command
 
-from eventsim.clocked.cuda_run import device_program, missing_gpu, new_outcomes, pack
-from eventsim.clocked.run import program_of
+from eventsim.clocked.cuda_run import missing_gpu
 from eventsim.errors import EventsimError
 from eventsim.events import make_events
-from eventsim.layers import Dense
-from eventsim.network import Network
-from eventsim.neurons import LIF
-from eventsim.pathways import Flatten
 from eventsim.simulator import simulate, simulate_batch
 from eventsim.storage import save_network
 
 pytest.importorskip("numba_cuda", reason="numba-cuda is not installed")
-KERNELS = ("run_listed", "run_any")
-NETWORK = Network((1, 1, 2), 1000, [Flatten(), Dense(np.full((2, 2), 0.3), neuron=LIF(0.3, 0.3))])
 EVENTS = make_events([0, 5], [0, 1], [0, 0], [1, 1])
 
 no_gpu = pytest.mark.skipif(missing_gpu() is None, reason="there is a GPU")
@@ -103,23 +95,7 @@ def assembled(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str, 
 
 
 def assemble(kernel: str, weights: str, architecture: str, folder: Path) -> Any:
-    from numba import cuda
-
-    from eventsim.clocked import cuda as kernels
-    from eventsim.clocked.cuda_layout import Memory, lay_out
-
-    program = program_of(NETWORK)
-    on_device = device_program(program)
-    on_device = on_device._replace(weights=np.zeros(1, weights))
-    memory = Memory(np.zeros((1, 1), np.int32), np.zeros((1, 1), np.float32))
-    arguments = (
-        on_device, lay_out(program, 256, 2**15), pack([]), memory, new_outcomes(program, 1, 0)
-    )  # fmt: skip
-    capability = (int(architecture[3:-1]), int(architecture[-1]))
-    with target(capability):
-        ptx, _ = cuda.compile_ptx(
-            getattr(kernels, kernel).py_func, tuple(map(numba.typeof, arguments)), cc=capability
-        )
+    ptx = ptx_of(kernel, weights, architecture)
     source = folder / f"{kernel}.ptx"
     source.write_text(ptx)
     said = subprocess.run(
@@ -135,12 +111,6 @@ def assemble(kernel: str, weights: str, architecture: str, folder: Path) -> Any:
     return SimpleNamespace(
         ptx=ptx, stack=int(stack), spills=int(stores) + int(loads), registers=registers
     )
-
-
-def target(capability: tuple[int, int]) -> Any:
-    """Parts of a kernel are compiled for the current device, and here is none."""
-    device = SimpleNamespace(compute_capability=capability)
-    return patch("numba.cuda.dispatcher.get_current_device", lambda: device)
 
 
 def assembler() -> Path:
