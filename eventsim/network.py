@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 from .errors import NetworkError
@@ -95,7 +96,7 @@ class Network:
         """Number of output neurons."""
         return math.prod(self.shapes[-1])
 
-    @property
+    @cached_property
     def neuron_layers(self) -> tuple[int, ...]:
         """Indices in `layers` of those with weights and neurons."""
         return tuple(i for i, layer in enumerate(self.layers) if isinstance(layer, WeightLayer))
@@ -105,6 +106,11 @@ class Network:
         layer = self.layers[index]
         assert isinstance(layer, WeightLayer)
         return layer.dense_macs(self.shapes[index])  # the layer before, as it names no sources
+
+    @cached_property
+    def counted_layers(self) -> tuple[tuple[str, int], ...]:
+        """Name and dense multiply-accumulates a timestep of each layer with neurons."""
+        return tuple((self.layer_name(i), self.dense_macs(i)) for i in self.neuron_layers)
 
     def layer_name(self, index: int) -> str:
         """Return how messages and tables call a layer, such as "layer 2 (Conv2d)"."""

@@ -50,8 +50,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
-from .jit import Int64s
-
 # Columns of the kernels' counters, in this order the fields of LayerOperations.
 COUNTERS = (
     "input_events",
@@ -150,17 +148,11 @@ class Operations(CountedLayers[LayerOperations]):
 
     @staticmethod
     def from_counters(
-        names: tuple[str, ...], counters: Int64s, dense_macs: tuple[int, ...]
+        names: Iterable[str], counters: Iterable[list[int]], dense_macs: Iterable[int]
     ) -> Operations:
-        """Wrap what the kernels counted, shape (layers, len(COUNTERS))."""
-        return Operations(
-            tuple(
-                LayerOperations(
-                    name, **dict(zip(COUNTERS, row.tolist(), strict=True)), dense_macs=dense
-                )
-                for name, row, dense in zip(names, counters, dense_macs, strict=True)
-            )
-        )
+        """Wrap what the kernels counted: of each layer, in the order of `COUNTERS`."""
+        layers = zip(names, counters, dense_macs, strict=True)
+        return Operations(tuple(LayerOperations(name, *[*row, macs]) for name, row, macs in layers))
 
 
 def _sum(name: str, layers: tuple[Layer, ...]) -> Layer:

@@ -59,5 +59,15 @@ class Result:
 
 
 def channel_first(values: NDArray[Any], network: Network) -> NDArray[Any]:
-    """Return what there is of each output neuron, in the engine's order, as PyTorch flattens it."""
-    return values.reshape(-1, network.shapes[-1][0]).T.reshape(-1)
+    """Return what there is of each output neuron, (..., outputs) in the engine's order, as PyTorch
+    flattens it."""
+    sites = values.reshape(*values.shape[:-1], -1, network.shapes[-1][0])
+    return sites.swapaxes(-1, -2).reshape(values.shape)
+
+
+def operations_of(network: Network, counters: list[list[int]], steps: int) -> Operations:
+    """Wrap what the kernels counted in so many timesteps, of each layer in turn."""
+    layers = network.counted_layers
+    return Operations.from_counters(
+        (name for name, _ in layers), counters, (macs * steps for _, macs in layers)
+    )

@@ -64,12 +64,18 @@ def add_product(u: np.float32, weight: np.float32, value: np.float32) -> np.floa
 
 
 @rule
+def lengthened(gain: np.float32, power: np.float32, more: np.float32) -> np.float32:
+    """Return the gain of a silence (see `advance`) that goes on, for power and gain of the rest."""
+    return product(gain, power) + more
+
+
+@rule
 def silence_of(silent: int, powers: Float32s, gains: Float32s) -> tuple[np.float32, np.float32]:
     """Return what that many timesteps do to a membrane (see `advance`): power and gain."""
     power, gain = np.float32(1.0), np.float32(0.0)
     while silent > 0:
         k = min(silent, POWERS)
-        gain = product(gain, powers[k]) + gains[k]
+        gain = lengthened(gain, powers[k], gains[k])
         power = product(power, powers[k])
         silent -= k
     return power, gain

@@ -24,7 +24,7 @@ from .errors import EventsimError
 from .events import EVENT_DTYPE, Events
 from .network import Network
 from .operations import COUNTERS, Operations
-from .result import MODES, Mode
+from .result import MODES, Mode, operations_of
 from .session_file import load_session, save_session
 from .stream_clock import AFTER_GAP, GOES_ON, StreamClock
 
@@ -135,12 +135,8 @@ class Session:
     @property
     def operations(self) -> Operations:
         """What was executed since the session began, and its dense equivalent."""
-        steps = self._steps + self._steps_of_run()
-        layers = self.network.neuron_layers
-        names = tuple(self.network.layer_name(index) for index in layers)
-        dense = tuple(self.network.dense_macs(index) * steps for index in layers)
         counted = self._counted if self._run is None else self._counted + self._run.counters
-        return Operations.from_counters(names, counted, dense)
+        return operations_of(self.network, counted.tolist(), self._steps + self._steps_of_run())
 
     def feed(self, events: Events) -> list[Answer]:
         """Run a packet, an array of `EVENT_DTYPE`; return the answers whose time has passed.

@@ -199,7 +199,7 @@ def on_gpu(device: Device, mode: Mode) -> bool:
         raise EventsimError('device is "cuda" in asynchronous time, expected "cpu" there')
     if device == "cpu" or mode == "async":
         return False
-    from .clocked.cuda_run import missing_gpu, require_gpu
+    from .clocked.cuda_device import missing_gpu, require_gpu
 
     if device == "cuda":
         require_gpu()

@@ -10,8 +10,8 @@ from unittest.mock import patch
 import numba
 import numpy as np
 
-from eventsim.clocked.cuda_layout import Memory, lay_out
-from eventsim.clocked.cuda_run import device_program, new_outcomes, pack
+from eventsim.clocked.cuda_layout import Batch, Memory, Outcomes, lay_out
+from eventsim.clocked.cuda_run import device_program
 from eventsim.clocked.run import program_of
 from eventsim.layers import Dense
 from eventsim.network import Network
@@ -26,9 +26,10 @@ def argument_types(weights: str) -> tuple[Any, ...]:
     """Return the types of what a kernel takes, the same for every network."""
     program = program_of(NETWORK)
     on_device = device_program(program)._replace(weights=np.zeros(1, weights))
-    memory = Memory(np.zeros((1, 1), np.int32), np.zeros((1, 1), np.float32))
-    outcomes = new_outcomes(program, 1, 0)
-    arguments = on_device, lay_out(program, 256, 2**15), pack([]), memory, outcomes
+    ints, floats = np.zeros((1, 1), np.int32), np.zeros((1, 1), np.float32)
+    batch, memory = Batch(1, ints[0], floats[0]), Memory(ints, floats)
+    outcomes = Outcomes(np.zeros((1, 1), np.int64), np.zeros((1, 1)), ints.reshape(1, 1, 1))
+    arguments = on_device, lay_out(program, 256, 2**15), batch, memory, outcomes
     return tuple(map(numba.typeof, arguments))
 
 

@@ -20,7 +20,7 @@ from cuda_ptx import KERNELS, argument_types, ptx_of
 from numpy.typing import NDArray
 from ptx_machine import UNUSED, Kernel, Machine, PtxError
 
-from eventsim.clocked import cuda as kernels
+from eventsim.clocked import cuda_run
 
 
 class Stream:
@@ -42,10 +42,10 @@ class Stream:
 
 
 class DeviceArray:
-    """An array that only kernels see."""
+    """An array that only kernels see; nothing was written to it yet."""
 
     def __init__(self, shape: Any, dtype: Any) -> None:
-        """Have memory that nothing was written to."""
+        """Have memory."""
         self.data = unwritten(shape, dtype)
         self.known = np.zeros(-(-self.data.nbytes // 4), np.bool_)
 
@@ -53,21 +53,74 @@ class DeviceArray:
         """Return the length of the first axis."""
         return len(self.data)
 
+    def __getitem__(self, rows: slice) -> DeviceArray:
+        """Return the first rows, in the same memory."""
+        assert rows.start is rows.step is None
+        part = DeviceArray.__new__(DeviceArray)
+        part.data = self.data[rows]
+        part.known = self.known[: -(-part.data.nbytes // 4)]
+        return part
+
     def write(self, values: NDArray[Any]) -> None:
         """Fill it."""
         self.data[...] = values
         self.known[:] = True
 
-    def copy_to_host(self, stream: Stream) -> NDArray[Any]:
-        """Return an array that has the values when the stream has got so far."""
-        found = unwritten(self.data.shape, self.data.dtype)
-        data = self.data
+    def copy_to_device(self, values: NDArray[Any], stream: Stream) -> None:
+        """Copy from the host, when the stream gets there."""
+        source, meant = pinned(values), values.copy()
 
         def copy() -> None:
-            found[...] = data
+            there = source()
+            if there is None or view_of(there, meant).tobytes() != meant.tobytes():
+                raise PtxError("memory was freed or changed before it was copied")
+            self.write(meant)
 
         stream.add(copy)
-        return found
+
+    def copy_to_host(self, values: NDArray[Any], stream: Stream) -> None:
+        """Copy to the host, when the stream gets there."""
+        to = pinned(values)
+        shape, data = values.shape, self.data
+        assert data.shape == shape
+        values.view(np.uint8).reshape(-1)[:] = UNUSED
+
+        def copy() -> None:
+            there = to()
+            if there is None:
+                raise PtxError("memory was freed before something was copied there")
+            view_of(there, data)[...] = data
+
+        stream.add(copy)
+
+
+class Pinned(np.ndarray[Any, Any]):
+    """Page-locked memory, from its beginning."""
+
+
+def pinned_array(shape: Any, dtype: Any) -> NDArray[Any]:
+    """Return an array from and to which a stream can copy."""
+    return unwritten(shape, dtype).view(Pinned)
+
+
+def pinned(values: NDArray[Any]) -> Any:
+    """Return a weak reference to the page-locked array whose first rows these are."""
+    whole = values.base if isinstance(values.base, Pinned) else values
+    if not isinstance(whole, Pinned) or whole.ctypes.data != values.ctypes.data:
+        raise PtxError("a stream is to copy from or to memory that is not page-locked")
+    return weakref.ref(whole)
+
+
+def view_of(whole: NDArray[Any], like: NDArray[Any]) -> NDArray[Any]:
+    """Return the first rows of page-locked memory."""
+    return np.asarray(whole)[: len(like)]
+
+
+def to_device(values: NDArray[Any]) -> DeviceArray:
+    """Copy an array at once."""
+    array = DeviceArray(values.shape, values.dtype)
+    array.write(values)
+    return array
 
 
 def unwritten(shape: Any, dtype: Any) -> NDArray[Any]:
@@ -75,40 +128,6 @@ def unwritten(shape: Any, dtype: Any) -> NDArray[Any]:
     array = np.empty(shape, dtype)
     array.view(np.uint8).reshape(-1)[:] = UNUSED
     return array
-
-
-class FakeGpu:
-    """The functions."""
-
-    def __init__(self) -> None:
-        """Have no pinned memory."""
-        self._pinned: weakref.WeakValueDictionary[int, NDArray[Any]] = weakref.WeakValueDictionary()
-        self.machine = Machine()
-
-    def pinned_array(self, shape: Any, dtype: Any) -> NDArray[Any]:
-        """Return an array from which a stream can copy."""
-        array = unwritten(shape, dtype)
-        self._pinned[id(array)] = array
-        return array
-
-    def to_device(self, values: NDArray[Any], stream: Stream | None = None) -> DeviceArray:
-        """Copy an array, at once or when a stream gets there."""
-        array = DeviceArray(values.shape, values.dtype)
-        if stream is None:
-            array.write(values)
-            return array
-        if self._pinned.get(id(values)) is not values:
-            raise PtxError("a stream is to copy from memory that is not pinned")
-        source, meant = weakref.ref(values), values.copy()
-
-        def copy() -> None:
-            there = source()
-            if there is None or there.tobytes() != meant.tobytes():
-                raise PtxError("memory was freed or changed before it was copied")
-            array.write(there)
-
-        stream.add(copy)
-        return array
 
 
 @cache
@@ -120,10 +139,10 @@ def compiled(kernel: str, weights: str) -> Kernel:
 class Launchable:
     """A kernel that is launched as numba's are: `kernel[blocks, threads, stream, shared](...)`."""
 
-    def __init__(self, gpu: FakeGpu, name: str) -> None:
+    def __init__(self, machine: Machine, name: str) -> None:
         """Name it."""
-        self._gpu, self._name = gpu, name
-        self.py_func = getattr(kernels, name).py_func
+        self._machine, self._name = machine, name
+        self.py_func = getattr(cuda_run, name).py_func
 
     def __getitem__(self, grid: tuple[int, int, Stream, int]) -> Callable[..., None]:
         """Return what launches it."""
@@ -144,7 +163,7 @@ class Launchable:
                 there = [array() for array in arrays]
                 if None in there:
                     raise PtxError("an array was freed before the kernel ran")
-                self._gpu.machine.launch(
+                self._machine.launch(
                     compiled(self._name, weights),
                     (blocks, threads, shared),
                     parameters,
@@ -180,23 +199,22 @@ def flatten(value: Any, parameters: list[int], arrays: list[weakref.ref[DeviceAr
 
 
 @contextmanager
-def fake_gpu() -> Iterator[FakeGpu]:
+def fake_gpu() -> Iterator[Machine]:
     """Have `cuda_run.py` find a GPU."""
-    gpu = FakeGpu()
+    machine = Machine()
     device = SimpleNamespace(MULTIPROCESSOR_COUNT=1, compute_capability=(9, 0))
     context = SimpleNamespace(get_memory_info=lambda: (2**30, 2**30))
-    launchable = {name: Launchable(gpu, name) for name in KERNELS}
     with (
         patch.multiple(
             "numba.cuda",
             is_available=lambda: True,
             stream=Stream,
-            to_device=gpu.to_device,
-            pinned_array=gpu.pinned_array,
+            to_device=to_device,
+            pinned_array=pinned_array,
             device_array=DeviceArray,
             get_current_device=lambda: device,
             current_context=lambda: context,
         ),
-        patch.multiple(kernels, **launchable),
+        patch.multiple(cuda_run, **{name: Launchable(machine, name) for name in KERNELS}),
     ):
-        yield gpu
+        yield machine

@@ -11,7 +11,7 @@ import struct
 # Words of eight bytes at the machine's beginning, which the code reads.
 MACHINE = (
     "parameters", "shared", "visits", "%dynamic_smem_size", "%tid.x", "%ntid.x", "%ctaid.x",
-    "%nctaid.x",
+    "%nctaid.x", "found", "founds",
 )  # fmt: skip
 KINDS = {
     "pred": "i1", "b8": "i8", "u8": "i8", "s8": "i8", "b16": "i16", "u16": "i16", "s16": "i16",
@@ -39,9 +39,11 @@ class Instructions:
         self._out.append(f"%v{self._next} = {text}")
         return f"%v{self._next}"
 
+    def _word(self, name: str) -> str:
+        return self._emit(f"getelementptr i64, ptr %machine, i64 {MACHINE.index(name)}")
+
     def _machine(self, name: str, kind: str) -> str:
-        at = self._emit(f"getelementptr i64, ptr %machine, i64 {MACHINE.index(name)}")
-        return self._emit(f"load {kind}, ptr {at}")
+        return self._emit(f"load {kind}, ptr {self._word(name)}")
 
     def _width(self, register: str) -> str:
         """Return the type of a register, which must have been declared."""

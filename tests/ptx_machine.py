@@ -28,7 +28,7 @@ from ptx_translator import ATOMIC, FAULT, FINISHED, READ, WRITE, translate
 # barriers; BLOCK and LAUNCH are the first epochs of this block and of this launch.
 EPOCH, BLOCK, LAUNCH, FOUND, LINE, OTHER, COUNT = range(len(MACHINE), len(MACHINE) + 7)
 HEADER = COUNT + 1  # then three words for each array, then those below for each of its words
-THREAD = MACHINE.index("%tid.x")
+THREAD, FOUND_ONE, FOUNDS = map(MACHINE.index, ("%tid.x", "found", "founds"))
 BEGINS, ENDS, NOTES = range(3)
 # What is noted of a word of four bytes: who wrote and who read it last, and in which epoch.
 WRITTEN, WRITER, ATOMICALLY, WAS_READ, READER, KNOWN = range(6)
@@ -185,7 +185,7 @@ class Machine:
         visits = np.zeros(len(kernel.sizes), np.int64)
         machine[: len(MACHINE)] = (
             given.ctypes.data, shared.ctypes.data, visits.ctypes.data, shared_bytes, 0, threads, 0,
-            blocks,
+            blocks, 0, 0,
         )  # fmt: skip
         machine[COUNT], machine[LAUNCH] = len(table), self._epoch
         for block in range(blocks):
@@ -205,13 +205,17 @@ class Machine:
         at, pointer = [0] * threads, machine.ctypes.data
         while at[0] != FINISHED:
             machine[EPOCH] = self._epoch
+            founds = 0  # threads that come to a barrier which counts them with something found
             of_warps = np.zeros((-(-threads // 32), len(visits)), np.int64)
             for thread in self._order(threads):
                 machine[THREAD], visits[:] = thread, 0
                 at[thread] = kernel.step(own[thread], at[thread], pointer)
                 if at[thread] == FAULT:
                     raise PtxError(self._sentence(kernel, machine))
+                founds += machine[FOUND_ONE]
+                machine[FOUND_ONE] = 0
                 np.maximum(of_warps[thread // 32], visits, out=of_warps[thread // 32])
+            machine[FOUNDS] = founds
             self._epoch += 1
             if min(at) != max(at):
                 raise PtxError(f"threads wait at different barriers: {sorted(set(at))}")

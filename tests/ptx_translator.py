@@ -113,12 +113,18 @@ class _Translator(Instructions):
         self._begin(f"after{self._line}")
 
     def _do_bar(self, parts: list[str], operands: list[str]) -> None:
-        if parts[1:] != ["sync"]:
+        votes = parts[1:] == ["red", "popc", "u32"]
+        if parts[1:] != ["sync"] and not votes:
             raise NotImplementedError(parts)
+        if votes:
+            found = self._emit(f"zext i1 {self._get(operands[-1], 'i1')} to i64")
+            self._out.append(f"store i64 {found}, ptr {self._word('found')}")
         label = f"resumed{len(self._resumed)}"
         self._resumed.append(label)
         self._out.append(f"ret i32 {len(self._resumed)}")
         self._begin(label)
+        if votes:
+            self._set(operands[0], "i32", self._machine("founds", "i32"))
 
     def _address(self, operand: str, space: str) -> str:
         base, _, offset = operand.strip("[]").partition("+")

@@ -15,7 +15,7 @@ import pytest
 from cuda_ptx import KERNELS, NETWORK, ptx_of
 from test_tools import run_command
 
-from eventsim.clocked.cuda_run import missing_gpu
+from eventsim.clocked.cuda_device import missing_gpu
 from eventsim.errors import EventsimError
 from eventsim.events import make_events
 from eventsim.simulator import simulate, simulate_batch

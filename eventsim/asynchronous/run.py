@@ -19,8 +19,8 @@ from ..errors import EventsimError, RecordingError
 from ..events import EVENT_DTYPE, Events, Sensor, check_events, packets_of
 from ..jit import Compiled, Int64s, compiled_for
 from ..network import Network
-from ..operations import COUNTERS, Operations
-from ..result import Result, channel_first
+from ..operations import COUNTERS
+from ..result import Result, channel_first, operations_of
 from .columns import NEVER, H, I, T
 from .kernels import FULL, advance_before, feed
 from .layout import Layout, lay_out, with_room
@@ -233,7 +233,7 @@ class AsynchronousRun:
         return np.asarray(rests + self._floats[last : last + outputs])
 
     def _result(self, duration: int) -> Result:
-        network, indices = self._network, self._network.neuron_layers
+        network = self._network
         steps = -(-duration // network.dt_us)
         read_out = network.readout.endswith("membrane")
 
@@ -242,11 +242,7 @@ class AsynchronousRun:
             first_spikes=channel_first(self._outcome(H.first_spikes), network),
             membranes=channel_first(self._membranes(duration), network) if read_out else None,
             readout=network.readout,
-            operations=Operations.from_counters(
-                tuple(network.layer_name(index) for index in indices),
-                self.counters,
-                tuple(network.dense_macs(index) * steps for index in indices),
-            ),
+            operations=operations_of(network, self.counters.tolist(), steps),
             steps=steps,
             dt_us=network.dt_us,
             events=int(self._ints[I.event] + self._ints[I.early]),

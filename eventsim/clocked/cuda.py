@@ -105,7 +105,7 @@ def run_samples(program, layout, batch, memory, outcomes, others):
     own = uint32(cuda.blockIdx.x)
     ints, floats, at = memory.ints[own], memory.floats[own], layout.regions
     sample = own
-    while sample < uint32(len(batch.steps)):
+    while sample < uint32(batch.samples):
         block = Block(  # in the order of its fields: numba-cuda takes few keywords
             region(shared_ints, ints, at[R.pending]),
             region(shared_ints, ints, at[R.heads]),
@@ -125,7 +125,7 @@ def run_samples(program, layout, batch, memory, outcomes, others):
             region(shared_floats, floats, at[R.arrived_values]),
             region(shared_floats, floats, at[R.seconds]),
             region(shared_floats, floats, at[R.returning]),
-            counters if layout.counted else outcomes.counters[sample],
+            counters if layout.counted else outcomes.numbers[sample],
             words[uint32(layout.words) :],
         )
         run_sample(program, layout, batch, block, sample, outcomes, others)
@@ -135,10 +135,13 @@ def run_samples(program, layout, batch, memory, outcomes, others):
 @device_part
 def run_sample(program, layout, batch, block, sample, outcomes, others):
     """Run one sample from silence through all of its timesteps."""
-    clear(program, block, layout)
-    turn, recorded, t, one = uint32(0), uint32(0), uint32(0), uint32(1)
     layers = uint32(len(program.populations))
-    while t < uint32(batch.steps[sample]):
+    clear(program, block, layout)
+    begin_outcomes(program, layout, outcomes, sample)
+    cuda.syncthreads()
+    turn, recorded, t, one = uint32(0), uint32(0), uint32(0), uint32(1)
+    steps = uint32(batch.ints[uint32(uint32(batch.samples) + sample)])
+    while t < steps:
         number = uint32(0)
         while number < layers:
             turn, recorded = run_layer(
@@ -147,12 +150,26 @@ def run_sample(program, layout, batch, block, sample, outcomes, others):
             number = uint32(number + one)
         t = uint32(t + one)
     i = uint32(cuda.threadIdx.x)
-    while layout.counted and i < uint32(layers * uint32(KINDS)):
-        outcomes.counters[sample, i] = block.counters[i]
+    while layout.counted and i < uint32(layout.counts):
+        outcomes.numbers[sample, i] = block.counters[i]
         i = uint32(i + uint32(cuda.blockDim.x))
     if cuda.threadIdx.x == 0:
-        outcomes.recorded[sample] = recorded
+        outcomes.numbers[sample, uint32(layout.counts)] = recorded
     cuda.syncthreads()
+
+
+@device_part
+def begin_outcomes(program, layout, outcomes, sample):
+    """Have nothing come out of a sample yet."""
+    first = uint32(uint32(layout.counts) + uint32(1) + uint32(program.outputs))  # of first spikes
+    i = uint32(cuda.threadIdx.x)
+    while i < uint32(first + uint32(program.outputs)):
+        outcomes.numbers[sample, i] = -1 if i >= first else 0
+        i = uint32(i + uint32(cuda.blockDim.x))
+    i = uint32(cuda.threadIdx.x)
+    while i < uint32(outcomes.membranes.shape[1]):
+        outcomes.membranes[sample, i] = 0.0
+        i = uint32(i + uint32(cuda.blockDim.x))
 
 
 @device_part
@@ -171,7 +188,6 @@ def clear(program, block, layout):
     if layout.counted:
         fill(block.counters, uint32(layers * uint32(KINDS)), int64(0))
     fill(block.words, uint32(uint32(3) * uint32((cuda.blockDim.x + 31) // 32)), uint32(0))
-    cuda.syncthreads()
 
 
 @device_part
@@ -188,7 +204,7 @@ def run_layer(program, layout, batch, block, sample, number, t, outcomes, turn, 
     """Run one layer through one timestep; return the next turn of `rank`, and spikes recorded."""
     population, one = program.populations[number], uint32(1)
     thread, threads = uint32(cuda.threadIdx.x), uint32(cuda.blockDim.x)
-    slot = uint32(t % uint32(layout.rings[number, G.slots]))
+    slot = uint32(t & uint32(layout.rings[number, G.last]))
     end = uint32(uint32(layout.rings[number, G.ends]) + slot)
     if thread == 0:
         block.ends[end] = 0
@@ -214,9 +230,8 @@ def run_layer(program, layout, batch, block, sample, number, t, outcomes, turn, 
             )
             compares, spikes = uint32(compares + free), uint32(spikes + fired)
             if number == uint32(len(program.populations) - 1):
-                read_out(program, population, block, sample, neuron, fired, t, outcomes)
-        before, total = rank(fired > uint32(0), block.words, turn)
-        turn = uint32(turn + one)
+                read_out(program, layout, population, block, sample, neuron, fired, t, outcomes)
+        before, total, turn = rank(fired > uint32(0), block.words, turn)
         if fired > uint32(0):
             place = uint32(emitted + before)
             block.spikes[uint32(ring + place)] = neuron
@@ -240,8 +255,10 @@ def run_layer(program, layout, batch, block, sample, number, t, outcomes, turn, 
 def update(program, layout, batch, block, number, population, item, t, filled, others):
     """Update a neuron of a touched site: how often it fired, whether it was free to, and which."""
     channels = uint32(population[P.channels])
-    nth = uint32(item // channels)
-    channel = uint32(item - nth * channels)
+    nth, channel = uint32(0), item
+    if others is not None:
+        nth = uint32(item // channels)
+        channel = uint32(item - nth * channels)
     site = site_of(layout, population, block, number, nth, others)
     if others is not None and population[P.plain] == 0:
         fired, free = integrate(
@@ -263,12 +280,14 @@ def site_of(layout, population, block, number, nth, others):
 
 
 @device_part
-def read_out(program, population, block, sample, neuron, fired, t, outcomes):
+def read_out(program, layout, population, block, sample, neuron, fired, t, outcomes):
     """Note the spikes of a neuron of the last layer, and its membrane where it is read out."""
     if fired > uint32(0):
-        outcomes.spike_counts[sample, neuron] += int64(fired)
-        if outcomes.first_spikes[sample, neuron] < 0:
-            outcomes.first_spikes[sample, neuron] = t
+        at = uint32(uint32(layout.counts) + uint32(1) + neuron)
+        outcomes.numbers[sample, at] += int64(fired)
+        first = uint32(at + uint32(program.outputs))
+        if outcomes.numbers[sample, first] < 0:
+            outcomes.numbers[sample, first] = t
     if program.readout == LAST_MEMBRANE or program.readout == MEAN_MEMBRANE:
         u = block.membranes[uint32(uint32(population[P.neuron]) + neuron)]
         rest = program.rests[uint32(neuron % uint32(len(program.rests)))]

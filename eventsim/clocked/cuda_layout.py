@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from .. import program as columns
 from ..errors import NetworkError
-from ..jit import Float32s, Int32s, Int64s
+from ..jit import Float32s, Int32s
 from ..operations import COUNTERS
 from ..program import Columns, Program
 
@@ -25,7 +25,7 @@ class Rings(Columns):
     """Where the spikes of a population stand: `DeviceLayout.rings[population, G...]`."""
 
     size = auto()  # neurons: the room for one timestep
-    slots = auto()  # timesteps that are kept
+    last = auto()  # of the slots, one less than a power of two: timestep t is in slot t & last
     spikes = auto()  # offset of the first slot in SPIKES
     ends = auto()  # offset in ENDS: how many spikes are in each slot
     listed = auto()  # 1 where all rows of the one site are listed before they are added
@@ -36,6 +36,7 @@ class Lists(Columns):
 
     begins = auto()  # offset in BEGINS: where the spikes of each position begin
     arrived = auto()  # offset in ARRIVED: what gets past a max pool or delays; -1: everything does
+    simple = auto()  # 1 where spikes have no value, and their position reaches a site with one row
 
 
 class Regions(Columns):
@@ -86,6 +87,7 @@ class DeviceLayout(NamedTuple):
     words: int  # offset in shared memory of the words of `rank`
     general: int  # 1 where a layer is not plain
     listed: int  # 1 where every layer is plain and its rows are listed
+    counts: int  # counters of all layers
     counted: int  # 1 where the counters are at the beginning of shared memory, 0 where not
     ints: int  # of a block in global memory
     floats: int
@@ -100,27 +102,26 @@ class Memory(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Binned recordings one after the other.
+    """Binned recordings one after the other, in one array that may be longer.
 
-    Timestep t of sample i has cells[pointers[first[i] + t] : pointers[first[i] + t + 1]].
+    First where in it the pointers of each sample begin, then how many timesteps each has, then
+    the pointers of all, then the cells of all. With p = ints[sample] timestep t has the cells
+    ints[ints[p + t] : ints[p + t + 1]].
     """
 
-    first: Int32s  # (samples,)
-    steps: Int32s  # (samples,)
-    pointers: Int32s
-    cells: Int32s
-    values: Float32s
+    samples: int
+    ints: Int32s
+    values: Float32s  # of each cell, where it stands in `ints`; empty where all are 1
 
 
 class Outcomes(NamedTuple):
-    """What the kernels add up, a row for each sample."""
+    """What the kernels add up, a row for each sample; they begin with nothing that stands there."""
 
-    counters: Int64s  # (samples, layers * COUNTERS)
-    spike_counts: NDArray[np.int64]  # (samples, outputs)
-    first_spikes: NDArray[np.int64]  # (samples, outputs)
-    membranes: NDArray[np.float64]  # (samples, outputs)
+    # (samples, ...): counters of each layer, spikes that there would be with room for all,
+    # spike counts of the outputs, timesteps of their first spikes.
+    numbers: NDArray[np.int64]
+    membranes: NDArray[np.float64]  # (samples, outputs), or (samples, 0) where not read out
     spikes: NDArray[np.int32]  # (samples, room, 4): population, timestep, neuron, how many
-    recorded: Int64s  # (samples,) spikes there would be with room for all
 
 
 def lay_out(program: Program, threads: int, shared_bytes: int) -> DeviceLayout:
@@ -179,6 +180,7 @@ def lay_out(program: Program, threads: int, shared_bytes: int) -> DeviceLayout:
         words=counters * counted,
         general=int(general),
         listed=int(not general and rings[:, G.listed].all()),
+        counts=len(populations) * KINDS,
         counted=int(counted),
         ints=own[0],
         floats=own[1],
@@ -192,11 +194,11 @@ def _rings(program: Program) -> tuple[NDArray[Any], int, int]:
     spikes = ends = 0
     for number, population in enumerate(program.populations):
         size = population[P.sites] * population[P.channels]
-        slots = population[P.remembered] + 1
+        slots = 1 << int(population[P.remembered]).bit_length()
         first = population[P.connection]
         ways = program.connections[first : first + population[P.connections]]
         listed = population[P.sites] == 1 and (ways[:, C.direct] >= 0).all()
-        rings[number] = size, slots, spikes, ends, listed
+        rings[number] = size, slots - 1, spikes, ends, listed
         spikes += int(size * slots)
         ends += int(slots)
     return rings, spikes, ends
@@ -212,9 +214,21 @@ def _lists(program: Program) -> tuple[NDArray[Any], int, int]:
         for way in range(first, first + population[P.connections]):
             connection = program.connections[way]
             lists[way, E.begins] = begins
+            lists[way, E.simple] = _is_simple(program, population, connection)
             begins += int(connection[C.positions]) + 1
             if connection[C.pooled] >= 0 or connection[C.delayed] >= 0:
                 lists[way, E.arrived] = arrived
                 arrived += int(connection[C.positions] * connection[C.in_channels])
         most_begins, most_arrived = max(most_begins, begins), max(most_arrived, arrived)
     return lists, most_begins, most_arrived
+
+
+def _is_simple(program: Program, population: Any, connection: Any) -> bool:
+    if population[P.groups] > 1 or connection[C.graded]:
+        return False
+    first = connection[C.incoming]
+    entries = program.incoming_pointers[first : first + population[P.sites] + 1]
+    positions = program.incoming[entries[0] : entries[-1], A.position]
+    of_site = np.repeat(np.arange(len(entries) - 1), np.diff(entries))
+    again = (np.diff(positions) == 0) & (np.diff(of_site) == 0)
+    return not again.any()

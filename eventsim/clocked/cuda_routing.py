@@ -16,29 +16,29 @@ from .cuda_layout import KINDS, C, E, G, P, S
 
 @device_part
 def rank(found, words, turn):
-    """Return how many threads before this one found something, and how many in all; a barrier.
+    """Return how many threads before one that found something did, how many in all, and the next
+    turn; a barrier.
 
-    All threads call it together. It notes them in `words` in turn with two others of its kind: one
-    that is read, and one that is cleared for the next call but one.
+    All threads call it together. It notes them in `words`, of which there are three times as many
+    as warps, from `turn` on: one third is written and read, and the one before it cleared.
     """
     thread, warps = uint32(cuda.threadIdx.x), uint32((cuda.blockDim.x + 31) // 32)
     warp, bit = uint32(thread >> uint32(5)), uint32(uint32(1) << uint32(thread & uint32(31)))
-    used = uint32(turn % uint32(3) * warps)
-    cleared = uint32((turn + uint32(2)) % uint32(3) * warps)
     if found:
-        cuda.atomic.or_(words, uint32(used + warp), bit)
-    cuda.syncthreads()
-    before, total = uint32(0), uint32(0)
-    for other in range(warps):
-        marked = uint32(cuda.popc(words[uint32(used + uint32(other))]))
-        total = uint32(total + marked)
-        if other < warp:
-            before = uint32(before + marked)
-    lower = uint32(words[uint32(used + warp)] & uint32(bit - uint32(1)))
-    before = uint32(before + uint32(cuda.popc(lower)))
+        cuda.atomic.or_(words, uint32(turn + warp), bit)
+    total = uint32(cuda.syncthreads_count(int32(1 if found else 0)))
+    before, other = uint32(0), uint32(turn)
+    if found:
+        while other < uint32(turn + warp):
+            before = uint32(before + uint32(cuda.popc(words[other])))
+            other = uint32(other + uint32(1))
+        lower = uint32(words[other] & uint32(bit - uint32(1)))
+        before = uint32(before + uint32(cuda.popc(lower)))
+    following = uint32(turn + warps) if turn < uint32(warps + warps) else uint32(0)
     if thread < warps:
-        words[uint32(cleared + thread)] = uint32(0)
-    return before, total
+        last = uint32(turn - warps) if turn > uint32(0) else uint32(warps + warps)
+        words[uint32(last + thread)] = uint32(0)
+    return before, total, following
 
 
 @device_part
@@ -49,10 +49,10 @@ def waiting(program, layout, batch, block, sample, way, t):
         return uint32(0), uint32(0)
     then = uint32(t - delay)
     if source < 0:
-        at = uint32(uint32(batch.first[sample]) + then)
-        return uint32(batch.pointers[at]), uint32(batch.pointers[uint32(at + uint32(1))])
+        at = uint32(uint32(batch.ints[sample]) + then)
+        return uint32(batch.ints[at]), uint32(batch.ints[uint32(at + uint32(1))])
     ring = uint32(source)
-    slot = uint32(then % uint32(layout.rings[ring, G.slots]))
+    slot = uint32(then & uint32(layout.rings[ring, G.last]))
     begin = uint32(uint32(layout.rings[ring, G.spikes]) + slot * uint32(layout.rings[ring, G.size]))
     count = uint32(block.ends[uint32(uint32(layout.rings[ring, G.ends]) + slot)])
     return begin, uint32(begin + count)
@@ -87,8 +87,7 @@ def admit(program, way, to, source, values, begin, end, block, turn):
                 passes = program.delayed[uint32(uint32(delay_flags) + channel)] > 0
                 if graded:
                     value = values[uint32(begin + i)]
-        before, total = rank(passes, block.words, turn)
-        turn = uint32(turn + uint32(1))
+        before, total, turn = rank(passes, block.words, turn)
         if passes:
             place = uint32(to + active + before)
             block.arrived[place] = cell
@@ -192,7 +191,7 @@ def route_all(program, layout, batch, block, sample, number, t, turn, others):
         arrived = arrived or end > begin
         source, values = block.spikes, block.values
         if ways[way, C.source] < 0:
-            source, values = batch.cells, batch.values
+            source, values = batch.ints, batch.values
         if layout.lists[way, E.arrived] >= 0 and end > begin:
             to = uint32(layout.lists[way, E.arrived])
             active, turn = admit(program, way, to, source, values, begin, end, block, turn)
@@ -232,8 +231,7 @@ def touch(layout, population, block, number, filled, pending, turn, others):
             at = uint32(uint32(population[P.site]) + site)
             flagged = block.flags[at] > 0
             block.flags[at] = 0
-        before, total = rank(flagged, block.words, turn)
-        turn = uint32(turn + uint32(1))
+        before, total, turn = rank(flagged, block.words, turn)
         if flagged:
             block.touched[uint32(found + before)] = site
         found, first = uint32(found + total), uint32(first + threads)

@@ -9,7 +9,8 @@ from numba import cuda, float32, int64, uint32
 
 from ..jit import device_part
 from ..operations import ACS, INPUT_EVENTS, MACS
-from ..rules import add_product, advance, decayed, fires, may_fire, silence, silence_of, step
+from ..program import POWERS
+from ..rules import add_product, advance, decayed, fires, lengthened, may_fire, silence, step
 from .cuda_layout import KINDS, A, C, E, G, L, P
 
 
@@ -37,6 +38,25 @@ def add_listed(program, block, graded, channel, filled, membrane):
 
 
 @device_part
+def add_rows(weights, source, i, end, row, stride, membrane):
+    """Add to one membrane its weight of each spike in source[i:end]."""
+    one = uint32(1)
+    while uint32(i + uint32(4)) <= end:  # four loads on their way at a time
+        second, third = uint32(source[uint32(i + one)]), uint32(source[uint32(i + uint32(2))])
+        fourth = uint32(source[uint32(i + uint32(3))])
+        a = float32(weights[uint32(row + uint32(source[i]) * stride)])
+        b = float32(weights[uint32(row + second * stride)])
+        c = float32(weights[uint32(row + third * stride)])
+        d = float32(weights[uint32(row + fourth * stride)])
+        membrane = (((membrane + a) + b) + c) + d
+        i = uint32(i + uint32(4))
+    while i < end:
+        membrane = membrane + float32(weights[uint32(row + uint32(source[i]) * stride)])
+        i = uint32(i + one)
+    return membrane
+
+
+@device_part
 def add_arriving(program, layout, batch, block, way, head, population, site, channel, membrane):
     """Add to one membrane of a site what arrives on a connection; return it, and how many rows."""
     ways, one, added = program.connections, uint32(1), uint32(0)
@@ -46,19 +66,31 @@ def add_arriving(program, layout, batch, block, way, head, population, site, cha
     if layout.lists[way, E.arrived] >= 0:
         source, values = block.arrived, block.arrived_values
     elif ways[way, C.source] < 0:
-        source, values = batch.cells, batch.values
+        source, values = batch.ints, batch.values
     groups, in_channels = uint32(population[P.groups]), uint32(ways[way, C.in_channels])
     place, group = uint32(site // groups), uint32(site % groups)
     offset, in_group = uint32(ways[way, C.offset]), uint32(ways[way, C.in_group])
     stride, first = uint32(ways[way, C.stride]), uint32(uint32(ways[way, C.incoming]) + place)
     entry = uint32(program.incoming_pointers[first])
     stop = uint32(program.incoming_pointers[uint32(first + one)])
+    begins = uint32(layout.lists[way, E.begins])
+    if layout.lists[way, E.simple]:
+        by_position = uint32(in_channels * stride)
+        while entry < stop:
+            position = uint32(program.incoming[entry, A.position])
+            at = uint32(begins + position)
+            i, beyond = uint32(block.begins[at]), uint32(block.begins[uint32(at + one)])
+            row = uint32(uint32(program.incoming[entry, A.row]) - position * by_position)
+            row = uint32(row + channel)
+            membrane = add_rows(program.weights, source, i, beyond, row, stride, membrane)
+            added, entry = uint32(added + beyond - i), uint32(entry + one)
+        return membrane, added
     valued = ways[way, C.graded] > 0
     while entry < stop:
         position, following = program.incoming[entry, A.position], uint32(entry + one)
         while following < stop and program.incoming[following, A.position] == position:
             following = uint32(following + one)
-        at = uint32(uint32(layout.lists[way, E.begins]) + uint32(position))
+        at = uint32(begins + uint32(position))
         i, beyond = uint32(block.begins[at]), uint32(block.begins[uint32(at + one)])
         while i < beyond:
             come = uint32(uint32(source[i]) - uint32(position) * in_channels)
@@ -104,7 +136,7 @@ def accumulate(
 
 
 @device_part
-def fire(program, population, number, block, site, channel, t, u):
+def fire(program, population, number, block, site, channel, t, u, others):
     """Compare and reset a membrane of a plain layer; return it, and how often it fired."""
     limit = program.levels[number, L.limit]
     if not fires(u, limit):
@@ -112,7 +144,7 @@ def fire(program, population, number, block, site, channel, t, u):
     if population[P.subtract] == 0:
         return program.levels[number, L.reset_value], uint32(1)
     u = u - program.levels[number, L.threshold]
-    bias = bias_of(program, population, site, channel)
+    bias = bias_of(program, population, site, channel, others)
     one_step = program.powers[uint32(uint32(population[P.powers]) + uint32(1))]
     if fires(advance(u, one_step, bias, float32(1)), limit):
         keep_awake(population, block, number, site, t)
@@ -120,12 +152,14 @@ def fire(program, population, number, block, site, channel, t, u):
 
 
 @device_part
-def bias_of(program, population, site, channel):
+def bias_of(program, population, site, channel, others):
     """Return the bias of a neuron, 0 where the layer has none."""
     if population[P.bias] < 0:
         return float32(0)
-    group = uint32(site % uint32(population[P.groups]))
-    first = uint32(uint32(population[P.bias]) + group * uint32(population[P.channels]))
+    first = uint32(population[P.bias])
+    if others is not None:
+        group = uint32(site % uint32(population[P.groups]))
+        first = uint32(first + group * uint32(population[P.channels]))
     return program.biases[uint32(first + channel)]
 
 
@@ -138,24 +172,38 @@ def keep_awake(population, block, number, site, t):
 
 
 @device_part
+def silence_of(program, population, silent):
+    """Do as the rule of the name; the gain is that of a layer with a bias."""
+    table, biased = uint32(population[P.powers]), population[P.bias] >= 0
+    power, gain = float32(1), float32(0)
+    while silent > uint32(0):
+        k = min(silent, uint32(POWERS))
+        more = program.powers[uint32(table + k)]
+        if biased:
+            gain = float32(lengthened(gain, more, program.gains[uint32(table + k)]))
+        power = float32(decayed(power, more))
+        silent = uint32(silent - k)
+    return power, gain
+
+
+@device_part
 def update_plain(
     program, layout, batch, block, number, population, site, channel, t, filled, others
 ):
     """Update one neuron of a plain layer; return how often it fired, and 1: it was free to."""
     neuron = uint32(uint32(population[P.neuron]) + site * uint32(population[P.channels]) + channel)
-    table, at = uint32(population[P.powers]), uint32(uint32(population[P.site]) + site)
-    silent = int64(t) - int64(block.last[at])
-    power, gain = silence_of(silent, program.powers[table:], program.gains[table:])
+    at = uint32(uint32(population[P.site]) + site)
+    power, gain = silence_of(program, population, uint32(t - uint32(block.last[at])))
     u = block.membranes[neuron]
     if population[P.bias] < 0:
-        u = float32(decayed(u, float32(power)))
+        u = float32(decayed(u, power))
     else:
-        bias = bias_of(program, population, site, channel)
-        u = float32(advance(u, float32(power), bias, float32(gain)))
+        bias = bias_of(program, population, site, channel, others)
+        u = float32(advance(u, power, bias, gain))
     u = accumulate(
         program, layout, batch, block, number, population, site, channel, filled, u, others
     )  # fmt: skip
-    u, fired = fire(program, population, number, block, site, channel, t, u)
+    u, fired = fire(program, population, number, block, site, channel, t, u, others)
     block.membranes[neuron] = u
     return fired, uint32(1)
 
@@ -167,7 +215,7 @@ def integrate(program, layout, batch, block, number, population, site, channel, 
     neuron = uint32(uint32(population[P.neuron]) + site * channels + channel)
     of_layer = uint32(site % uint32(population[P.groups]) * channels + channel)
     p = program.parameters[uint32(uint32(population[P.parameters]) + of_layer)]
-    bias = bias_of(program, population, site, channel)
+    bias = bias_of(program, population, site, channel, others)
     at, now = uint32(uint32(population[P.site]) + site), int64(t)
     silent, since = now - 1 - int64(block.last[at]), now - int64(block.free_from[neuron])
     unheld, free = min(silent, max(int64(0), since)), since >= 0

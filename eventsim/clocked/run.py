@@ -9,7 +9,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterable, Mapping
 from numbers import Integral
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,8 @@ from ..errors import EventsimError, RecordingError
 from ..events import EVENT_DTYPE, MAX_STEPS, Events, packets_of
 from ..jit import kernel
 from ..network import Network
-from ..operations import Operations
 from ..program import P, Program
-from ..result import Result, channel_first
+from ..result import Result, channel_first, operations_of
 from ..wiring import wire
 from .cpu import begin_stretch, run_layer, take_in
 from .state import Outcome, Recording, State, clear, keep, kept, new_outcome, new_state
@@ -150,7 +149,7 @@ class ClockedRun:
         self._run(events, until=grid.length())
         self._finished = True
         return self._sample.result(
-            grid.length(), grid.events, binner.early, binner.late, binner.merged
+            Seen(grid.length(), grid.events, binner.early, binner.late, binner.merged)
         )
 
 
@@ -193,7 +192,9 @@ def run_binned(network: Network, binned: BinnedEvents, *, record_spikes: bool = 
     for first in range(0, binned.steps, program.stretch):
         pointers = binned.pointers[first : first + program.stretch + 1]
         sample.run(Recording(pointers, binned.cells, binned.values))
-    return sample.result(binned.steps, binned.events, binned.early, binned.late, binned.merged)
+    return sample.result(
+        Seen(binned.steps, binned.events, binned.early, binned.late, binned.merged)
+    )
 
 
 class Sample:
@@ -248,45 +249,63 @@ class Sample:
             clear(self._program, self._state)
             keep(self._program, self._state, state)
 
-    def result(self, steps: int, events: int, early: int, late: int, merged: int) -> Result:
+    def result(self, seen: Seen) -> Result:
         """Return the outcome."""
-        return result_of(
-            self._network, self._outcome, self._emitted, steps, events, early, late, merged
-        )
+        outcomes = Outcome._make(array[np.newaxis] for array in self._outcome)
+        emitted = None if self._emitted is None else [self._emitted]
+        (result,) = results_of(self._network, outcomes, [seen], emitted)
+        return result
 
 
-def result_of(
+class Seen(NamedTuple):
+    """What a network has seen of a recording; see `Result`."""
+
+    steps: int
+    events: int
+    early: int
+    late: int
+    merged: int
+
+
+def results_of(
     network: Network,
-    outcome: Outcome,
-    emitted: list[list[Emitted]] | None,
-    steps: int,
-    events: int,
-    early: int,
-    late: int,
-    merged: int,
-) -> Result:
-    """Wrap what the kernels added up for one recording, and the spikes that were recorded."""
-    names = tuple(network.layer_name(index) for index in network.neuron_layers)
-    dense = tuple(network.dense_macs(index) * steps for index in network.neuron_layers)
+    outcomes: Outcome,
+    recordings: list[Seen],
+    emitted: list[list[list[Emitted]]] | None,
+) -> list[Result]:
+    """Wrap what the kernels added up for recordings, and the spikes that were recorded of each.
+
+    outcomes: as of one recording, with one more axis before the others.
+    """
+    spike_counts = channel_first(outcomes.spike_counts, network)
+    first_spikes = channel_first(outcomes.first_spikes, network)
     membranes = None
     if network.readout.endswith("membrane"):
-        membranes = outcome.membranes
-        if network.readout == "mean-membrane":
-            membranes = membranes / max(1, steps)
-    return Result(
-        spike_counts=channel_first(outcome.spike_counts, network),
-        first_spikes=channel_first(outcome.first_spikes, network),
-        membranes=None if membranes is None else channel_first(membranes, network),
-        readout=network.readout,
-        operations=Operations.from_counters(names, outcome.counters, dense),
-        steps=steps,
-        dt_us=network.dt_us,
-        events=events,
-        events_early=early,
-        events_late=late,
-        events_merged=merged,
-        spikes=None if emitted is None else _spikes_by_layer(network, emitted),
-    )
+        membranes = channel_first(outcomes.membranes, network)
+    results = []
+    for index, (seen, counters) in enumerate(
+        zip(recordings, outcomes.counters.tolist(), strict=True)
+    ):
+        membrane = None if membranes is None else membranes[index]
+        if membrane is not None and network.readout == "mean-membrane":
+            membrane = membrane / max(1, seen.steps)
+        results.append(
+            Result(
+                spike_counts=spike_counts[index],
+                first_spikes=first_spikes[index],
+                membranes=membrane,
+                readout=network.readout,
+                operations=operations_of(network, counters, seen.steps),
+                steps=seen.steps,
+                dt_us=network.dt_us,
+                events=seen.events,
+                events_early=seen.early,
+                events_late=seen.late,
+                events_merged=seen.merged,
+                spikes=None if emitted is None else _spikes_by_layer(network, emitted[index]),
+            )
+        )
+    return results
 
 
 @kernel

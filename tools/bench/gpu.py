@@ -20,7 +20,8 @@ import typer
 
 import eventsim as es
 from eventsim.binning import BinnedEvents
-from eventsim.clocked.cuda_run import require_gpu, runner_of
+from eventsim.clocked.cuda_device import require_gpu
+from eventsim.clocked.cuda_run import runner_of
 from eventsim_bridge.models import PAPER_NEURON
 
 from ..report import console, new_table, notes, progress_bar, write_json
