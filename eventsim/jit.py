@@ -97,6 +97,33 @@ def _product(typing: Any, a: Any, b: Any) -> Any:
 product: Compiled = intrinsic(_product)
 
 
+def _four(typing: Any, values: Any, at: Any) -> Any:
+    """Return four numbers of an array as float32, with one load: `at` is a multiple of four."""
+    kinds = {types.float32: ir.FloatType(), types.float16: ir.HalfType()}
+    kind, single = kinds[values.dtype], ir.FloatType()
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, args[0])
+        index = builder.zext(args[1], ir.IntType(64))
+        vector = ir.PointerType(ir.VectorType(kind, 4))
+        found = builder.load(builder.bitcast(builder.gep(array.data, [index]), vector))
+        found.align = 16 if kind == single else 8
+        numbers = [builder.extract_element(found, ir.IntType(32)(n)) for n in range(4)]
+        if kind != single:
+            numbers = [builder.fpext(number, single) for number in numbers]
+        return context.make_tuple(builder, signature.return_type, numbers)
+
+    return types.UniTuple(types.float32, 4)(values, at), codegen
+
+
+def _four_in_turn(values: Any, at: int) -> tuple[Any, ...]:
+    return tuple(np.float32(value) for value in values[at : at + 4])
+
+
+# In Numba's simulator device code is run by Python.
+four: Compiled = _four_in_turn if numba.config.ENABLE_CUDASIM else intrinsic(_four)  # type: ignore[attr-defined]
+
+
 def compiled_for(function: Compiled, *arguments: object) -> Compiled:
     """Return a kernel's machine code for arguments of exactly these types, to be called as it is.
 

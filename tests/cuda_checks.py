@@ -56,7 +56,8 @@ def check_same(found: Result, expected: Result) -> None:
 @settings(max_examples=EXAMPLES)
 def test_spikes_and_counts_are_those_of_the_cpu(data: Any) -> None:
     """Any network with any weights: every spike, count and membrane, bit for bit."""
-    network = data.draw(networks(dyadic=False))
+    options = st.fixed_dictionaries({"plain": st.booleans(), "by_four": st.booleans()})
+    network = data.draw(networks(dyadic=False, **data.draw(options)))
     count = data.draw(st.integers(1, 2))
     several = [data.draw(recordings(network, max_steps=5)) for _ in range(count)]
     runner = CudaRunner(
@@ -76,10 +77,15 @@ def small(readout: Any = "spike-count") -> Network:
     rng = np.random.default_rng(3)
     layers = [
         MaxPool2d(2),
-        Conv2d(rng.normal(0.3, 0.4, (6, 2, 3, 3)), padding=1, neuron=LIF(0.5, 0.4, "subtract")),
+        Conv2d(
+            rng.normal(0.3, 0.4, (8, 2, 3, 3)),
+            bias=rng.normal(0, 0.1, 8),
+            padding=1,
+            neuron=LIF(0.5, 0.4, "subtract"),
+        ),
         AvgPool2d(2),
         Flatten(),
-        Dense(rng.normal(0.1, 0.3, (70, 24)), neuron=LIF(0.5, 0.4), bias=rng.normal(0, 0.2, 70)),
+        Dense(rng.normal(0.1, 0.3, (70, 32)), neuron=LIF(0.5, 0.4), bias=rng.normal(0, 0.2, 70)),
         Dense(rng.normal(0.1, 0.3, (3, 70)), neuron=LIF(0.5, 0.4)),
     ]
     return Network((2, 8, 8), 1000, layers, readout=readout)

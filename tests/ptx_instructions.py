@@ -222,18 +222,19 @@ class Instructions:
         kind = KINDS[parts[-1]]
         to, value = operands
         if to.startswith("{"):  # the lower half first
+            whole, half = self._get(value, kind), f"i{BITS[kind] // 2}"
+            upper = self._emit(f"lshr {kind} {whole}, {BITS[kind] // 2}")
             halves = re.findall(r"[^{},\s]+", to)
-            bits, half = self._get(value, "i64"), "i32"
-            upper = self._emit(f"lshr i64 {bits}, 32")
-            for name, part in zip(halves, (bits, upper), strict=True):
-                self._set(name, half, self._emit(f"trunc i64 {part} to {half}"))
+            for name, part in zip(halves, (whole, upper), strict=True):
+                self._set(name, half, self._emit(f"trunc {kind} {part} to {half}"))
         elif value.startswith("{"):
+            half = f"i{BITS[kind] // 2}"
             lower, upper = (
-                self._emit(f"zext i32 {self._get(name, 'i32')} to i64")
+                self._emit(f"zext {half} {self._get(name, half)} to {kind}")
                 for name in re.findall(r"[^{},\s]+", value)
             )
-            whole = self._emit(f"or i64 {self._emit(f'shl i64 {upper}, 32')}, {lower}")
-            self._set(to, "i64", whole)
+            upper = self._emit(f"shl {kind} {upper}, {BITS[kind] // 2}")
+            self._set(to, kind, self._emit(f"or {kind} {upper}, {lower}"))
         else:
             self._set(to, kind, self._get(value, kind))
 

@@ -133,15 +133,11 @@ class _Translator(Instructions):
             address = self._emit(f"add i64 {self._machine('shared', 'i64')}, {address}")
         return address
 
-    def _ask(self, address: str, kind: str, how: int, value: str = "0") -> str:
-        """Ask for an access to memory, with the bits that a write brings; return the pointer."""
-        if how == WRITE:
-            bits = f"i{BITS[kind]}"
-            value = self._emit(f"bitcast {kind} {value} to {bits}") if bits != kind else value
-            value = self._emit(f"zext {bits} {value} to i64") if bits != "i64" else value
+    def _ask(self, address: str, size: int, how: int, value: str = "0") -> str:
+        """Ask for an access to so many bytes, with what a write brings; return the pointer."""
         pointer = self._emit(f"inttoptr i64 {address} to ptr")
         refused = self._emit(
-            f"call i32 @access(ptr {pointer}, i64 {address}, i32 {BITS[kind] // 8}, i32 {how}, "
+            f"call i32 @access(ptr {pointer}, i64 {address}, i32 {size}, i32 {how}, "
             f"i64 {value}, i32 {self._line}, ptr %machine)"
         )
         label = f"M{self._next}"
@@ -152,20 +148,36 @@ class _Translator(Instructions):
 
     def _do_ld(self, parts: list[str], operands: list[str]) -> None:
         kind, space = KINDS[parts[-1]], parts[1]
+        if parts[-2] == "v4":
+            self._load_four(operands, kind, space)
+            return
         if space == "param":
             slot = self._names.index(operands[1].strip("[]"))
             pointer = self._emit(
                 f"getelementptr i64, ptr {self._machine('parameters', 'ptr')}, i64 {slot}"
             )
         else:
-            pointer = self._ask(self._address(operands[1], space), kind, READ)
+            pointer = self._ask(self._address(operands[1], space), BITS[kind] // 8, READ)
         value = self._emit(f"load {kind}, ptr {pointer}")
         self._set(operands[0], kind, value, signed=parts[-1][0] == "s")
+
+    def _load_four(self, operands: list[str], kind: str, space: str) -> None:
+        address, size = self._address(operands[1], space), BITS[kind] // 8
+        pointer = self._ask(address, 4 * size, READ)
+        for number, register in enumerate(re.findall(r"%\w+", operands[0])):
+            at = self._emit(f"getelementptr i8, ptr {pointer}, i64 {number * size}")
+            self._set(register, kind, self._emit(f"load {kind}, ptr {at}"))
 
     def _do_st(self, parts: list[str], operands: list[str]) -> None:
         kind = KINDS[parts[-1]]
         value = self._get(operands[1], kind)
-        pointer = self._ask(self._address(operands[0], parts[1]), kind, WRITE, value)
+        bits, brought = f"i{BITS[kind]}", value
+        if bits != kind:
+            brought = self._emit(f"bitcast {kind} {brought} to {bits}")
+        if bits != "i64":
+            brought = self._emit(f"zext {bits} {brought} to i64")
+        address = self._address(operands[0], parts[1])
+        pointer = self._ask(address, BITS[kind] // 8, WRITE, brought)
         self._out.append(f"store {kind} {value}, ptr {pointer}")
 
     def _do_atom(self, parts: list[str], operands: list[str]) -> None:
@@ -173,7 +185,7 @@ class _Translator(Instructions):
         if (how, parts[-1][0]) not in {("add", "u"), ("or", "b"), ("max", "s")}:
             raise NotImplementedError(".".join(parts))
         value = self._get(operands[2], kind)
-        pointer = self._ask(self._address(operands[1], parts[1]), kind, ATOMIC)
+        pointer = self._ask(self._address(operands[1], parts[1]), BITS[kind] // 8, ATOMIC)
         old = self._emit(f"atomicrmw {how} ptr {pointer}, {kind} {value} monotonic")
         self._set(operands[0], kind, old)
 

@@ -96,12 +96,15 @@ def pools(draw: st.DrawFn, kinds: list[type], dyadic: bool) -> Layer:
 class _Building:
     """A list of layers that grows while they fit."""
 
-    def __init__(self, draw: st.DrawFn, dyadic: bool, pooled: bool, plain: bool) -> None:
+    def __init__(
+        self, draw: st.DrawFn, dyadic: bool, pooled: bool, plain: bool, by_four: bool
+    ) -> None:
         self.draw, self.dyadic, self.pooled, self.plain = draw, dyadic, pooled, plain
+        self.by_four = by_four
         self.rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
         size = st.integers(1, 8)
         self.input_shape: tuple[int, int, int] = (draw(st.integers(1, 2)), draw(size), draw(size))
-        self.encoding = draw(st.sampled_from(["binary", "counts"]))
+        self.encoding = "binary" if by_four else draw(st.sampled_from(["binary", "counts"]))
         self.layers: list[Layer] = []
 
     @property
@@ -165,8 +168,10 @@ class _Building:
 
     def convolution(self) -> None:
         draw, (inputs, height, _) = self.draw, self.shape
-        groups = draw(st.sampled_from([g for g in (1, 2, 3, inputs) if inputs % g == 0]))
-        outputs = groups * draw(st.integers(1, 9 if groups < 4 else 2))
+        groups, outputs = 1, 4 * draw(st.integers(1, 3)) if self.by_four else 0
+        if not self.by_four:
+            groups = draw(st.sampled_from([g for g in (1, 2, 3, inputs) if inputs % g == 0]))
+            outputs = groups * draw(st.integers(1, 9 if groups < 4 else 2))
         kernel = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
         geometry: dict[str, Any] = {
             "stride": draw(st.integers(1, 3)),
@@ -189,12 +194,20 @@ class _Building:
 
 
 @st.composite
-def networks(draw: st.DrawFn, *, dyadic: bool, pooled: bool = True, plain: bool = False) -> Network:
+def networks(
+    draw: st.DrawFn,
+    *,
+    dyadic: bool,
+    pooled: bool = True,
+    plain: bool = False,
+    by_four: bool = False,
+) -> Network:
     """A few layers that fit: shapes, strides, paddings, groups, biases, neurons, pools, graphs.
 
     plain: a list without recurrence, delays and skips, of neurons that the bridge trains.
+    by_four: convolutions without groups, of 4, 8 or 12 channels, on binary input.
     """
-    building = _Building(draw, dyadic, pooled, plain)
+    building = _Building(draw, dyadic, pooled, plain, by_four)
     for _ in range(draw(st.integers(0, 2))):
         building.ways()
         building.pools()

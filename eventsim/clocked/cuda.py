@@ -36,8 +36,9 @@ from ..operations import (
 )
 from ..program import Program
 from .cuda_layout import KINDS, Batch, DeviceLayout, G, Memory, Outcomes, P, R
+from .cuda_quads import accumulate_quads
 from .cuda_routing import rank, route_all, touch
-from .cuda_updates import integrate, update_plain
+from .cuda_updates import integrate, site_of, update_plain
 
 LAST_MEMBRANE, MEAN_MEMBRANE = map(READOUTS.index, ("last-membrane", "mean-membrane"))
 
@@ -202,7 +203,7 @@ def fill(array, size, value):
 @device_part
 def run_layer(program, layout, batch, block, sample, number, t, outcomes, turn, recorded, others):
     """Run one layer through one timestep; return the next turn of `rank`, and spikes recorded."""
-    population, one = program.populations[number], uint32(1)
+    population = program.populations[number]
     thread, threads = uint32(cuda.threadIdx.x), uint32(cuda.blockDim.x)
     slot = uint32(t & uint32(layout.rings[number, G.last]))
     end = uint32(uint32(layout.rings[number, G.ends]) + slot)
@@ -221,6 +222,9 @@ def run_layer(program, layout, batch, block, sample, number, t, outcomes, turn, 
     ring = uint32(
         uint32(layout.rings[number, G.spikes]) + slot * uint32(layout.rings[number, G.size])
     )
+    if others is not None and layout.rings[number, G.quads]:
+        accumulate_quads(program, layout, batch, block, number, population, touched, t, others)
+        cuda.syncthreads()
     first, emitted, spikes, compares = uint32(0), uint32(0), uint32(0), uint32(0)
     while first < uint32(touched * uint32(population[P.channels])):
         fired, neuron, item = uint32(0), uint32(0), uint32(first + thread)
@@ -269,14 +273,6 @@ def update(program, layout, batch, block, number, population, item, t, filled, o
             program, layout, batch, block, number, population, site, channel, t, filled, others
         )  # fmt: skip
     return fired, free, uint32(site * channels + channel)
-
-
-@device_part
-def site_of(layout, population, block, number, nth, others):
-    """Return the n-th site with work: see `touch`."""
-    if others is None or population[P.awake] or layout.rings[number, G.listed]:
-        return uint32(nth)
-    return uint32(block.touched[nth])
 
 
 @device_part

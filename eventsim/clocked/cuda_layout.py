@@ -29,6 +29,7 @@ class Rings(Columns):
     spikes = auto()  # offset of the first slot in SPIKES
     ends = auto()  # offset in ENDS: how many spikes are in each slot
     listed = auto()  # 1 where all rows of the one site are listed before they are added
+    quads = auto()  # 1 where four channels are added at a time: see `cuda_quads.py`
 
 
 class Lists(Columns):
@@ -198,7 +199,8 @@ def _rings(program: Program) -> tuple[NDArray[Any], int, int]:
         first = population[P.connection]
         ways = program.connections[first : first + population[P.connections]]
         listed = population[P.sites] == 1 and (ways[:, C.direct] >= 0).all()
-        rings[number] = size, slots - 1, spikes, ends, listed
+        quads = not listed and _in_quads(program, population, ways)
+        rings[number] = size, slots - 1, spikes, ends, listed, quads
         spikes += int(size * slots)
         ends += int(slots)
     return rings, spikes, ends
@@ -223,12 +225,29 @@ def _lists(program: Program) -> tuple[NDArray[Any], int, int]:
     return lists, most_begins, most_arrived
 
 
+def _incoming(program: Program, population: Any, connection: Any) -> tuple[Any, Any]:
+    """Return what reaches a layer, (entries, A), and the site of each entry before groups."""
+    first, places = connection[C.incoming], population[P.sites] // population[P.groups]
+    pointers = program.incoming_pointers[first : first + places + 1]
+    entries = program.incoming[pointers[0] : pointers[-1]]
+    return entries, np.repeat(np.arange(places), np.diff(pointers))
+
+
 def _is_simple(program: Program, population: Any, connection: Any) -> bool:
     if population[P.groups] > 1 or connection[C.graded]:
         return False
-    first = connection[C.incoming]
-    entries = program.incoming_pointers[first : first + population[P.sites] + 1]
-    positions = program.incoming[entries[0] : entries[-1], A.position]
-    of_site = np.repeat(np.arange(len(entries) - 1), np.diff(entries))
-    again = (np.diff(positions) == 0) & (np.diff(of_site) == 0)
+    entries, sites = _incoming(program, population, connection)
+    again = (np.diff(entries[:, A.position]) == 0) & (np.diff(sites) == 0)
     return not again.any()
+
+
+def _in_quads(program: Program, population: Any, ways: Any) -> bool:
+    """Tell whether four channels of each row can be loaded at once, and need nothing else."""
+    if not population[P.plain] or population[P.channels] % 4 > 0:
+        return False
+    return all(
+        _is_simple(program, population, way)
+        and way[C.stride] % 4 == 0
+        and not (_incoming(program, population, way)[0][:, A.row] % 4).any()
+        for way in ways
+    )

@@ -156,11 +156,26 @@ def bias_of(program, population, site, channel, others):
     """Return the bias of a neuron, 0 where the layer has none."""
     if population[P.bias] < 0:
         return float32(0)
-    first = uint32(population[P.bias])
-    if others is not None:
-        group = uint32(site % uint32(population[P.groups]))
-        first = uint32(first + group * uint32(population[P.channels]))
-    return program.biases[uint32(first + channel)]
+    of_layer = bias_at(population, site, channel, others)
+    return program.biases[uint32(uint32(population[P.bias]) + of_layer)]
+
+
+@device_part
+def bias_at(population, site, channel, others):
+    """Return which of the layer's biases a neuron has."""
+    if others is None:
+        return channel
+    group = uint32(site % uint32(population[P.groups]))
+    return uint32(group * uint32(population[P.channels]) + channel)
+
+
+@device_part
+def caught_up(program, population, u, of_layer, power, gain):
+    """Return a membrane of a plain layer after a silence; of_layer: which bias it has."""
+    if population[P.bias] < 0:
+        return float32(decayed(u, power))
+    bias = program.biases[uint32(uint32(population[P.bias]) + of_layer)]
+    return float32(advance(u, power, bias, gain))
 
 
 @device_part
@@ -169,6 +184,14 @@ def keep_awake(population, block, number, site, t):
     block.flags[uint32(uint32(population[P.site]) + site)] = 1
     turn = uint32(t + uint32(1)) % uint32(2)
     block.pending[uint32(uint32(2) * number + turn)] = 1
+
+
+@device_part
+def site_of(layout, population, block, number, nth, others):
+    """Return the n-th site with work: see `touch`."""
+    if others is None or population[P.awake] or layout.rings[number, G.listed]:
+        return uint32(nth)
+    return uint32(block.touched[nth])
 
 
 @device_part
@@ -190,19 +213,21 @@ def silence_of(program, population, silent):
 def update_plain(
     program, layout, batch, block, number, population, site, channel, t, filled, others
 ):
-    """Update one neuron of a plain layer; return how often it fired, and 1: it was free to."""
+    """Update one neuron of a plain layer; return how often it fired, and 1: it was free to.
+
+    Those of `cuda_quads.py` have caught up, and what arrives is added already.
+    """
     neuron = uint32(uint32(population[P.neuron]) + site * uint32(population[P.channels]) + channel)
-    at = uint32(uint32(population[P.site]) + site)
-    power, gain = silence_of(program, population, uint32(t - uint32(block.last[at])))
     u = block.membranes[neuron]
-    if population[P.bias] < 0:
-        u = float32(decayed(u, power))
-    else:
-        bias = bias_of(program, population, site, channel, others)
-        u = float32(advance(u, power, bias, gain))
-    u = accumulate(
-        program, layout, batch, block, number, population, site, channel, filled, u, others
-    )  # fmt: skip
+    if others is None or layout.rings[number, G.quads] == 0:
+        at = uint32(uint32(population[P.site]) + site)
+        power, gain = silence_of(program, population, uint32(t - uint32(block.last[at])))
+        u = caught_up(
+            program, population, u, bias_at(population, site, channel, others), power, gain
+        )
+        u = accumulate(
+            program, layout, batch, block, number, population, site, channel, filled, u, others
+        )  # fmt: skip
     u, fired = fire(program, population, number, block, site, channel, t, u, others)
     block.membranes[neuron] = u
     return fired, uint32(1)
