@@ -33,7 +33,7 @@ from eventsim.rounding import round_weights
 from eventsim.simulator import simulate, simulate_batch
 
 # The simulator takes a second for what a GPU, or the machine, does in some milliseconds.
-EXAMPLES = 60 if numba.config.ENABLE_CUDASIM else 600
+EXAMPLES = 30 if numba.config.ENABLE_CUDASIM else 600
 
 
 def binned(network: Network, events: Any) -> BinnedEvents:

@@ -18,7 +18,7 @@ from eventsim.network import Network
 from eventsim.neurons import LIF
 from eventsim.pathways import Flatten
 
-KERNELS = ("run_listed", "run_any")
+KERNELS = ("run_listed", "run_plain", "run_any")
 NETWORK = Network((1, 1, 2), 1000, [Flatten(), Dense(np.full((2, 2), 0.3), neuron=LIF(0.3, 0.3))])
 
 

@@ -84,7 +84,15 @@ def run_listed(
 
     For networks of plain layers of one site whose rows are listed (`DeviceLayout.listed`).
     """
-    run_samples(program, layout, batch, memory, outcomes, None)
+    run_samples(program, layout, batch, memory, outcomes, None, None)
+
+
+@device_kernel
+def run_plain(
+    program: Program, layout: DeviceLayout, batch: Batch, memory: Memory, outcomes: Outcomes
+) -> None:
+    """Do as `run_listed`, for every network of plain layers."""
+    run_samples(program, layout, batch, memory, outcomes, 1, None)
 
 
 @device_kernel
@@ -92,12 +100,12 @@ def run_any(
     program: Program, layout: DeviceLayout, batch: Batch, memory: Memory, outcomes: Outcomes
 ) -> None:
     """Do as `run_listed`, for every network."""
-    run_samples(program, layout, batch, memory, outcomes, 1)
+    run_samples(program, layout, batch, memory, outcomes, 1, 1)
 
 
 @device_part
-def run_samples(program, layout, batch, memory, outcomes, others):
-    """Run a batch; without `others`, what maps and other neurons need is not even compiled.
+def run_samples(program, layout, batch, memory, outcomes, maps, kinds):
+    """Run a batch; without `maps` and `kinds` (of neurons) what they need is not even compiled.
 
     It takes registers, of which a block of `run_listed` has to get along with a quarter.
     """
@@ -129,12 +137,12 @@ def run_samples(program, layout, batch, memory, outcomes, others):
             counters if layout.counted else outcomes.numbers[sample],
             words[uint32(layout.words) :],
         )
-        run_sample(program, layout, batch, block, sample, outcomes, others)
+        run_sample(program, layout, batch, block, sample, outcomes, maps, kinds)
         sample = uint32(sample + uint32(cuda.gridDim.x))
 
 
 @device_part
-def run_sample(program, layout, batch, block, sample, outcomes, others):
+def run_sample(program, layout, batch, block, sample, outcomes, maps, kinds):
     """Run one sample from silence through all of its timesteps."""
     layers = uint32(len(program.populations))
     clear(program, block, layout)
@@ -146,8 +154,9 @@ def run_sample(program, layout, batch, block, sample, outcomes, others):
         number = uint32(0)
         while number < layers:
             turn, recorded = run_layer(
-                program, layout, batch, block, sample, number, t, outcomes, turn, recorded, others
-            )
+                program, layout, batch, block, sample, number, t, outcomes, turn, recorded, maps,
+                kinds,
+            )  # fmt: skip
             number = uint32(number + one)
         t = uint32(t + one)
     i = uint32(cuda.threadIdx.x)
@@ -201,7 +210,9 @@ def fill(array, size, value):
 
 
 @device_part
-def run_layer(program, layout, batch, block, sample, number, t, outcomes, turn, recorded, others):
+def run_layer(
+    program, layout, batch, block, sample, number, t, outcomes, turn, recorded, maps, kinds
+):
     """Run one layer through one timestep; return the next turn of `rank`, and spikes recorded."""
     population = program.populations[number]
     thread, threads = uint32(cuda.threadIdx.x), uint32(cuda.blockDim.x)
@@ -212,25 +223,25 @@ def run_layer(program, layout, batch, block, sample, number, t, outcomes, turn, 
     waits = uint32(uint32(2) * number + t % uint32(2))
     pending = block.pending[waits] > 0
     filled, arrived, turn = route_all(
-        program, layout, batch, block, sample, number, t, turn, others
+        program, layout, batch, block, sample, number, t, turn, maps
     )  # fmt: skip
     if not (arrived or pending or population[P.awake]):
         return turn, recorded
-    touched, turn = touch(layout, population, block, number, filled, pending, turn, others)
+    touched, turn = touch(layout, population, block, number, filled, pending, turn, maps)
     if thread == 0:
         block.pending[waits] = 0
     ring = uint32(
         uint32(layout.rings[number, G.spikes]) + slot * uint32(layout.rings[number, G.size])
     )
-    if others is not None and layout.rings[number, G.quads]:
-        accumulate_quads(program, layout, batch, block, number, population, touched, t, others)
+    if maps is not None and layout.rings[number, G.quads]:
+        accumulate_quads(program, layout, batch, block, number, population, touched, t, maps)
         cuda.syncthreads()
     first, emitted, spikes, compares = uint32(0), uint32(0), uint32(0), uint32(0)
     while first < uint32(touched * uint32(population[P.channels])):
         fired, neuron, item = uint32(0), uint32(0), uint32(first + thread)
         if item < uint32(touched * uint32(population[P.channels])):
             fired, free, neuron = update(
-                program, layout, batch, block, number, population, item, t, filled, others
+                program, layout, batch, block, number, population, item, t, filled, maps, kinds
             )
             compares, spikes = uint32(compares + free), uint32(spikes + fired)
             if number == uint32(len(program.populations) - 1):
@@ -239,13 +250,13 @@ def run_layer(program, layout, batch, block, sample, number, t, outcomes, turn, 
         if fired > uint32(0):
             place = uint32(emitted + before)
             block.spikes[uint32(ring + place)] = neuron
-            if others is not None and population[P.plain] == 0:
+            if kinds is not None and population[P.plain] == 0:
                 block.values[uint32(ring + place)] = float32(fired)
             record(outcomes.spikes, sample, uint32(recorded + place), number, t, neuron, fired)
         emitted, first = uint32(emitted + total), uint32(first + threads)
     i = thread
     while i < touched:
-        site = site_of(layout, population, block, number, i, others)
+        site = site_of(layout, population, block, number, i, maps)
         block.last[uint32(uint32(population[P.site]) + site)] = t
         i = uint32(i + threads)
     if thread == 0:
@@ -256,21 +267,21 @@ def run_layer(program, layout, batch, block, sample, number, t, outcomes, turn, 
 
 
 @device_part
-def update(program, layout, batch, block, number, population, item, t, filled, others):
+def update(program, layout, batch, block, number, population, item, t, filled, maps, kinds):
     """Update a neuron of a touched site: how often it fired, whether it was free to, and which."""
     channels = uint32(population[P.channels])
     nth, channel = uint32(0), item
-    if others is not None:
+    if maps is not None:
         nth = uint32(item // channels)
         channel = uint32(item - nth * channels)
-    site = site_of(layout, population, block, number, nth, others)
-    if others is not None and population[P.plain] == 0:
+    site = site_of(layout, population, block, number, nth, maps)
+    if kinds is not None and population[P.plain] == 0:
         fired, free = integrate(
-            program, layout, batch, block, number, population, site, channel, t, filled, others
+            program, layout, batch, block, number, population, site, channel, t, filled, maps
         )  # fmt: skip
     else:
         fired, free = update_plain(
-            program, layout, batch, block, number, population, site, channel, t, filled, others
+            program, layout, batch, block, number, population, site, channel, t, filled, maps
         )  # fmt: skip
     return fired, free, uint32(site * channels + channel)
 

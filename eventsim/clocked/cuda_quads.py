@@ -15,16 +15,16 @@ from .cuda_updates import caught_up, silence_of, site_of
 
 
 @device_part
-def accumulate_quads(program, layout, batch, block, number, population, touched, t, others):
+def accumulate_quads(program, layout, batch, block, number, population, touched, t, maps):
     """Let the touched sites of a layer catch up, and add everything that arrives."""
     channels, item = uint32(population[P.channels]), uint32(cuda.threadIdx.x)
     quads, one = uint32(channels >> uint32(2)), uint32(1)
     while item < uint32(touched * quads):
         nth = uint32(item // quads)
         channel = uint32(uint32(item - nth * quads) << uint32(2))
-        site = site_of(layout, population, block, number, nth, others)
+        site = site_of(layout, population, block, number, nth, maps)
         last = block.last[uint32(uint32(population[P.site]) + site)]
-        power, gain = silence_of(program, population, uint32(t - uint32(last)))
+        power, gain = silence_of(program, population, t, last)
         at = uint32(uint32(population[P.neuron]) + site * channels + channel)
         u = block.membranes
         a = caught_up(program, population, u[at], channel, power, gain)
@@ -54,8 +54,7 @@ def add_to_four(program, layout, batch, block, population, site, channel, a, b, 
             source = block.arrived
         elif ways[way, C.source] < 0:
             source = batch.ints
-        stride = uint32(ways[way, C.stride])
-        by_position = uint32(uint32(ways[way, C.in_channels]) * stride)
+        stride, in_channels = uint32(ways[way, C.stride]), uint32(ways[way, C.in_channels])
         first = uint32(uint32(ways[way, C.incoming]) + site)
         entry = uint32(program.incoming_pointers[first])
         stop = uint32(program.incoming_pointers[uint32(first + one)])
@@ -65,10 +64,10 @@ def add_to_four(program, layout, batch, block, population, site, channel, a, b, 
             position = uint32(program.incoming[entry, A.position])
             at = uint32(uint32(layout.lists[way, E.begins]) + position)
             i, beyond = uint32(block.begins[at]), uint32(block.begins[uint32(at + one)])
-            row = uint32(uint32(program.incoming[entry, A.row]) - position * by_position)
-            row, added = uint32(row + channel), uint32(added + beyond - i)
+            row = uint32(uint32(program.incoming[entry, A.row]) + channel)
+            least, added = uint32(position * in_channels), uint32(added + beyond - i)
             while i < beyond:
-                at = uint32(row + uint32(source[i]) * stride)
+                at = uint32(row + (uint32(source[i]) - least) * stride)
                 e, f, g, h = four(program.weights, at)
                 a, b, c, d = a + e, b + f, c + g, d + h
                 i = uint32(i + one)

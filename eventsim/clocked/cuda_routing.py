@@ -177,7 +177,7 @@ def flag(program, way, population, source, begin, end, flags):
 
 
 @device_part
-def route_all(program, layout, batch, block, sample, number, t, turn, others):
+def route_all(program, layout, batch, block, sample, number, t, turn, maps):
     """Route the spikes of every connection to a layer; a barrier.
 
     Returns how many rows are listed, whether anything came, and the next turn of `rank`.
@@ -203,7 +203,7 @@ def route_all(program, layout, batch, block, sample, number, t, turn, others):
                 counter = uint32(number * uint32(KINDS) + uint32(INPUT_EVENTS))
                 cuda.atomic.add(block.counters, counter, int64(end - begin))
         if end > begin:
-            if others is None or layout.rings[number, G.listed]:
+            if maps is None or layout.rings[number, G.listed]:
                 graded = population[P.graded] > 0
                 filled = list_rows(program, way, graded, source, values, begin, end, block, filled)
             else:
@@ -214,7 +214,7 @@ def route_all(program, layout, batch, block, sample, number, t, turn, others):
 
 
 @device_part
-def touch(layout, population, block, number, filled, pending, turn, others):
+def touch(layout, population, block, number, filled, pending, turn, maps):
     """List the sites with work, or all of a layer that is kept awake, ascending; return how many.
 
     Clears the flags. Where all or the only one have work nothing is listed.
@@ -222,7 +222,7 @@ def touch(layout, population, block, number, filled, pending, turn, others):
     sites, threads = uint32(population[P.sites]), uint32(cuda.blockDim.x)
     if population[P.awake]:
         return sites, turn
-    if others is None or layout.rings[number, G.listed]:
+    if maps is None or layout.rings[number, G.listed]:
         return uint32(1 if filled > uint32(0) or pending else 0), turn
     found, first = uint32(0), uint32(0)
     while first < sites:

@@ -21,16 +21,16 @@ from ..events import EVENT_DTYPE, Events, packets_of
 from ..network import Network
 from ..program import P, Program
 from ..result import Result
-from .cuda import run_any, run_listed
+from .cuda import run_any, run_listed, run_plain
 from .cuda_lane import SIMULATED, Lane, upload
 from .cuda_layout import KINDS, lay_out
 from .run import Emitted, Seen, program_of, results_of
 from .state import Outcome
 
-# A layer of 512 takes two rounds of a block; four such blocks fit on a multiprocessor.
-THREADS = 256
+THREADS = 256  # a layer of 512 takes two rounds
 SHARED_BYTES = 48 * 1024  # what every device gives a block without being asked for more
-BLOCKS_PER_MULTIPROCESSOR = 4
+# Blocks of run_listed, run_plain and run_any for which an H100's multiprocessor has registers.
+LISTED_BLOCKS, PLAIN_BLOCKS, ANY_BLOCKS = 4, 3, 2
 SHARE_OF_MEMORY = 0.25  # of what is free, for the blocks of one of the two batches
 ROOM = 4096  # for the recorded spikes of a sample; if there are more it runs again
 BATCH = 1024  # samples: twice as many as an H100 runs at a time
@@ -103,20 +103,28 @@ class CudaRunner:
         """Upload the network."""
         self._program, self._threads = program, threads
         self._layout = lay_out(program, threads, shared_bytes)
+        self._kernel, resident = run_any, ANY_BLOCKS
+        if self._layout.listed:
+            self._kernel, resident = run_listed, LISTED_BLOCKS
+        elif not self._layout.general:
+            self._kernel, resident = run_plain, PLAIN_BLOCKS
         self._uploaded = upload(device_program(program))
         self._placed = upload(self._layout)
-        self._blocks = self._most_blocks() if blocks is None else blocks
+        self._blocks = self._most_blocks(resident) if blocks is None else blocks
         self._idle: list[Lane] = []  # lanes that no batch is on
 
-    def _most_blocks(self) -> int:
-        """Return how many blocks run at a time, and have room for what they change."""
+    def _most_blocks(self, resident: int) -> int:
+        """Return how many blocks run at a time, and have room for what they change.
+
+        resident: on a multiprocessor, as far as registers go.
+        """
         if SIMULATED:
             return 1
         device = cuda.get_current_device()
         free, _ = cuda.current_context().get_memory_info()
         each = 4 * (self._layout.ints + self._layout.floats) + 1
         room = max(1, int(SHARE_OF_MEMORY * free) // each)
-        return int(min(room, BLOCKS_PER_MULTIPROCESSOR * device.MULTIPROCESSOR_COUNT))
+        return int(min(room, resident * device.MULTIPROCESSOR_COUNT))
 
     def run(
         self,
@@ -147,8 +155,7 @@ class CudaRunner:
         counts = len(self._program.populations) * KINDS
         membranes = outputs if launched.network.readout.endswith("membrane") else 0
         outcomes = lane.outcomes(samples, counts + 1 + 2 * outputs, membranes, room)
-        kernel = run_listed if layout.listed else run_any
-        kernel[blocks, self._threads, lane.stream, layout.shared](
+        self._kernel[blocks, self._threads, lane.stream, layout.shared](
             self._uploaded, self._placed, batch, memory, outcomes
         )
 

@@ -38,20 +38,20 @@ def add_listed(program, block, graded, channel, filled, membrane):
 
 
 @device_part
-def add_rows(weights, source, i, end, row, stride, membrane):
-    """Add to one membrane its weight of each spike in source[i:end]."""
+def add_rows(weights, source, i, end, least, row, stride, membrane):
+    """Add to one membrane the weights of source[i:end]; that of neuron `least` is at `row`."""
     one = uint32(1)
     while uint32(i + uint32(4)) <= end:  # four loads on their way at a time
-        second, third = uint32(source[uint32(i + one)]), uint32(source[uint32(i + uint32(2))])
-        fourth = uint32(source[uint32(i + uint32(3))])
-        a = float32(weights[uint32(row + uint32(source[i]) * stride)])
-        b = float32(weights[uint32(row + second * stride)])
-        c = float32(weights[uint32(row + third * stride)])
-        d = float32(weights[uint32(row + fourth * stride)])
+        second, third, fourth = uint32(i + one), uint32(i + uint32(2)), uint32(i + uint32(3))
+        a = float32(weights[uint32(row + (uint32(source[i]) - least) * stride)])
+        b = float32(weights[uint32(row + (uint32(source[second]) - least) * stride)])
+        c = float32(weights[uint32(row + (uint32(source[third]) - least) * stride)])
+        d = float32(weights[uint32(row + (uint32(source[fourth]) - least) * stride)])
         membrane = (((membrane + a) + b) + c) + d
         i = uint32(i + uint32(4))
     while i < end:
-        membrane = membrane + float32(weights[uint32(row + uint32(source[i]) * stride)])
+        at = uint32(row + (uint32(source[i]) - least) * stride)
+        membrane = membrane + float32(weights[at])
         i = uint32(i + one)
     return membrane
 
@@ -75,14 +75,13 @@ def add_arriving(program, layout, batch, block, way, head, population, site, cha
     stop = uint32(program.incoming_pointers[uint32(first + one)])
     begins = uint32(layout.lists[way, E.begins])
     if layout.lists[way, E.simple]:
-        by_position = uint32(in_channels * stride)
         while entry < stop:
             position = uint32(program.incoming[entry, A.position])
             at = uint32(begins + position)
             i, beyond = uint32(block.begins[at]), uint32(block.begins[uint32(at + one)])
-            row = uint32(uint32(program.incoming[entry, A.row]) - position * by_position)
+            row, least = uint32(program.incoming[entry, A.row]), uint32(position * in_channels)
             row = uint32(row + channel)
-            membrane = add_rows(program.weights, source, i, beyond, row, stride, membrane)
+            membrane = add_rows(program.weights, source, i, beyond, least, row, stride, membrane)
             added, entry = uint32(added + beyond - i), uint32(entry + one)
         return membrane, added
     valued = ways[way, C.graded] > 0
@@ -112,11 +111,11 @@ def add_arriving(program, layout, batch, block, way, head, population, site, cha
 
 @device_part
 def accumulate(
-    program, layout, batch, block, number, population, site, channel, filled, membrane, others
+    program, layout, batch, block, number, population, site, channel, filled, membrane, maps
 ):
     """Add to one membrane everything that arrives, in the order of the spikes; count the rows."""
     added = filled
-    if others is None or layout.rings[number, G.listed]:
+    if maps is None or layout.rings[number, G.listed]:
         graded = population[P.graded] > 0
         membrane = add_listed(program, block, graded, channel, filled, membrane)
     else:
@@ -136,7 +135,7 @@ def accumulate(
 
 
 @device_part
-def fire(program, population, number, block, site, channel, t, u, others):
+def fire(program, population, number, block, site, channel, t, u, maps):
     """Compare and reset a membrane of a plain layer; return it, and how often it fired."""
     limit = program.levels[number, L.limit]
     if not fires(u, limit):
@@ -144,7 +143,7 @@ def fire(program, population, number, block, site, channel, t, u, others):
     if population[P.subtract] == 0:
         return program.levels[number, L.reset_value], uint32(1)
     u = u - program.levels[number, L.threshold]
-    bias = bias_of(program, population, site, channel, others)
+    bias = bias_of(program, population, site, channel, maps)
     one_step = program.powers[uint32(uint32(population[P.powers]) + uint32(1))]
     if fires(advance(u, one_step, bias, float32(1)), limit):
         keep_awake(population, block, number, site, t)
@@ -152,18 +151,18 @@ def fire(program, population, number, block, site, channel, t, u, others):
 
 
 @device_part
-def bias_of(program, population, site, channel, others):
+def bias_of(program, population, site, channel, maps):
     """Return the bias of a neuron, 0 where the layer has none."""
     if population[P.bias] < 0:
         return float32(0)
-    of_layer = bias_at(population, site, channel, others)
+    of_layer = bias_at(population, site, channel, maps)
     return program.biases[uint32(uint32(population[P.bias]) + of_layer)]
 
 
 @device_part
-def bias_at(population, site, channel, others):
+def bias_at(population, site, channel, maps):
     """Return which of the layer's biases a neuron has."""
-    if others is None:
+    if maps is None:
         return channel
     group = uint32(site % uint32(population[P.groups]))
     return uint32(group * uint32(population[P.channels]) + channel)
@@ -187,16 +186,20 @@ def keep_awake(population, block, number, site, t):
 
 
 @device_part
-def site_of(layout, population, block, number, nth, others):
+def site_of(layout, population, block, number, nth, maps):
     """Return the n-th site with work: see `touch`."""
-    if others is None or population[P.awake] or layout.rings[number, G.listed]:
+    if maps is None or population[P.awake] or layout.rings[number, G.listed]:
         return uint32(nth)
     return uint32(block.touched[nth])
 
 
 @device_part
-def silence_of(program, population, silent):
-    """Do as the rule of the name; the gain is that of a layer with a bias."""
+def silence_of(program, population, t, last):
+    """Do as the rule of the name, for the timesteps after `last`, which may be -1, through t.
+
+    The gain is that of a layer with a bias.
+    """
+    silent = uint32(uint32(t + uint32(1)) - uint32(last + 1))
     table, biased = uint32(population[P.powers]), population[P.bias] >= 0
     power, gain = float32(1), float32(0)
     while silent > uint32(0):
@@ -210,44 +213,40 @@ def silence_of(program, population, silent):
 
 
 @device_part
-def update_plain(
-    program, layout, batch, block, number, population, site, channel, t, filled, others
-):
+def update_plain(program, layout, batch, block, number, population, site, channel, t, filled, maps):
     """Update one neuron of a plain layer; return how often it fired, and 1: it was free to.
 
     Those of `cuda_quads.py` have caught up, and what arrives is added already.
     """
     neuron = uint32(uint32(population[P.neuron]) + site * uint32(population[P.channels]) + channel)
     u = block.membranes[neuron]
-    if others is None or layout.rings[number, G.quads] == 0:
+    if maps is None or layout.rings[number, G.quads] == 0:
         at = uint32(uint32(population[P.site]) + site)
-        power, gain = silence_of(program, population, uint32(t - uint32(block.last[at])))
-        u = caught_up(
-            program, population, u, bias_at(population, site, channel, others), power, gain
-        )
+        power, gain = silence_of(program, population, t, block.last[at])
+        u = caught_up(program, population, u, bias_at(population, site, channel, maps), power, gain)
         u = accumulate(
-            program, layout, batch, block, number, population, site, channel, filled, u, others
+            program, layout, batch, block, number, population, site, channel, filled, u, maps
         )  # fmt: skip
-    u, fired = fire(program, population, number, block, site, channel, t, u, others)
+    u, fired = fire(program, population, number, block, site, channel, t, u, maps)
     block.membranes[neuron] = u
     return fired, uint32(1)
 
 
 @device_part
-def integrate(program, layout, batch, block, number, population, site, channel, t, filled, others):
+def integrate(program, layout, batch, block, number, population, site, channel, t, filled, maps):
     """Update one neuron of any kind; return how often it fired, and whether it was free to."""
     channels = uint32(population[P.channels])
     neuron = uint32(uint32(population[P.neuron]) + site * channels + channel)
     of_layer = uint32(site % uint32(population[P.groups]) * channels + channel)
     p = program.parameters[uint32(uint32(population[P.parameters]) + of_layer)]
-    bias = bias_of(program, population, site, channel, others)
+    bias = bias_of(program, population, site, channel, maps)
     at, now = uint32(uint32(population[P.site]) + site), int64(t)
     silent, since = now - 1 - int64(block.last[at]), now - int64(block.free_from[neuron])
     unheld, free = min(silent, max(int64(0), since)), since >= 0
     u, second = silence(p, bias, block.membranes[neuron], block.seconds[neuron], silent, unheld)
     u, second = float32(u), float32(second)
     x = accumulate(
-        program, layout, batch, block, number, population, site, channel, filled, float32(0), others
+        program, layout, batch, block, number, population, site, channel, filled, float32(0), maps
     )  # fmt: skip
     x = x + block.returning[neuron]
     block.returning[neuron] = 0
