@@ -246,6 +246,7 @@ def test_the_benchmark_of_the_gpu_finds_equal_counts() -> None:
         found = time_workload("digits", "10", (20_000, 15), 2, repeats=1, rate=0.02)
     assert found["same_as_cpu"]
     assert found["sops"] > 1000
+    assert 0 <= found["spikes_changed_by_float16"] < 0.1
     assert {"eventsim, CPU, from raw events", "eventsim, GPU, 1 binned samples"} <= set(
         found["seconds_a_sample"]
     )

@@ -241,6 +241,20 @@ def test_the_unpacking_layer_passes_on_what_torch_gets() -> None:
     np.testing.assert_array_equal(dense, frames.numpy())
 
 
+def test_spikes_that_rounding_changes_are_counted() -> None:
+    """One neuron fires at every event, or at none; the other never."""
+    gpu = pytest.importorskip("eventsim_tools.bench.gpu", exc_type=ImportError)
+    events = es.make_events([0, 1000, 2000], [0, 0, 0], [0, 0, 0], [1, 1, 1])
+
+    def network(weight: float) -> es.Network:
+        dense = es.Dense(np.array([[weight], [0.1]]), neuron=es.LIF(0.0, 0.5))
+        return es.Network((1, 1, 1), 1000, [es.Flatten(), dense])
+
+    assert gpu.spikes_changed(network(1.0), network(1.0), [events]) == 0
+    assert gpu.spikes_changed(network(1.0), network(0.4), [events]) == 1
+    assert gpu.spikes_changed(network(1.0), network(2.0), [events, events]) == 0
+
+
 def test_the_layer_alone_does_what_it_does_in_the_network() -> None:
     network, binned, _ = layers.convolution_case(0.1, side=8, steps=40, out_channels=8)
     whole = es.run_binned(network, binned)

@@ -165,7 +165,6 @@ def run_sample(program, layout, batch, block, sample, outcomes, maps, kinds):
         i = uint32(i + uint32(cuda.blockDim.x))
     if cuda.threadIdx.x == 0:
         outcomes.numbers[sample, uint32(layout.counts)] = recorded
-    cuda.syncthreads()
 
 
 @device_part

@@ -16,12 +16,13 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
+import numpy as np
 import typer
 
 import eventsim as es
 from eventsim.binning import BinnedEvents
 from eventsim.clocked.cuda_device import require_gpu
-from eventsim.clocked.cuda_run import runner_of
+from eventsim.clocked.cuda_run import run_on_gpu, runner_of
 from eventsim_bridge.models import PAPER_NEURON
 
 from ..report import console, new_table, notes, progress_bar, write_json
@@ -32,6 +33,7 @@ from .timing import Contestant, take_turns
 
 SANITIZERS = ("memcheck", "racecheck", "synccheck")
 BATCHES = (1, 4, 16, 64, 256, 1024, 4096)
+L2_BYTES_A_SECOND = 5e12  # of an H100, about
 
 
 class Timed(NamedTuple):
@@ -118,6 +120,7 @@ def time_workload(
     (on_gpu,) = runner_of(network).run(network, [binned])
     same = all(a.operations == b.operations for a, b in zip(on_cpu, on_gpu, strict=True))
     sops = statistics.fmean(result.operations.total.sops for result in on_cpu)
+    halves = es.round_weights(network, "float16")
     contestants = [
         Timed(
             "eventsim, CPU, from raw events",
@@ -138,14 +141,34 @@ def time_workload(
             for size in BATCHES
             if size <= most
         ),
+        Timed(
+            f"eventsim, GPU, {most} binned samples, float16",
+            most,
+            partial(run_binned, halves, repeated(binned, most)),
+        ),
         *torch_contestants(network, events),
     ]
     seconds = time_in_turn(contestants, repeats)
+    changed = spikes_changed(network, halves, events[:4])
     print_times(f"{data}, {structure}", sops, same, seconds)
+    console.print(f"with float16 weights {100 * changed:.3g} % of the spikes differ")
     return {
         "data": data, "structure": structure, "dt_us": dt_us, "steps": steps, "rate": rate,
         "sops": sops, "same_as_cpu": same, "seconds_a_sample": seconds,
+        "spikes_changed_by_float16": changed,
     }  # fmt: skip
+
+
+def spikes_changed(network: es.Network, other: es.Network, recordings: list[Any]) -> float:
+    """Return how many spikes one of two networks has and not the other, for each spike."""
+    changed = spikes = 0
+    for events in recordings:
+        both = [es.simulate(each, events, record_spikes=True).spikes for each in (network, other)]
+        for mine, others in zip(*(found or () for found in both), strict=True):
+            _, times = np.unique(np.concatenate([mine, others]), axis=0, return_counts=True)
+            changed += int((times == 1).sum())
+            spikes += len(mine)
+    return changed / max(1, spikes)
 
 
 def repeated(items: Sequence[Any], size: int) -> list[Any]:
@@ -155,7 +178,7 @@ def repeated(items: Sequence[Any], size: int) -> list[Any]:
 
 def run_binned(network: es.Network, binned: list[BinnedEvents]) -> None:
     """Run binned recordings, and wait for their results: transfers from and to the host count."""
-    for _ in runner_of(network).run(network, [binned]):
+    for _ in run_on_gpu(network, binned):
         pass
 
 
@@ -203,11 +226,17 @@ def print_times(title: str, sops: float, same: bool, seconds: dict[str, float]) 
     table = new_table(
         f"{title}: {sops:,.0f} SOPs a sample, {agreement}",
         ["contestant"],
-        ["us a sample", "samples/s", "SOP/s"],
+        ["us a sample", "samples/s", "SOP/s", "of the floor"],
     )
     for name, value in seconds.items():
-        table.add_row(name, f"{1e6 * value:,.1f}", f"{1 / value:,.0f}", f"{sops / value:.3g}")
+        floor = sops * (2 if "float16" in name else 4) / L2_BYTES_A_SECOND
+        share = f"{100 * floor / value:.0f} %" if "eventsim, GPU" in name else ""
+        rate = f"{sops / value:.3g}"
+        table.add_row(name, f"{1e6 * value:,.1f}", f"{1 / value:,.0f}", rate, share)
     console.print(table)
+    console.print(
+        f"floor: every weight once from the L2 cache, {L2_BYTES_A_SECOND:.0e} bytes/s assumed"
+    )
 
 
 if __name__ == "__main__":
