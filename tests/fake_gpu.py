@@ -6,6 +6,7 @@ too early is not there yet, and what was freed or changed too early is missed.
 
 from __future__ import annotations
 
+import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from unittest.mock import patch
 import numba
 import numpy as np
 from cuda_ptx import KERNELS, argument_types, ptx_of
+from numba.core.errors import NumbaPerformanceWarning
 from numpy.typing import NDArray
 from ptx_machine import UNUSED, Kernel, Machine, PtxError
 
@@ -145,7 +147,9 @@ class Launchable:
         self.py_func = getattr(cuda_run, name).py_func
 
     def __getitem__(self, grid: tuple[int, int, Stream, int]) -> Callable[..., None]:
-        """Return what launches it."""
+        """Return what launches it; warn as Numba does."""
+        if grid[0] < 128:
+            warnings.warn("Grid size is small", NumbaPerformanceWarning, stacklevel=2)
 
         def launch(*arguments: Any) -> None:
             blocks, threads, stream, shared = grid

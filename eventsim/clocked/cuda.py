@@ -238,6 +238,32 @@ def run_layer(
     if maps is not None and layout.rings[number, G.quads]:
         accumulate_quads(program, layout, batch, block, number, population, touched, t, maps)
         cuda.syncthreads()
+    turn, emitted, spikes, compares = fire_touched(
+        program, layout, batch, block, sample, number, population, touched, ring, t, filled,
+        outcomes, turn, recorded, maps, kinds,
+    )  # fmt: skip
+    i = thread
+    while i < touched:
+        site = site_of(layout, population, block, number, i, maps)
+        block.last[uint32(uint32(population[P.site]) + site)] = t
+        i = uint32(i + threads)
+    if thread == 0:
+        block.ends[end] = emitted
+    count(population, block.counters, number, touched, emitted, spikes, compares)
+    cuda.syncthreads()
+    return turn, uint32(recorded + emitted)
+
+
+@device_part
+def fire_touched(
+    program, layout, batch, block, sample, number, population, touched, ring, t, filled, outcomes,
+    turn, recorded, maps, kinds,
+):  # fmt: skip
+    """Update the neurons of the touched sites, and list those that fire from `ring` on, ascending.
+
+    Returns the next turn of `rank`, how many fired, and the spikes and comparisons of this thread.
+    """
+    thread, threads = uint32(cuda.threadIdx.x), uint32(cuda.blockDim.x)
     first, emitted, spikes, compares = uint32(0), uint32(0), uint32(0), uint32(0)
     while first < uint32(touched * uint32(population[P.channels])):
         fired, neuron, item = uint32(0), uint32(0), uint32(first + thread)
@@ -256,16 +282,7 @@ def run_layer(
                 block.values[uint32(ring + place)] = float32(fired)
             record(outcomes.spikes, sample, uint32(recorded + place), number, t, neuron, fired)
         emitted, first = uint32(emitted + total), uint32(first + threads)
-    i = thread
-    while i < touched:
-        site = site_of(layout, population, block, number, i, maps)
-        block.last[uint32(uint32(population[P.site]) + site)] = t
-        i = uint32(i + threads)
-    if thread == 0:
-        block.ends[end] = emitted
-    count(population, block.counters, number, touched, emitted, spikes, compares)
-    cuda.syncthreads()
-    return turn, uint32(recorded + emitted)
+    return turn, emitted, spikes, compares
 
 
 @device_part

@@ -7,6 +7,7 @@ binned, packed and copied, and results are made of the last.
 
 from __future__ import annotations
 
+import warnings
 import weakref
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -155,9 +156,11 @@ class CudaRunner:
         counts = len(self._program.populations) * KINDS
         membranes = outputs if launched.network.readout.endswith("membrane") else 0
         outcomes = lane.outcomes(samples, counts + 1 + 2 * outputs, membranes, room)
-        self._kernel[blocks, self._threads, lane.stream, layout.shared](
-            self._uploaded, self._placed, batch, memory, outcomes
-        )
+        with warnings.catch_warnings():
+            # Numba warns of grids of few blocks; a few samples may be all there are.
+            warnings.filterwarnings("ignore", "Grid size")
+            launch = self._kernel[blocks, self._threads, lane.stream, layout.shared]
+        launch(self._uploaded, self._placed, batch, memory, outcomes)
 
     def _collect(self, launched: _Launched, record_spikes: bool) -> list[Result]:
         """Wait for a batch and return its results; run it again if its spikes found no room."""
