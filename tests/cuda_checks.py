@@ -165,6 +165,22 @@ def test_a_layer_of_one_site_behind_a_pool_and_itself() -> None:
     assert all(layer.output_spikes > 3 for layer in found.operations.layers)
 
 
+@pytest.mark.parametrize("channels", [4, 5])
+def test_positions_that_reach_a_site_with_several_rows(channels: int) -> None:
+    """Spike by spike, as on the CPU, and not row by row: it shows in the last bits."""
+    rng = np.random.default_rng(9)
+    layers = [
+        AvgPool2d(3, stride=1),
+        Conv2d(rng.normal(0.1, 0.4, (channels, 2, 3, 3)), neuron=LIF(0.9, 1.5)),
+    ]
+    network = Network((2, 8, 8), 1000, layers, readout="last-membrane")
+    events = some(11, 1000)
+    ((found,),) = CudaRunner(program_of(network), threads=8).run(
+        network, [[binned(network, events)]], record_spikes=True
+    )
+    check_same(found, simulate(network, events, record_spikes=True))
+
+
 def test_spikes_do_not_stand_in_silent_timesteps() -> None:
     """A layer that has no work in a timestep leaves no spikes of an earlier one there."""
     relay = {"weight": np.ones((1, 1)), "neuron": LIF(0.0, 0.5)}

@@ -242,12 +242,10 @@ def _is_simple(program: Program, population: Any, connection: Any) -> bool:
 
 
 def _in_quads(program: Program, population: Any, ways: Any) -> bool:
-    """Tell whether four channels of each row can be loaded at once, and need nothing else."""
+    """Tell whether four channels of each row can be loaded at once, and need nothing else.
+
+    Rows begin at multiples of their length.
+    """
     if not population[P.plain] or population[P.channels] % 4 > 0:
         return False
-    return all(
-        _is_simple(program, population, way)
-        and way[C.stride] % 4 == 0
-        and not (_incoming(program, population, way)[0][:, A.row] % 4).any()
-        for way in ways
-    )
+    return all(_is_simple(program, population, way) for way in ways)
