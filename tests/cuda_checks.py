@@ -201,9 +201,10 @@ def test_spikes_that_find_no_room_are_recorded_in_a_second_run() -> None:
     check_same(found, simulate(network, events, record_spikes=True))
 
 
-def test_batches_packets_and_progress() -> None:
+@pytest.mark.parametrize("readout", ["mean-membrane", "last-membrane"])
+def test_batches_packets_and_progress(readout: Any) -> None:
     """Seven recordings in batches of three: an empty one, one in packets, all in their order."""
-    network = small("mean-membrane")
+    network = small(readout)
     recordings = [some(seed, 10 * seed) for seed in range(6)]
     expected = simulate_batch(network, [*recordings, some(9)], steps=5)
     done: list[int] = []
@@ -213,9 +214,12 @@ def test_batches_packets_and_progress() -> None:
             progress=done.append,
         )  # fmt: skip
     assert done == [3, 3, 1]
+    assert len(cuda_run.runner_of(network)._idle) == 2  # the lane of the first is that of the third
     for mine, other in zip(found, expected, strict=True):
         assert mine.operations == other.operations
         np.testing.assert_array_equal(mine.scores, other.scores)
+        np.testing.assert_array_equal(mine.spike_counts, other.spike_counts)
+        np.testing.assert_array_equal(mine.first_spikes, other.first_spikes)
         assert (mine.steps, mine.events, mine.events_late) == (
             other.steps, other.events, other.events_late,
         )  # fmt: skip
