@@ -7,6 +7,7 @@ compute-sanitizer where that is installed. Writes gpu.json.
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import statistics
 import subprocess
@@ -14,7 +15,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import numpy as np
 import typer
@@ -30,6 +31,9 @@ from .inputs import dense_frames, read_recordings
 from .machine import describe_machine, machine_line
 from .networks import GESTURE, MLP, random_network, scale_to_rate
 from .timing import Contestant, take_turns
+
+if TYPE_CHECKING:
+    from .peers.peer import Peer
 
 SANITIZERS = ("memcheck", "racecheck", "synccheck")
 BATCHES = (1, 4, 16, 64, 256, 1024, 4096)
@@ -183,29 +187,40 @@ def run_binned(network: es.Network, binned: list[BinnedEvents]) -> None:
 
 
 def torch_contestants(network: es.Network, events: list[Any]) -> list[Timed]:
-    """Return torch's dense pass on the GPU, frames there already, in float32 and in TF32."""
+    """Return dense passes on the GPU, frames there already, in float32 and in TF32: torch's, and
+    spikingjelly's where it is installed, with cupy if that is, too."""
     import torch
 
+    from .peers.spikingjelly import SpikingJelly
     from .peers.torch_dense import TorchDense
 
     if not torch.cuda.is_available():
         notes.print("torch has no CUDA: left out")
         return []
-    peer = TorchDense()
-    peer.build(network)
-    for module, _ in peer.layers:
-        module.to("cuda")
-    frames = [peer.ready(batch.to("cuda")) for batch in dense_frames(network, events)]
+    peers: list[Peer] = [TorchDense()]
+    if SpikingJelly.installed():
+        jelly = SpikingJelly()
+        jelly.backend = "torch" if importlib.util.find_spec("cupy") is None else "cupy"
+        peers.append(jelly)
+    else:
+        notes.print("spikingjelly is not installed: left out")
 
-    def run(allowed: bool) -> None:
+    def run(peer: Peer, allowed: bool) -> None:
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
         for batch in frames:
             peer.run(batch)
         torch.cuda.synchronize()
 
+    for peer in peers:
+        peer.build(network)
+        for module, _ in peer.layers:
+            module.to("cuda")
+    # Both want time first.
+    frames = [peers[0].ready(batch.to("cuda")) for batch in dense_frames(network, events)]
     return [
-        Timed("torch dense, GPU, float32", len(events), partial(run, False)),
-        Timed("torch dense, GPU, TF32", len(events), partial(run, True)),
+        Timed(f"{peer.name}, GPU, {kind}", len(events), partial(run, peer, kind == "TF32"))
+        for peer in peers
+        for kind in ("float32", "TF32")
     ]
 
 

@@ -1,4 +1,4 @@
-"""spikingjelly: `LIFNode` and `IFNode` in multi-step mode, backend torch (the one for CPUs)."""
+"""spikingjelly: `LIFNode` and `IFNode` in multi-step mode."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ class SpikingJelly(Peer):
     """
 
     name = package = "spikingjelly"
+    backend = "torch"  # the one for CPUs; "cupy" needs a GPU, and fuses the loop over the timesteps
 
     def neurons(self, neuron: Neuron) -> Neurons:
         """Return a multi-step node that forgets its membranes before each call."""
@@ -35,6 +36,8 @@ class SpikingJelly(Peer):
             node = LIFNode(tau=1 / (1 - decay), decay_input=False, **common)
         else:
             raise EventsimError(f"decay is {decay}, expected above 0 and below 1 for a LIFNode")
+
+        node.backend = self.backend
 
         def run(currents: Tensor) -> Tensor:
             node.reset()
