@@ -86,12 +86,12 @@ def refuse_first(
         )
 
 
-def as_events(events: Any) -> Events:
+def as_events(events: Any, called: str = "events have") -> Events:
     """Return a contiguous 1-D array of `EVENT_DTYPE`; raise `RecordingError` for another type."""
     array = np.asarray(events)
     if array.dtype != EVENT_DTYPE or array.ndim != 1:
         raise RecordingError(
-            f"events have dtype {array.dtype} and shape {array.shape}, "
+            f"{called} dtype {array.dtype} and shape {array.shape}, "
             f"expected a 1-D array of {EVENT_DTYPE} (eventsim.make_events builds one)"
         )
     return np.ascontiguousarray(array)

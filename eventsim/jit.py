@@ -31,6 +31,9 @@ Flags = NDArray[np.uint8]
 # of a row, widened when they are added.
 Weights = NDArray[np.float32] | NDArray[np.uint16]
 
+# Whether device code runs in Numba's simulator: in Python, on arrays of the host.
+SIMULATED = bool(numba.config.ENABLE_CUDASIM)  # type: ignore[attr-defined]
+
 # A compiled function takes arrays of exactly one type each and returns what Numba infers, which
 # a type checker cannot follow.
 Compiled = Callable[..., Any]
@@ -120,8 +123,7 @@ def _four_in_turn(values: Any, at: int) -> tuple[Any, ...]:
     return tuple(np.float32(value) for value in values[at : at + 4])
 
 
-# In Numba's simulator device code is run by Python.
-four: Compiled = _four_in_turn if numba.config.ENABLE_CUDASIM else intrinsic(_four)  # type: ignore[attr-defined]
+four: Compiled = _four_in_turn if SIMULATED else intrinsic(_four)
 
 
 def compiled_for(function: Compiled, *arguments: object) -> Compiled:
@@ -148,6 +150,6 @@ def device_part(function: Compiled) -> Compiled:
     from numba import cuda
 
     # Numba's simulator, which runs everything in Python, does not know the option.
-    options = {} if numba.config.ENABLE_CUDASIM else {"forceinline": True}  # type: ignore[attr-defined]
+    options = {} if SIMULATED else {"forceinline": True}
     compiled: Compiled = cuda.jit(device=True, **options)(function)
     return compiled

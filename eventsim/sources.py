@@ -23,8 +23,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from .errors import EventsimError, RecordingError
-from .events import EVENT_DTYPE, Events, Sensor, packets_of
+from .errors import EventsimError
+from .events import EVENT_DTYPE, Events, Sensor, as_events, packets_of
 from .recordings import read_packets
 from .udp import WAIT_MS, Address, Receiver, RecordStream, parse_address, ready, resolve
 
@@ -121,13 +121,7 @@ class _PlayedSource(Source):
 
 
 def _checked(events: Any) -> Events:
-    array = np.asarray(events)
-    if array.dtype != EVENT_DTYPE or array.ndim != 1:
-        raise RecordingError(
-            f"a packet has dtype {array.dtype} and shape {array.shape}, "
-            f"expected a 1-D array of {EVENT_DTYPE} (eventsim.make_events builds one)"
-        )
-    return array
+    return as_events(events, called="a packet has")
 
 
 def _cut(packets: Iterable[Events], packet_us: int) -> Iterator[Events]:

@@ -199,6 +199,10 @@ def test_spikes_that_find_no_room_are_recorded_in_a_second_run() -> None:
     with patch.object(cuda_run, "ROOM", 3):
         found = simulate(network, events, record_spikes=True, device="cuda")
     check_same(found, simulate(network, events, record_spikes=True))
+    for _ in range(3):  # memory of the lane is for one sample still
+        simulate(network, events, device="cuda")
+        simulate(network, events, record_spikes=True, device="cuda")
+    assert len(cuda_run.runner_of(network)._idle[0]._spikes.host) == 1
 
 
 @pytest.mark.parametrize("readout", ["mean-membrane", "last-membrane"])

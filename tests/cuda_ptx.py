@@ -22,6 +22,7 @@ KERNELS = ("run_listed", "run_plain", "run_any")
 NETWORK = Network((1, 1, 2), 1000, [Flatten(), Dense(np.full((2, 2), 0.3), neuron=LIF(0.3, 0.3))])
 
 
+@cache
 def argument_types(weights: str) -> tuple[Any, ...]:
     """Return the types of what a kernel takes, the same for every network."""
     program = program_of(NETWORK)

@@ -19,8 +19,8 @@ KINDS = {
     "f16": "half", "f32": "float", "f64": "double",
 }  # fmt: skip
 BITS = {"i1": 1, "i8": 8, "i16": 16, "i32": 32, "i64": 64, "half": 16, "float": 32, "double": 64}
-PLAIN = {"add": "add", "sub": "sub", "and": "and", "or": "or", "xor": "xor", "lo": "mul"}
-FLOATING = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
+PLAIN = {"add": "add", "sub": "sub", "and": "and", "or": "or", "xor": "xor"}
+FLOATING = {"add": "fadd", "sub": "fsub"}
 
 
 class Instructions:

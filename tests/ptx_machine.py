@@ -149,11 +149,10 @@ class Kernel:
 class Machine:
     """Runs kernels."""
 
-    def __init__(self, seed: int = 0) -> None:
-        """Draw the orders of the threads from a seed."""
-        self._rng = np.random.default_rng(seed)
+    def __init__(self) -> None:
+        """Begin with the first order of threads that is drawn."""
+        self._rng = np.random.default_rng(0)
         self._epoch = 1
-        self.barriers = 0
         self.instructions = 0  # of warps: a warp takes the ways of all its threads, one by one
 
     def launch(
@@ -219,7 +218,6 @@ class Machine:
             self._epoch += 1
             if min(at) != max(at):
                 raise PtxError(f"threads wait at different barriers: {sorted(set(at))}")
-            self.barriers += at[0] != FINISHED
             self.instructions += int((of_warps @ kernel.sizes).sum())
 
     def _order(self, threads: int) -> list[int]:

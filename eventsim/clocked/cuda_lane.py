@@ -9,19 +9,21 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import config, cuda
+from numba import cuda
 from numpy.typing import DTypeLike, NDArray
 
 from ..binning import BinnedEvents
+from ..jit import SIMULATED
 from .cuda_layout import Batch, Memory, Outcomes
 
-# In Numba's simulator arrays of the host are arrays of the device.
-SIMULATED = bool(config.ENABLE_CUDASIM)  # type: ignore[attr-defined]
 GROWTH = 1.25
 
 
 class Mirror:
-    """An array on the device, and one in page-locked memory of the host to copy from and to."""
+    """An array on the device, and one in page-locked memory of the host to copy from and to.
+
+    In Numba's simulator they are one.
+    """
 
     def __init__(self, dtype: DTypeLike) -> None:
         """Have no memory yet."""
@@ -31,9 +33,11 @@ class Mirror:
 
     def reserve(self, rows: int, *columns: int) -> None:
         """Have room for so many rows of a shape; what stood there may be lost."""
-        if self.host.shape[1:] == columns and len(self.host) >= rows and self.device is not None:
-            return
-        shape = (max(rows, int(GROWTH * len(self.host))), *columns)
+        if self.device is not None and self.host.shape[1:] == columns:
+            if len(self.host) >= rows:
+                return
+            rows = max(rows, int(GROWTH * len(self.host)))
+        shape = (rows, *columns)
         self.host = new_pinned(shape, self._dtype)
         self.device = self.host if SIMULATED else cuda.device_array(shape, self._dtype)
 

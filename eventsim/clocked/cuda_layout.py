@@ -130,8 +130,8 @@ def lay_out(program: Program, threads: int, shared_bytes: int) -> DeviceLayout:
 
     Raises `NetworkError` for a network whose numbers 32 bits cannot count.
     """
-    rings, spikes, ends = _rings(program)
     lists, begins, arrived = _lists(program)
+    rings, spikes, ends = _rings(program, lists)
     populations = program.populations
     general = not populations[:, P.plain].all()
     valued = general or program.graded
@@ -189,7 +189,7 @@ def lay_out(program: Program, threads: int, shared_bytes: int) -> DeviceLayout:
     )
 
 
-def _rings(program: Program) -> tuple[NDArray[Any], int, int]:
+def _rings(program: Program, lists: NDArray[Any]) -> tuple[NDArray[Any], int, int]:
     """Return the rings of the spikes, and the length of the lists that they take."""
     rings = np.zeros((len(program.populations), len(G)), np.int64)
     spikes = ends = 0
@@ -197,9 +197,12 @@ def _rings(program: Program) -> tuple[NDArray[Any], int, int]:
         size = population[P.sites] * population[P.channels]
         slots = 1 << int(population[P.remembered]).bit_length()
         first = population[P.connection]
-        ways = program.connections[first : first + population[P.connections]]
-        listed = population[P.sites] == 1 and (ways[:, C.direct] >= 0).all()
-        quads = not listed and _in_quads(program, population, ways)
+        ways = slice(first, first + population[P.connections])
+        direct = program.connections[ways, C.direct] >= 0
+        listed = population[P.sites] == 1 and direct.all()
+        # Rows begin at multiples of their length.
+        by_four = population[P.plain] and population[P.channels] % 4 == 0
+        quads = by_four and not listed and lists[ways, E.simple].all()
         rings[number] = size, slots - 1, spikes, ends, listed, quads
         spikes += int(size * slots)
         ends += int(slots)
@@ -225,27 +228,12 @@ def _lists(program: Program) -> tuple[NDArray[Any], int, int]:
     return lists, most_begins, most_arrived
 
 
-def _incoming(program: Program, population: Any, connection: Any) -> tuple[Any, Any]:
-    """Return what reaches a layer, (entries, A), and the site of each entry before groups."""
-    first, places = connection[C.incoming], population[P.sites] // population[P.groups]
-    pointers = program.incoming_pointers[first : first + places + 1]
-    entries = program.incoming[pointers[0] : pointers[-1]]
-    return entries, np.repeat(np.arange(places), np.diff(pointers))
-
-
 def _is_simple(program: Program, population: Any, connection: Any) -> bool:
     if population[P.groups] > 1 or connection[C.graded]:
         return False
-    entries, sites = _incoming(program, population, connection)
-    again = (np.diff(entries[:, A.position]) == 0) & (np.diff(sites) == 0)
+    first = connection[C.incoming]
+    pointers = program.incoming_pointers[first : first + population[P.sites] + 1]
+    positions = program.incoming[pointers[0] : pointers[-1], A.position]
+    sites = np.repeat(np.arange(population[P.sites]), np.diff(pointers))
+    again = (np.diff(positions) == 0) & (np.diff(sites) == 0)
     return not again.any()
-
-
-def _in_quads(program: Program, population: Any, ways: Any) -> bool:
-    """Tell whether four channels of each row can be loaded at once, and need nothing else.
-
-    Rows begin at multiples of their length.
-    """
-    if not population[P.plain] or population[P.channels] % 4 > 0:
-        return False
-    return all(_is_simple(program, population, way) for way in ways)

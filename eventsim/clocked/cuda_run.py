@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from ..arrays import widened
 from ..binning import BinnedEvents, bin_events
 from ..events import EVENT_DTYPE, Events, packets_of
+from ..jit import SIMULATED
 from ..network import Network
 from ..program import P, Program
 from ..result import Result
 from .cuda import run_any, run_listed, run_plain
-from .cuda_lane import SIMULATED, Lane, upload
+from .cuda_lane import Lane, upload
 from .cuda_layout import KINDS, lay_out
 from .run import Emitted, Seen, program_of, results_of
 from .state import Outcome
@@ -153,9 +154,8 @@ class CudaRunner:
         blocks = min(self._blocks, samples)
         memory = lane.memory(blocks, layout.ints, layout.floats)
         batch = lane.send(launched.recordings, launched.network.input_encoding == "counts")
-        counts = len(self._program.populations) * KINDS
         membranes = outputs if launched.network.readout.endswith("membrane") else 0
-        outcomes = lane.outcomes(samples, counts + 1 + 2 * outputs, membranes, room)
+        outcomes = lane.outcomes(samples, layout.counts + 1 + 2 * outputs, membranes, room)
         with warnings.catch_warnings():
             # Numba warns of grids of few blocks; a few samples may be all there are.
             warnings.filterwarnings("ignore", "Grid size")
@@ -165,15 +165,15 @@ class CudaRunner:
     def _collect(self, launched: _Launched, record_spikes: bool) -> list[Result]:
         """Wait for a batch and return its results; run it again if its spikes found no room."""
         outcomes = launched.lane.fetch(len(launched.recordings))
-        layers, network = len(self._program.populations), launched.network
+        counts, network = self._layout.counts, launched.network
         numbers = outcomes.numbers.copy()  # the results keep parts of it
-        counters, recorded = numbers[:, : layers * KINDS], numbers[:, layers * KINDS]
+        counters, recorded = numbers[:, :counts], numbers[:, counts]
         if record_spikes and recorded.max() > outcomes.spikes.shape[1]:
             self._launch(launched, int(recorded.max()))
             return self._collect(launched, record_spikes)
-        of_outputs = numbers[:, layers * KINDS + 1 :].reshape(len(numbers), 2, -1)
+        of_outputs = numbers[:, counts + 1 :].reshape(len(numbers), 2, -1)
         found = Outcome(
-            counters.reshape(len(numbers), layers, KINDS), of_outputs[:, 0], of_outputs[:, 1],
+            counters.reshape(len(numbers), -1, KINDS), of_outputs[:, 0], of_outputs[:, 1],
             outcomes.membranes.copy(),
         )  # fmt: skip
         emitted = None
