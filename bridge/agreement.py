@@ -20,12 +20,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from eventsim.binning import bin_events
 from eventsim.clocked.run import run_binned
 from eventsim.errors import EventsimError
-from eventsim.events import Events
-from eventsim.layers import WeightLayer
-from eventsim.network import Network
+from eventsim.events.arrays import Events
+from eventsim.events.binning import bin_events
+from eventsim.network.graph import Network
+from eventsim.network.layers import WeightLayer
 from eventsim.reference import run_layer
 from eventsim.result import Result
 

@@ -63,13 +63,13 @@ from torch import Tensor, nn
 
 from eventsim.energy import Footprint
 from eventsim.errors import EventsimError
-from eventsim.events import INPUT_ENCODINGS, InputEncoding
-from eventsim.geometry import Window
+from eventsim.events.arrays import INPUT_ENCODINGS, InputEncoding
 from eventsim.jit import Int64s
+from eventsim.network.geometry import Window
 from eventsim.operations import CountedLayer, CountedLayers
 
-from .losses import LOSSES_OF, Loss
-from .recurrent import CELLS, CellName, RecurrentLayer, RecurrentNetwork
+from .models.recurrent import CELLS, CellName, RecurrentLayer, RecurrentNetwork
+from .training.losses import LOSSES_OF, Loss
 
 _POOLS = (nn.MaxPool2d, nn.AvgPool2d)
 # Of one unit in one timestep.

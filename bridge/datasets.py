@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eventsim.errors import EventsimError, RecordingError
-from eventsim.events import Events, Sensor, check_events, make_events
+from eventsim.events.arrays import Events, Sensor, check_events, make_events
 from eventsim.jit import Int64s
 
-from . import choreography, digits, gestures
-from .camera import CameraRecordings
+from .data import choreography, digits, gestures
+from .data.camera import CameraRecordings
 
 
 class DataSetError(EventsimError):

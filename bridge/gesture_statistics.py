@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eventsim.events import Events, Sensor
+from eventsim.events.arrays import Events, Sensor
 
 from .datasets import DataSet, open_dataset
 from .statistics import event_statistics, statistics_table, write_table

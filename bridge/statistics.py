@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eventsim.events import Events, Sensor
+from eventsim.events.arrays import Events, Sensor
 from eventsim.jit import Int64s
 
 from .datasets import DataSet, open_dataset

@@ -9,27 +9,27 @@ result.prediction, result.operations.total.sops
 """
 
 from .asynchronous import AsynchronousRun
-from .binning import BinnedEvents, bin_events
 from .clocked.run import ClockedRun, run_binned
 from .energy import Energy, EnergyTable, Footprint, energy_of, footprint, load_energy_table
 from .errors import EventsimError, NetworkError, NetworkFileError, RecordingError
-from .event_queue import EventQueue
-from .events import EVENT_DTYPE, Sensor, check_events, make_events
-from .filters import Filters, FilterSettings
-from .layers import Conv1d, Conv2d, Dense
-from .network import Network
-from .neurons import ALIF, CUBALIF, IF, LI, LIF
+from .events.arrays import EVENT_DTYPE, Sensor, check_events, make_events
+from .events.binning import BinnedEvents, bin_events
+from .events.recordings import Packets, Recording, read_packets, read_recording
+from .live.filters import Filters, FilterSettings
+from .live.queue import EventQueue
+from .live.session import Answer, Session
+from .live.sources import Source, open_source
+from .live.stream import Step, Stream
+from .network.graph import Network
+from .network.layers import Conv1d, Conv2d, Dense
+from .network.neurons import ALIF, CUBALIF, IF, LI, LIF
+from .network.pathways import Add, AvgPool2d, Concatenate, Delay, Flatten, MaxPool2d, SumPool2d
+from .network.rounding import round_weights
+from .network.storage import is_network_file, load_network, save_network
 from .operations import LayerOperations, Operations
-from .pathways import Add, AvgPool2d, Concatenate, Delay, Flatten, MaxPool2d, SumPool2d
-from .recordings import Packets, Recording, read_packets, read_recording
 from .reference import run_reference
 from .result import Result
-from .rounding import round_weights
-from .session import Answer, Session
 from .simulator import available_threads, simulate, simulate_batch
-from .sources import Source, open_source
-from .storage import is_network_file, load_network, save_network
-from .stream import Step, Stream
 
 __version__ = "0.1.0"
 

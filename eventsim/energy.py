@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .errors import EventsimError
-from .layers import WeightLayer
-from .network import Network
+from .network.graph import Network
+from .network.layers import WeightLayer
 from .operations import CountedLayer
 
 DEFAULT_TABLE = Path(__file__).with_name("energy_45nm.toml")

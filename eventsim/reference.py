@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from .geometry import Shape
-from .layers import WeightLayer
-from .network import Network
-from .neurons import NeuronState
+from .network.geometry import Shape
+from .network.graph import Network
+from .network.layers import WeightLayer
+from .network.neurons import NeuronState
 
 
 class LayerTrace(NamedTuple):

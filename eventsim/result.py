@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from .network import Network, Readout
+from .network.graph import Network, Readout
 from .operations import Operations
 
 Mode = Literal["clocked", "async"]

@@ -11,11 +11,11 @@ from typing import TypeVar
 
 import numba
 
+from .clocked.cpu.state import State, new_state
 from .clocked.run import program_of, run_recording
-from .clocked.state import State, new_state
 from .errors import EventsimError, RecordingError
-from .events import Events
-from .network import Network
+from .events.arrays import Events
+from .network.graph import Network
 from .result import DEVICES, MODES, Device, Mode, Result
 
 # Samples in memory at a time: enough to keep the threads busy, few enough for little memory
@@ -63,7 +63,7 @@ def simulate(
     """
     _check_mode(mode, refractory_us, delay_us)
     if on_gpu(device, mode):
-        from .clocked.cuda_run import put_on_grid, run_on_gpu
+        from .clocked.cuda.run import put_on_grid, run_on_gpu
 
         binned = put_on_grid(network, events, steps, start_us)
         ((result,),) = run_on_gpu(network, [binned], record_spikes=record_spikes)
@@ -107,7 +107,7 @@ def simulate_batch(
         raise EventsimError(f"threads is {threads}, expected 1 to {available_threads()}")
     _check_mode(mode, refractory_us, delay_us)
     if on_gpu(device, mode):
-        from .clocked.cuda_run import put_on_grid, run_on_gpu
+        from .clocked.cuda.run import put_on_grid, run_on_gpu
 
         put = partial(put_on_grid, network, steps=steps, start_us=start_us)
         binned = chain.from_iterable(_spread(put, recordings, threads))
@@ -199,7 +199,7 @@ def on_gpu(device: Device, mode: Mode) -> bool:
         raise EventsimError('device is "cuda" in asynchronous time, expected "cpu" there')
     if device == "cpu" or mode == "async":
         return False
-    from .clocked.cuda_device import missing_gpu, require_gpu
+    from .clocked.cuda.device import missing_gpu, require_gpu
 
     if device == "cuda":
         require_gpu()

@@ -37,8 +37,8 @@ def demo(
     import eventsim as es
     from eventsim_bridge.agreement import compare_spikes
     from eventsim_bridge.datasets import open_dataset
-    from eventsim_bridge.settings import TrainingSettings
-    from eventsim_bridge.training import train
+    from eventsim_bridge.training.loop import train
+    from eventsim_bridge.training.settings import TrainingSettings
 
     from .plots import draw_sample
 

@@ -16,9 +16,9 @@ from .report import console, notes, progress_bar, write_json
 
 if TYPE_CHECKING:
     from eventsim import Packets, Sensor
-    from eventsim.events import Events
-    from eventsim.sources import Source
-    from eventsim.udp import Address
+    from eventsim.events.arrays import Events
+    from eventsim.live.sources import Source
+    from eventsim.live.udp import Address
 
 
 @dataclass
@@ -63,7 +63,7 @@ def send(
 ) -> None:
     """Play a recording to another process, as UDP datagrams or as a TCP server."""
     from eventsim import read_packets
-    from eventsim.udp import parse_address
+    from eventsim.live.udp import parse_address
 
     address = parse_address(to, listens=to.startswith("tcp:"))
     packets = read_packets(recording)
@@ -92,7 +92,7 @@ def play(packets: Iterator[Events], pace: float, sensor: Sensor | None = None) -
 
     A pace of 0 is as fast as it goes, with packets as they are.
     """
-    from eventsim.sources import open_source
+    from eventsim.live.sources import open_source
 
     if pace == 0:
         return open_source(packets, sensor=sensor)
@@ -124,7 +124,7 @@ def repeated(packets: Packets, loops: int) -> Iterator[Events]:
 def _play(source: Source, address: Address, total: int | None, sent: Sent) -> None:
     """Send what a source gives, until its end or Ctrl-C; `sent` says how far that came."""
     from eventsim import EventsimError
-    from eventsim.udp import RECORD_BYTES
+    from eventsim.live.udp import RECORD_BYTES
 
     begin: float | None = None
     try:
@@ -146,7 +146,7 @@ def _play(source: Source, address: Address, total: int | None, sent: Sent) -> No
 
 
 def _pieces(events: Events, address: Address, first: int) -> Iterator[bytes]:
-    from eventsim.udp import datagrams, encode
+    from eventsim.live.udp import datagrams, encode
 
     if address.protocol == "udp":
         return datagrams(events, address.wire, first=first)
@@ -156,7 +156,7 @@ def _pieces(events: Events, address: Address, first: int) -> Iterator[bytes]:
 @contextmanager
 def _connected(address: Address) -> Iterator[Callable[[bytes], object]]:
     """Yield what sends bytes to the peer; over TCP when one client has come."""
-    from eventsim.udp import open_socket
+    from eventsim.live.udp import open_socket
 
     opened, place = open_socket(address, listens=address.protocol == "tcp")
     with opened:

@@ -14,7 +14,7 @@ from .report import console, count_correct, notes, progress_bar
 if TYPE_CHECKING:
     from eventsim import IF, LIF, Network, Result
     from eventsim_bridge.datasets import DataSet
-    from eventsim_bridge.training import Trained
+    from eventsim_bridge.training.loop import Trained
 
 
 class Grid(NamedTuple):
@@ -141,8 +141,8 @@ def train(
     """
     import eventsim as es
     from eventsim_bridge.datasets import open_dataset
-    from eventsim_bridge.settings import TrainingSettings
-    from eventsim_bridge.training import train as train_model
+    from eventsim_bridge.training.loop import train as train_model
+    from eventsim_bridge.training.settings import TrainingSettings
 
     if not out.parent.is_dir():
         raise es.EventsimError(f"{out}: the folder {out.parent} does not exist")
@@ -228,9 +228,9 @@ def save_tested(network: Network, dataset: DataSet, out: Path) -> Network:
 
 def save_tested_model(trained: Trained, dataset: DataSet, out: Path) -> dict[str, Any]:
     """Run the test split in torch, and save the model; return its accuracy, where there is one."""
-    from eventsim_bridge.evaluation import evaluate
-    from eventsim_bridge.frames import bin_split
-    from eventsim_bridge.model_files import save_model
+    from eventsim_bridge.data.frames import bin_split
+    from eventsim_bridge.training.evaluation import evaluate
+    from eventsim_bridge.training.model_files import save_model
 
     noted: dict[str, Any] = {}
     settings = trained.settings

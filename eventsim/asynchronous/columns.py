@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import auto
 
-from ..program import Columns
+from ..wiring.program import Columns
 
 NEVER = 2**62  # later than any event
 

@@ -13,15 +13,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import widened
 from ..errors import NetworkError
 from ..jit import Float32s, Int64s
-from ..layers import WeightLayer
-from ..network import Network
+from ..network.graph import Network
+from ..network.layers import WeightLayer
+from ..network.rules import CUBA_KIND, LIF_KIND, RESET_SUBTRACT
 from ..operations import COUNTERS
-from ..program import C, Columns, P, Program
-from ..rules import CUBA_KIND, LIF_KIND, RESET_SUBTRACT
-from ..wiring import wire
+from ..wiring.arrays import widened
+from ..wiring.program import C, Columns, P, Program
+from ..wiring.wire import wire
 from .columns import LEVELS, MEMO, H, I, N, Q, T, W
 
 LONGEST = 2**52  # microseconds: what delays and refractory times are cut to

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..jit import Float32s, Int64s, bare_kernel
-from ..rules import ALIF_KIND, CUBA_KIND, crosses, silence
+from ..network.rules import ALIF_KIND, CUBA_KIND, crosses, silence
 from .columns import NEVER, N
 
 FAR = 2**50  # microseconds, 36 years: a membrane that has not crossed by then never will

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..events import Events
-from ..layers import WeightLayer
-from ..network import INPUT, Network
-from ..pathways import Add, Concatenate, Delay, MaxPool2d
-from ..rules import ALIF_KIND, CUBA_KIND
+from ..events.arrays import Events
+from ..network.graph import INPUT, Network
+from ..network.layers import WeightLayer
+from ..network.pathways import Add, Concatenate, Delay, MaxPool2d
+from ..network.rules import ALIF_KIND, CUBA_KIND
 
 NODES, NODE_WEIGHTS = np.polynomial.legendre.leggauss(12)
 

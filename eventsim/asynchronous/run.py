@@ -14,11 +14,11 @@ import numpy as np
 from numpy import ndarray
 from numpy.typing import NDArray
 
-from ..binning import Grid
 from ..errors import EventsimError, RecordingError
-from ..events import EVENT_DTYPE, Events, Sensor, check_events, packets_of
+from ..events.arrays import EVENT_DTYPE, Events, Sensor, check_events, packets_of
+from ..events.binning import Grid
 from ..jit import Compiled, Int64s, compiled_for
-from ..network import Network
+from ..network.graph import Network
 from ..operations import COUNTERS
 from ..result import Result, channel_first, operations_of
 from .columns import NEVER, H, I, T

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..jit import Float32s, Int64s, bare_inner_kernel, bare_kernel
+from ..network.rules import ALIF_KIND, CUBA_KIND, MAX_SPIKES, advance, fires
 from ..operations import (
     BIAS_ADDS,
     COMPARES,
@@ -20,7 +21,6 @@ from ..operations import (
     SITE_UPDATES,
     UPDATES,
 )
-from ..rules import ALIF_KIND, CUBA_KIND, MAX_SPIKES, advance, fires
 from ..vectors import LANES, above_in_lanes, add_lanes, advance_lanes, lowest_bit
 from .columns import MEMO, NEVER, POPULATION, TRACE, H, I, N, T
 from .membranes import due_after, integral, later, model_of, over

@@ -14,16 +14,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..binning import BinnedEvents, Binner, Grid
 from ..errors import EventsimError, RecordingError
-from ..events import EVENT_DTYPE, MAX_STEPS, Events, packets_of
+from ..events.arrays import EVENT_DTYPE, MAX_STEPS, Events, packets_of
+from ..events.binning import BinnedEvents, Binner, Grid
 from ..jit import kernel
-from ..network import Network
-from ..program import P, Program
+from ..network.graph import Network
 from ..result import Result, channel_first, operations_of
-from ..wiring import wire
-from .cpu import begin_stretch, run_layer, take_in
-from .state import Outcome, Recording, State, clear, keep, kept, new_outcome, new_state
+from ..wiring.program import P, Program
+from ..wiring.wire import wire
+from .cpu.layer import begin_stretch, run_layer, take_in
+from .cpu.state import Outcome, Recording, State, clear, keep, kept, new_outcome, new_state
 
 Emitted = tuple[NDArray[Any], NDArray[Any]]  # timesteps and neurons, a row for each spike
 

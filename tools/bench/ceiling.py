@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import eventsim as es
-from eventsim.clocked.updates import add_rows
+from eventsim.clocked.cpu.updates import add_rows
 from eventsim.jit import Float32s, Int32s, Int64s, kernel
 from eventsim.vectors import new_array
 

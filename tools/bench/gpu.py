@@ -21,10 +21,10 @@ import numpy as np
 import typer
 
 import eventsim as es
-from eventsim.binning import BinnedEvents
-from eventsim.clocked.cuda_device import require_gpu
-from eventsim.clocked.cuda_run import run_on_gpu, runner_of
-from eventsim_bridge.models import PAPER_NEURON
+from eventsim.clocked.cuda.device import require_gpu
+from eventsim.clocked.cuda.run import run_on_gpu, runner_of
+from eventsim.events.binning import BinnedEvents
+from eventsim_bridge.models.spiking import PAPER_NEURON
 
 from ..report import console, new_table, notes, progress_bar, write_json
 from .inputs import dense_frames, read_recordings
@@ -84,7 +84,7 @@ def device_name() -> str:
 
 def run_checks(tests: Path) -> dict[str, str]:
     """Run the tests of the kernels on the GPU, and with each tool of compute-sanitizer."""
-    checks = tests / "cuda_checks.py"
+    checks = tests / "helpers" / "cuda_checks.py"
     if not checks.exists():
         notes.print(f"{checks} is not there: the tests are left out")
         return {}

@@ -26,10 +26,10 @@ import torch
 from torch import Tensor, nn
 
 import eventsim as es
-from eventsim.clocked import cpu
+from eventsim.clocked.cpu import layer as cpu
+from eventsim.clocked.cpu.state import Outcome, Recording, clear, new_outcome, new_state
 from eventsim.clocked.run import program_of
-from eventsim.clocked.state import Outcome, Recording, clear, new_outcome, new_state
-from eventsim_bridge.layers import TYPE_OF_LAYER
+from eventsim_bridge.models.layers import TYPE_OF_LAYER
 
 from ..report import progress_bar
 from .contest import run_all

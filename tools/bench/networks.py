@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import eventsim as es
-from eventsim.neurons import Neuron
+from eventsim.network.neurons import Neuron
 
 Events = NDArray[Any]
 
@@ -36,7 +36,7 @@ def random_network(
     steps: int,
     seed: int = 0,
 ) -> es.Network:
-    """Return a network of a structure (`eventsim_bridge.layers`), no bias, with torch's weights.
+    """Return a network of a structure (`bridge/models/layers.py`), no bias, torch's weights.
 
     torch draws them uniformly about 0. Those of IF neurons are moved up by a third of the largest:
     a membrane without leak that has wandered far below 0 does not come back, and about 0 no scale
@@ -44,7 +44,7 @@ def random_network(
     """
     import torch
 
-    from eventsim_bridge.models import SpikingNetwork, export_network
+    from eventsim_bridge.models.spiking import SpikingNetwork, export_network
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

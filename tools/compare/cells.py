@@ -17,10 +17,10 @@ from .plan import Cell, Plan, Point, root_path
 
 if TYPE_CHECKING:
     from eventsim.energy import Footprint
+    from eventsim_bridge.data.frames import Recordings
     from eventsim_bridge.datasets import DataSet
-    from eventsim_bridge.frames import Recordings
-    from eventsim_bridge.settings import TrainingSettings
-    from eventsim_bridge.training import Trained
+    from eventsim_bridge.training.loop import Trained
+    from eventsim_bridge.training.settings import TrainingSettings
 
 TEST_BATCH = 20
 
@@ -58,8 +58,8 @@ def open_data(plan: Plan) -> DataSet:
 @cache
 def test_recordings(plan: Plan, point: Point) -> Recordings:
     """Return the test split on a grid; a process keeps all grids of its plan."""
-    from eventsim_bridge.frames import bin_split
-    from eventsim_bridge.training import input_shape
+    from eventsim_bridge.data.frames import bin_split
+    from eventsim_bridge.training.loop import input_shape
 
     dataset = open_data(plan)
     return bin_split(dataset.test, input_shape(dataset), *point)
@@ -96,7 +96,7 @@ def run_cell(
 
 def _train_best(plan: Plan, cell: Cell, checkpoint: Path | None, device: str) -> Finished:
     """Train with each learning rate; return the best by validation, of equals the first."""
-    from eventsim_bridge.training import train
+    from eventsim_bridge.training.loop import train
 
     best = None
     for rate in plan.learning_rates:
@@ -146,7 +146,7 @@ def _run_spiking(
 
     import eventsim as es
     from eventsim.energy import footprint
-    from eventsim_bridge.models import export_network
+    from eventsim_bridge.models.spiking import export_network
 
     network = export_network(
         model, dt_us=point.dt_us, steps=point.steps, input_encoding=settings.encoding
@@ -167,7 +167,7 @@ def _run_recurrent(
     import numpy as np
 
     from eventsim_bridge.counting import RecurrentOperations, count_operations, footprint
-    from eventsim_bridge.evaluation import batches, predictions
+    from eventsim_bridge.training.evaluation import batches, predictions
 
     recordings = test_recordings(plan, point)
     predicted = predictions(model, recordings, settings.loss_name, batch_size=TEST_BATCH)
@@ -193,7 +193,7 @@ def _counts(total: Any, samples: int, footprint: Footprint) -> dict[str, Any]:
 
 
 def _model_file(trained: Trained) -> bytes:
-    from eventsim_bridge.model_files import save_model
+    from eventsim_bridge.training.model_files import save_model
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.pt"
@@ -202,7 +202,7 @@ def _model_file(trained: Trained) -> bytes:
 
 
 def _load(file: bytes) -> tuple[Any, TrainingSettings]:
-    from eventsim_bridge.model_files import load_model
+    from eventsim_bridge.training.model_files import load_model
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.pt"

@@ -101,7 +101,7 @@ def _energy_table(path: Path | None) -> Any:
 
 
 def _input_shape(dataset: Any) -> tuple[int, int, int]:
-    from eventsim_bridge.training import input_shape
+    from eventsim_bridge.training.loop import input_shape
 
     return input_shape(dataset)
 
@@ -202,7 +202,7 @@ def _features(plan: Plan, results: dict[str, Any], store: Store) -> str:
     """Draw the features of the models of seed 0 at the middle grid point."""
     import numpy as np
 
-    from eventsim_bridge.model_files import load_model
+    from eventsim_bridge.training.model_files import load_model
 
     from .cells import test_recordings
     from .features import draw_features

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from eventsim_bridge.frames import Recordings
+    from eventsim_bridge.data.frames import Recordings
 
 BATCH = 20
 
 
 def temporal_contrast(recordings: Recordings) -> dict[str, float]:
     """Return contrast and activity of recordings; the contrast of silence is 0."""
-    from eventsim_bridge.evaluation import batches
+    from eventsim_bridge.training.evaluation import batches
 
     distances: list[float] = []
     active = cells = 0

@@ -72,7 +72,7 @@ def _first_outputs(model: Any, frames: torch.Tensor) -> Floats:
     """Return what the first layer gives, (steps, units), maps averaged over their sites."""
     import torch
 
-    from eventsim_bridge.sequences import run_layer
+    from eventsim_bridge.models.sequences import run_layer
 
     x = frames.transpose(0, 1)
     with torch.no_grad():

@@ -11,8 +11,8 @@ from eventsim.errors import EventsimError
 from ..train import WINDOWED
 
 if TYPE_CHECKING:
-    from eventsim_bridge.losses import Loss, ModelName
-    from eventsim_bridge.settings import TrainingSettings
+    from eventsim_bridge.training.losses import Loss, ModelName
+    from eventsim_bridge.training.settings import TrainingSettings
 
 Combination = tuple["ModelName", "Loss"]
 COMBINATIONS: tuple[Combination, ...] = (
@@ -59,7 +59,7 @@ class Plan:
     """Everything that decides the outcome of a comparison, the same for all models.
 
     data, root: as in `open_dataset`.
-    structure: of all models, see `eventsim_bridge.layers`.
+    structure: of all models, see `eventsim_bridge.models.layers`.
     dt_us: lengths of a timestep; at each `steps` of them, and, where `duration_us` is given, also
         as many as fit into it.
     seeds: 0 .. seeds - 1 each train a model.
@@ -146,7 +146,7 @@ class Plan:
 
     def settings(self, cell: Cell, learning_rate: float) -> TrainingSettings:
         """Return the settings of a training."""
-        from eventsim_bridge.settings import TrainingSettings
+        from eventsim_bridge.training.settings import TrainingSettings
 
         return TrainingSettings(
             cell.structure,
@@ -171,7 +171,7 @@ class Plan:
 
 
 def _has_maps(structure: str) -> bool:
-    from eventsim_bridge.layers import parse_structure
+    from eventsim_bridge.models.layers import parse_structure
 
     return any(spec.type.has_neurons and spec.type.takes_map for spec in parse_structure(structure))
 
@@ -180,8 +180,8 @@ def parameters_of(structure: str, input_shape: tuple[int, int, int], model: Mode
     """Return the number of weights and biases of a model."""
     import torch
 
-    from eventsim_bridge.settings import TrainingSettings
-    from eventsim_bridge.training import build_model
+    from eventsim_bridge.training.loop import build_model
+    from eventsim_bridge.training.settings import TrainingSettings
 
     with torch.random.fork_rng(devices=[]):
         built = build_model(TrainingSettings(structure, 1, 1, model=model), input_shape)
@@ -208,7 +208,7 @@ def same_parameters(structure: str, input_shape: tuple[int, int, int], model: Mo
 
 def scaled(structure: str, factor: float) -> str:
     """Return a structure with the units and channels of its hidden layers times a factor."""
-    from eventsim_bridge.layers import parse_structure
+    from eventsim_bridge.models.layers import parse_structure
 
     *hidden, classes = (spec for spec in parse_structure(structure) if spec.text != "Flatten")
     parts = []

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..report import console, new_table, write_json
 
 if TYPE_CHECKING:
-    from eventsim.stream import Stream
+    from eventsim.live.stream import Stream
 
     from .json_lines import JsonLines
     from .monitor import Monitor

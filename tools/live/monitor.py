@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from eventsim.stream import Step, Stream
+    from eventsim.live.stream import Step, Stream
 
 # What a session or source counts that is no fault.
 NO_FAULTS = (
@@ -26,8 +26,8 @@ class Monitor:
 
     def __init__(self, stream: Stream, network: str, source: str) -> None:
         """Begin now."""
-        from eventsim.event_image import EventImage
-        from eventsim.stream import Latencies
+        from eventsim.live.event_image import EventImage
+        from eventsim.live.stream import Latencies
 
         self._stream, self._names = stream, {"network": network, "source": source}
         net = stream.session.network
@@ -72,7 +72,7 @@ class Monitor:
 
     def snapshot(self, *, ended: bool = False) -> dict[str, Any]:
         """Return what has happened since the last snapshot, and how things stand."""
-        from eventsim.stream import Latencies
+        from eventsim.live.stream import Latencies
 
         now = self._totals()
         seconds = max(now["seconds"] - self._before["seconds"], 1e-9)

@@ -14,8 +14,8 @@ from ..send import play, repeated
 
 if TYPE_CHECKING:
     from eventsim import Network, Sensor
-    from eventsim.sources import Source
-    from eventsim.stream import Stream
+    from eventsim.live.sources import Source
+    from eventsim.live.stream import Stream
 
 SOURCES = (
     "A recording, udp://HOST:PORT (or .../t32_x16_y15_on1), tcp://HOST:PORT, - (standard input), "
@@ -151,7 +151,7 @@ def open_stream(network: Network, options: LiveOptions) -> Stream:
 
 def _open(options: LiveOptions) -> Source:
     from eventsim import EventsimError, Sensor, read_packets
-    from eventsim.sources import open_source
+    from eventsim.live.sources import open_source
 
     name = options.source
     sensor: Sensor | None = None

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from eventsim.neurons import IF, Neuron
+from eventsim.network.neurons import IF, Neuron
 
 from .peer import Neurons, Peer, float32s
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from eventsim.neurons import IF, Neuron
+from eventsim.network.neurons import IF, Neuron
 
 from .peer import Neurons, Peer, float32s, just_above
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from eventsim import EventsimError, Network
-from eventsim.neurons import Neuron
+from eventsim.network.neurons import Neuron
 
 from .peer import Neurons, Peer, float32s
 

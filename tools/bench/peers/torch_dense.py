@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 
-from eventsim.neurons import Neuron
-from eventsim_bridge.neurons import spike_trains
+from eventsim.network.neurons import Neuron
+from eventsim_bridge.models.neurons import spike_trains
 
 from .peer import Neurons, Peer
 
 
 class TorchDense(Peer):
-    """The forward pass of `eventsim_bridge.models`, with which networks are trained."""
+    """The forward pass of `eventsim_bridge.models.spiking`, with which networks are trained."""
 
     name = "torch dense"
 

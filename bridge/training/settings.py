@@ -1,0 +1,108 @@
+"""What decides the outcome of a training, besides the data: `TrainingSettings`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from eventsim.errors import EventsimError
+from eventsim.events.arrays import INPUT_ENCODINGS, InputEncoding
+from eventsim.network.neurons import IF, LIF, Neuron
+
+from ..models.layers import parse_structure
+from ..models.neurons import Surrogate, check_surrogate, check_trainable
+from ..models.spiking import PAPER_NEURON, check_batch_norm
+from .losses import LOSSES_OF, Loss, ModelName
+
+
+class TrainingError(EventsimError):
+    """Settings, data set or checkpoint that training cannot use."""
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Everything that decides what training gives, besides the data.
+
+    structure: in the notation of `layers.py`, such as "512FC-10".
+    model: "snn", "rnn" or "lstm".
+    loss: by name, see `losses.py`; by default "rate" of an SNN and "last" of the others.
+    dt_us, steps: the grid, timesteps of so many microseconds from the first event on.
+    encoding: "binary" or "counts", see `eventsim.bin_events`.
+    epochs, batch_size, learning_rate: of Adam.
+    seed: for initial weights, validation split and order of the recordings.
+    validation_share: of the training set, see `training.split_validation`.
+    random_start: whether a recording is trained on from a random timestep on, another one in each
+        epoch; it is judged from its first event on all the same.
+    neuron, surrogate, surrogate_width, batch_norm: as in `SpikingNetwork`, and for it alone.
+    bias: whether weight layers have one, in all models.
+    mixed_precision: weights and inputs of products rounded to bfloat16; membranes, cell states and
+        sums stay float32.
+
+    Raises `TrainingError` for a value that cannot work, `StructureError` for the structure.
+    """
+
+    structure: str
+    dt_us: int
+    steps: int
+    model: ModelName = "snn"
+    loss: Loss | None = None
+    encoding: InputEncoding = "binary"
+    epochs: int = 20
+    batch_size: int = 20
+    learning_rate: float = 5e-4
+    seed: int = 0
+    validation_share: float = 0.1
+    random_start: bool = False
+    neuron: Neuron = PAPER_NEURON
+    surrogate: Surrogate = "rectangle"
+    surrogate_width: float = 0.25
+    bias: bool = True
+    batch_norm: bool = False
+    mixed_precision: bool = False
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        parse_structure(self.structure)
+        if self.model not in LOSSES_OF:
+            raise TrainingError(f"model is {self.model!r}, expected one of {tuple(LOSSES_OF)}")
+        losses = LOSSES_OF[self.model]
+        if self.loss_name not in losses:
+            raise TrainingError(f"loss is {self.loss!r}, expected one of {losses} for {self.model}")
+        if self.batch_norm and self.model != "snn":
+            raise TrainingError(f"batch_norm is True, expected False for {self.model}")
+        check_trainable(self.neuron)
+        check_surrogate(self.surrogate, self.surrogate_width)
+        check_batch_norm(self.batch_norm, self.bias)
+        for name, least in (("dt_us", 1), ("steps", 1), ("epochs", 1), ("batch_size", 1)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise TrainingError(f"{name} is {value!r}, expected a whole number >= {least}")
+        if self.batch_norm and self.steps == 1:  # a batch of one recording would be one number
+            raise TrainingError("steps is 1, expected 2 or more with batch_norm")
+        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
+            raise TrainingError(f"seed is {self.seed!r}, expected a whole number 0 to 2^63 - 1")
+        if not 0 < self.learning_rate < float("inf"):
+            raise TrainingError(f"learning_rate is {self.learning_rate}, expected more than 0")
+        if not 0 < self.validation_share < 1:
+            raise TrainingError(
+                f"validation_share is {self.validation_share}, expected between 0 and 1"
+            )
+        if self.encoding not in INPUT_ENCODINGS:
+            raise TrainingError(f"encoding is {self.encoding!r}, expected one of {INPUT_ENCODINGS}")
+
+    @property
+    def loss_name(self) -> Loss:
+        """The loss, that of the model where none is given."""
+        return self.loss or LOSSES_OF[self.model][0]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the settings as numbers, strings and dictionaries, for JSON."""
+        neuron = {"type": type(self.neuron).__name__, **asdict(self.neuron)}
+        return {**asdict(self), "loss": self.loss_name, "neuron": neuron}
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> TrainingSettings:
+        """Return the settings that `as_dict` gave."""
+        neuron = dict(fields["neuron"])
+        kind = {"LIF": LIF, "IF": IF}[neuron.pop("type")]
+        return cls(**{**fields, "neuron": kind(**neuron)})

@@ -1,0 +1,1 @@
+"""The clocked engine's kernels on the CPU; `cuda/` is the twin."""

@@ -1,0 +1,186 @@
+"""The clocked engine on the CPU: for every layer and timestep route, accumulate, fire.
+
+route       each spike that arrives looks up the sites it reaches and puts its weight row on their
+            lists
+accumulate  each touched site catches up with the silent timesteps, then adds its rows
+fire        each touched site compares, resets, and emits the spikes for the layers behind
+
+The first is in `routing.py`, the others are in `updates.py`. Nothing there looks at a site that no
+spike reached, except in layers that may fire without input (their bias carries a neuron over
+threshold) and in the last one where membranes are read out; and sites stay on the list while a
+neuron of theirs may still fire.
+
+Spikes only go forward in the list of layers, so a layer runs through a stretch of timesteps before
+the layer behind it follows, and its arrays are cut out of the tuples once a stretch. Before, with
+all layers in every timestep, each cost about 500 ns there besides its work; that Numba counts
+references for every array taken out of a tuple is a likely part of it, not measured by itself.
+
+Spikes are emitted in ascending order of neurons, so the order of additions, and with it every bit
+of the result, depends on nothing but network and input.
+
+Called by `run.py`, stretch by stretch. Arrays are flat; `program.py` says what each offset means.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...jit import Float32s, Int32s, Int64s, kernel
+from ...network.graph import READOUTS
+from ...wiring.program import C, P, Program
+from .routing import admit, arrive, collect
+from .state import Outcome, Recording, State
+from .updates import accumulate, fire, integrate
+
+LAST_MEMBRANE, MEAN_MEMBRANE = map(READOUTS.index, ("last-membrane", "mean-membrane"))
+
+
+@kernel
+def begin_stretch(program: Program, state: State, before: int) -> None:
+    """Move the spikes that delays will still ask for to the front of each list."""
+    starts, spikes, values = state.starts, state.spikes, state.spike_values
+    populations = program.populations
+    for number in range(-1, len(populations)):
+        start, remembered = program.input_start, program.input_remembered
+        if number >= 0:
+            start, remembered = populations[number, P.start], populations[number, P.remembered]
+        shift = starts[start + before] - starts[start]
+        for i in range(starts[start + before], starts[start + before + remembered]):
+            spikes[i - shift] = spikes[i]
+            if len(values) > 0:
+                values[i - shift] = values[i]
+        for k in range(start, start + remembered + 1):
+            starts[k] = starts[k + before] - shift
+
+
+@kernel
+def take_in(program: Program, state: State, recording: Recording, first: int, stop: int) -> None:
+    """Append the input cells of the timesteps first .. stop - 1 to their list."""
+    starts, spikes, values = state.starts, state.spikes, state.spike_values
+    pointers, cells, cell_values = recording.pointers, recording.cells, recording.values
+    slot = program.input_start + program.input_remembered
+    shift = starts[slot] - pointers[first]
+    for t in range(first, stop):
+        starts[slot + t - first + 1] = pointers[t + 1] + shift
+    for i in range(pointers[first], pointers[stop]):
+        spikes[i + shift] = cells[i]
+        if len(values) > 0:
+            values[i + shift] = cell_values[i]
+
+
+@kernel
+def run_layer(
+    program: Program, number: int, state: State, first: int, stop: int, outcome: Outcome
+) -> None:
+    """Run one layer through the timesteps first .. stop - 1."""
+    population, levels = program.populations[number], program.levels[number]
+    ways, pointers, spans, weights = (
+        program.connections, program.pointers, program.spans, program.weights
+    )  # fmt: skip
+    direct, delayed, readout = program.direct, program.delayed, program.readout
+    counters = outcome.counters[number]
+    # This layer's part of what is laid end to end.
+    neuron, site, channel = population[P.neuron], population[P.site], population[P.parameters]
+    parameters = program.parameters[channel:]
+    recurrent = program.recurrent[max(0, population[P.recurrent]) :]
+    powers, gains = program.powers[population[P.powers] :], program.gains[population[P.powers] :]
+    biases = program.biases[:0]
+    if population[P.bias] >= 0:
+        bias = population[P.bias]
+        biases = program.biases[bias : bias + population[P.groups] * population[P.channels]]
+    u, seconds = state.membranes[neuron:], state.seconds[neuron:]
+    free_from, returning = state.free_from[neuron:], state.returning[neuron:]
+    last, flags, words = state.last[site:], state.flags[site:], state.words[site // 8 :]
+    fills, touched, inputs = state.fills[site:], state.touched, state.inputs
+    rows, row_values = state.rows[population[P.row] :], state.row_values[population[P.row] :]
+    starts, spikes, spike_values = state.starts, state.spikes, state.spike_values
+    arrived, arrived_values = state.arrived, state.arrived_values
+    pooled, pooled_words = state.pooled, state.pooled_words
+    incoming_pointers, incoming = program.incoming_pointers, program.incoming
+    begins, offsets, frame = state.begins, state.offsets, state.frame
+
+    first_way = population[P.connection]
+    end_of_ways = first_way + population[P.connections]
+    slot = population[P.start] + population[P.remembered] - first
+    reads = number == len(program.populations) - 1
+    pending = state.pending[number] > 0
+    for t in range(first, stop):
+        emitted = starts[slot + t]
+        busy = pending or population[P.awake] > 0
+        for way in range(first_way, end_of_ways):
+            at = ways[way, C.start] + t - first - ways[way, C.delay]
+            begin, end = starts[at], starts[at + 1]
+            if end == begin:
+                continue
+            busy = True
+            if ways[way, C.pooled] < 0 and ways[way, C.delayed] < 0:
+                arrive(
+                    way, ways, population, pointers, spans, incoming_pointers, incoming, direct,
+                    spikes, spike_values, begin, end, t, weights, u, last, flags, fills,
+                    begins, offsets, frame, rows, row_values, powers, gains, biases, counters,
+                )  # fmt: skip
+            else:
+                end = admit(
+                    way, ways, pointers, spans, delayed, spikes, spike_values, begin, end,
+                    pooled, pooled_words, arrived, arrived_values,
+                )  # fmt: skip
+                arrive(
+                    way, ways, population, pointers, spans, incoming_pointers, incoming, direct,
+                    arrived, arrived_values, 0, end, t, weights, u, last, flags, fills,
+                    begins, offsets, frame, rows, row_values, powers, gains, biases, counters,
+                )  # fmt: skip
+        if busy:
+            sites = collect(population, flags, words, touched)
+            if population[P.plain]:
+                accumulate(
+                    population, touched, sites, t, u, last, fills, rows, row_values, weights,
+                    powers, gains, biases, counters,
+                )  # fmt: skip
+                emitted, pending = fire(
+                    population, levels, touched, sites, u, powers, biases, flags, spikes, emitted,
+                    counters,
+                )  # fmt: skip
+            else:
+                emitted, pending = integrate(
+                    population, touched, sites, t, u, seconds, free_from, returning, inputs, last,
+                    fills, rows, row_values, weights, biases, parameters, recurrent, flags, spikes,
+                    spike_values, emitted, counters,
+                )  # fmt: skip
+            if reads:
+                read_out(
+                    population, readout, program.rests, t, u, spikes, spike_values,
+                    starts[slot + t], emitted, outcome.spike_counts, outcome.first_spikes,
+                    outcome.membranes,
+                )  # fmt: skip
+        starts[slot + t + 1] = emitted
+    state.pending[number] = pending
+
+
+@kernel
+def read_out(
+    population: Int64s,
+    readout: int,
+    rests: Float32s,
+    t: int,
+    u: Float32s,
+    spikes: Int32s,
+    spike_values: Float32s,
+    begin: int,
+    end: int,
+    spike_counts: Int64s,
+    first_spikes: Int64s,
+    membranes: NDArray[np.float64],
+) -> None:
+    """Note the spikes of the last layer, and its membranes where the readout asks for them."""
+    for i in range(begin, end):
+        neuron = spikes[i]
+        spike_counts[neuron] += 1 if population[P.plain] else int(spike_values[i])
+        if first_spikes[neuron] < 0:
+            first_spikes[neuron] = t
+    if readout in (LAST_MEMBRANE, MEAN_MEMBRANE):
+        for neuron in range(len(membranes)):
+            membrane = u[neuron] + rests[neuron % len(rests)]
+            if readout == MEAN_MEMBRANE:
+                membrane += membranes[neuron]
+            membranes[neuron] = membrane

@@ -1,0 +1,1 @@
+"""The clocked engine's kernels on a GPU; `cpu/` is the twin."""

@@ -1,0 +1,239 @@
+"""Where on a GPU everything stands that a block changes, for the kernels of `cuda.py`.
+
+In: a `Program`. Out: a `DeviceLayout`: rings for the spikes that delays may still ask for, and
+regions, each of which lies in the block's shared memory if it fits there and in global memory if
+not.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from enum import auto
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import NetworkError
+from ...jit import Float32s, Int32s
+from ...operations import COUNTERS
+from ...wiring import program as columns
+from ...wiring.program import Columns, Program
+
+
+class Rings(Columns):
+    """Where the spikes of a population stand: `DeviceLayout.rings[population, G...]`."""
+
+    size = auto()  # neurons: the room for one timestep
+    last = auto()  # of the slots, one less than a power of two: timestep t is in slot t & last
+    spikes = auto()  # offset of the first slot in SPIKES
+    ends = auto()  # offset in ENDS: how many spikes are in each slot
+    listed = auto()  # 1 where all rows of the one site are listed before they are added
+    quads = auto()  # 1 where four channels are added at a time: see `cuda_quads.py`
+
+
+class Lists(Columns):
+    """Where the lists of a connection stand: `DeviceLayout.lists[connection, E...]`."""
+
+    begins = auto()  # offset in BEGINS: where the spikes of each position begin
+    arrived = auto()  # offset in ARRIVED: what gets past a max pool or delays; -1: everything does
+    simple = auto()  # 1 where spikes have no value, and their position reaches a site with one row
+
+
+class Regions(Columns):
+    """What a block changes: `DeviceLayout.regions[R...]`, the first to be shared first.
+
+    All items are of four bytes, but for the counters. Those before `membranes` are int32.
+    """
+
+    pending = auto()  # (populations, 2) 1 where a site has work without input, by t % 2
+    heads = auto()  # (connections, 2) begin and end of the spikes that arrive
+    ends = auto()  # spikes in each slot of each ring
+    rows = auto()  # the rows of a layer of one site
+    spikes = auto()  # neurons, slot by slot
+    begins = auto()
+    last = auto()  # (sites,) timestep of the last update
+    flags = auto()  # (sites,) 1 where a site has work in this timestep
+    touched = auto()  # the sites of one layer with work
+    pooled = auto()  # maxima in the cells of a max pool
+    arrived = auto()
+    free_from = auto()  # (neurons,)
+    membranes = auto()  # (neurons,)
+    row_values = auto()
+    values = auto()  # how many spikes each entry of `spikes` stands for
+    arrived_values = auto()
+    seconds = auto()  # (neurons,) currents or adaptations
+    returning = auto()  # (neurons,) own spikes of the last timestep, weighted
+
+
+def _constants(columns: type[Columns]) -> Any:
+    """Return columns as a tuple with names: numba-cuda takes no enum for an index."""
+    make: Any = namedtuple
+    kind = make(columns.__name__, [column.name for column in columns])
+    return kind(*map(int, columns))
+
+
+P, L, C = _constants(columns.P), _constants(columns.L), _constants(columns.C)
+S, A = _constants(columns.S), _constants(columns.A)
+G, E, R = _constants(Rings), _constants(Lists), _constants(Regions)
+KINDS = len(COUNTERS)
+
+
+class DeviceLayout(NamedTuple):
+    """Offsets for the kernels; see the columns above."""
+
+    rings: NDArray[np.int32]  # (populations, G)
+    lists: NDArray[np.int32]  # (connections, E)
+    regions: Int32s  # (R,) offset in shared memory, or -1 - the offset in the block's own memory
+    words: int  # offset in shared memory of the words of `rank`
+    general: int  # 1 where a layer is not plain
+    listed: int  # 1 where every layer is plain and its rows are listed
+    counts: int  # counters of all layers
+    counted: int  # 1 where the counters are at the beginning of shared memory, 0 where not
+    ints: int  # of a block in global memory
+    floats: int
+    shared: int  # bytes of a block
+
+
+class Memory(NamedTuple):
+    """Global memory of the blocks: a row each."""
+
+    ints: NDArray[np.int32]
+    floats: NDArray[np.float32]
+
+
+class Batch(NamedTuple):
+    """Binned recordings one after the other, in one array that may be longer.
+
+    First where in it the pointers of each sample begin, then how many timesteps each has, then
+    the pointers of all, then the cells of all. With p = ints[sample] timestep t has the cells
+    ints[ints[p + t] : ints[p + t + 1]].
+    """
+
+    samples: int
+    ints: Int32s
+    values: Float32s  # of each cell, where it stands in `ints`; empty where all are 1
+
+
+class Outcomes(NamedTuple):
+    """What the kernels add up, a row for each sample; they begin with nothing that stands there."""
+
+    # (samples, ...): counters of each layer, spikes that there would be with room for all,
+    # spike counts of the outputs, timesteps of their first spikes.
+    numbers: NDArray[np.int64]
+    membranes: NDArray[np.float64]  # (samples, outputs), or (samples, 0) where not read out
+    spikes: NDArray[np.int32]  # (samples, room, 4): population, timestep, neuron, how many
+
+
+def lay_out(program: Program, threads: int, shared_bytes: int) -> DeviceLayout:
+    """Place what a block of so many threads changes, with so much shared memory at most.
+
+    Raises `NetworkError` for a network whose numbers 32 bits cannot count.
+    """
+    lists, begins, arrived = _lists(program)
+    rings, spikes, ends = _rings(program, lists)
+    populations = program.populations
+    general = not populations[:, P.plain].all()
+    valued = general or program.graded
+    rows = max(
+        int(populations[n, P.rows_per_site]) if ring[G.listed] else 0
+        for n, ring in enumerate(rings)
+    )
+    sizes = {
+        R.pending: 2 * len(populations),
+        R.heads: 2 * len(program.connections),
+        R.ends: ends,
+        R.rows: rows,
+        R.spikes: spikes,
+        R.begins: begins,
+        R.last: program.sites,
+        R.flags: program.sites,
+        R.touched: int(populations[:, P.sites].max()),
+        R.pooled: program.pooled_cells,
+        R.arrived: arrived,
+        R.free_from: program.neurons * general,
+        R.membranes: program.neurons,
+        R.row_values: rows * program.graded,
+        R.values: spikes * valued,
+        R.arrived_values: arrived,
+        R.seconds: program.neurons * general,
+        R.returning: program.neurons * general,
+    }
+    counters = 2 * len(populations) * KINDS  # of eight bytes
+    words = 3 * -(-threads // 32)
+    counted = 4 * (counters + words) <= shared_bytes
+    used = counters * counted + words
+    regions, own = np.zeros(len(R), np.int64), [0, 0]
+    for region in range(len(R)):
+        if 4 * (used + sizes[region]) <= shared_bytes:
+            regions[region] = used
+            used += sizes[region]
+        else:
+            kind = int(region >= R.membranes)
+            regions[region] = -1 - own[kind]
+            own[kind] += sizes[region]
+    if max(own) >= 2**31:
+        raise NetworkError(f"{max(own)} numbers a sample change, expected fewer than 2^31 on a GPU")
+    return DeviceLayout(
+        rings=rings.astype(np.int32),
+        lists=lists,
+        regions=regions.astype(np.int32),
+        words=counters * counted,
+        general=int(general),
+        listed=int(not general and rings[:, G.listed].all()),
+        counts=len(populations) * KINDS,
+        counted=int(counted),
+        ints=own[0],
+        floats=own[1],
+        shared=4 * used,
+    )
+
+
+def _rings(program: Program, lists: NDArray[Any]) -> tuple[NDArray[Any], int, int]:
+    """Return the rings of the spikes, and the length of the lists that they take."""
+    rings = np.zeros((len(program.populations), len(G)), np.int64)
+    spikes = ends = 0
+    for number, population in enumerate(program.populations):
+        size = population[P.sites] * population[P.channels]
+        slots = 1 << int(population[P.remembered]).bit_length()
+        first = population[P.connection]
+        ways = slice(first, first + population[P.connections])
+        direct = program.connections[ways, C.direct] >= 0
+        listed = population[P.sites] == 1 and direct.all()
+        # Rows begin at multiples of their length.
+        by_four = population[P.plain] and population[P.channels] % 4 == 0
+        quads = by_four and not listed and lists[ways, E.simple].all()
+        rings[number] = size, slots - 1, spikes, ends, listed, quads
+        spikes += int(size * slots)
+        ends += int(slots)
+    return rings, spikes, ends
+
+
+def _lists(program: Program) -> tuple[NDArray[Any], int, int]:
+    """Return the lists of the connections; those of different layers take the same memory."""
+    lists = np.full((len(program.connections), len(E)), -1, np.int32)
+    most_begins = most_arrived = 0
+    for population in program.populations:
+        begins = arrived = 0
+        first = population[P.connection]
+        for way in range(first, first + population[P.connections]):
+            connection = program.connections[way]
+            lists[way, E.begins] = begins
+            lists[way, E.simple] = _is_simple(program, population, connection)
+            begins += int(connection[C.positions]) + 1
+            if connection[C.pooled] >= 0 or connection[C.delayed] >= 0:
+                lists[way, E.arrived] = arrived
+                arrived += int(connection[C.positions] * connection[C.in_channels])
+        most_begins, most_arrived = max(most_begins, begins), max(most_arrived, arrived)
+    return lists, most_begins, most_arrived
+
+
+def _is_simple(program: Program, population: Any, connection: Any) -> bool:
+    if population[P.groups] > 1 or connection[C.graded]:
+        return False
+    first = connection[C.incoming]
+    pointers = program.incoming_pointers[first : first + population[P.sites] + 1]
+    positions = program.incoming[pointers[0] : pointers[-1], A.position]
+    sites = np.repeat(np.arange(population[P.sites]), np.diff(pointers))
+    again = (np.diff(positions) == 0) & (np.diff(sites) == 0)
+    return not again.any()

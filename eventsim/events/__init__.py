@@ -1,0 +1,1 @@
+"""What comes in: event arrays, recordings of every format, and the grid of timesteps."""

@@ -1,0 +1,171 @@
+"""Event arrays: their type, the sensor they come from, and checks.
+
+In: arrays of AER events from `recordings.py`, a data set, or the caller; a recording as one array
+or as packets of it. Out: checked event arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import RecordingError
+from ..jit import kernel
+
+# faery's type, so that arrays pass between the two without a copy.
+EVENT_DTYPE = np.dtype([("t", "<u8"), ("x", "<u2"), ("y", "<u2"), (("p", "on"), "?")])
+
+Events = NDArray[Any]
+InputEncoding = Literal["binary", "counts"]
+INPUT_ENCODINGS: tuple[InputEncoding, ...] = ("binary", "counts")
+
+# The kernels hold timesteps as int32. At dt = 1 ms this is 24 days of recording.
+MAX_STEPS = 2**31 - 2
+MAX_CELLS = 2**31 - 1  # so do they hold the number of an input cell
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """The size of an event camera in pixels, and its number of polarities (1 or 2)."""
+
+    width: int
+    height: int
+    polarities: int = 2
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that no event can have."""
+        for name in ("width", "height"):
+            value = getattr(self, name)
+            if not 1 <= value <= 65536:
+                raise RecordingError(f"sensor: {name} is {value}, expected 1 to 65536")
+        if self.polarities not in (1, 2):
+            raise RecordingError(f"sensor: polarities is {self.polarities}, expected 1 or 2")
+
+
+def make_events(t: Any, x: Any, y: Any, on: Any, *, first: int = 0) -> Events:
+    """Build an event array from one array a field.
+
+    `t` in microseconds (a fraction is cut off), `x` and `y` in pixels, `on` the polarity (true or
+    positive is ON). `first` is the number of the first event, for the errors of a packet. Raises
+    `RecordingError` where the arrays do not have one length each, or a value does not fit its
+    field, instead of repeating, wrapping or rounding it.
+    """
+    columns = {"t": np.asarray(t), "x": np.asarray(x), "y": np.asarray(y), "on": np.asarray(on)}
+    for name, column in columns.items():
+        if column.dtype.kind not in "biuf" or column.shape != (columns["t"].size,):
+            raise RecordingError(
+                f"{name} has dtype {column.dtype} and shape {column.shape}, "
+                f"expected numbers of shape ({columns['t'].size},)"
+            )
+    events = np.empty(len(columns["t"]), EVENT_DTYPE)
+    events["on"] = columns.pop("on") > 0
+    for name, column in columns.items():
+        if column.dtype.kind == "f":
+            refuse_first(~np.isfinite(column), column, name, "a finite number", first)
+            if name != "t":
+                refuse_first(column != np.floor(column), column, name, "a whole number", first)
+            column = np.floor(column)
+        limit = 2**63 if name == "t" else 2**16  # clocks past 2^63 us would be 292,000 years
+        refuse_first((column < 0) | (column >= limit), column, name, f"0 to {limit - 1}", first)
+        events[name] = column
+    return events
+
+
+def refuse_first(
+    bad: NDArray[np.bool_], column: NDArray[Any], name: str, expected: str, first: int = 0
+) -> None:
+    """Raise a `RecordingError` that names the first bad event and its value, if there is one."""
+    if bad.any():
+        record = int(np.argmax(bad))
+        raise RecordingError(
+            f"event {first + record}: {name} is {column[record]}, expected {expected}"
+        )
+
+
+def as_events(events: Any, called: str = "events have") -> Events:
+    """Return a contiguous 1-D array of `EVENT_DTYPE`; raise `RecordingError` for another type."""
+    array = np.asarray(events)
+    if array.dtype != EVENT_DTYPE or array.ndim != 1:
+        raise RecordingError(
+            f"{called} dtype {array.dtype} and shape {array.shape}, "
+            f"expected a 1-D array of {EVENT_DTYPE} (eventsim.make_events builds one)"
+        )
+    return np.ascontiguousarray(array)
+
+
+def check_events(
+    events: Any,
+    sensor: Sensor | None = None,
+    *,
+    sort: bool = False,
+    first: int = 0,
+    after_us: int = 0,
+) -> Events:
+    """Return `events` as a contiguous array of `EVENT_DTYPE`, or say what is wrong with it.
+
+    Of a packet, `first` is the number of its first event in the recording, and `after_us` the time
+    of the event before that.
+
+    Raises `RecordingError` naming the record and the value for: a wrong type, a coordinate outside
+    the `sensor` (when given), and time that runs backwards. `sort=True` puts backward time into
+    order instead (a stable sort: simultaneous events keep theirs).
+    """
+    array = as_events(events)
+    width, height = (65536, 65536) if sensor is None else (sensor.width, sensor.height)
+    if _in_order(array["t"], array["x"], array["y"], width, height, after_us):
+        return array
+    if sensor is not None:
+        for name, size in (("x", sensor.width), ("y", sensor.height)):
+            column = array[name]
+            if len(column) and column.max() >= size:
+                refuse_first(
+                    column >= size,
+                    column,
+                    name,
+                    f"0 to {size - 1} on a {sensor.width} x {sensor.height} sensor",
+                    first,
+                )
+    t = array["t"]
+    if len(t) and t.max() >= 2**63:
+        refuse_first(t >= np.uint64(2**63), t, "t", "less than 2^63 us", first)
+    if sort:
+        return np.ascontiguousarray(array[np.argsort(t, kind="stable")])
+    before = np.concatenate([np.array([after_us], np.uint64), t[:-1]])[: len(t)]
+    backwards = t < before
+    if backwards.any():
+        record = int(np.argmax(backwards))
+        raise RecordingError(
+            f"event {first + record}: time runs backwards, t is {t[record]} us after "
+            f"{before[record]} us; expected times that never decrease "
+            f"(sort=True puts them in order)"
+        )
+    return array
+
+
+def packets_of(recording: Events | Iterable[Events]) -> Iterable[Events]:
+    """Return the packets of a recording: an array is one packet, any other iterable has them."""
+    if isinstance(recording, np.ndarray) or not isinstance(recording, Iterable):
+        return (recording,)
+    return recording
+
+
+@kernel
+def _in_order(
+    t: NDArray[np.uint64],
+    x: NDArray[np.uint16],
+    y: NDArray[np.uint16],
+    width: int,
+    height: int,
+    after_us: int,
+) -> bool:
+    """Tell whether events are what `check_events` expects, in one pass."""
+    before = np.uint64(after_us)
+    for i in range(len(t)):
+        if x[i] >= width or y[i] >= height or t[i] < before:
+            return False
+        before = t[i]
+    return bool(before < np.uint64(2**63))

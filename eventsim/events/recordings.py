@@ -1,0 +1,157 @@
+"""Recordings: event files of every common format -> checked event arrays and their sensor.
+
+In: a path. Out: a `Recording`, or the same events as `Packets`, for the simulator, the bridge's
+data sets and the command line. There is one decoder for each format, in `formats.py`; it makes
+packets, and a recording is its packets joined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from numbers import Integral
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ..errors import EventsimError, RecordingError
+from .arrays import EVENT_DTYPE, Events, Sensor, check_events
+from .formats.registry import Contents, format_of
+
+# Events in a packet, at most, unless asked for otherwise. Decoding EVT3, the greediest, takes about
+# 200 bytes an event.
+PACKET = 2**17
+
+
+class Recording(NamedTuple):
+    """The events of one file, in time order, and the sensor that they come from."""
+
+    events: Events
+    sensor: Sensor
+
+
+@dataclass(frozen=True)
+class Packets:
+    """The events of one file, packet by packet; each iteration reads it from the beginning."""
+
+    path: Path
+    sensor: Sensor | None  # None where nothing states it: see `read_packets`
+    size: int  # events in a packet, at most
+
+    def __iter__(self) -> Iterator[Events]:
+        """Yield checked event arrays of 1 to `size` events, in time order."""
+        with _naming(self.path):
+            number = latest_us = 0
+            for decoded in format_of(self.path).decode(self.path, self.size).packets:
+                for first in range(0, len(decoded), self.size):
+                    events = check_events(
+                        decoded[first : first + self.size],
+                        self.sensor,
+                        first=number,
+                        after_us=latest_us,
+                    )
+                    number, latest_us = number + len(events), int(events["t"][-1])
+                    yield events
+
+
+def read_recording(
+    path: str | Path, *, sensor: Sensor | None = None, sort: bool = False
+) -> Recording:
+    """Read the events of a file: all of them, or none and a `RecordingError`.
+
+    The suffix says the format, and the contents must agree with it:
+
+    - `.bin`: N-MNIST, 5 bytes an event; 34 x 34 unless `sensor` says otherwise (N-Caltech101 has
+      the same format).
+    - `.raw`, `.evt`: Prophesee EVT 2.0 and EVT 3.0. `.dat`: Prophesee DAT, versions 1 and 2.
+    - `.aedat4`, `.aedat`: AEDAT 4.0 with one event stream.
+    - `.es`: Event Stream 2 with DVS events. The file counts y from the bottom; the events count it
+      from the top, as in all other formats.
+    - `.csv`: a first line that names the columns t (microseconds), x, y, and on (or p), in any
+      order; then whole numbers. `x@640` and `y@480` in the first line state the sensor.
+    - `.npy`: a structured array with fields t (microseconds), x, y, and on (or p), all integers;
+      or the plain 2-D array of tonic's DVSGesture, columns x, y, p, t (milliseconds, rounded to
+      microseconds), 128 x 128 unless `sensor` says otherwise. `.npz`: one such array, or four
+      arrays t, x, y, and on (or p).
+    - `.h5`, `.hdf5`: `events` or `CD/events`, either one dataset of a compound type with these
+      fields or a group of one dataset a field; a `t_offset` beside a group (DSEC) is added to t.
+      Attributes `width` and `height`, there or on the file, state the sensor.
+
+    Polarity is 0 or 1, or -1 or 1. Records that are no pixel events (triggers, frames, IMU samples)
+    are no part of the result. Clocks that turn over (DAT, EVT) are continued.
+
+    The sensor of the result is the one that the file states; else `sensor`; else the usual one of
+    the format; else the smallest that holds the events.
+
+    Raises `RecordingError`, one sentence beginning with the path, for a file that is missing,
+    empty, cut short, misnamed or damaged; for a `sensor` that differs from the one in the file; for
+    coordinates outside the sensor; and for time that runs backwards, which `sort=True` puts in
+    order instead (a stable sort). Two limits. faery hides backward time in AEDAT4: the first and
+    last time of each packet are compared with the table at the end of the file, where it has one,
+    but times inside a packet cannot be. And a file that was cut exactly between two records looks
+    whole, except in AEDAT4 with that table, NumPy and HDF5.
+    """
+    path = Path(path)
+    with _naming(path):
+        contents = format_of(path).decode(path, PACKET)
+        sensor = _agreed_sensor(contents, sensor)
+        packets = list(contents.packets)
+        events = packets[0] if len(packets) == 1 else _joined(packets)
+        sensor = sensor or _smallest_sensor(events)
+        return Recording(check_events(events, sensor, sort=sort), sensor)
+
+
+def read_packets(path: str | Path, *, sensor: Sensor | None = None, size: int = PACKET) -> Packets:
+    """Read the events of a file in packets of at most `size`; as `read_recording` otherwise.
+
+    The packets together are the events of `read_recording`, and memory does not grow with the file,
+    except in `.npz`, which is read whole, and for the table of packets in AEDAT4. The result can be
+    iterated over, again and again, and its `sensor` is the one that the file states; else `sensor`;
+    else the usual one of the format; else None: which is the smallest to hold the events is known
+    at their end alone.
+
+    Raises `RecordingError` as `read_recording` does, with the same sentences: what the beginning of
+    the file shows at once, the rest when the packet is reached. The packets before have been given
+    out then. Time that runs backwards cannot be sorted in packets. `EventsimError` for a bad
+    `size`.
+    """
+    if not (isinstance(size, Integral) and size >= 1):
+        raise EventsimError(f"size is {size!r}, expected a whole number of events, 1 or more")
+    path = Path(path)
+    with _naming(path):
+        stated = _agreed_sensor(format_of(path).decode(path, size), sensor)
+    return Packets(path, stated, int(size))
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Begin the sentence of an error with the path."""
+    try:
+        yield
+    except RecordingError as error:
+        raise RecordingError(f"{path}: {error}") from error.__cause__
+    except OSError as error:
+        raise RecordingError(f"{path}: cannot be opened, {error.strerror or error}") from error
+
+
+def _agreed_sensor(contents: Contents, sensor: Sensor | None) -> Sensor | None:
+    """Return the sensor asked for, stated or usual, unless the first two contradict each other."""
+    stated = contents.stated
+    if sensor and stated and (sensor.width, sensor.height) != (stated.width, stated.height):
+        raise RecordingError(
+            f"the file states a {stated.width} x {stated.height} sensor, "
+            f"expected the {sensor.width} x {sensor.height} that was asked for"
+        )
+    return sensor or stated or contents.usual
+
+
+def _joined(packets: list[Events]) -> Events:
+    return np.concatenate([np.empty(0, EVENT_DTYPE), *packets])
+
+
+def _smallest_sensor(events: Events) -> Sensor:
+    if len(events) == 0:
+        return Sensor(1, 1)
+    return Sensor(int(events["x"].max()) + 1, int(events["y"].max()) + 1)

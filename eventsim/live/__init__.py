@@ -1,0 +1,1 @@
+"""Live streams: source -> filters -> queue -> session, and every event accounted for."""

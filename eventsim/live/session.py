@@ -1,0 +1,324 @@
+"""A network that follows a live event stream: packets in, answers out.
+
+In: event arrays of any size, as they come, with the faults that live clocks have. Out: `Answer`s,
+made from the output spikes. `stream_clock.py` says what becomes of time that goes wrong; the
+network itself runs in `ClockedRun` or `AsynchronousRun`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from numbers import Integral
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..asynchronous.run import AsynchronousRun
+from ..clocked.run import ClockedRun
+from ..errors import EventsimError
+from ..events.arrays import EVENT_DTYPE, Events
+from ..network.graph import Network
+from ..operations import COUNTERS, Operations
+from ..result import MODES, Mode, operations_of
+from .clock import AFTER_GAP, GOES_ON, StreamClock
+from .session_file import load_session, save_session
+
+AnswerKind = Literal["window", "leaky", "spike"]
+ANSWER_KINDS: tuple[AnswerKind, ...] = get_args(AnswerKind)
+GAP_US, LATE_US = 10_000_000, 100_000
+SETTINGS = (
+    "mode", "answer", "window_us", "hop_us", "leak_us", "gap_us", "late_us", "clock_us",
+)  # fmt: skip
+ARRAYS = ("counted", "before", "in_window", "score")  # of a session's own state
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What the network says at one moment of the stream."""
+
+    t_us: int  # on the stream's clock
+    spike_counts: NDArray[np.int64]  # (outputs,) output spikes in the window that ends at t_us
+    scores: NDArray[np.float64]  # (outputs,) what is compared: these counts, or the leaky score
+
+    @property
+    def prediction(self) -> int:
+        """The output with the highest score, the lowest of equals; -1 where no score is above 0."""
+        return int(np.argmax(self.scores)) if (self.scores > 0).any() else -1
+
+
+class Session:
+    """A network and its state between the packets of a stream.
+
+    mode: "async", event by event, or "clocked", on the network's timesteps.
+
+    answer: "window", the output spikes of the last `window_us`, every `hop_us`; "leaky", a score
+    that each output spike raises by 1 and that falls by exp(-hop/leak_us) from one answer to the
+    next, every `hop_us`; "spike", whenever an output neuron spikes (clocked: at the end of the
+    timestep; async: in every instant, of which events at one time are several), with the window
+    that ends there. Answers stand at whole hops after the first event,
+    and come when an event or a tick (`advance`) shows that their time has passed.
+
+    gap_us: after a silence longer than this the network begins anew, at rest, and the hops count
+    from the next event; answers come until `gap_us` after the last one. late_us: an event earlier
+    than the one before by up to this is late and left out; by more, it is taken to come from a
+    clock that was restarted, and the network begins anew at once. clock_us: the period of a clock
+    that wraps, 2^32 for cameras that count microseconds in 32 bits.
+
+    How a stream is cut into packets changes nothing. Memory does not grow with it. Raises
+    `EventsimError` for settings that do not fit, and for a readout of membranes.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        *,
+        mode: Mode = "async",
+        answer: AnswerKind = "window",
+        window_us: int = 100_000,
+        hop_us: int | None = None,
+        leak_us: int | None = None,
+        gap_us: int = GAP_US,
+        late_us: int = LATE_US,
+        clock_us: int | None = None,
+    ) -> None:
+        """Begin before the first event, every membrane at rest."""
+        if mode not in MODES:
+            raise EventsimError(f"mode is {mode!r}, expected one of {MODES}")
+        if answer not in ANSWER_KINDS:
+            raise EventsimError(f"answer is {answer!r}, expected one of {ANSWER_KINDS}")
+        if network.readout.endswith("membrane"):
+            raise EventsimError(
+                f"readout is {network.readout!r}, expected one of spikes: a session answers by them"
+            )
+        self.network, self.mode, self.answer = network, mode, answer
+        self.window_us = _time("window_us", window_us)
+        self.hop_us = _time("hop_us", window_us if hop_us is None else hop_us)
+        if answer == "spike" and mode == "clocked":
+            self.hop_us = network.dt_us
+        if mode == "clocked" and self.hop_us % network.dt_us:
+            raise EventsimError(
+                f"hop_us is {self.hop_us}, expected a multiple of the network's dt_us, "
+                f"{network.dt_us}"
+            )
+        if (leak_us is None) == (answer == "leaky"):
+            raise EventsimError(
+                f"leak_us is {leak_us!r}, expected a time with the answer 'leaky' and None without"
+            )
+        self.leak_us, self.clock_us = leak_us, clock_us
+        self._leak = None if leak_us is None else math.exp(-self.hop_us / _time("leak_us", leak_us))
+        self.gap_us = _time("gap_us", gap_us)
+        self.late_us = _time("late_us", late_us)
+        self._clock = StreamClock(network.input_shape, self.gap_us, self.late_us, clock_us)
+        self._counted = np.zeros((len(network.neuron_layers), len(COUNTERS)), np.int64)
+        self._steps = 0  # timesteps of the runs that are over: what a dense network would do
+        # So that no packet waits for the compiler.
+        self._new_run(0).advance(network.dt_us)
+        list(self._clock.in_order(np.empty(0, EVENT_DTYPE)))
+        self._run: AsynchronousRun | ClockedRun | None = None
+        self._begin(None)
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Events received, of these processed, and dropped because of their time; and resets."""
+        return self._clock.counters
+
+    @property
+    def latest_us(self) -> int:
+        """Time of the last event on the stream's clock; 0 before the first, and after a reset."""
+        return self._latest_us
+
+    @property
+    def operations(self) -> Operations:
+        """What was executed since the session began, and its dense equivalent."""
+        counted = self._counted if self._run is None else self._counted + self._run.counters
+        return operations_of(self.network, counted.tolist(), self._steps + self._steps_of_run())
+
+    def feed(self, events: Events) -> list[Answer]:
+        """Run a packet, an array of `EVENT_DTYPE`; return the answers whose time has passed.
+
+        Events that come too late are left out and counted. Raises `RecordingError`, with nothing
+        done, for an array of another type and for events outside of the network's input.
+        """
+        answers: list[Answer] = []
+        for part, begins in self._clock.in_order(events):
+            if begins == AFTER_GAP:
+                answers += self._end()
+            if begins != GOES_ON:
+                self._begin(None)
+            if self._run is None:
+                self._begin(int(part["t"][0]))
+            answers += self._answers(self._moments(part))
+            self._latest_us = int(part["t"][-1])
+        return answers
+
+    def advance(self, until_us: int) -> list[Answer]:
+        """Tell that no event before `until_us` will come; return the answers up to there.
+
+        Without a tick a session that gets no events cannot know that time goes on. Events before
+        `until_us` that come all the same are late. Nothing happens before the first event.
+        """
+        if not isinstance(until_us, Integral) or until_us < 0:
+            raise EventsimError(
+                f"until_us is {until_us!r}, expected a whole number of microseconds"
+            )
+        if self._run is None:
+            return []
+        until = min(int(until_us), self._latest_us + self.gap_us)
+        answers = self._answers(self._hops(until))
+        self._clock.advance(until)
+        return answers
+
+    def reset(self) -> None:
+        """Silence the network; the next event begins anew. Counters go on."""
+        self._begin(None)
+
+    def save(self, path: str | Path) -> None:
+        """Write the state to an HDF5 file, in one go; see `session_file.py`.
+
+        Raises `EventsimError` naming the file, where it cannot be written.
+        """
+        settings = {name: getattr(self, name) for name in SETTINGS}
+        save_session(path, self.network, settings, self._state())
+
+    @classmethod
+    def restore(cls, path: str | Path, network: Network) -> Self:
+        """Return a session that goes on exactly where the saved one was.
+
+        Raises `EventsimError`, one sentence, for a file that is damaged or something else, was
+        written by another version of eventsim, or for another network.
+        """
+        settings, state = load_session(path, network)
+        session = cls(network, **settings)
+        session._restore(state)
+        return session
+
+    def _state(self) -> dict[str, NDArray[Any]]:
+        found = {f"clock/{name}": array for name, array in self._clock.state._asdict().items()}
+        found["times"] = np.array([self._start_us, self._latest_us, self._done_us, self._steps])
+        found |= {name: getattr(self, f"_{name}") for name in ARRAYS}
+        found["recent/times"] = np.array([t for t, _ in self._recent], np.int64)
+        counts = [counts for _, counts in self._recent]
+        found["recent/counts"] = np.array(counts, np.int64).reshape(-1, self.network.outputs)
+        if self._run is not None:
+            found |= {f"run/{name}": array for name, array in self._run.state().items()}
+        return found
+
+    def _restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        for name, array in self._clock.state._asdict().items():
+            array[:] = state[f"clock/{name}"]
+        times: list[int] = state["times"].tolist()
+        self._start_us, self._latest_us, self._done_us, self._steps = times
+        for name in ARRAYS:
+            setattr(self, f"_{name}", state[name])
+        moments = state["recent/times"].tolist(), list(state["recent/counts"])
+        self._recent.extend(zip(*moments, strict=True))
+        of_run = {name[4:]: array for name, array in state.items() if name[:4] == "run/"}
+        if of_run:
+            self._run = self._new_run(self._start_us)
+            self._run.restore(of_run)
+
+    def _begin(self, start_us: int | None) -> None:
+        """Put the run that is over away, and begin one at a time, or wait for the first event."""
+        if self._run is not None:
+            if isinstance(self._run, ClockedRun):  # the timestep that is still open
+                self._run.advance(self._latest_us + self.network.dt_us)
+            self._counted += self._run.counters
+            self._steps += self._steps_of_run()
+        self._run = None
+        outputs = self.network.outputs
+        self._start_us = self._latest_us = start_us or 0
+        self._done_us = self._start_us  # up to here the run has gone on without events
+        self._before = np.zeros(outputs, np.int64)  # output spikes up to the last moment
+        self._recent: deque[tuple[int, NDArray[np.int64]]] = deque()
+        self._in_window = np.zeros(outputs, np.int64)
+        self._score = np.zeros(outputs)
+        if start_us is not None:
+            self._run = self._new_run(start_us)
+
+    def _new_run(self, start_us: int) -> AsynchronousRun | ClockedRun:
+        if self.mode == "clocked":
+            return ClockedRun(self.network, start_us=start_us)
+        record = self.answer == "spike"
+        return AsynchronousRun(self.network, start_us=start_us, record_spikes=record)
+
+    def _steps_of_run(self) -> int:
+        if self._run is None:
+            return 0
+        return -(-(max(self._latest_us + 1, self._done_us) - self._start_us) // self.network.dt_us)
+
+    def _end(self) -> list[Answer]:
+        """Return the answers that a silence of `gap_us` still brings."""
+        if self._run is None:  # it was reset
+            return []
+        return self._answers(self._hops(self._latest_us + self.gap_us))
+
+    def _moments(self, events: Events) -> Iterator[tuple[int, NDArray[np.int64]]]:
+        """Run events; yield each moment that may be answered, and the output spikes up to it."""
+        assert self._run is not None
+        if isinstance(self._run, AsynchronousRun) and self.answer == "spike":
+            self._run.feed(events)
+            yield from self._spikes(self._run)
+            return
+        times = events["t"]
+        first = 0
+        while first < len(events):
+            hop_ends = self._next_hop()
+            stop = int(np.searchsorted(times, np.uint64(hop_ends)))
+            if stop > first:
+                self._run.feed(events[first:stop])
+            if stop < len(events):
+                yield from self._hops(int(times[stop]))
+            first = stop
+
+    def _hops(self, until_us: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
+        """Go on without events; yield the end of each hop up to `until_us`, and its spikes."""
+        assert self._run is not None
+        if isinstance(self._run, AsynchronousRun) and self.answer == "spike":
+            self._run.advance(until_us)
+            yield from self._spikes(self._run)
+            self._done_us = max(self._done_us, until_us)
+            return
+        while (end := self._next_hop()) <= until_us:
+            self._run.advance(end)
+            self._done_us = end
+            counts = self._run.spike_counts
+            yield end, counts - self._before
+            self._before = counts
+
+    def _next_hop(self) -> int:
+        return self._done_us + self.hop_us
+
+    def _spikes(self, run: AsynchronousRun) -> Iterator[tuple[int, NDArray[np.int64]]]:
+        """Yield each instant in which outputs spiked, and how often each did."""
+        for t, counts in run.take_output_spikes():
+            yield self._start_us + t, counts
+
+    def _answers(self, moments: Iterator[tuple[int, NDArray[np.int64]]]) -> list[Answer]:
+        return [
+            self._answer(t, spikes)
+            for t, spikes in moments
+            if self.answer != "spike" or spikes.any()
+        ]
+
+    def _answer(self, t_us: int, spikes: NDArray[np.int64]) -> Answer:
+        self._recent.append((t_us, spikes))
+        self._in_window = self._in_window + spikes
+        while self._recent[0][0] <= t_us - self.window_us:
+            self._in_window = self._in_window - self._recent.popleft()[1]
+        scores = self._in_window.astype(np.float64)
+        if self._leak is not None:
+            scores = self._score = self._score * self._leak + spikes
+        return Answer(t_us, self._in_window, scores)
+
+
+def _time(name: str, value: int) -> int:
+    if not isinstance(value, Integral) or not 1 <= value < 2**62:
+        raise EventsimError(
+            f"{name} is {value!r}, expected a whole number of microseconds, 1 or more"
+        )
+    return int(value)

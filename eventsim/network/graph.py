@@ -1,0 +1,204 @@
+"""A network: input shape, timestep and its layers, checked once at construction.
+
+Layers are given as a list. Each takes the output of the one before it, but for `Add` and
+`Concatenate`, which name their sources; so the list holds any graph without cycles, and recurrence
+is a matter of single layers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, get_args
+
+from ..errors import NetworkError
+from ..events.arrays import INPUT_ENCODINGS, MAX_CELLS, MAX_STEPS, InputEncoding
+from .geometry import Shape
+from .layers import LAYER_TYPES, Layer, WeightLayer
+from .neurons import LI
+from .parameters import is_whole
+from .pathways import Add, AvgPool2d, Concatenate, Delay, Flatten, MaxPool2d, SumPool2d
+
+Readout = Literal["spike-count", "first-spike", "last-membrane", "mean-membrane"]
+READOUTS: tuple[Readout, ...] = get_args(Readout)
+INPUT = -1  # how `Add` and `Concatenate` name the input events
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A spiking network as a list of layers; the last one has neurons.
+
+    input_shape: (polarities, height, width); with one polarity ON and OFF events are merged.
+    dt_us: length of a timestep in microseconds, the grid that the network was trained on.
+    layers: see `layers.py`. Weights in PyTorch's axis order.
+    input_encoding: "binary" (one or more events in a cell and timestep are a 1) or "counts".
+    steps: timesteps that the network was trained on, the default length of a simulation;
+        None simulates whole recordings.
+    readout: what the class is told by: the output neuron with the most spikes ("spike-count"), the
+        earliest spike ("first-spike"), the highest membrane after the last timestep
+        ("last-membrane") or on the mean over all timesteps ("mean-membrane").
+    class_names: one for each output neuron, or empty.
+    provenance: where the network comes from (data set, accuracy, training settings); anything
+        that JSON can hold.
+
+    Raises `NetworkError` naming the layer whose shape does not fit the one before.
+    """
+
+    input_shape: tuple[int, int, int]
+    dt_us: int
+    layers: Sequence[Layer]
+    input_encoding: InputEncoding = "binary"
+    steps: int | None = None
+    readout: Readout = "spike-count"
+    class_names: Sequence[str] = ()
+    provenance: dict[str, Any] = field(default_factory=dict)
+    shapes: tuple[Shape, ...] = field(init=False)  # shapes[i] enters layer i, shapes[-1] leaves
+
+    def __post_init__(self) -> None:
+        """Check everything and settle the shapes."""
+        for name in ("input_shape", "layers", "class_names"):
+            value = getattr(self, name)
+            if isinstance(value, str) or not isinstance(value, Iterable):
+                raise NetworkError(f"{name} is {value!r}, expected a sequence")
+            object.__setattr__(self, name, tuple(value))
+        self._check_input()
+        object.__setattr__(self, "input_shape", tuple(int(n) for n in self.input_shape))
+        object.__setattr__(self, "dt_us", int(self.dt_us))
+        object.__setattr__(self, "steps", None if self.steps is None else int(self.steps))
+        shapes: list[Shape] = [self.input_shape]
+        for index, layer in enumerate(self.layers):
+            try:
+                shapes.append(self._leaving(index, layer, shapes))
+                _check_size("output", shapes[-1])
+            except NetworkError as error:
+                raise NetworkError(f"{self.layer_name(index)}: {error}") from None
+        object.__setattr__(self, "shapes", tuple(shapes))
+        self._check_graph()
+        outputs = self.outputs
+        for index, name in enumerate(self.class_names):
+            if not isinstance(name, str):
+                raise NetworkError(f"class_names has {name!r} at {index}, expected a string")
+        if self.class_names and len(self.class_names) != outputs:
+            raise NetworkError(
+                f"class_names has {len(self.class_names)} names, expected {outputs}, "
+                f"one for each output neuron"
+            )
+
+    def sources(self, index: int) -> tuple[int, ...]:
+        """Return the layers whose outputs enter layer `index`; -1 is the input."""
+        layer = self.layers[index]
+        return layer.sources if isinstance(layer, Add | Concatenate) else (index - 1,)
+
+    @property
+    def outputs(self) -> int:
+        """Number of output neurons."""
+        return math.prod(self.shapes[-1])
+
+    @cached_property
+    def neuron_layers(self) -> tuple[int, ...]:
+        """Indices in `layers` of those with weights and neurons."""
+        return tuple(i for i, layer in enumerate(self.layers) if isinstance(layer, WeightLayer))
+
+    def dense_macs(self, index: int) -> int:
+        """Return the multiply-accumulates of one dense pass through a layer with neurons."""
+        layer = self.layers[index]
+        assert isinstance(layer, WeightLayer)
+        return layer.dense_macs(self.shapes[index])  # the layer before, as it names no sources
+
+    @cached_property
+    def counted_layers(self) -> tuple[tuple[str, int], ...]:
+        """Name and dense multiply-accumulates a timestep of each layer with neurons."""
+        return tuple((self.layer_name(i), self.dense_macs(i)) for i in self.neuron_layers)
+
+    def layer_name(self, index: int) -> str:
+        """Return how messages and tables call a layer, such as "layer 2 (Conv2d)"."""
+        return f"layer {index} ({type(self.layers[index]).__name__})"
+
+    def _check_input(self) -> None:
+        if (
+            len(self.input_shape) != 3
+            or not all(is_whole(n, 1) for n in self.input_shape)
+            or self.input_shape[0] > 2
+        ):
+            raise NetworkError(
+                f"input_shape is {self.input_shape}, expected (1 or 2 polarities, height, width)"
+            )
+        _check_size("input", self.input_shape)
+        if not is_whole(self.dt_us, 1, 2**63 - 1):
+            raise NetworkError(
+                f"dt_us is {self.dt_us!r}, expected whole microseconds, 1 to 2^63 - 1"
+            )
+        if self.input_encoding not in INPUT_ENCODINGS:
+            raise NetworkError(
+                f"input_encoding is {self.input_encoding!r}, expected one of {INPUT_ENCODINGS}"
+            )
+        if self.readout not in READOUTS:
+            raise NetworkError(f"readout is {self.readout!r}, expected one of {READOUTS}")
+        if self.steps is not None and not is_whole(self.steps, 1, MAX_STEPS):
+            raise NetworkError(f"steps is {self.steps!r}, expected 1 to {MAX_STEPS}, or None")
+
+    def _leaving(self, index: int, layer: Any, shapes: list[Shape]) -> Shape:
+        """Return the shape that leaves a layer, given those that enter the ones before."""
+        if type(layer) not in LAYER_TYPES.values():
+            raise NetworkError(f"{layer!r} is no layer, expected one of {', '.join(LAYER_TYPES)}")
+        for source in self.sources(index):
+            if source >= index:
+                raise NetworkError(
+                    f"sources has {source}, expected layers before, -1 to {index - 1}"
+                )
+        if isinstance(layer, MaxPool2d) and self._summed(index - 1):
+            raise NetworkError(
+                "the maximum of pooled sums is not a spike; put MaxPool2d before SumPool2d, "
+                "AvgPool2d and Add, or a layer with neurons between them"
+            )
+        if isinstance(layer, Delay) and len(layer.steps) > 1 and self._flattened(index - 1, shapes):
+            raise NetworkError(
+                f"steps has {len(layer.steps)} values behind a Flatten, expected one; put a delay "
+                f"for each channel before the Flatten"
+            )
+        if isinstance(layer, Add | Concatenate):
+            return layer.merged_shape([shapes[source + 1] for source in layer.sources])
+        leaving: Shape = layer.output_shape(shapes[-1])
+        return leaving
+
+    def _summed(self, index: int) -> bool:
+        """Tell whether the outputs of a layer are sums of spikes."""
+        if index == INPUT or isinstance(self.layers[index], WeightLayer):
+            return False
+        if isinstance(self.layers[index], SumPool2d | AvgPool2d | Add):
+            return True
+        return any(self._summed(source) for source in self.sources(index))
+
+    def _flattened(self, index: int, shapes: list[Shape]) -> bool:
+        """Tell whether maps of several positions were flattened on the way to here."""
+        if index == INPUT or isinstance(self.layers[index], WeightLayer):
+            return False
+        if isinstance(self.layers[index], Flatten):
+            return len(shapes[index]) == 3 and shapes[index][1:] != (1, 1)
+        return any(self._flattened(source, shapes) for source in self.sources(index))
+
+    def _check_graph(self) -> None:
+        last = len(self.layers) - 1
+        if not self.layers or not isinstance(self.layers[-1], WeightLayer):
+            raise NetworkError("the last layer has no neurons, expected a Dense, Conv2d or Conv1d")
+        used = {source for index in range(len(self.layers)) for source in self.sources(index)}
+        for index, layer in enumerate(self.layers):
+            if index != last and index not in used:
+                raise NetworkError(f"{self.layer_name(index)}: its output goes nowhere")
+            if isinstance(layer, WeightLayer) and isinstance(layer.neuron, LI):
+                if index != last:
+                    raise NetworkError(
+                        f"{self.layer_name(index)}: LI never spikes, expected it in the last layer"
+                    )
+                if not self.readout.endswith("membrane"):
+                    raise NetworkError(
+                        f"readout is {self.readout!r}, expected last-membrane or mean-membrane "
+                        f"with LI, which never spikes"
+                    )
+
+
+def _check_size(what: str, shape: Shape) -> None:
+    if math.prod(shape) > MAX_CELLS:
+        raise NetworkError(f"{what} has shape {shape}, expected at most {MAX_CELLS} values")

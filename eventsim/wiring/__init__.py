@@ -1,0 +1,1 @@
+"""A network -> a `Program`, the flat arrays that every engine walks."""

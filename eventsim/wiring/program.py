@@ -1,0 +1,142 @@
+"""A network as the kernels of every engine see it: flat arrays, made by `wiring.py`."""
+
+from __future__ import annotations
+
+from enum import IntEnum, auto
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..jit import Flags, Float32s, Int32s, Int64s, Weights
+
+# Silent timesteps that one table lookup can catch up with; longer silences take several lookups.
+POWERS = 1024
+
+
+class Columns(IntEnum):
+    """Columns of a table, numbered from 0. The kernels read `table[row, Column.name]`.
+
+    A table of plain numbers and not of records: with a record for each population a convolutional
+    network took 12.2 instead of 11.0 ms a sample.
+    """
+
+    @staticmethod
+    def _generate_next_value_(name: str, start: int, count: int, last_values: list[Any]) -> int:
+        return count
+
+
+class P(Columns):
+    """What the kernels know of a population: columns of `Program.populations`."""
+
+    connection = auto()  # number of the first connection, and how many there are
+    connections = auto()
+    groups = auto()
+    sites = auto()  # groups included
+    channels = auto()  # per site
+    stored = auto()  # length of a weight row: the channels, or for one site whole cache lines
+    rows_per_site = auto()  # the most rows that one timestep can bring to a site
+    graded = auto()  # 1 where rows are multiplied by a value before they are added
+    gathers = auto()  # 1 where rows are listed site by site before they are added
+    awake = auto()  # 1 where every site is updated in every timestep
+    plain = auto()  # 1 where the whole layer is LIF of one kind: a loop over arrays will do
+    neuron = auto()  # offset of the layer's membranes
+    site = auto()  # offset of what is kept per site
+    row = auto()  # offset of the row lists
+    bias = auto()  # offset of the biases, -1 without
+    recurrent = auto()  # offset of the weights from each neuron to itself, -1 without
+    parameters = auto()  # offset of the records of `NEURON_DTYPE`, one for each channel
+    powers = auto()  # plain: offset of the table of decay powers, and of their sums
+    variables = auto()  # a neuron has: membrane, current or adaptation, refractory time
+    leaks = auto()  # how many of them are multiplied by a decay other than 1
+    subtract = auto()  # plain: 1 where a reset subtracts the threshold
+    spike = auto()  # offset of the spikes of a stretch of timesteps
+    start = auto()  # offset of the pointers to the first spike of each timestep
+    remembered = auto()  # timesteps before the stretch: the longest delay behind the layer
+
+
+class L(Columns):
+    """Levels of a population's membranes, where it is plain: columns of `Program.levels`."""
+
+    limit = auto()  # a membrane above it fires
+    threshold = auto()
+    reset_value = auto()
+
+
+class C(Columns):
+    """What the kernels know of a connection: columns of `Program.connections`."""
+
+    source = auto()  # number of the population whose spikes arrive; -1 is the input
+    start = auto()  # offset of the source's pointers to its spikes of the stretch's first timestep
+    delay = auto()  # timesteps
+    delayed = auto()  # offset of a flag for each channel of the source; -1: all arrive
+    graded = auto()  # 1 where spikes come with a value
+    in_channels = auto()  # of the source
+    offset = auto()  # channels that arrive before those of the source
+    in_group = auto()  # input channels that share a group of output channels
+    reach = auto()  # offset of the pointers: first entry of each input position
+    stride = auto()  # from the weight row of one channel to that of the next
+    direct = auto()  # offset of the row of each input, where each reaches one site; otherwise -1
+    busy = auto()  # more spikes than these are listed site by site, not spike by spike
+    full = auto()  # with more than these all inputs are added, not only those that spike
+    incoming = auto()  # offset of the pointers: first entry of each site
+    fan_in = auto()  # the most entries of a site there
+    positions = auto()  # of the source
+    pooled = auto()  # offset of the max pool's pointers, -1 without one
+    pooled_cells = auto()  # cells x channels of the max pool
+
+
+class S(Columns):
+    """A span, neighbouring sites whose weight rows follow each other: columns of `Program.spans`.
+
+    For a max pool each span is a cell, and `row` the number of the cell's channel 0.
+    """
+
+    site = auto()  # first site, before groups
+    sites = auto()  # how many
+    row = auto()  # offset in `weights` of the first site's row for channel 0 of the source
+
+
+class A(Columns):
+    """An entry of what reaches a site: columns of `Program.incoming`, ascending by position."""
+
+    position = auto()  # of the input
+    row = auto()  # offset in `weights` of the row for channel 0 of the source
+
+
+class Program(NamedTuple):
+    """A network as the kernels see it; see the columns above for offsets into the arrays."""
+
+    populations: NDArray[np.int64]  # (populations, P)
+    levels: NDArray[np.float32]  # (populations, L)
+    connections: NDArray[np.int64]  # (connections, C)
+    pointers: Int64s  # reach: spans of input position p are pointers[reach + p : reach + p + 2]
+    spans: NDArray[np.int32]  # (spans, S)
+    incoming_pointers: Int64s  # with p from C.incoming on: site s has incoming[p[s] : p[s + 1]]
+    incoming: NDArray[np.int32]  # (entries, A)
+    direct: Int32s  # offset in `weights` of the row of each input of a fully connected layer
+    weights: Weights
+    biases: Float32s
+    recurrent: Float32s
+    parameters: NDArray[Any]  # records of NEURON_DTYPE
+    powers: Float32s  # decay^k, k = 0 .. POWERS
+    gains: Float32s  # 1 + decay + ... + decay^(k-1)
+    delayed: Flags
+    rests: Float32s  # (channels of the last layer,) what its membranes are measured from
+    neurons: int  # of all layers
+    sites: int
+    row_lists: int
+    row_length: int  # of the longest
+    input_spike: int  # of the input cells, as P.spike, P.start and P.remembered of a layer
+    input_start: int
+    input_remembered: int
+    stretch: int  # timesteps that a layer runs through before the next one follows
+    spikes: int  # that all layers together can emit in a stretch, with those remembered
+    starts: int
+    positions: int  # most of a source
+    arrivals: int  # most that can reach a connection in one timestep
+    frame: int  # inputs of the largest connection that may add them all
+    pooled_cells: int  # of the largest max pool
+    outputs: int
+    readout: int  # index into READOUTS
+    graded: bool  # whether any population is

@@ -1,0 +1,81 @@
+"""The dense pass: the same membranes and counts as adding only the rows of spikes, bit for bit."""
+
+from __future__ import annotations
+
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+import eventsim as es
+from eventsim.clocked.cpu import layer as cpu
+from eventsim.clocked.cpu.state import Recording, clear, new_outcome, new_state
+from eventsim.wiring import wire as wiring
+
+STEPS = 4
+
+
+def run(network: es.Network, binned: es.BinnedEvents, full_from: float) -> tuple[Any, Any]:
+    """Return membranes and counts after all timesteps."""
+    with (
+        patch.object(wiring, "FULL_FROM", full_from),
+        patch.object(wiring, "FULL_FROM_LISTED", full_from),
+    ):
+        program = wiring.wire(network)
+    assert program.frame > 0
+    state, outcome = new_state(program), new_outcome(program)
+    clear(program, state)
+    cpu.begin_stretch(program, state, 0)
+    recording = Recording(binned.pointers, binned.cells, binned.values)
+    cpu.take_in(program, state, recording, 0, binned.steps)
+    for number in range(len(program.populations)):
+        cpu.run_layer(program, number, state, 0, binned.steps, outcome)
+    assert not state.frame.any()
+    return state.membranes[: program.neurons].copy(), outcome.counters
+
+
+def binned_events(activity: float, seed: int, size: int) -> es.BinnedEvents:
+    rng = np.random.default_rng(seed)
+    events = np.zeros(int(activity * STEPS * 2 * size**2), es.EVENT_DTYPE)
+    events["t"] = np.sort(rng.integers(0, STEPS * 1000, len(events)))
+    for field, below in (("x", size), ("y", size), ("on", 2)):
+        events[field] = rng.integers(0, below, len(events))
+    return es.bin_events(events, (2, size, size), 1000, STEPS, start_us=0)
+
+
+def normal(rng: np.random.Generator, *shape: int) -> NDArray[Any]:
+    weights: NDArray[Any] = rng.normal(0.02, 0.2, shape).astype(np.float32)
+    return weights
+
+
+@given(
+    channels=st.sampled_from([1, 7, 8, 16, 24, 32, 60, 64, 100, 128, 135]),
+    activity=st.sampled_from([0.0, 0.05, 0.5, 3.0]),
+    reset=st.sampled_from(["zero", "subtract"]),
+    biased=st.booleans(),
+    pooled=st.sampled_from([0, 1, 2]),
+    stride=st.integers(1, 2),
+    half=st.booleans(),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_the_same_bits_with_and_without(
+    channels: int, activity: float, reset: Any, biased: bool, pooled: int, stride: int,
+    half: bool, seed: int,
+) -> None:  # fmt: skip
+    rng = np.random.default_rng(seed)
+    neuron = es.LIF(0.7, 0.3, reset)
+    first = es.Conv2d(normal(rng, 5, 2, 3, 3), padding=1, neuron=neuron)
+    bias = normal(rng, channels) if biased else None
+    second = es.Conv2d(normal(rng, channels, 5, 3, 3), bias, stride=stride, neuron=neuron)
+    pools = [es.AvgPool2d(2, stride=pooled)] if pooled else []
+    network = es.Network((2, 9, 9), 1000, [first, *pools, second])
+    if half:
+        network = es.round_weights(network, "float16")
+    binned = binned_events(activity, seed, 9)
+    sparse, counts = run(network, binned, 2)  # more than all inputs
+    full, full_counts = run(network, binned, 0)
+    np.testing.assert_array_equal(full, sparse)
+    np.testing.assert_array_equal(full_counts, counts)

@@ -1,0 +1,178 @@
+"""Counts of operations by brute force over the dense reference, for comparison with the engine.
+
+Written from the definitions in `eventsim/operations.py`, with none of the engine's wiring: which
+weights an input reaches is found by sending it alone through the layers between, and then through a
+copy of the layer whose weights are all one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eventsim.network.graph import INPUT, Network
+from eventsim.network.layers import WeightLayer
+from eventsim.network.neurons import ALIF, CUBALIF
+from eventsim.network.pathways import Concatenate, Delay, Flatten, MaxPool2d
+from eventsim.reference import LayerTrace
+
+NAMES = (
+    "input_events", "acs", "macs", "updates", "decays", "bias_adds", "compares", "resets",
+    "output_spikes", "site_updates",
+)  # fmt: skip
+
+
+class Path(NamedTuple):
+    """How the outputs of a layer (or the input) come to a layer with weights."""
+
+    feeder: int
+    through: tuple[tuple[int, int], ...]  # (layer, which of its sources), in the spikes' direction
+
+
+def count_operations(
+    network: Network, frames: NDArray[Any], traces: list[LayerTrace]
+) -> list[dict[str, int]]:
+    """One dictionary of counts for each layer with neurons."""
+    outputs = _outputs(network, frames, traces)
+    return [
+        _Counting(network, index, trace, outputs).run()
+        for index, trace in zip(network.neuron_layers, traces, strict=True)
+    ]
+
+
+def _outputs(network: Network, frames: Any, traces: list[LayerTrace]) -> list[NDArray[Any]]:
+    """What leaves the input and each layer, (steps, *shape)."""
+    outputs = [np.asarray(frames, np.float64)]
+    of_neurons = iter(traces)
+    for index, layer in enumerate(network.layers):
+        if isinstance(layer, WeightLayer):
+            outputs.append(next(of_neurons).spikes.astype(np.float64))
+        else:
+            outputs.append(layer.run([outputs[source + 1] for source in network.sources(index)]))
+    return outputs
+
+
+def _paths(network: Network, node: int) -> Iterator[Path]:
+    """All ways to the output of `node` from neurons, from the input, or from a max pool."""
+    if node == INPUT or isinstance(network.layers[node], WeightLayer | MaxPool2d):
+        yield Path(node, ())
+        return
+    for slot, source in enumerate(network.sources(node)):
+        for path in _paths(network, source):
+            yield Path(path.feeder, (*path.through, (node, slot)))
+
+
+def _graded(network: Network, node: int) -> bool:
+    if node == INPUT:
+        return network.input_encoding == "counts"
+    layer = network.layers[node]
+    if isinstance(layer, WeightLayer):
+        return layer.neuron.spikes == "many"
+    return any(_graded(network, source) for source in network.sources(node))
+
+
+class _Counting:
+    """The counts of one layer."""
+
+    def __init__(
+        self, network: Network, index: int, trace: LayerTrace, outputs: list[NDArray[Any]]
+    ) -> None:
+        layer = network.layers[index]
+        assert isinstance(layer, WeightLayer)
+        self.network, self.layer, self.trace, self.outputs = network, layer, trace, outputs
+        self.shape = network.shapes[index + 1]
+        self.groups, self.per_group = layer.groups, self.shape[0] // layer.groups
+        self.paths = list(_paths(network, index - 1))
+        self.fan_outs: dict[tuple[int, int], tuple[int, NDArray[Any]]] = {}
+        self.many = layer.neuron.spikes == "many"
+        each_to_each = layer.recurrent is not None and layer.recurrent.ndim == 2
+        graded = _graded(network, index - 1) or (each_to_each and self.many)
+        self.sops = "macs" if graded else "acs"
+        self.bias = np.zeros(self.shape)
+        self.always = index == len(network.layers) - 1 and network.readout.endswith("membrane")
+        if layer.bias is not None:
+            bias = layer.bias * layer.neuron.gain()
+            self.always |= bool(layer.neuron.rises_over_threshold(bias).any())
+            self.bias = self.bias + bias.reshape(-1, *[1] * (len(self.shape) - 1))
+        self.count = dict.fromkeys(NAMES, 0)
+
+    def run(self) -> dict[str, int]:
+        p = self.layer.neuron.parameters(self.shape[0])
+        two = isinstance(self.layer.neuron, CUBALIF | ALIF)
+        variables = 1 + two + (self.layer.neuron.refractory > 0)
+        leaks = int((p["decay"] != 1).any()) + int(two and (p["second_decay"] != 1).any())
+        count, again = self.count, np.zeros(self._sites(np.zeros(self.shape)).shape, np.bool_)
+        held = np.zeros(self.shape, np.int64)
+        for t, spikes in enumerate(self.trace.spikes):
+            touched = again | self._arrive(t) | self.always
+            neurons = int(touched.sum()) * self.per_group
+            count["site_updates"] += int(touched.sum())
+            count["updates"] += neurons * variables
+            count["decays"] += neurons * leaks
+            count["bias_adds"] += neurons if self.layer.bias is not None else 0
+            count["compares"] += int((self._neurons(touched) & (held == 0)).sum())
+            count["output_spikes"] += int(spikes.sum())
+            count["resets"] += int((spikes > 0).sum())
+            state = self.trace.states[t]
+            held = state.refractory
+            stays = self.layer.neuron.may_fire(state, self.bias)
+            if self.layer.recurrent is not None and self.layer.recurrent.ndim == 1:
+                stays = stays | (spikes > 0)
+                count["input_events"] += int((spikes > 0).sum())
+                count["macs" if self.many else "acs"] += int((spikes > 0).sum())
+            again = touched & self._sites(stays)
+        return count
+
+    def _sites(self, neurons: NDArray[Any]) -> NDArray[np.bool_]:
+        """Whether any neuron of a site is set: (groups, *map)."""
+        return neurons.reshape(self.groups, self.per_group, *self.shape[1:]).any(axis=1)
+
+    def _neurons(self, sites: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        return np.repeat(sites[:, None], self.per_group, axis=1).reshape(self.shape)
+
+    def _arrive(self, t: int) -> NDArray[np.bool_]:
+        """Count what arrives at timestep t; return the sites that it reaches."""
+        touched = self._sites(np.zeros(self.shape))
+        for number, path in enumerate(self.paths):
+            values = self.outputs[path.feeder + 1]
+            for flat in np.flatnonzero(values.any(axis=0)) if len(values) else ():
+                if (number, flat) not in self.fan_outs:
+                    self.fan_outs[number, flat] = self._fan_out(path, values.shape[1:], flat)
+                delay, reached = self.fan_outs[number, flat]
+                if t >= delay and values[t - delay].reshape(-1)[flat] > 0:
+                    self.count["input_events"] += 1
+                    self.count[self.sops] += int(reached.sum())
+                    touched |= self._sites(reached > 0)
+        if self.layer.recurrent is not None and self.layer.recurrent.ndim == 2 and t > 0:
+            spiked = int((self.trace.spikes[t - 1] > 0).sum())
+            self.count["input_events"] += spiked
+            self.count[self.sops] += spiked * self.shape[0]
+            touched |= spiked > 0
+        return touched
+
+    def _fan_out(self, path: Path, shape: tuple[int, ...], flat: int) -> tuple[int, NDArray[Any]]:
+        """The delay of one input, and how many weights it adds to each membrane."""
+        x = np.zeros(int(np.prod(shape)))
+        x[flat] = 1.0
+        x, delay, channel = x.reshape(shape), 0, int(np.unravel_index(flat, shape)[0])
+        for node, slot in path.through:
+            layer: Any = self.network.layers[node]
+            if isinstance(layer, Delay):
+                delay += int(np.broadcast_to(layer.steps, len(x))[channel])
+            elif isinstance(layer, Concatenate):
+                sizes = [self.network.shapes[source + 1][0] for source in layer.sources]
+                channel += sum(sizes[:slot])
+                before = np.zeros((sum(sizes[:slot]), *x.shape[1:]))
+                after = np.zeros((sum(sizes[slot + 1 :]), *x.shape[1:]))
+                x = np.concatenate([before, x, after])
+            elif isinstance(layer, Flatten):
+                x = layer.forward(x)
+            elif hasattr(layer, "scale"):
+                x = np.rint(layer.forward(x) / layer.scale)
+        reached = np.zeros(self.shape)
+        replace(self.layer, weight=np.ones_like(self.layer.weight)).add_input(reached, x)
+        return delay, reached.astype(np.int64)

@@ -1,0 +1,309 @@
+"""Random networks and recordings for hypothesis, and dense arrays from what the engine returns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+from hypothesis import assume
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from eventsim.errors import NetworkError
+from eventsim.events.arrays import EVENT_DTYPE
+from eventsim.network.graph import READOUTS, Network
+from eventsim.network.layers import Conv1d, Conv2d, Dense, Layer, WeightLayer
+from eventsim.network.neurons import ALIF, CUBALIF, IF, LI, LIF, Neuron
+from eventsim.network.pathways import (
+    Add,
+    AvgPool2d,
+    Concatenate,
+    Delay,
+    Flatten,
+    MaxPool2d,
+    SumPool2d,
+)
+from eventsim.result import Result
+from eventsim.simulator import simulate
+from eventsim.wiring import arrays
+from eventsim.wiring import wire as wiring
+
+DT_US = 1000
+
+
+def _weights(rng: np.random.Generator, shape: tuple[int, ...], dyadic: bool) -> NDArray[Any]:
+    """Dyadic: multiples of 1/16, whose sums and halves float32 holds exactly."""
+    if dyadic:
+        return rng.integers(-12, 17, shape) / 16.0
+    return rng.normal(0.1, 0.4, shape)
+
+
+@st.composite
+def plain_neurons(draw: st.DrawFn, dyadic: bool) -> Neuron:
+    """LIF and IF with a decay, a threshold and a reset: what the bridge trains."""
+    threshold = draw(st.integers(1, 24)) / 16.0 if dyadic else draw(st.floats(0.1, 1.5))
+    reset = draw(st.sampled_from(["zero", "subtract"]))
+    if draw(st.booleans()):
+        return IF(threshold, reset)
+    decay = draw(st.sampled_from([0.0, 0.5, 1.0]) if dyadic else st.floats(0.0, 1.0))
+    return LIF(decay, threshold, reset)
+
+
+@st.composite
+def neurons(draw: st.DrawFn, dyadic: bool, channels: int) -> Neuron:
+    """Every model with every parameter, for the layer or for each channel."""
+    if draw(st.booleans()):
+        return draw(plain_neurons(dyadic))
+
+    def values(least: int, most: int) -> Any:
+        """Sixteenths from `least` to `most`."""
+        one = st.integers(least, most).map(lambda n: n / 16.0)
+        if not dyadic:
+            one = st.floats(least / 16.0, most / 16.0, width=32)
+        return draw(one | st.lists(one, min_size=channels, max_size=channels).map(tuple))
+
+    def decays() -> Any:
+        one = st.sampled_from([0.0, 0.5, 1.0]) if dyadic else st.floats(0.0, 1.0, width=32)
+        return draw(one | st.lists(one, min_size=channels, max_size=channels).map(tuple))
+
+    kind = draw(st.sampled_from([LIF, IF, CUBALIF, ALIF]))
+    reset = draw(st.sampled_from(["zero", "value", "subtract"]))
+    p: dict[str, Any] = {
+        "threshold": values(5, 24),
+        "reset": reset,
+        "rest": values(-8, 4) if draw(st.booleans()) else 0.0,
+        "reset_value": values(-16, 4) if reset == "value" else 0.0,
+        "refractory": draw(st.sampled_from([0, 0, 1, 2, 5])),
+        "comparison": draw(st.sampled_from([">", ">="])),
+    }
+    if kind is not IF:
+        p["decay"] = decays()
+        p["input_gain"] = draw(st.sampled_from(["one", "one-minus-decay"]))
+    if kind is CUBALIF:
+        p["current_decay"] = decays()
+    elif draw(st.booleans()):
+        p["lower_bound"] = values(-30, -17)
+    if kind is ALIF:
+        p |= {"adaptation_decay": decays(), "adaptation": values(0, 16)}
+    elif p["comparison"] == ">=" and draw(st.booleans()):
+        p["spikes"] = "many"
+    return kind(**p)
+
+
+@st.composite
+def pools(draw: st.DrawFn, kinds: list[type], dyadic: bool) -> Layer:
+    kind = draw(st.sampled_from(kinds))
+    size = st.sampled_from([1, 2, 4]) if dyadic and kind is AvgPool2d else st.integers(1, 3)
+    kernel = draw(st.tuples(size, size) | size)
+    return kind(kernel, draw(st.none() | st.integers(1, 3)))
+
+
+class _Building:
+    """A list of layers that grows while they fit."""
+
+    def __init__(
+        self, draw: st.DrawFn, dyadic: bool, pooled: bool, plain: bool, by_four: bool
+    ) -> None:
+        self.draw, self.dyadic, self.pooled, self.plain = draw, dyadic, pooled, plain
+        self.by_four = by_four
+        self.rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+        size = st.integers(1, 8)
+        self.input_shape: tuple[int, int, int] = (draw(st.integers(1, 2)), draw(size), draw(size))
+        self.encoding = "binary" if by_four else draw(st.sampled_from(["binary", "counts"]))
+        self.layers: list[Layer] = []
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._network(self.layers).shapes[-1]
+
+    def _network(self, layers: list[Layer]) -> Network:
+        """A network whose shapes say what would leave the layers."""
+        shapes: list[tuple[int, ...]] = [self.input_shape]
+        probe: Any = object.__new__(Network)
+        object.__setattr__(probe, "layers", tuple(layers))
+        for index, layer in enumerate(layers):
+            shapes.append(probe._leaving(index, layer, shapes))
+        object.__setattr__(probe, "shapes", tuple(shapes))
+        return probe
+
+    def add(self, layer: Layer) -> None:
+        try:
+            self._network([*self.layers, layer])
+        except NetworkError:
+            return  # it does not fit this map: leave the layer out
+        self.layers.append(layer)
+
+    def weights(self, *shape: int) -> NDArray[Any]:
+        return _weights(self.rng, shape, self.dyadic)
+
+    def parameters(self, outputs: int, square: bool) -> dict[str, Any]:
+        """Bias, recurrence and neuron of a layer of so many outputs."""
+        if self.plain:
+            neuron = self.draw(plain_neurons(self.dyadic))
+        else:
+            neuron = self.draw(neurons(self.dyadic, outputs))
+        p: dict[str, Any] = {"neuron": neuron}
+        if self.draw(st.booleans()):
+            p["bias"] = self.weights(outputs)
+        if not self.plain and self.draw(st.integers(0, 3)) == 0:
+            shapes = [(outputs,), (outputs, outputs)][: 1 + square]
+            p["recurrent"] = self.weights(*self.draw(st.sampled_from(shapes)))
+        return p
+
+    def pools(self) -> None:
+        for kinds in ([MaxPool2d], [SumPool2d, AvgPool2d]):
+            for _ in range(self.draw(st.integers(0, 2)) if self.pooled else 0):
+                self.add(self.draw(pools(kinds, self.dyadic)))
+
+    def ways(self) -> None:
+        """Delays, and skip connections from layers before."""
+        if self.plain:
+            return
+        here = len(self.layers) - 1
+        kind = self.draw(st.sampled_from(["none", "none", "delay", "add", "concatenate"]))
+        if kind == "delay":
+            steps = st.integers(0, 4)
+            channels = self.shape[0]
+            each = st.lists(steps, min_size=channels, max_size=channels).map(tuple)
+            self.add(Delay(self.draw(steps | each if channels < 20 else steps)))
+        elif kind != "none" and here >= 0:
+            other = self.draw(st.integers(-1, here))
+            merge = Add if kind == "add" else Concatenate
+            self.add(merge((here, other) if self.draw(st.booleans()) else (other, here)))
+
+    def convolution(self) -> None:
+        draw, (inputs, height, _) = self.draw, self.shape
+        groups, outputs = 1, 4 * draw(st.integers(1, 3)) if self.by_four else 0
+        if not self.by_four:
+            groups = draw(st.sampled_from([g for g in (1, 2, 3, inputs) if inputs % g == 0]))
+            outputs = groups * draw(st.integers(1, 9 if groups < 4 else 2))
+        kernel = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
+        geometry: dict[str, Any] = {
+            "stride": draw(st.integers(1, 3)),
+            "padding": (draw(st.integers(0, 2)), draw(st.integers(0, 2))),
+            "dilation": draw(st.integers(1, 2)),
+        }
+        if height == 1 and not self.plain and draw(st.booleans()):
+            geometry["padding"] = geometry["padding"][1]
+            weight = self.weights(outputs, inputs // groups, kernel[1])
+            kind: Any = Conv1d
+        else:
+            weight, kind = self.weights(outputs, inputs // groups, *kernel), Conv2d
+        self.add(kind(weight, **geometry, groups=groups, **self.parameters(outputs, False)))
+
+    def dense(self) -> None:
+        wide = st.sampled_from([64, 75, 130])  # a block of 64 at least, and what is left of it
+        outputs = self.draw(st.integers(1, 20) | wide)
+        weight = self.weights(outputs, self.shape[0])
+        self.add(Dense(weight, **self.parameters(outputs, True)))
+
+
+@st.composite
+def networks(
+    draw: st.DrawFn,
+    *,
+    dyadic: bool,
+    pooled: bool = True,
+    plain: bool = False,
+    by_four: bool = False,
+) -> Network:
+    """A few layers that fit: shapes, strides, paddings, groups, biases, neurons, pools, graphs.
+
+    plain: a list without recurrence, delays and skips, of neurons that the bridge trains.
+    by_four: convolutions without groups, of 4, 8 or 12 channels, on binary input.
+    """
+    building = _Building(draw, dyadic, pooled, plain, by_four)
+    for _ in range(draw(st.integers(0, 2))):
+        building.ways()
+        building.pools()
+        building.convolution()
+    layers = building.layers
+    if not layers or not isinstance(layers[-1], WeightLayer) or draw(st.booleans()):
+        building.pools()
+        building.add(Flatten())
+        for _ in range(draw(st.integers(1, 2))):
+            building.ways()
+            building.dense()
+    readout = "spike-count" if plain else draw(st.sampled_from(READOUTS))
+    if readout.endswith("membrane") and draw(st.booleans()):
+        decay, rest = draw(st.sampled_from([0.0, 0.5, 1.0])), draw(st.integers(-8, 8)) / 16.0
+        layers[-1] = replace(layers[-1], neuron=LI(decay, rest=rest))
+    try:
+        return Network(
+            building.input_shape, DT_US, layers, input_encoding=building.encoding, readout=readout
+        )
+    except NetworkError as error:
+        assume("goes nowhere" not in str(error))  # a skip that leaves out the layer before it
+        raise
+
+
+@contextmanager
+def some_layout(data: Any) -> Iterator[None]:
+    """Lay networks out in one of the ways that must not matter.
+
+    Weights that float16 holds are stored in it, or not; rows are listed or added at once; listed
+    spike by spike or site by site; all inputs of a map are added, or only those that spike.
+    """
+    narrow = data.draw(st.booleans())
+    gather_from = data.draw(st.sampled_from([1, wiring.GATHER_FROM]))
+    busy_from = data.draw(st.sampled_from([0, wiring.BUSY_FROM]))
+    full_from = data.draw(st.sampled_from([0, wiring.FULL_FROM]))
+    with (
+        patch.object(arrays, "widens_float16", lambda: narrow),
+        patch.object(wiring, "GATHER_FROM", gather_from),
+        patch.object(wiring, "BUSY_FROM", busy_from),
+        patch.object(wiring, "FULL_FROM", full_from),
+        patch.object(wiring, "FULL_FROM_LISTED", full_from),
+    ):
+        yield
+
+
+@st.composite
+def recordings(draw: st.DrawFn, network: Network, max_steps: int = 10) -> NDArray[Any]:
+    """No event, one, a few, or every pixel at once; on a grid of at most `max_steps`."""
+    _, height, width = network.input_shape
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    kind = draw(st.sampled_from(["empty", "one", "sparse", "busy", "all at once"]))
+    if kind == "all at once":
+        grid = np.indices((2, height, width)).reshape(3, -1)
+        events = np.zeros(grid.shape[1], EVENT_DTYPE)
+        events["on"], events["y"], events["x"] = grid
+        events["t"] = draw(st.integers(0, 10**6))
+        return events
+    most = {"empty": 0, "one": 1, "sparse": 8, "busy": 40 * max_steps}[kind]
+    events = np.zeros(most, EVENT_DTYPE)
+    events["x"] = rng.integers(0, width, most)
+    events["y"] = rng.integers(0, height, most)
+    events["on"] = rng.integers(0, 2, most)
+    events["t"] = np.sort(rng.integers(0, max_steps * DT_US, most))
+    return events
+
+
+# Graded spikes that come back (`recurrent`, spikes "many") can grow a millionfold in ten timesteps.
+# A recording has a row for each spike, and a test no room for 2^24 of a neuron in every timestep.
+MOST_RECORDED = 10**6
+
+
+def simulate_recorded(network: Network, events: NDArray[Any], **options: Any) -> Result:
+    """Simulate and keep every spike; the example is left out where they are too many to keep."""
+    result = simulate(network, events, **options)
+    assume(result.operations.total.output_spikes <= MOST_RECORDED)
+    return simulate(network, events, record_spikes=True, **options)
+
+
+def dense_spikes(network: Network, result: Result) -> list[NDArray[np.int64]]:
+    """The recorded spikes of each layer as (steps, *layer shape), as the reference gives them."""
+    assert result.spikes is not None
+    dense = []
+    for index, spikes in zip(network.neuron_layers, result.spikes, strict=True):
+        shape = network.shapes[index + 1]
+        layer = np.zeros((result.steps, *(*shape, 1, 1)[:3]), np.int64)
+        np.add.at(layer, tuple(spikes.T), 1)
+        if network.layers[index].neuron.spikes == "one":
+            assert layer.max(initial=0) <= 1, "a neuron spiked twice in a timestep"
+        dense.append(layer.reshape(result.steps, *shape))
+    return dense

@@ -1,0 +1,391 @@
+"""`eventsim bench`: adapters that give the engine's spikes, what is measured, what is written."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command_line import run_command, write_nmnist
+from rich.console import Console
+
+import eventsim as es
+from eventsim_tools.bench import ceiling, contest, latency, layers, networks, scaling, timing
+from eventsim_tools.bench.machine import describe_machine
+from eventsim_tools.bench.peers import PEERS, TorchCsr, TorchDense
+from eventsim_tools.bench.peers.peer import Peer, just_above
+from eventsim_tools.bench.tables import print_workload
+
+STEPS = 20
+NEURONS = [
+    es.LIF(0.3, 0.3),
+    es.LIF(0.9, 1.0, reset="subtract"),
+    es.IF(1.0),
+    es.IF(1.0, reset="subtract"),
+]
+
+
+class Missing(TorchDense):
+    """A peer that nobody has."""
+
+    name = package = "no_such_simulator"
+
+
+def weights(neuron: Any, deviation: float, shape: tuple[int, ...]) -> Any:
+    """Draw weights; for IF whole eighths, so that membranes come to the threshold exactly."""
+    drawn = np.random.default_rng(0).normal(0, deviation, shape)
+    return np.round(8 * drawn) / 8 if isinstance(neuron, es.IF) else drawn
+
+
+def dense_network(neuron: Any, steps: int | None = STEPS) -> es.Network:
+    bias = weights(neuron, 0.05, (24,))
+    hidden = es.Dense(weights(neuron, 0.5, (24, 72)), bias, neuron=neuron)
+    output = es.Dense(weights(neuron, 0.4, (10, 24)), neuron=neuron)
+    return es.Network((2, 6, 6), 1000, [es.Flatten(), hidden, output], steps=steps)
+
+
+def convolutional_network(neuron: Any) -> es.Network:
+    convolution = es.Conv2d(weights(neuron, 0.5, (4, 2, 3, 3)), padding=1, neuron=neuron)
+    output = es.Dense(weights(neuron, 0.3, (10, 36)), neuron=neuron)
+    pool = es.SumPool2d(2)
+    return es.Network((2, 6, 6), 1000, [convolution, pool, es.Flatten(), output], steps=STEPS)
+
+
+def recordings(count: int = 3) -> list[Any]:
+    return [networks.random_events((2, 6, 6), 0.1, STEPS, 1000, seed=seed) for seed in range(count)]
+
+
+def installed(kind: type[Peer]) -> Peer:
+    if not kind.installed():
+        pytest.skip(f"{kind.package} is not installed ({kind.install})")
+    return kind()
+
+
+@pytest.mark.parametrize("neuron", NEURONS, ids=repr)
+@pytest.mark.parametrize("kind", PEERS, ids=lambda kind: kind.name)
+def test_peers_give_the_spikes_of_the_engine(kind: type[Peer], neuron: Any) -> None:
+    """Every spike of every layer, or the adapter says which equation it could not express."""
+    peer = installed(kind)
+    if peer.name == "torch.compile" and neuron != NEURONS[1]:
+        pytest.skip("compiling takes long: one neuron will do")
+    for network in (dense_network(neuron), convolutional_network(neuron)):
+        if kind is TorchCsr and isinstance(network.layers[0], es.Conv2d):
+            continue
+        try:
+            peer.build(network)
+        except es.EventsimError as error:
+            pytest.skip(str(error))  # no compiler for torch.compile
+        row = contest.check(peer, network, recordings())
+        assert min(row["engine_spikes"]) > 0
+        if peer.difference(neuron):
+            assert row["verdict"] == peer.difference(neuron)
+            assert sum(row["differing"]) > 0, "the difference that is claimed does not show"
+        else:
+            assert row["differing"] == [0, 0], row["verdict"]
+            assert row["verdict"] == "equal"
+
+
+@pytest.mark.parametrize("kind", PEERS, ids=lambda kind: kind.name)
+def test_a_second_run_begins_anew(kind: type[Peer]) -> None:
+    """No membranes are left over from the batch before, whatever its size."""
+    peer = installed(kind)
+    if peer.name == "torch.compile":
+        pytest.skip("keeps nothing, and compiling takes long")
+    network = dense_network(es.IF(1.0))
+    peer.build(network)
+    (frames,) = contest.dense_frames(network, recordings())
+    expected = [result.spike_counts for result in es.simulate_batch(network, recordings())]
+    for part in (slice(0, 3), slice(0, 3), slice(1, 2)):
+        counts = peer.run(peer.ready(frames[part]))
+        np.testing.assert_array_equal(counts.numpy(), expected[part])
+
+
+def test_the_check_finds_a_changed_weight() -> None:
+    network = dense_network(es.LIF(0.3, 0.3))
+    hidden: Any = network.layers[1]
+    weight = hidden.weight.copy()
+    weight[3] += 0.05
+    changed = es.Network(
+        network.input_shape, 1000,
+        [es.Flatten(), replace(hidden, weight=weight), network.layers[2]], steps=STEPS,
+    )  # fmt: skip
+    peer = TorchDense()
+    peer.build(changed)
+    row = contest.check(peer, network, recordings())
+    assert row["differing"][0] > 0
+    assert row["farthest_from_threshold"] > contest.ROUNDING
+    assert row["verdict"] == "NOT THE SAME NETWORK"
+
+
+def test_the_next_float_makes_a_comparison_strict() -> None:
+    """Peers that fire at the threshold get the number above it."""
+    threshold = np.float32(0.3)
+    limit = np.float32(just_above(float(threshold)))
+    assert limit > threshold
+    assert np.nextafter(limit, np.float32(0)) == threshold
+
+
+def test_the_command_writes_what_the_docs_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(contest, "PEERS", (TorchDense, TorchCsr, Missing))
+    rng = np.random.default_rng(0)
+    dense = es.Dense(rng.normal(0, 0.1, (10, 2312)), neuron=es.LIF(0.3, 0.3))
+    net = es.Network((2, 34, 34), 1000, [es.Flatten(), dense], steps=STEPS)
+    es.save_network(net, tmp_path / "net.h5")
+    for number in (1, 2, 3):
+        write_nmnist(tmp_path / "data" / "Test" / "0" / f"{number:05d}.bin", 3, seed=number)
+    out = tmp_path / "out.json"
+    arguments = ("--root", tmp_path / "data", "--mlp", tmp_path / "net.h5", "--limit", 2)
+    command = ("bench", "--workload", "mlp", *arguments, "--repeats", 1, "--json", out)
+    assert run_command(*command, "--plots", tmp_path / "plots") == 0
+    document = json.loads(out.read_text())
+    assert set(document) == {"machine", "repeats", "workloads"}
+    assert document["machine"]["versions"]["eventsim"] == es.__version__
+    assert document["machine"]["processor"]
+    result = document["workloads"]["mlp"]
+    assert result["samples"] == 2
+    assert result["left_out"] == {
+        "no_such_simulator": "not installed: pip install 'eventsim[peers]'"
+    }
+    assert [row["verdict"] for row in result["agreement"]] == ["equal", "equal"]
+    threads = sorted({1, es.available_threads()})
+    names = ["eventsim", "torch dense", "torch CSR"]
+    assert [(t["name"], t["threads"]) for t in result["timings"]] == [
+        (name, n) for name in names for n in threads
+    ]
+    for row in result["timings"]:
+        assert 0 < row["min"] <= row["median"] <= row["max"]
+        assert len(row["seconds_a_sample"]) == 1
+        (engine,) = (
+            t for t in result["timings"] if (t["name"], t["threads"]) == (names[0], row["threads"])
+        )
+        assert row["times_the_engine"] == pytest.approx(row["median"] / engine["median"])
+    events = [es.read_recording(p).events for p in sorted((tmp_path / "data").rglob("*.bin"))[:2]]
+    results = es.simulate_batch(net, events)
+    assert result["sops_a_sample"] == sum(r.operations.total.sops for r in results) / 2
+    assert (tmp_path / "plots" / "mlp.png").read_bytes().startswith(b"\x89PNG")
+    printed = capsys.readouterr().out
+    assert document["machine"]["processor"][:20] in printed
+    assert "times eventsim's" in printed
+    assert "no_such_simulator is left out" in printed
+
+
+def test_bad_input_gets_a_sentence(tmp_path: Path) -> None:
+    assert "--workload is 'sing', expected mlp" in str(run_command("bench", "--workload", "sing"))
+    sentence = str(run_command("bench", "--workload", "mlp"))
+    assert sentence.startswith("eventsim: data set nmnist: root is missing")
+    assert "\n" not in sentence
+
+
+def test_random_networks_fire_at_the_rate_that_was_asked_for() -> None:
+    network = dense_network(es.LIF(0.3, 0.3))
+    scaled = networks.scale_to_rate(network, recordings(), 0.1)
+    rates = networks.firing_rates(scaled, recordings())
+    assert rates == pytest.approx([0.1, 0.1], rel=networks.NEAR_ENOUGH)
+    before: Any = network.layers[1]
+    after: Any = scaled.layers[1]
+    factors = after.weight / before.weight
+    np.testing.assert_allclose(factors, factors[0, 0], rtol=1e-5)
+    with pytest.raises(es.EventsimError, match="no scale of its random weights"):
+        networks.scale_to_rate(network, [es.make_events([0], [0], [0], [1])], 0.5)
+
+
+def test_firing_rates_are_spikes_per_neuron_and_timestep() -> None:
+    weight = np.zeros((4, 2))
+    weight[0, 1] = 1.0  # one neuron of four, for each ON event
+    net = es.Network((2, 1, 1), 1000, [es.Flatten(), es.Dense(weight, neuron=es.IF(0.5))], steps=10)
+    events = es.make_events([0, 2000, 5000], [0] * 3, [0] * 3, [1, 1, 0])
+    assert networks.firing_rates(net, [events]) == [2 / 40]
+
+
+def test_the_fit_is_that_of_least_squares() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0, 1e6, 30)
+    y = 2e-4 + 3e-9 * x + rng.normal(0, 1e-4, 30)
+    fit = scaling.fit_line(list(x), list(y))
+    b, a = np.polyfit(x, y, 1)
+    assert (fit.a, fit.b) == pytest.approx((a, b))
+    assert fit.r_squared == pytest.approx(np.corrcoef(x, y)[0, 1] ** 2)
+
+
+def test_scaling_counts_what_it_times() -> None:
+    result = scaling.measure_scaling(1, rates=(0.05, 0.3), sizes=(16, 64), steps=10)
+    points = result["points"]
+    assert [(p["n"], p["rate"]) for p in points] == [(16, 0.05), (16, 0.3), (64, 0.05), (64, 0.3)]
+    assert points[-1]["sops"] > 4 * points[0]["sops"] > 0
+    assert points[-1]["measured_rates"] == pytest.approx([0.3, 0.3], rel=0.4)
+    assert all(p["seconds"] > 0 for p in points)
+    fit = scaling.fit_line([p["sops"] for p in points], [p["seconds"] for p in points])
+    assert result["b_seconds_a_sop"] == fit.b
+
+
+def test_break_even_lies_where_the_ratio_comes_to_one() -> None:
+    assert layers.break_even([0.01, 0.1], [10, 0.1]) == pytest.approx(0.01 * 10**0.5)
+    assert layers.break_even([0.01, 0.1], [10, 2]) is None
+    assert layers.break_even([0.01, 0.02, 0.1], [8, 4, 1 / 4]) == pytest.approx(
+        np.exp((np.log(0.02) + np.log(0.1)) / 2)
+    )
+
+
+def test_the_unpacking_layer_passes_on_what_torch_gets() -> None:
+    """The spikes that enter the timed convolution are the frames of torch."""
+    network, binned, frames = layers.convolution_case(0.1, side=4, steps=5, out_channels=8)
+    spikes = (es.run_binned(network, binned, record_spikes=True).spikes or ())[0]
+    dense = np.zeros(frames.shape, np.float32)
+    dense[tuple(spikes.T)] = 1
+    np.testing.assert_array_equal(dense, frames.numpy())
+
+
+def test_spikes_that_rounding_changes_are_counted() -> None:
+    """One neuron fires at every event, or at none; the other never."""
+    gpu = pytest.importorskip("eventsim_tools.bench.gpu", exc_type=ImportError)
+    events = es.make_events([0, 1000, 2000], [0, 0, 0], [0, 0, 0], [1, 1, 1])
+
+    def network(weight: float) -> es.Network:
+        dense = es.Dense(np.array([[weight], [0.1]]), neuron=es.LIF(0.0, 0.5))
+        return es.Network((1, 1, 1), 1000, [es.Flatten(), dense])
+
+    assert gpu.spikes_changed(network(1.0), network(1.0), [events]) == 0
+    assert gpu.spikes_changed(network(1.0), network(0.4), [events]) == 1
+    assert gpu.spikes_changed(network(1.0), network(2.0), [events, events]) == 0
+
+
+def test_the_layer_alone_does_what_it_does_in_the_network() -> None:
+    network, binned, _ = layers.convolution_case(0.1, side=8, steps=40, out_channels=8)
+    whole = es.run_binned(network, binned)
+    run = layers.last_layer_alone(network, binned)
+    for _ in range(2):
+        outcome = run()
+        counters = outcome.counters.tolist()
+        operations = es.Operations.from_counters(("0", "1"), counters, (0, 0)).layers[1]
+        assert operations.sops == whole.operations.layers[1].sops
+        assert operations.output_spikes == whole.operations.layers[1].output_spikes
+        assert outcome.spike_counts.sum() == whole.spike_counts.sum() > 0
+
+
+def test_layers_are_timed_beside_torch() -> None:
+    result = layers.time_convolution(1, activities=(0.01, 0.2), side=4, steps=5, out_channels=8)
+    assert [case["activity"] for case in result["cases"]] == [0.01, 0.2]
+    for case in result["cases"]:
+        assert case["dense_macs"] == 5 * 16 * 9 * 64 * 8
+        assert set(case["seconds"]) == {"eventsim", "torch"}
+    dense = layers.time_dense(1, sizes=(32, 64), steps=5)
+    assert [set(case["ratio"]) for case in dense["cases"]] == [{"torch", "torch CSR"}] * 2
+
+
+def test_the_row_lists_are_those_that_the_engine_adds() -> None:
+    """As many SOPs as the engine counts, and the membranes that it would have."""
+    network = dense_network(es.IF(1e6))
+    lists = ceiling.rows_of_dense(network, recordings())
+    results = es.simulate_batch(network, recordings())
+    sops = sum(result.operations.layers[0].sops for result in results)
+    assert len(lists.rows) * lists.channels == sops
+    u = np.zeros(24, np.float32)
+    ceiling.add_lists(u, 24, lists.weights, lists.rows, lists.pointers, lists.sites)
+    frames = contest.dense_frames(network, recordings())[0].numpy().reshape(-1, 72)
+    hidden: Any = network.layers[1]
+    np.testing.assert_allclose(u, frames.sum(axis=0) @ hidden.weight.T, rtol=1e-4, atol=1e-4)
+
+
+def test_only_reading_reads_every_row() -> None:
+    lists = ceiling.rows_of_convolution(0.05, steps=2, side=4, inputs=8, channels=16)
+    active = np.diff(lists.pointers)
+    assert len(active) == 2 * 16
+    assert active.sum() == len(lists.rows)
+    pairs = lists.weights.view(np.int64)
+    rows = pairs.reshape(-1, 8)[lists.rows // 16]
+    assert ceiling.read_lists(8, pairs, lists.rows) == rows.sum()
+    result = ceiling.measure_ceiling([lists], repeats=1)
+    assert result["cases"][0]["share"] > 0
+
+
+def test_everybody_has_a_turn_in_every_round() -> None:
+    turns: list[str] = []
+    contestants = [
+        timing.Contestant(name, 1, lambda name=name: (turns.append(name), timing.time.sleep(0.03)))
+        for name in ("eventsim", "other")
+    ]
+    done: list[int] = []
+    timings = timing.take_turns(contestants, repeats=2, samples=3, advance=done.append)
+    assert turns == ["eventsim", "other"] * 3  # the first round warms up
+    assert done == [1] * 6
+    assert [len(t.seconds) for t in timings] == [2, 2]
+    assert all(0.01 <= s < 0.02 for t in timings for s in t.seconds)
+
+
+def test_each_event_is_timed_in_a_run_that_keeps_its_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that advances by one microsecond for each look, and by what each event needs."""
+    fed: list[list[int]] = []
+
+    class Run:
+        def __init__(self, network: es.Network) -> None:
+            fed.append([])
+
+        def feed(self, packet: Any) -> None:
+            fed[-1].append(len(packet))
+            now[0] += 1000 * len(packet)
+
+    def clock() -> int:
+        now[0] += 1000
+        return now[0]
+
+    now = [0]
+    monkeypatch.setattr(latency.es, "AsynchronousRun", Run)
+    monkeypatch.setattr(latency.time, "perf_counter_ns", clock)
+    events = es.make_events(*[np.zeros(2500, int)] * 4)
+    done: list[int] = []
+    result = latency.time_events(dense_network(es.IF(1.0)), events, 2, done.append)
+    assert fed == [[1] * 2500, [1000, 1000, 500], [2500]] * 3
+    assert done == [1] * 3
+    assert result["events"] == 2500
+    assert result["event_median_seconds"] == pytest.approx([2e-6] * 2)
+    assert result["event_p99_seconds"] == pytest.approx([2e-6] * 2)
+    assert result["packets_events_a_second"] == pytest.approx([2500 / 2503e-6] * 2)
+    assert result["one_packet_events_a_second"] == pytest.approx([2500 / 2501e-6] * 2)
+
+
+def test_every_table_prints() -> None:
+    out = io.StringIO()
+    console = Console(file=out, width=140)
+    machine = describe_machine()
+    results = {
+        "layer-conv": layers.time_convolution(1, (0.01, 0.2), side=2, steps=2, out_channels=8),
+        "layer-dense": layers.time_dense(1, sizes=(16,), steps=3),
+        "scaling": scaling.measure_scaling(1, rates=(0.1, 0.3), sizes=(16,), steps=5),
+        "ceiling": ceiling.measure_ceiling(
+            [ceiling.rows_of_convolution(0.05, 1, 4, 8, 16)], repeats=1
+        ),
+        "latency": {
+            "silence_us": 10_000_000,
+            "silence_seconds": [0.001, 0.003],
+            "run_command_seconds": [0.5],
+            "help_command_seconds": [0.25],
+            "events": 1234,
+            "event_median_seconds": [1.5e-6, 1e-6, 2e-6],
+            "event_p99_seconds": [4e-6],
+            "packet_events": 1000,
+            "packets_events_a_second": [2e6],
+            "one_packet_events_a_second": [1e6, 3e6],
+        },
+    }
+    for name, result in results.items():
+        print_workload(name, result, machine, console)
+    text = out.getvalue()
+    for words in (
+        "break-even with torch",
+        "R² =",
+        "share",
+        "2.000",
+        "1.000 - 3.000",
+        "an empty",
+        "1,234",
+        "1.50",
+        "1.00 - 2.00",
+        "1,000,000 - 3,000,000",
+    ):
+        assert words in text

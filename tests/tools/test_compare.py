@@ -1,0 +1,311 @@
+"""`eventsim compare`: what it finds, that it goes on after a kill, and the page."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import recording_files
+import torch
+from command_line import run_command
+from scipy.stats import binomtest
+
+import eventsim as es
+from eventsim_bridge.datasets import open_dataset
+from eventsim_bridge.models.spiking import export_network
+from eventsim_bridge.training.model_files import load_model
+from eventsim_tools.compare import cells as cells_module
+from eventsim_tools.compare.contrast import temporal_contrast
+from eventsim_tools.compare.plan import Cell, Plan, Point, parameters_of, same_parameters, scaled
+from eventsim_tools.compare.store import Store
+from eventsim_tools.compare.summary import equal_accuracy, wilson
+
+SHAPE = (2, 34, 34)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """As the workers of the cluster have it: sums of floats depend on the number of threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def nmnist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set in N-MNIST's layout whose digits are stripes at places of their own."""
+    root = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    for split, count in (("Train", 4), ("Test", 2)):
+        for digit in range(10):
+            for i in range(count):
+                path = root / split / str(digit) / f"{10 * i + digit + 1:05d}.bin"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                t, x, y, on = rng.integers(
+                    [[0], [3 * digit], [0], [0]], [[40_000], [3 * digit + 4], [34], [2]], (4, 400)
+                )
+                path.write_bytes(recording_files.nmnist(es.make_events(np.sort(t), x, y, on)))
+    return root
+
+
+def arguments(root: Path, out: Path, *more: Any) -> tuple[Any, ...]:
+    data = ("--data", "nmnist", "--root", root, "--structure", "6FC-10")
+    grid = ("--dt-us", 20_000, "--dt-us", 10_000, "--steps", 2, "--duration-us", 40_000)
+    training = ("--epochs", 2, "--seeds", 2, "--batch-size", 8, "--learning-rate", 0.005)
+    return ("compare", *data, *grid, *training, "--equal-parameters", "--out", out, *more)
+
+
+@pytest.fixture(scope="module")
+def finished(nmnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("out")
+    assert run_command(*arguments(nmnist, out)) == 0
+    return out
+
+
+def results_of(out: Path) -> Any:
+    return json.loads((out / "results.json").read_text())
+
+
+def test_every_cell_of_the_grid_is_there(finished: Path) -> None:
+    results = results_of(finished)
+    points = {(10_000, 2), (20_000, 2), (10_000, 4)}
+    assert {(cell["dt_us"], cell["steps"]) for cell in results["cells"]} == points
+    assert len(results["cells"]) == 5 * 3 * 2 + 4 * 2
+    assert len(results["summary"]["rows"]) == 15
+    for cell in results["cells"]:
+        assert {(test["dt_us"], test["steps"]) for test in cell["tests"]} == points
+        for test in cell["tests"]:
+            hits = np.mean(np.equal(test["predictions"], results["labels"]))
+            assert test["accuracy"] == hits
+    with (finished / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(results["cells"])
+    for row, cell in zip(rows, results["cells"], strict=True):
+        assert row["model"] == cell["model"]
+        assert float(row["test_accuracy"]) == cell["test_accuracy"]
+        total, samples = cell["operations"]["total"], cell["operations"]["samples"]
+        assert float(row["sops"]) == total["sops"] / samples
+
+
+def test_the_operations_of_an_snn_are_those_of_the_engine(finished: Path, nmnist: Path) -> None:
+    cell = next(c for c in results_of(finished)["cells"] if c["model"] == "snn" and c["seed"] == 1)
+    loaded: Any = load_model(finished / "cells" / "snn-rate-dt10000us-T2-seed1.pt")
+    network = export_network(loaded.model, dt_us=10_000, steps=2)
+    test = open_dataset("nmnist", nmnist).test
+    results = [es.simulate(network, events) for events, _ in test]
+    total = es.Operations.sum(result.operations for result in results)
+    assert cell["operations"]["total"] == total.total.as_dict()
+    own = next(t for t in cell["tests"] if (t["dt_us"], t["steps"]) == (10_000, 2))
+    assert own["predictions"] == [result.prediction for result in results]
+
+
+def test_means_and_intervals_are_those_of_the_seeds(finished: Path) -> None:
+    results = results_of(finished)
+    row = results["summary"]["rows"][0]
+    group = [
+        cell
+        for cell in results["cells"]
+        if (cell["model"], cell["dt_us"], cell["steps"]) == ("snn", 10_000, 2)
+    ]
+    assert row["accuracies"] == [cell["test_accuracy"] for cell in group]
+    assert row["accuracy"] == pytest.approx(np.mean(row["accuracies"]))
+    samples = sum(cell["operations"]["samples"] for cell in group)
+    sops = sum(cell["operations"]["total"]["sops"] for cell in group)
+    assert row["total"]["sops"] == pytest.approx(sops / samples)
+    assert row["total"]["energy_bound_nj"] < row["total"]["energy_estimate_nj"]
+    spikes = sum(cell["operations"]["total"]["output_spikes"] for cell in group)
+    assert row["firing_rate"] == pytest.approx(spikes / samples / (16 * 2))
+    assert row["usual_estimate"] == pytest.approx(row["total"]["dense_macs"] * row["firing_rate"])
+
+
+class Killed(BaseException):
+    pass
+
+
+def kill_after(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, calls: int) -> None:
+    method, left = getattr(owner, name), iter(range(calls))
+
+    def dying(*args: Any, **kwargs: Any) -> Any:
+        if next(left, None) is None:
+            raise Killed
+        return method(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, dying)
+
+
+def test_a_killed_run_goes_on_to_the_same_results(
+    finished: Path, nmnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from eventsim_bridge.training import loop as training
+
+    command = arguments(nmnist, tmp_path)
+    for owner, name, calls in (
+        (Store, "save", 3),  # between cells
+        (training, "error_of", 27),  # in the middle of an epoch of the sixth
+        (cells_module, "_test", 2),  # when trained and not yet tested
+    ):
+        with monkeypatch.context() as patch:
+            kill_after(patch, owner, name, calls)
+            with pytest.raises(Killed):
+                run_command(*command)
+    assert not (tmp_path / "results.json").exists()
+    assert run_command(*command) == 0
+    for name in ("results.json", "results.csv", "report.html"):
+        assert (tmp_path / name).read_bytes() == (finished / name).read_bytes(), name
+    assert not list((tmp_path / "cells").glob("*-training-*"))
+    with monkeypatch.context() as patch:  # nothing is trained again
+        kill_after(patch, cells_module, "run_cell", 0)
+        assert run_command(*command) == 0
+    assert (tmp_path / "results.json").read_bytes() == (finished / "results.json").read_bytes()
+
+
+def test_further_grid_points_are_tested_without_training_what_is_trained(
+    nmnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = ("compare", "--data", "nmnist", "--root", nmnist, "--structure", "10", "--epochs", 1)
+    command = (*data, "--steps", 2, "--out", tmp_path, "--dt-us", 10_000)
+    assert run_command(*command) == 0
+    before = {(tmp_path / "cells" / f"rnn-last-dt10000us-T2-seed0{end}") for end in (".pt",)}
+    models = [path.read_bytes() for path in before]
+    from eventsim_bridge.training import loop as training
+
+    trained = []
+    train = training.train
+
+    def noted(dataset: Any, settings: Any, **more: Any) -> Any:
+        trained.append(settings.dt_us)
+        return train(dataset, settings, **more)
+
+    monkeypatch.setattr(training, "train", noted)
+    assert run_command(*command, "--dt-us", 20_000) == 0
+    assert trained == [20_000] * 5
+    assert [path.read_bytes() for path in before] == models
+    results = results_of(tmp_path)
+    assert all(len(cell["tests"]) == 2 for cell in results["cells"])
+    sentence = run_command(*command, "--epochs", 2)
+    assert isinstance(sentence, str)
+    assert "plan.json: epochs is 1, expected 2 to go on" in sentence
+
+
+def test_two_workers_of_a_cluster_find_the_same(
+    finished: Path, nmnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert run_command(*arguments(nmnist, tmp_path, "--cluster", 2)) == 0
+    assert (tmp_path / "results.json").read_bytes() == (finished / "results.json").read_bytes()
+
+
+class Page(HTMLParser):
+    """Headings, table cells, plots, and whatever would be loaded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.headings: list[str] = []
+        self.rows = self.plots = 0
+        self.loaded: list[str] = []
+        self.within = ""
+
+    def handle_starttag(self, tag: str, attributes: Any) -> None:
+        self.within = tag
+        self.rows += tag == "tr"
+        self.plots += tag == "svg"
+        for name, value in attributes:
+            outside = name in ("src", "href", "xlink:href") and not value.startswith(("#", "data:"))
+            if outside or tag in ("script", "link", "iframe"):
+                self.loaded.append(f"{tag} {name}={value}")
+
+    def handle_data(self, data: str) -> None:
+        if self.within in ("h1", "h2"):
+            self.headings.append(data)
+            self.within = ""
+
+
+def test_the_page_is_whole_and_loads_nothing(finished: Path) -> None:
+    text = (finished / "report.html").read_text()
+    page = Page()
+    page.feed(text)
+    assert page.headings == [
+        "SNN, RNN and LSTM on nmnist: 6FC-10", "Settings", "Accuracy", "Temporal resolution",
+        "Temporal contrast", "Generalisation", "Features", "Computation", "On equal terms",
+        "Parameters and memory",
+    ]  # fmt: skip
+    assert page.loaded == []
+    assert page.plots == 7
+    assert page.rows > 50
+    assert "#010203" not in text
+    assert "lower bound" in text
+
+
+def test_wilson_is_that_of_scipy() -> None:
+    for correct, samples in ((0, 10), (7, 10), (10, 10), (930, 1000)):
+        interval = binomtest(correct, samples).proportion_ci(method="wilson")
+        assert wilson(correct, samples) == pytest.approx((interval.low, interval.high))
+
+
+def test_structures_are_scaled_to_the_parameters_of_the_snn() -> None:
+    assert scaled("MP4-64C3s2-AP2-256FC-11", 0.5) == "MP4-32C3s2-AP2-128FC-11"
+    assert scaled("3FC-10", 0.01) == "1FC-10"
+    for structure in ("512FC-10", "16C3-AP2-64FC-10"):
+        wanted = parameters_of(structure, SHAPE, "snn")
+        for model in ("rnn", "lstm"):
+            found = parameters_of(same_parameters(structure, SHAPE, model), SHAPE, model)
+            assert abs(found / wanted - 1) < 0.05
+
+
+def test_contrast_by_hand() -> None:
+    class Frames:
+        def __len__(self) -> int:
+            return 2
+
+        def frames(self, indices: Any) -> Any:
+            frames = torch.zeros(2, 4, 1, 1, 3)
+            frames[0, 0, 0, 0, :2] = 1
+            frames[0, 1, 0, 0, 1:] = 1  # one of three stays: 2/3
+            frames[0, 2, 0, 0, 1:] = 1  # 0
+            frames[0, 3] = 0  # 1
+            return frames[indices]  # the other recording is silent
+
+    found = temporal_contrast(Frames())  # type: ignore[arg-type]
+    assert found["contrast"] == pytest.approx((2 / 3 + 0 + 1) / 3)
+    assert found["activity"] == pytest.approx(6 / 24)
+
+
+def test_equal_accuracy_takes_the_cheapest_that_is_good_enough() -> None:
+    def row(model: str, loss: str, accuracy: float, joules: float) -> Any:
+        total = {"energy_estimate_nj": joules}
+        return {"model": model, "loss": loss, "validation_accuracy": accuracy, "total": total}
+
+    rows = [
+        *(row("snn", "rate", a, e) for a, e in ((0.9, 5), (0.8, 1), (0.85, 2))),
+        *(row(m, k, 0.85, 9) for m, k in (("rnn", "last"), ("rnn", "rate-inspired"))),
+        *(row("lstm", k, 0.99, 9) for k in ("last", "rate-inspired")),
+    ]
+    found = equal_accuracy(rows)
+    assert found["validation_accuracy"] == 0.85
+    assert [r["total"]["energy_estimate_nj"] for r in found["rows"]] == [2, 9, 9, 9, 9]
+
+
+def test_bad_plans_are_one_sentence(nmnist: Path, tmp_path: Path) -> None:
+    good = ("compare", "--data", "nmnist", "--root", nmnist, "--structure", "10", "--out", tmp_path)
+    for options, expected in (
+        (("--dt-us", 0), "dt_us is 0, expected a whole number >= 1"),
+        (("--dt-us", 5000, "--dt-us", 5000), "expected one or more different numbers"),
+        (("--seeds", 0), "seeds is 0, expected 1 or more"),
+        (("--dt-us", 5000, "--duration-us", 4000), "duration_us is 4000, expected at least one"),
+        (("--learning-rate", -1), "learning_rate is -1.0, expected more than 0"),
+        (("--structure", "7"), "ends with 7 classes, expected the 10"),
+        (("--energy", tmp_path / "no.toml"), "no.toml"),
+    ):
+        sentence = run_command(*good, *options)
+        assert isinstance(sentence, str), options
+        assert expected in sentence
+        assert "\n" not in sentence
+    plan = Plan("nmnist", "10", (20_000,), 15)
+    assert Cell("snn", "rate", Point(20_000, 15), 0, "10", False) in plan.cells(SHAPE)
