@@ -12,11 +12,12 @@ from typing import TypeVar
 import numba
 
 from .clocked.cpu.state import State, new_state
-from .clocked.run import program_of, run_recording
+from .clocked.run import run_recording
 from .errors import EventsimError, RecordingError
 from .events.arrays import Events
 from .network.graph import Network
 from .result import DEVICES, MODES, Device, Mode, Result
+from .wiring.wire import program_of
 
 # Samples in memory at a time: enough to keep the threads busy, few enough for little memory
 # and a progress bar that moves.

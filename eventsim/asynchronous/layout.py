@@ -2,8 +2,8 @@
 
 A call of a compiled function from Python costs more with every array that it takes, as much in all
 as an event needs; so there are four: `tables` and `weights`, shared by all runs of a network, and
-`ints` and `floats`, the state of one run. `tables` begins with a header (`H`) of offsets into all
-four; `ints` with single numbers (`I`).
+`ints` and `floats`, the state of one run. `tables` begins with a header of offsets into all four
+(`Header`); `ints` with single numbers (`Scalar`).
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from ..errors import NetworkError
 from ..jit import Float32s, Int64s
 from ..network.graph import Network
 from ..network.layers import WeightLayer
-from ..network.rules import CUBA_KIND, LIF_KIND, RESET_SUBTRACT
+from ..network.neurons.neuron import RESET_SUBTRACT
 from ..operations import COUNTERS
 from ..wiring.arrays import widened
 from ..wiring.program import C, Columns, P, Program
-from ..wiring.wire import wire
-from .columns import LEVELS, MEMO, H, I, N, Q, T, W
+from ..wiring.wire import program_of
+from .tables import LEVELS, MEMO, Header, Population, Queue, Scalar, Trace, Way
 
 LONGEST = 2**52  # microseconds: what delays and refractory times are cut to
 MOST_DT = 2**32
@@ -45,7 +45,7 @@ def lay_out(network: Network, refractory_us: int | None, delay_us: int) -> Layou
     Raises `NetworkError` for a network that has no asynchronous form.
     """
     _check(network)
-    program = wire(network)
+    program = program_of(network)
     bias, recurrent = len(program.weights), len(program.weights) + len(program.biases)
     levels = recurrent + len(program.recurrent)
     populations = _populations(network, program, refractory_us, bias, levels)
@@ -76,11 +76,10 @@ def _check(network: Network) -> None:
     for index in network.neuron_layers:
         layer = network.layers[index]
         assert isinstance(layer, WeightLayer)
-        if layer.neuron.kind == CUBA_KIND and layer.bias is not None and layer.bias.any():
-            raise NetworkError(
-                f"{network.layer_name(index)}: bias is not 0, expected none with CUBALIF in "
-                f"asynchronous time"
-            )
+        channels = network.shapes[index + 1][0]
+        bias = np.zeros(channels, np.float32) if layer.bias is None else layer.bias
+        if fault := layer.neuron.asynchronous_fault(bias):
+            raise NetworkError(f"{network.layer_name(index)}: {fault}")
 
 
 def _populations(
@@ -100,20 +99,18 @@ def _populations(
         if p[P.bias] >= 0:
             bias = program.biases[p[P.bias] : p[P.bias] + channels]
         held_over = refractory > 0 and one["reset"] == RESET_SUBTRACT
-        alone = (
-            one["kind"] != LIF_KIND or held_over or layer.neuron.rises_over_threshold(bias).any()
-        )
+        alone = held_over or layer.neuron.fires_alone(bias)
         populations.append({
             "sites": p[P.sites], "channels": p[P.channels], "groups": p[P.groups],
             "site": p[P.site], "neuron": p[P.neuron],
             "way": p[P.connection], "ways": p[P.connections],
             "plain": p[P.plain] and refractory == 0 and not integrates,
-            "alone": bool(alone) and np.isfinite(one["threshold"]),
+            "alone": alone and np.isfinite(one["threshold"]),
             "kind": one["kind"], "at_threshold": one["at_threshold"], "many": one["many"],
-            "subtract": one["reset"] == RESET_SUBTRACT, "refractory": refractory,
+            "reset": one["reset"], "refractory": refractory,
             "bias": biases + p[P.bias] if p[P.bias] >= 0 else -1,
             "levels": levels + p[P.parameters] * len(LEVELS),
-            "variables": 1 + (one["kind"] != LIF_KIND) + (refractory > 0),
+            "variables": 1 + layer.neuron.has_second + (refractory > 0),
             "leaks": p[P.leaks], "spikes": -1, "queue": -1,
             "recurrent": p[P.recurrent],
         })  # fmt: skip
@@ -155,7 +152,7 @@ def _ways(
                 "pooled": row[C.pooled], "to_itself": -1, "queue": -1,
             })  # fmt: skip
         if population["recurrent"] >= 0:
-            ways.append(dict.fromkeys((column.name for column in W), -1) | {
+            ways.append(dict.fromkeys((column.name for column in Way), -1) | {
                 "source": number, "delay": network.dt_us, "graded": population["many"],
                 "to_itself": recurrent + population["recurrent"],
             })  # fmt: skip
@@ -168,7 +165,7 @@ def _state(
 ) -> tuple[dict[str, int], Int64s, Float32s]:
     """Lay out the state; return the header's offsets, and the state at the start."""
     ints, header = _Ints(), {}
-    ints.add(len(I))
+    ints.add(len(Scalar))
     alone = any(one["alone"] for one in populations)
     plain = all(one["plain"] for one in populations)
     neurons, sites, outputs = program.neurons, program.sites, program.outputs
@@ -183,7 +180,7 @@ def _state(
     header = {name: ints.add(size) for name, size in sizes.items()}
     for population in populations:
         population["spikes"] = ints.add(2 * population["sites"] * population["channels"])
-    queues = {source: ints.add(len(Q)) for source in sorted(_waiting(ways))}
+    queues = {source: ints.add(len(Queue)) for source in sorted(_waiting(ways))}
     header["input_queue"] = queues.get(-1, -1)
     for number, population in enumerate(populations):
         population["queue"] = queues.get(number, -1)
@@ -194,7 +191,7 @@ def _state(
     for source, queue in queues.items():
         sizes_of = populations[source]
         burst = 1 if source < 0 else sizes_of["sites"] * sizes_of["channels"]
-        state[queue : queue + len(Q)] = (0, -1, 0, burst)
+        state[queue : queue + len(Queue)] = (0, -1, 0, burst)
     state[header["first_spikes"] :][:outputs] = -1
     state[header["places"] :][: sites * alone] = -1
     kept = 0 if plain else neurons
@@ -227,19 +224,19 @@ def _tables(
 ) -> Int64s:
     """Lay everything that does not change end to end; turn numbers into offsets."""
     spans = program.spans
-    header["population"] = len(H)
-    header["way"] = header["population"] + len(populations) * len(N)
-    first_span = header["way"] + len(ways) * len(W)
+    header["population"] = len(Header)
+    header["way"] = header["population"] + len(populations) * len(Population)
+    first_span = header["way"] + len(ways) * len(Way)
     pointers = first_span + spans.size
     flags = pointers + len(program.pointers)
     for population in populations:
-        population["way"] = header["way"] + population["way"] * len(W)
+        population["way"] = header["way"] + population["way"] * len(Way)
     for way in ways:
         for name, base in (("reach", pointers), ("pooled", pointers), ("channels_delayed", flags)):
             if way[name] >= 0:
                 way[name] += base
     parts = (
-        _table([header], H), _table(populations, N), _table(ways, W), spans,
+        _table([header], Header), _table(populations, Population), _table(ways, Way), spans,
         first_span + 3 * program.pointers, program.delayed,
     )  # fmt: skip
     return np.concatenate([np.asarray(part, np.int64).reshape(-1) for part in parts])
@@ -256,27 +253,27 @@ def with_room(layout: Layout, ints: Int64s, trace: bool) -> Int64s:
     """
     tables, fixed = layout.tables, len(layout.ints)
     busiest = sum(
-        int(tables[row + N.sites] * tables[row + N.channels])
-        for row in _rows(tables, H.population, H.populations, N)
+        int(tables[row + Population.sites] * tables[row + Population.channels])
+        for row in _rows(tables, Header.population, Header.populations, Population)
     )
     trace_rows = max(TRACE_ROWS, 2 * busiest) if trace else 0
-    parts = [ints[:fixed].copy(), np.zeros(trace_rows * len(T), np.int64)]
-    parts[0][[I.trace, I.trace_rows]] = fixed, trace_rows
+    parts = [ints[:fixed].copy(), np.zeros(trace_rows * len(Trace), np.int64)]
+    parts[0][[Scalar.trace, Scalar.trace_rows]] = fixed, trace_rows
     size = fixed + len(parts[1])
-    for queue in range(tables[H.queue_rows]):
-        row = tables[H.queues] + queue * len(Q)
-        offset, mask, tail, burst = ints[row : row + len(Q)]
+    for queue in range(tables[Header.queue_rows]):
+        row = tables[Header.queues] + queue * len(Queue)
+        offset, mask, tail, burst = ints[row : row + len(Queue)]
         heads = [
-            ints[tables[H.heads] + number]
-            for number, way in enumerate(_rows(tables, H.way, H.ways, W))
-            if tables[way + W.queue] == row
+            ints[tables[Header.heads] + number]
+            for number, way in enumerate(_rows(tables, Header.way, Header.ways, Way))
+            if tables[way + Way.queue] == row
         ]
         first = min(heads)
         room = 1 << int(2 * (tail - first + burst)).bit_length()
         waiting = np.arange(first, tail)
         ring = np.zeros((room, 3), np.int64)
         ring[waiting & (room - 1)] = ints[offset + 3 * (waiting & mask)[:, None] + np.arange(3)]
-        parts[0][row : row + len(Q)] = (size, room - 1, tail, burst)
+        parts[0][row : row + len(Queue)] = (size, room - 1, tail, burst)
         parts.append(ring.reshape(-1))
         size += ring.size
     return np.concatenate(parts)

@@ -17,7 +17,6 @@ from ..events.arrays import Events
 from ..network.graph import INPUT, Network
 from ..network.layers import WeightLayer
 from ..network.pathways import Add, Concatenate, Delay, MaxPool2d
-from ..network.rules import ALIF_KIND, CUBA_KIND
 
 NODES, NODE_WEIGHTS = np.polynomial.legendre.leggauss(12)
 
@@ -149,24 +148,21 @@ class _Neurons:
         self.hold = hold
         self.u, self.second, self.integral = (np.zeros(shape) for _ in range(3))
         self.free_from = np.zeros(shape, np.int64)
-        self.p = layer.neuron._broadcast(self.u)
+        self.p = layer.neuron.shaped_parameters(self.u)
         self.bias = np.zeros(shape)
         layer.add_bias(self.bias, np.zeros(shape))
         self.bias = self.bias * self.gained(1.0)
 
     def gained(self, x: Any) -> Any:
         """Apply the input gain."""
-        return x * self.neuron._shaped(np.atleast_1d(self.neuron.gain()), self.u)
+        return x * self.neuron.shaped(self.neuron.gain(), self.u)
 
     def moved(self, f: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return membrane and second variable `f` > 0 timesteps later, nothing held or clamped."""
-        a, b = self.p["second_decay"], self.p["decay"]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            if self.neuron.kind == CUBA_KIND:
-                cross = np.where(a == b, f * a**f, a * (a**f - b**f) / (a - b))
-                return self.u * b**f + self.second * cross, self.second * a**f
-            gain = np.where(b == 1, f, (1 - b**f) / (1 - b))
-        return self.u * b**f + self.bias * gain, self.second * a**f
+        moved: tuple[NDArray[np.float64], NDArray[np.float64]] = self.neuron.relaxed(
+            self.p, self.bias, self.u, self.second, f
+        )
+        return moved
 
     def relax(self, t: int) -> None:
         """Move from t to t + 1."""
@@ -193,21 +189,16 @@ class _Neurons:
 
     def thresholds(self) -> NDArray[np.float64]:
         """Return what membranes are compared with."""
-        raised = self.p["coupling"] * self.second if self.neuron.kind == ALIF_KIND else 0.0
-        return np.asarray(self.p["threshold"] + raised + np.zeros(self.shape))
+        return np.asarray(self.neuron.thresholds(self.p, self.second))
 
     def crosses(self, t: int) -> NDArray[np.bool_]:
         """Tell which neurons are free and over threshold."""
-        limit = self.thresholds()
-        over = self.u >= limit if self.neuron.comparison == ">=" else self.u > limit
-        return over & (self.free_from <= t)
+        return self.neuron.crosses(self.u, self.thresholds()) & (self.free_from <= t)
 
     def receive(self, t: int, x: NDArray[np.float64]) -> None:
         """Add input to what is not refractory."""
-        free = self.free_from <= t
-        if self.neuron.kind == CUBA_KIND:
-            self.second = self.second + x
-        self.u = np.where(free, np.maximum(self.u + x, self.p["lower_bound"]), self.u)
+        u, self.second = self.neuron.receive(self.u, self.second, x)
+        self.u = np.where(self.free_from <= t, np.maximum(u, self.p["lower_bound"]), self.u)
 
     def fire(self, t: int) -> NDArray[np.int64]:
         """Reset what is over threshold, until nothing is; return how many spikes each made."""
@@ -219,8 +210,7 @@ class _Neurons:
             subtract = self.neuron.reset == "subtract"
             after = self.u - each * self.p["threshold"] if subtract else self.p["reset_value"]
             self.u = np.where(fires, after, self.u)
-            if self.neuron.kind == ALIF_KIND:
-                self.second = self.second + each
+            self.second = self.neuron.adapt(self.second, each)
             spikes += each
             self.free_from = np.where(fires, t + self.hold, self.free_from)
         return spikes

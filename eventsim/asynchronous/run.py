@@ -21,10 +21,10 @@ from ..jit import Compiled, Int64s, compiled_for
 from ..network.graph import Network
 from ..operations import COUNTERS
 from ..result import Result, channel_first, operations_of
-from .columns import NEVER, H, I, T
 from .kernels import FULL, advance_before, feed
 from .layout import Layout, lay_out, with_room
 from .schedule import crowded
+from .tables import NEVER, Header, Scalar, Trace
 from .updates import begin, finish
 
 MOST_US = 2**40  # for delays and refractory times that are given in microseconds: 12 days
@@ -71,10 +71,10 @@ class AsynchronousRun:
         self._traces: list[Int64s] = []
         self._finished = False
         self._feed = _compiled_feed()
-        if self._tables[H.alone]:
+        if self._tables[Header.alone]:
             begin(self._tables, self._weights, self._ints, self._floats)
         if start_us is not None:
-            self._ints[I.start] = start_us
+            self._ints[Scalar.start] = start_us
 
     def feed(self, events: Events) -> None:
         """Run a packet of events, an array of `EVENT_DTYPE` in time order.
@@ -96,7 +96,7 @@ class AsynchronousRun:
             if self._finished:
                 raise EventsimError("the run is finished, expected no more events")
             self._start = int(events["t"][0])
-            self._ints[I.start] = min(self._start, 2**63 - 1)
+            self._ints[Scalar.start] = min(self._start, 2**63 - 1)
         if self._until and len(events) and events["t"][0] < self._until:
             raise RecordingError(
                 f"event 0: t is {events['t'][0]}, expected {self._until} us or later, up to where "
@@ -126,13 +126,13 @@ class AsynchronousRun:
     @property
     def spike_counts(self) -> NDArray[np.int64]:
         """Output spikes so far, channel-first, (outputs,)."""
-        return channel_first(self._outcome(H.spike_counts), self._network)
+        return channel_first(self._outcome(Header.spike_counts), self._network)
 
     @property
     def counters(self) -> NDArray[np.int64]:
         """What was counted so far, (layers, counts): columns as `operations.COUNTERS`."""
         layers = len(self._network.neuron_layers)
-        counters = self._ints[self._tables[H.counters] :][: layers * len(COUNTERS)]
+        counters = self._ints[self._tables[Header.counters] :][: layers * len(COUNTERS)]
         return counters.reshape(layers, -1).copy()
 
     def state(self) -> dict[str, NDArray[Any]]:
@@ -154,15 +154,15 @@ class AsynchronousRun:
         """
         trace = self.trace()
         self._traces = []
-        trace = trace[trace[:, T.population] == len(self._network.neuron_layers) - 1]
+        trace = trace[trace[:, Trace.population] == len(self._network.neuron_layers) - 1]
         if len(trace) == 0:
             return
-        instants = trace[:, [T.t, T.event]]
+        instants = trace[:, [Trace.t, Trace.event]]
         borders = np.flatnonzero((instants[1:] != instants[:-1]).any(axis=1)) + 1
         for rows in np.split(trace, borders):
             counts = np.zeros(self._network.outputs, np.int64)
-            np.add.at(counts, rows[:, T.neuron], rows[:, T.count])
-            yield int(rows[0, T.t]), channel_first(counts, self._network)
+            np.add.at(counts, rows[:, Trace.neuron], rows[:, Trace.count])
+            yield int(rows[0, Trace.t]), channel_first(counts, self._network)
 
     def finish(self, stop_us: int) -> Result:
         """Run on to the time `stop_us` (not included) on the recording's clock, and end there.
@@ -172,7 +172,7 @@ class AsynchronousRun:
         if self._finished:
             raise EventsimError("the run is finished, expected one call of finish")
         start = stop_us if self._start is None else self._start
-        least = start + int(self._ints[I.now]) + 1 if self._ints[I.event] else start
+        least = start + int(self._ints[Scalar.now]) + 1 if self._ints[Scalar.event] else start
         if not (isinstance(stop_us, Integral) and least <= stop_us < start + NEVER):
             raise EventsimError(
                 f"stop_us is {stop_us!r}, expected {least} to {start + NEVER - 1}, whole "
@@ -191,7 +191,7 @@ class AsynchronousRun:
     def _refuse(self, events: Events, number: int) -> None:
         polarities, height, width = self._network.input_shape
         check_events(events, Sensor(width, height, polarities))
-        t, before = events["t"][number], self._ints[I.start] + self._ints[I.now]
+        t, before = events["t"][number], self._ints[Scalar.start] + self._ints[Scalar.now]
         if t < before:
             raise RecordingError(
                 f"event {number}: time runs backwards, t is {t} us after {before} us in an earlier "
@@ -208,17 +208,19 @@ class AsynchronousRun:
             self._ints = with_room(self._layout, self._ints, self._record)
 
     def _keep_trace(self) -> None:
-        first, rows = self._ints[I.trace], self._ints[I.traced]
-        self._traces.append(self._ints[first : first + rows * len(T)].reshape(-1, len(T)).copy())
-        self._ints[I.traced] = 0
+        first, rows = self._ints[Scalar.trace], self._ints[Scalar.traced]
+        self._traces.append(
+            self._ints[first : first + rows * len(Trace)].reshape(-1, len(Trace)).copy()
+        )
+        self._ints[Scalar.traced] = 0
 
     def trace(self) -> NDArray[np.int64]:
-        """Return what was recorded, a row of `T` for each neuron that fired in an instant."""
+        """Return what was recorded, a row of `Trace` for each neuron that fired in an instant."""
         self._keep_trace()
         self._traces = [np.concatenate(self._traces)]
         return self._traces[0]
 
-    def _outcome(self, name: H) -> NDArray[np.int64]:
+    def _outcome(self, name: Header) -> NDArray[np.int64]:
         first = self._tables[name]
         return self._ints[first : first + self._network.outputs].copy()
 
@@ -227,9 +229,9 @@ class AsynchronousRun:
         outputs = self._network.outputs
         rests = np.resize(self._layout.rests, outputs).astype(np.float64)
         if self._network.readout == "mean-membrane" and duration > 0:
-            return np.asarray(rests + self._outcome(H.integrals).view(np.float64) / duration)
+            return np.asarray(rests + self._outcome(Header.integrals).view(np.float64) / duration)
         # The last layer's neurons are the last ones.
-        last = self._tables[H.seconds] - outputs
+        last = self._tables[Header.seconds] - outputs
         return np.asarray(rests + self._floats[last : last + outputs])
 
     def _result(self, duration: int) -> Result:
@@ -238,15 +240,15 @@ class AsynchronousRun:
         read_out = network.readout.endswith("membrane")
 
         return Result(
-            spike_counts=channel_first(self._outcome(H.spike_counts), network),
-            first_spikes=channel_first(self._outcome(H.first_spikes), network),
+            spike_counts=channel_first(self._outcome(Header.spike_counts), network),
+            first_spikes=channel_first(self._outcome(Header.first_spikes), network),
             membranes=channel_first(self._membranes(duration), network) if read_out else None,
             readout=network.readout,
             operations=operations_of(network, self.counters.tolist(), steps),
             steps=steps,
             dt_us=network.dt_us,
-            events=int(self._ints[I.event] + self._ints[I.early]),
-            events_early=int(self._ints[I.early]),
+            events=int(self._ints[Scalar.event] + self._ints[Scalar.early]),
+            events_early=int(self._ints[Scalar.early]),
             events_late=0,
             events_merged=0,
             spikes=self._spikes() if self._record else None,
@@ -258,8 +260,8 @@ class AsynchronousRun:
         trace, spikes = self.trace(), []
         for number, index in enumerate(self._network.neuron_layers):
             shape = self._network.shapes[index + 1]
-            rows = trace[trace[:, T.population] == number]
-            t, neuron = np.repeat(rows[:, [T.t, T.neuron]], rows[:, T.count], axis=0).T
+            rows = trace[trace[:, Trace.population] == number]
+            t, neuron = np.repeat(rows[:, [Trace.t, Trace.neuron]], rows[:, Trace.count], axis=0).T
             site, channel = np.divmod(neuron, shape[0])
             y, x = np.divmod(site, shape[2] if len(shape) == 3 else 1)
             spikes.append(np.stack([t, channel, y, x], axis=1))

@@ -8,34 +8,34 @@ in it when they are updated, so it holds no outdated entries and needs no more r
 from __future__ import annotations
 
 from ..jit import Int64s, bare_kernel
-from .columns import NEVER, WAY, H, I, Q, W
+from .tables import NEVER, WAY, Header, Queue, Scalar, Way
 
 
 @bare_kernel
 def next_due(tables: Int64s, ints: Int64s) -> int:
     """Return the time of the next instant that is no event's, NEVER if there is none."""
     time = NEVER
-    if ints[I.waiting] > 0:
-        time = ints[tables[H.due] + ints[tables[H.heap]]]
-    for number in range(tables[H.ways]):
-        way = tables[H.way] + number * WAY
-        if tables[way + W.delay] > 0:
-            queue, head = tables[way + W.queue], ints[tables[H.heads] + number]
-            if head < ints[queue + Q.tail]:
-                entry = ints[queue + Q.offset] + 3 * (head & ints[queue + Q.mask])
-                time = min(time, ints[entry] + tables[way + W.delay])
+    if ints[Scalar.waiting] > 0:
+        time = ints[tables[Header.due] + ints[tables[Header.heap]]]
+    for number in range(tables[Header.ways]):
+        way = tables[Header.way] + number * WAY
+        if tables[way + Way.delay] > 0:
+            queue, head = tables[way + Way.queue], ints[tables[Header.heads] + number]
+            if head < ints[queue + Queue.tail]:
+                entry = ints[queue + Queue.offset] + 3 * (head & ints[queue + Queue.mask])
+                time = min(time, ints[entry] + tables[way + Way.delay])
     return time
 
 
 @bare_kernel
 def crowded(tables: Int64s, ints: Int64s) -> bool:
     """Tell whether the next instant might overflow a queue."""
-    for number in range(tables[H.ways]):
-        way = tables[H.way] + number * WAY
-        if tables[way + W.delay] > 0:
-            queue, head = tables[way + W.queue], ints[tables[H.heads] + number]
-            waiting = ints[queue + Q.tail] - head
-            if waiting + ints[queue + Q.burst] > ints[queue + Q.mask] + 1:
+    for number in range(tables[Header.ways]):
+        way = tables[Header.way] + number * WAY
+        if tables[way + Way.delay] > 0:
+            queue, head = tables[way + Way.queue], ints[tables[Header.heads] + number]
+            waiting = ints[queue + Queue.tail] - head
+            if waiting + ints[queue + Queue.burst] > ints[queue + Queue.mask] + 1:
                 return True
     return False
 
@@ -43,10 +43,10 @@ def crowded(tables: Int64s, ints: Int64s) -> bool:
 @bare_kernel
 def enqueue(ints: Int64s, queue: int, t: int, neuron: int, count: int) -> None:
     """Let a spike wait."""
-    tail = ints[queue + Q.tail]
-    entry = ints[queue + Q.offset] + 3 * (tail & ints[queue + Q.mask])
+    tail = ints[queue + Queue.tail]
+    entry = ints[queue + Queue.offset] + 3 * (tail & ints[queue + Queue.mask])
     ints[entry], ints[entry + 1], ints[entry + 2] = t, neuron, count
-    ints[queue + Q.tail] = tail + 1
+    ints[queue + Queue.tail] = tail + 1
 
 
 @bare_kernel
@@ -68,30 +68,30 @@ def sort(ints: Int64s, first: int, count: int) -> None:
 @bare_kernel
 def take_due(tables: Int64s, ints: Int64s, t: int) -> None:
     """Move the sites that are due at t from the heap to the list `ready`, ascending."""
-    ready, due, heap = tables[H.ready], tables[H.due], tables[H.heap]
+    ready, due, heap = tables[Header.ready], tables[Header.due], tables[Header.heap]
     count = 0
-    while ints[I.waiting] > 0 and ints[due + ints[heap]] <= t:
+    while ints[Scalar.waiting] > 0 and ints[due + ints[heap]] <= t:
         ints[ready + count] = ints[heap]
         count += 1
         set_due(tables, ints, ints[heap], NEVER)
     sort(ints, ready, count)
-    ints[I.ready] = count
+    ints[Scalar.ready] = count
 
 
 @bare_kernel
 def set_due(tables: Int64s, ints: Int64s, site: int, t: int) -> None:
     """Note when a site fires by itself; NEVER takes it out of the heap."""
-    due, places, heap = tables[H.due], tables[H.places], tables[H.heap]
-    place, last = ints[places + site], ints[I.waiting] - 1
+    due, places, heap = tables[Header.due], tables[Header.places], tables[Header.heap]
+    place, last = ints[places + site], ints[Scalar.waiting] - 1
     ints[due + site] = t
     if t < NEVER:
         if place < 0:
-            place = ints[I.waiting]
-            ints[I.waiting] += 1
+            place = ints[Scalar.waiting]
+            ints[Scalar.waiting] += 1
         put(tables, ints, place, site)
     elif place >= 0:
         ints[places + site] = -1
-        ints[I.waiting] = last
+        ints[Scalar.waiting] = last
         if place < last:
             put(tables, ints, place, ints[heap + last])
 
@@ -99,8 +99,8 @@ def set_due(tables: Int64s, ints: Int64s, site: int, t: int) -> None:
 @bare_kernel
 def put(tables: Int64s, ints: Int64s, place: int, site: int) -> None:
     """Put a site into the heap, in the place that is free, and then where it belongs."""
-    due, places, heap = tables[H.due], tables[H.places], tables[H.heap]
-    t, waiting = ints[due + site], ints[I.waiting]
+    due, places, heap = tables[Header.due], tables[Header.places], tables[Header.heap]
+    t, waiting = ints[due + site], ints[Scalar.waiting]
     while place > 0:
         above = ints[heap + (place - 1) // 2]
         if ints[due + above] <= t:

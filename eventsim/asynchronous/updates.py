@@ -10,7 +10,16 @@ from __future__ import annotations
 import numpy as np
 
 from ..jit import Float32s, Int64s, bare_inner_kernel, bare_kernel
-from ..network.rules import ALIF_KIND, CUBA_KIND, MAX_SPIKES, advance, fires
+from ..network.neurons import (
+    MAX_SPIKES,
+    RESET_SUBTRACT,
+    adapt,
+    after_reset,
+    over_threshold,
+    receive,
+    spikes_over,
+)
+from ..network.neurons.lif import catch_up_plain, fires
 from ..operations import (
     BIAS_ADDS,
     COMPARES,
@@ -22,9 +31,9 @@ from ..operations import (
     UPDATES,
 )
 from ..vectors import LANES, above_in_lanes, add_lanes, advance_lanes, lowest_bit
-from .columns import MEMO, NEVER, POPULATION, TRACE, H, I, N, T
-from .membranes import due_after, integral, later, model_of, over
+from .membranes import catch_up_us, due_after, integral_us, model_of
 from .schedule import enqueue, set_due, sort
+from .tables import MEMO, NEVER, POPULATION, TRACE, Header, Population, Scalar, Trace
 
 # Channels that are compared before anybody looks at the outcome: a bit for each. With blocks of 128
 # that were searched again in blocks of 16 a spike cost about 60 ns more (2312-512-10).
@@ -34,11 +43,11 @@ BLOCK = 64
 @bare_inner_kernel
 def list_site(tables: Int64s, ints: Int64s, population: int, site: int, touched: int) -> int:
     """Put a site on the list of those with work, once in an instant; return the list's length."""
-    mark = tables[H.marks] + tables[population + N.site] + site
-    if ints[mark] == ints[I.instant]:
+    mark = tables[Header.marks] + tables[population + Population.site] + site
+    if ints[mark] == ints[Scalar.instant]:
         return touched
-    ints[mark] = ints[I.instant]
-    ints[tables[H.touched] + touched] = site
+    ints[mark] = ints[Scalar.instant]
+    ints[tables[Header.touched] + touched] = site
     return touched + 1
 
 
@@ -53,26 +62,26 @@ def add_row(
     microseconds instead of 0.38 (2312-512-10). Asking for the row of the next event beforehand
     (`llvm.prefetch`) made no difference.
     """
-    channels = tables[population + N.channels]
-    base = tables[population + N.neuron] + site * channels
-    if tables[population + N.plain]:
-        memo = passed(tables, weights, ints, floats, number, population, site, t)
+    channels = tables[population + Population.channels]
+    base = tables[population + Population.neuron] + site * channels
+    if tables[population + Population.plain]:
+        memo = factors_since(tables, weights, ints, floats, number, population, site, t)
     else:
         memo = -1
-        base += tables[H.inputs]
+        base += tables[Header.inputs]
     to, begin, length = np.uintp(base), np.uintp(row), np.uintp(channels)
     whole = length & ~np.uintp(LANES - 1)
     if memo >= 0:
-        bias = tables[population + N.bias]
+        bias = tables[population + Population.bias]
         if bias < 0 or value != 1:
-            relax(tables, weights, ints, floats, number, population, site, memo)
+            catch_up_plain_site(tables, weights, ints, floats, number, population, site, memo)
         else:
             power, gain = floats[memo], floats[memo + 1]
-            first = np.uintp(bias + (site % tables[population + N.groups]) * channels)
+            first = np.uintp(bias + (site % tables[population + Population.groups]) * channels)
             for c in range(np.uintp(0), whole, np.uintp(LANES)):
                 advance_lanes(floats, to + c, power, weights, first + c, gain, weights, begin + c)
             for c in range(whole, length):
-                moved = advance(floats[to + c], power, weights[first + c], gain)
+                moved = catch_up_plain(floats[to + c], power, weights[first + c], gain)
                 floats[to + c] = moved + weights[begin + c]
             return
     if value != 1:
@@ -86,7 +95,7 @@ def add_row(
 
 
 @bare_inner_kernel
-def passed(
+def factors_since(
     tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s,
     number: int, population: int, site: int, t: int,
 ) -> int:  # fmt: skip
@@ -94,47 +103,47 @@ def passed(
 
     Returns -1 where nothing changes.
     """
-    last = tables[H.last] + tables[population + N.site] + site
+    last = tables[Header.last] + tables[population + Population.site] + site
     elapsed = t - ints[last]
     if elapsed == 0:
         return -1
     ints[last] = t
-    bias, leaks = tables[population + N.bias], tables[population + N.leaks]
-    channels = tables[population + N.channels]
-    counters = tables[H.counters] + number * len(COUNTERS)
+    bias, leaks = tables[population + Population.bias], tables[population + Population.leaks]
+    channels = tables[population + Population.channels]
+    counters = tables[Header.counters] + number * len(COUNTERS)
     ints[counters + DECAYS] += leaks * channels
     if bias >= 0:
         ints[counters + BIAS_ADDS] += channels
     elif leaks == 0:
         return -1
     place = number * MEMO + (elapsed & (MEMO - 1))
-    memo = tables[H.powers] + 2 * place
-    if ints[tables[H.memo] + place] != elapsed:
-        decay = np.float64(weights[tables[population + N.levels]])
-        f = np.float64(elapsed) / np.float64(tables[H.dt])
+    memo = tables[Header.powers] + 2 * place
+    if ints[tables[Header.memo] + place] != elapsed:
+        decay = np.float64(weights[tables[population + Population.levels]])
+        f = np.float64(elapsed) / np.float64(tables[Header.dt])
         power = decay**f
         floats[memo] = power
         floats[memo + 1] = f if decay == 1 else (1 - power) / (1 - decay)
-        ints[tables[H.memo] + place] = elapsed
+        ints[tables[Header.memo] + place] = elapsed
     return memo
 
 
 @bare_inner_kernel
-def relax(
+def catch_up_plain_site(
     tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s,
     number: int, population: int, site: int, memo: int,
 ) -> None:  # fmt: skip
-    """Bring the membranes of a plain site up to date, by what `passed` has found."""
-    bias, channels = tables[population + N.bias], tables[population + N.channels]
+    """Bring the membranes of a plain site up to date, by what `factors_since` has found."""
+    bias, channels = tables[population + Population.bias], tables[population + Population.channels]
     power, gain = floats[memo], floats[memo + 1]
-    base = np.uintp(tables[population + N.neuron] + site * channels)
+    base = np.uintp(tables[population + Population.neuron] + site * channels)
     if bias < 0:
         for c in range(np.uintp(channels)):
             floats[base + c] *= power
         return
-    first = np.uintp(bias + (site % tables[population + N.groups]) * channels)
+    first = np.uintp(bias + (site % tables[population + Population.groups]) * channels)
     for c in range(np.uintp(channels)):
-        floats[base + c] = advance(floats[base + c], power, weights[first + c], gain)
+        floats[base + c] = catch_up_plain(floats[base + c], power, weights[first + c], gain)
 
 
 @bare_inner_kernel
@@ -143,24 +152,24 @@ def update_sites(
     number: int, population: int, t: int, touched: int,
 ) -> int:  # fmt: skip
     """Compare and reset the sites with work, ascending; return how many neurons spiked."""
-    listed = tables[H.touched]
+    listed = tables[Header.touched]
     for i in range(1, touched):
         if ints[listed + i] < ints[listed + i - 1]:
             sort(ints, listed, touched)
             break
-    plain, spiked = tables[population + N.plain], 0
+    plain, spiked = tables[population + Population.plain], 0
     for i in range(touched):
         site = ints[listed + i]
         if plain:
             spiked = fire(tables, weights, ints, floats, number, population, site, t, spiked)
         else:
             spiked = integrate(tables, weights, ints, floats, number, population, site, t, spiked)
-        if tables[population + N.alone]:
+        if tables[population + Population.alone]:
             schedule(tables, weights, ints, floats, population, site, t)
-    neurons = touched * tables[population + N.channels]
-    counters = tables[H.counters] + number * len(COUNTERS)
+    neurons = touched * tables[population + Population.channels]
+    counters = tables[Header.counters] + number * len(COUNTERS)
     ints[counters + SITE_UPDATES] += touched
-    ints[counters + UPDATES] += neurons * tables[population + N.variables]
+    ints[counters + UPDATES] += neurons * tables[population + Population.variables]
     ints[counters + COMPARES] += neurons if plain else 0
     return spiked
 
@@ -171,9 +180,9 @@ def fire(
     number: int, population: int, site: int, t: int, spiked: int,
 ) -> int:  # fmt: skip
     """Compare and reset a plain site; return the length of the layer's list of spikes."""
-    channels = tables[population + N.channels]
-    limit = weights[tables[population + N.levels] + 6]
-    base = np.uintp(tables[population + N.neuron] + site * channels)
+    channels = tables[population + Population.channels]
+    limit = weights[tables[population + Population.levels] + 6]
+    base = np.uintp(tables[population + Population.neuron] + site * channels)
     for block in range(0, channels, BLOCK):
         crossed = above(floats, base + np.uintp(block), min(BLOCK, channels - block), limit)
         while crossed:
@@ -201,12 +210,15 @@ def reset_plain(
     limit: np.float32,
 ) -> int:  # fmt: skip
     """Reset a membrane until it is not over threshold; return how often."""
-    levels, count = tables[population + N.levels], 0
-    u = floats[tables[population + N.neuron] + neuron]
+    levels, count = tables[population + Population.levels], 0
+    u = floats[tables[population + Population.neuron] + neuron]
     while fires(u, limit) and count < MAX_SPIKES:
         count += 1
-        u = u - weights[levels + 1] if tables[population + N.subtract] else weights[levels + 2]
-    floats[tables[population + N.neuron] + neuron] = u
+        if tables[population + Population.reset] == RESET_SUBTRACT:
+            u = u - weights[levels + 1]
+        else:
+            u = weights[levels + 2]
+    floats[tables[population + Population.neuron] + neuron] = u
     return count
 
 
@@ -216,21 +228,21 @@ def emit(
     neuron: int, count: int, t: int, spiked: int,
 ) -> int:  # fmt: skip
     """Note a neuron's spikes of this instant wherever somebody needs them."""
-    entry = tables[population + N.spikes] + 2 * spiked
+    entry = tables[population + Population.spikes] + 2 * spiked
     ints[entry], ints[entry + 1] = neuron, count
-    if tables[population + N.queue] >= 0:
-        enqueue(ints, tables[population + N.queue], t, neuron, count)
-    if number == tables[H.populations] - 1:
-        ints[tables[H.spike_counts] + neuron] += count
-        if ints[tables[H.first_spikes] + neuron] < 0:
-            ints[tables[H.first_spikes] + neuron] = t
-    if ints[I.trace_rows] > 0:
-        row = ints[I.trace] + ints[I.traced] * TRACE
-        ints[row + T.t], ints[row + T.event] = t, ints[I.current_event]
-        ints[row + T.population], ints[row + T.neuron] = number, neuron
-        ints[row + T.count] = count
-        ints[I.traced] += 1
-    counters = tables[H.counters] + number * len(COUNTERS)
+    if tables[population + Population.queue] >= 0:
+        enqueue(ints, tables[population + Population.queue], t, neuron, count)
+    if number == tables[Header.populations] - 1:
+        ints[tables[Header.spike_counts] + neuron] += count
+        if ints[tables[Header.first_spikes] + neuron] < 0:
+            ints[tables[Header.first_spikes] + neuron] = t
+    if ints[Scalar.trace_rows] > 0:
+        row = ints[Scalar.trace] + ints[Scalar.traced] * TRACE
+        ints[row + Trace.t], ints[row + Trace.event] = t, ints[Scalar.current_event]
+        ints[row + Trace.population], ints[row + Trace.neuron] = number, neuron
+        ints[row + Trace.count] = count
+        ints[Scalar.traced] += 1
+    counters = tables[Header.counters] + number * len(COUNTERS)
     ints[counters + OUTPUT_SPIKES] += count
     ints[counters + RESETS] += 1
     return spiked + 1
@@ -241,85 +253,83 @@ def integrate(
     tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s,
     number: int, population: int, site: int, t: int, spiked: int,
 ) -> int:  # fmt: skip
-    """`relax` and `fire` for any neuron model; takes what has arrived out of `inputs`."""
-    bring_up(tables, weights, ints, floats, number, population, site, t)
-    channels, group = tables[population + N.channels], site % tables[population + N.groups]
-    first = tables[population + N.neuron] + site * channels
-    refractory, compares = tables[population + N.refractory], 0
+    """Catch up and `fire` with any neuron model; takes what has arrived out of `inputs`."""
+    catch_up_site(tables, weights, ints, floats, number, population, site, t)
+    channels, group = (
+        tables[population + Population.channels],
+        site % tables[population + Population.groups],
+    )
+    first = tables[population + Population.neuron] + site * channels
+    refractory, compares = tables[population + Population.refractory], 0
     for c in range(channels):
         p = model_of(tables, weights, population, group * channels + c)
-        neuron, free_from = first + c, tables[H.free_from] + first + c
-        second = tables[H.seconds] + neuron
-        x = floats[tables[H.inputs] + neuron]
-        floats[tables[H.inputs] + neuron] = 0
-        if p.kind == CUBA_KIND:
-            floats[second] += x
-        if t < ints[free_from]:
+        neuron, free_from = first + c, tables[Header.free_from] + first + c
+        second = tables[Header.seconds] + neuron
+        x = floats[tables[Header.inputs] + neuron]
+        floats[tables[Header.inputs] + neuron] = 0
+        free = t >= ints[free_from]
+        floats[neuron], floats[second] = receive(p, floats[neuron], floats[second], x, free)
+        if not free:
             continue
         compares += 1
-        floats[neuron] = max(floats[neuron] + x, p.lower_bound)
-        count = 0
-        if over(p, floats[neuron], floats[second]):
-            count = reset(tables, floats, population, p, neuron, second)
+        if over_threshold(p, floats[neuron], floats[second]):
+            count = reset(floats, p, neuron, second, refractory > 0)
             ints[free_from] = t + refractory
             spiked = emit(tables, ints, number, population, site * channels + c, count, t, spiked)
-    ints[tables[H.counters] + number * len(COUNTERS) + COMPARES] += compares
+    ints[tables[Header.counters] + number * len(COUNTERS) + COMPARES] += compares
     return spiked
 
 
 @bare_kernel
-def reset(tables, floats, population, p, neuron, second):  # type: ignore[no-untyped-def]
-    """Reset a neuron that is over threshold; return its spikes."""
-    subtract = tables[population + N.subtract]
-    if tables[population + N.many]:
-        count = int(min(np.floor(floats[neuron] / p.threshold), np.float32(MAX_SPIKES)))
-        after = floats[neuron] - np.float32(count) * p.threshold
-        floats[neuron] = after if subtract else p.reset_value
-        return count
+def reset(floats, p, neuron, second, once):  # type: ignore[no-untyped-def]
+    """Reset a neuron that is over threshold until it is not, or `once`; return its spikes."""
     count = 0
-    while count < MAX_SPIKES and over(p, floats[neuron], floats[second]):
-        count += 1
-        floats[neuron] = floats[neuron] - p.threshold if subtract else p.reset_value
-        if p.kind == ALIF_KIND:
-            floats[second] += 1
-        if tables[population + N.refractory] > 0:
+    while count < MAX_SPIKES and over_threshold(p, floats[neuron], floats[second]):
+        spikes = spikes_over(p, floats[neuron], p.threshold)
+        floats[neuron] = after_reset(p, floats[neuron], spikes)
+        floats[second] = adapt(p, floats[second], spikes)
+        count += spikes
+        if once or p.many:
             break
     return count
 
 
 @bare_kernel
-def bring_up(
+def catch_up_site(
     tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s,
     number: int, population: int, site: int, t: int,
 ) -> None:  # fmt: skip
     """Bring a site of any neurons up to date."""
-    last = tables[H.last] + tables[population + N.site] + site
+    last = tables[Header.last] + tables[population + Population.site] + site
     elapsed = t - ints[last]
     if elapsed == 0:
         return
     ints[last] = t
-    channels, group = tables[population + N.channels], site % tables[population + N.groups]
-    first, bias = tables[population + N.neuron] + site * channels, np.float32(0.0)
-    dt = np.float64(tables[H.dt])
-    means = tables[H.mean] > 0 and number == tables[H.populations] - 1
+    channels, group = (
+        tables[population + Population.channels],
+        site % tables[population + Population.groups],
+    )
+    first, bias = tables[population + Population.neuron] + site * channels, np.float32(0.0)
+    dt = np.float64(tables[Header.dt])
+    means = tables[Header.mean] > 0 and number == tables[Header.populations] - 1
     for c in range(channels):
         p = model_of(tables, weights, population, group * channels + c)
-        if tables[population + N.bias] >= 0:
-            bias = weights[tables[population + N.bias] + group * channels + c]
+        if tables[population + Population.bias] >= 0:
+            bias = weights[tables[population + Population.bias] + group * channels + c]
         neuron = first + c
-        second = tables[H.seconds] + neuron
-        held = max(0, ints[tables[H.free_from] + neuron] - (t - elapsed))
-        u, after = floats[neuron], floats[second]
+        second = tables[Header.seconds] + neuron
+        held = max(0, ints[tables[Header.free_from] + neuron] - (t - elapsed))
+        before, second_before = floats[neuron], floats[second]
+        u, after = catch_up_us(p, bias, before, second_before, elapsed, held, dt)
         if means:
-            index = tables[H.integrals] + site * channels + c
-            ints[index : index + 1].view(np.float64)[0] += integral(
-                p, bias, u, after, elapsed, held, dt
+            index = tables[Header.integrals] + site * channels + c
+            ints[index : index + 1].view(np.float64)[0] += integral_us(
+                p, bias, before, second_before, u, elapsed, held, dt
             )
-        u, after = later(p, bias, u, after, elapsed, held, dt)
         floats[neuron], floats[second] = u, after
-    counters = tables[H.counters] + number * len(COUNTERS)
-    ints[counters + DECAYS] += channels * tables[population + N.leaks]
-    ints[counters + BIAS_ADDS] += channels if tables[population + N.bias] >= 0 else 0
+    counters = tables[Header.counters] + number * len(COUNTERS)
+    ints[counters + DECAYS] += channels * tables[population + Population.leaks]
+    ints[counters + BIAS_ADDS] += channels if tables[population + Population.bias] >= 0 else 0
 
 
 @bare_kernel
@@ -328,46 +338,49 @@ def schedule(
     population: int, site: int, t: int,
 ) -> None:  # fmt: skip
     """Note when the first neuron of a site will fire without input."""
-    channels, group = tables[population + N.channels], site % tables[population + N.groups]
-    plain, dt = tables[population + N.plain], np.float64(tables[H.dt])
+    channels, group = (
+        tables[population + Population.channels],
+        site % tables[population + Population.groups],
+    )
+    plain, dt = tables[population + Population.plain], np.float64(tables[Header.dt])
     second, held, bias, soonest = np.float32(0.0), 0, np.float32(0.0), NEVER
     for c in range(channels):
         p = model_of(tables, weights, population, group * channels + c)
-        neuron = tables[population + N.neuron] + site * channels + c
-        if tables[population + N.bias] >= 0:
-            bias = weights[tables[population + N.bias] + group * channels + c]
+        neuron = tables[population + Population.neuron] + site * channels + c
+        if tables[population + Population.bias] >= 0:
+            bias = weights[tables[population + Population.bias] + group * channels + c]
         if not plain:
-            second = floats[tables[H.seconds] + neuron]
-            held = max(0, ints[tables[H.free_from] + neuron] - t)
+            second = floats[tables[Header.seconds] + neuron]
+            held = max(0, ints[tables[Header.free_from] + neuron] - t)
         soonest = min(soonest, due_after(p, bias, floats[neuron], second, held, dt))
     due = t + soonest if soonest < NEVER - t else NEVER
-    set_due(tables, ints, tables[population + N.site] + site, due)
+    set_due(tables, ints, tables[population + Population.site] + site, due)
 
 
 @bare_kernel
 def begin(tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s) -> None:
     """Note which sites fire if no event ever comes."""
-    for number in range(tables[H.populations]):
-        population = tables[H.population] + number * POPULATION
-        if tables[population + N.alone]:
-            for site in range(tables[population + N.sites]):
+    for number in range(tables[Header.populations]):
+        population = tables[Header.population] + number * POPULATION
+        if tables[population + Population.alone]:
+            for site in range(tables[population + Population.sites]):
                 schedule(tables, weights, ints, floats, population, site, 0)
 
 
 @bare_kernel
 def finish(tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s, stop: int) -> None:
     """Bring the membranes of the last layer up to `stop`, for a readout that asks for them."""
-    number = tables[H.populations] - 1
-    population = tables[H.population] + number * POPULATION
-    sites = tables[population + N.sites]
+    number = tables[Header.populations] - 1
+    population = tables[Header.population] + number * POPULATION
+    sites = tables[population + Population.sites]
     for site in range(sites):
-        if tables[population + N.plain]:
-            memo = passed(tables, weights, ints, floats, number, population, site, stop)
+        if tables[population + Population.plain]:
+            memo = factors_since(tables, weights, ints, floats, number, population, site, stop)
             if memo >= 0:
-                relax(tables, weights, ints, floats, number, population, site, memo)
+                catch_up_plain_site(tables, weights, ints, floats, number, population, site, memo)
         else:
-            bring_up(tables, weights, ints, floats, number, population, site, stop)
-    counters = tables[H.counters] + number * len(COUNTERS)
-    neurons = sites * tables[population + N.channels]
+            catch_up_site(tables, weights, ints, floats, number, population, site, stop)
+    counters = tables[Header.counters] + number * len(COUNTERS)
+    neurons = sites * tables[population + Population.channels]
     ints[counters + SITE_UPDATES] += sites
-    ints[counters + UPDATES] += neurons * tables[population + N.variables]
+    ints[counters + UPDATES] += neurons * tables[population + Population.variables]

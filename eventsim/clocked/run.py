@@ -6,7 +6,6 @@ Out: a `Result`.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterable, Mapping
 from numbers import Integral
 from typing import Any, NamedTuple
@@ -21,7 +20,7 @@ from ..jit import kernel
 from ..network.graph import Network
 from ..result import Result, channel_first, operations_of
 from ..wiring.program import P, Program
-from ..wiring.wire import wire
+from ..wiring.wire import program_of
 from .cpu.layer import begin_stretch, run_layer, take_in
 from .cpu.state import Outcome, Recording, State, clear, keep, kept, new_outcome, new_state
 
@@ -347,19 +346,6 @@ def _emitted(program: Program, state: State, first: int, stop: int) -> list[Emit
             steps, neurons = np.repeat(steps, times), np.repeat(neurons, times)
         emitted.append((steps, neurons.copy()))
     return emitted
-
-
-# Wiring takes milliseconds, and callers run one network on many recordings. The programs hold no
-# reference to their network, so each goes when its network goes.
-_PROGRAMS: weakref.WeakKeyDictionary[Network, Program] = weakref.WeakKeyDictionary()
-
-
-def program_of(network: Network) -> Program:
-    """Return a network as the kernels see it, wired once."""
-    program = _PROGRAMS.get(network)
-    if program is None:
-        program = _PROGRAMS[network] = wire(network)
-    return program
 
 
 def _spikes_by_layer(

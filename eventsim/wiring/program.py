@@ -10,9 +10,6 @@ from numpy.typing import NDArray
 
 from ..jit import Flags, Float32s, Int32s, Int64s, Weights
 
-# Silent timesteps that one table lookup can catch up with; longer silences take several lookups.
-POWERS = 1024
-
 
 class Columns(IntEnum):
     """Columns of a table, numbered from 0. The kernels read `table[row, Column.name]`.

@@ -15,6 +15,7 @@ its neurons stays the same.
 from __future__ import annotations
 
 import math
+import weakref
 from dataclasses import replace
 from typing import Any
 
@@ -25,11 +26,12 @@ from ..errors import NetworkError
 from ..network.geometry import Reach
 from ..network.graph import INPUT, READOUTS, Network
 from ..network.layers import WeightLayer
+from ..network.neurons.lif import POWERS
+from ..network.neurons.neuron import NEURON_DTYPE, RESET_SUBTRACT
 from ..network.pathways import Source, Sources
-from ..network.rules import LIF_KIND, NEURON_DTYPE, RESET_SUBTRACT
 from ..vectors import LINE
 from .arrays import Arrays, narrowed
-from .program import POWERS, A, C, Columns, L, P, Program, S
+from .program import A, C, Columns, L, P, Program, S
 
 # From this length on, rows of a plain layer are listed by site and added eight at a time, with an
 # eighth of the traffic over the membranes; shorter ones are added as the spikes come. Rows of 64
@@ -57,6 +59,19 @@ NEVER = 2**62  # more spikes than there are
 # the memory for the spikes of all neurons at once; what is not emitted takes none.
 LONGEST_STRETCH = 4096
 STRETCH_SPIKES = 2**24
+
+
+# Wiring takes milliseconds, and callers run one network on many recordings. The programs hold no
+# reference to their network, so each goes when its network goes.
+_PROGRAMS: weakref.WeakKeyDictionary[Network, Program] = weakref.WeakKeyDictionary()
+
+
+def program_of(network: Network) -> Program:
+    """Return a network as the kernels of every engine see it, wired once."""
+    program = _PROGRAMS.get(network)
+    if program is None:
+        program = _PROGRAMS[network] = wire(network)
+    return program
 
 
 def wire(network: Network) -> Program:
@@ -357,14 +372,8 @@ def _neuron_fields(layer: WeightLayer, channels: int, sites: int, arrays: Arrays
     p = layer.neuron.parameters(channels)
     one = p[0]
     rises = layer.bias is not None and layer.neuron.rises_over_threshold(layer.bias).any()
-    plain = (
-        (p == one).all()
-        and one["kind"] == LIF_KIND
-        and not one["many"]
-        and not one["refractory"]
-        and one["lower_bound"] == -np.inf
-        and (layer.recurrent is None or layer.recurrent.ndim == 2)
-    )
+    to_itself = layer.recurrent is not None and layer.recurrent.ndim == 1
+    plain = layer.neuron.plain and not to_itself
     limit = one["threshold"]
     if one["at_threshold"]:  # u >= threshold is u > the number before it
         limit = np.nextafter(limit, np.float32(-np.inf))
@@ -375,8 +384,7 @@ def _neuron_fields(layer: WeightLayer, channels: int, sites: int, arrays: Arrays
         "parameters": arrays.add("parameters", p),
         "powers": _add_powers(arrays, one["decay"]) if plain else -1,
         "variables": layer.neuron.variables,
-        "leaks": int((p["decay"] != 1).any())
-        + int(one["kind"] != LIF_KIND and (p["second_decay"] != 1).any()),
+        "leaks": layer.neuron.leaks,
         "subtract": one["reset"] == RESET_SUBTRACT,
         "limit": limit,
         "threshold": one["threshold"],

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventsim.asynchronous import AsynchronousRun
-from eventsim.asynchronous.columns import MEMO, T
 from eventsim.asynchronous.schedule import sort
+from eventsim.asynchronous.tables import MEMO, Trace
 from eventsim.errors import EventsimError, NetworkError, RecordingError
 from eventsim.events.arrays import make_events
 from eventsim.network.graph import Network
@@ -122,7 +122,7 @@ def test_what_is_due_comes_before_the_events_of_the_same_time() -> None:
     assert times(network, events_at(0, 0), 100) == [10]  # both arrive in one instant
     _, trace = run_all(skip, events_at(0, 10), 100)
     # 0.6 of the first event and 0.6 when it comes back; then both of the second
-    assert trace[:, [T.t, T.event]].tolist() == [[10, -1], [20, -1]]
+    assert trace[:, [Trace.t, Trace.event]].tolist() == [[10, -1], [20, -1]]
 
 
 def test_simultaneous_events_are_instants_of_their_own() -> None:

@@ -26,12 +26,12 @@ from eventsim.events.binning import bin_events
 from eventsim.network.graph import Network
 from eventsim.network.layers import Conv2d, Dense, WeightLayer
 from eventsim.network.neurons import ALIF, IF, LI, LIF
+from eventsim.network.neurons.lif import POWERS
 from eventsim.network.pathways import Add, AvgPool2d, Concatenate, Delay, Flatten, MaxPool2d
 from eventsim.reference import LayerTrace, run_layer, run_reference
 from eventsim.result import Result
 from eventsim.simulator import available_threads, simulate, simulate_batch
 from eventsim.wiring import wire as wiring
-from eventsim.wiring.program import POWERS
 
 
 def frames_of(network: Network, events: Any, steps: int | None = None) -> Any:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from random_networks import MOST_RECORDED
 
 from eventsim.asynchronous import AsynchronousRun
-from eventsim.asynchronous.columns import T
 from eventsim.asynchronous.reference import ReferenceRun
+from eventsim.asynchronous.tables import Trace
 from eventsim.events.arrays import EVENT_DTYPE
 from eventsim.network.graph import Network
 from eventsim.network.layers import Dense, WeightLayer
@@ -109,7 +109,7 @@ def trace_of(network: Network, run: ReferenceRun) -> NDArray[np.int64]:
             spikes = one.spikes.reshape(len(one.spikes), -1).T.reshape(-1)
             for neuron in np.flatnonzero(spikes):
                 rows.append((one.t, one.event, number, neuron, spikes[neuron]))
-    return np.array(rows, np.int64).reshape(-1, len(T))
+    return np.array(rows, np.int64).reshape(-1, len(Trace))
 
 
 def assume_exact(run: ReferenceRun) -> None:

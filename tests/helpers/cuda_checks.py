@@ -20,7 +20,6 @@ from random_networks import networks, recordings, simulate_recorded
 from eventsim.clocked.cuda import run as cuda_run
 from eventsim.clocked.cuda.layout import lay_out
 from eventsim.clocked.cuda.run import CudaRunner, device_program
-from eventsim.clocked.run import program_of
 from eventsim.errors import NetworkError, RecordingError
 from eventsim.events.arrays import make_events
 from eventsim.events.binning import BinnedEvents, bin_events
@@ -31,6 +30,7 @@ from eventsim.network.pathways import AvgPool2d, Delay, Flatten, MaxPool2d
 from eventsim.network.rounding import round_weights
 from eventsim.result import Result
 from eventsim.simulator import simulate, simulate_batch
+from eventsim.wiring.wire import program_of
 
 # The simulator takes a second for what a GPU, or the machine, does in some milliseconds.
 EXAMPLES = 30 if numba.config.ENABLE_CUDASIM else 600

@@ -12,11 +12,11 @@ import numpy as np
 
 from eventsim.clocked.cuda.layout import Batch, Memory, Outcomes, lay_out
 from eventsim.clocked.cuda.run import device_program
-from eventsim.clocked.run import program_of
 from eventsim.network.graph import Network
 from eventsim.network.layers import Dense
 from eventsim.network.neurons import LIF
 from eventsim.network.pathways import Flatten
+from eventsim.wiring.wire import program_of
 
 KERNELS = ("run_listed", "run_plain", "run_any")
 NETWORK = Network((1, 1, 2), 1000, [Flatten(), Dense(np.full((2, 2), 0.3), neuron=LIF(0.3, 0.3))])

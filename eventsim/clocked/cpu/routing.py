@@ -19,7 +19,7 @@ from ...operations import ACS, INPUT_EVENTS, MACS
 from ...vectors import LANES, add_lanes, lowest_bit, weight_at
 from ...wiring.program import A, C, P, S
 from .sweep import sweep
-from .updates import fade
+from .updates import catch_up_site
 
 Table = NDArray[np.int64]
 Spans = NDArray[np.int32]
@@ -132,7 +132,7 @@ def arrive(
         )  # fmt: skip
     else:
         if population[P.leaks] > 0 or len(biases) > 0:
-            catch_up(
+            catch_up_reached(
                 way, ways, population, pointers, spans, source, begin, end, t,
                 u, last, powers, gains, biases,
             )  # fmt: skip
@@ -335,7 +335,7 @@ def scatter(
 
 
 @kernel
-def catch_up(
+def catch_up_reached(
     way: int,
     ways: Table,
     population: Int64s,
@@ -366,7 +366,7 @@ def catch_up(
             first = np.uintp(spans[span, site_column]) * groups + group
             for site in range(first, first + np.uintp(spans[span, sites_column])):
                 if last[site] != t:
-                    fade(population, site, t - last[site], u, powers, gains, biases)
+                    catch_up_site(population, site, t - last[site], u, powers, gains, biases)
                     last[site] = t
 
 

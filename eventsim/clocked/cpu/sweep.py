@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ...jit import Flags, Float32s, Int32s, Int64s, Weights, inner_kernel, kernel
 from ...vectors import add_map_to_8, add_map_to_16, add_map_to_32, add_map_to_64, weight_at
 from ...wiring.program import A, C, P
-from .updates import fade
+from .updates import catch_up_site
 
 
 @kernel
@@ -49,7 +49,7 @@ def sweep(
         if not flags[site]:
             continue
         if last[site] != t:
-            fade(population, site, t - last[site], u, powers, gains, biases)
+            catch_up_site(population, site, t - last[site], u, powers, gains, biases)
             last[site] = t
         for entry in range(incoming_pointers[first + site], incoming_pointers[first + site + 1]):
             position = incoming[entry, A.position]

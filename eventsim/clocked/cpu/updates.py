@@ -3,7 +3,7 @@
 Two ways with the same outcome, chosen layer by layer by `wiring.py`: `accumulate` and `fire` for
 layers of plain LIF or IF neurons with one set of parameters, in loops over contiguous channels that
 compile to vector instructions; and `integrate` for every other neuron, one at a time, with the
-rules of `rules.py`.
+rules of its model.
 
 The innermost loops index with unsigned integers: for a signed index Numba tests whether it counts
 from the end, and with that test in the way the compiler did not vectorise (3.0 instead of 23
@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...jit import Flags, Float32s, Int32s, Int64s, Weights, inner_kernel, kernel
-from ...network.rules import advance, fires, may_fire, silence, silence_of, step
+from ...network.neurons import catch_up, may_fire, step
+from ...network.neurons.lif import catch_up_plain, factors_of, fires
 from ...operations import (
     ACS,
     BIAS_ADDS,
@@ -73,9 +74,9 @@ def accumulate(
         power = np.float32(1.0)
         if changes and last[site] != t:  # otherwise `scatter` has been here
             if gathers and not graded and len(biases) == 0:
-                power, _ = silence_of(t - last[site], powers, gains)
+                power, _ = factors_of(t - last[site], powers, gains)
             else:
-                fade(population, site, t - last[site], u, powers, gains, biases)
+                catch_up_site(population, site, t - last[site], u, powers, gains, biases)
             last[site] = t
         if gathers:
             base, first = site * channels, site * rows_per_site
@@ -103,7 +104,7 @@ def count_updates(population: Int64s, sites: int, rows_added: int, counters: Int
 
 
 @kernel
-def fade(
+def catch_up_site(
     population: Int64s,
     site: int,
     silent: int,
@@ -115,14 +116,14 @@ def fade(
     """Apply the decay and bias of `silent` timesteps at once to the membranes of a site."""
     n = np.uintp(population[P.channels])
     b = np.uintp(site) * n
-    power, gain = silence_of(silent, powers, gains)
+    power, gain = factors_of(silent, powers, gains)
     if len(biases) == 0:
         for c in range(n):
             u[b + c] *= power
         return
     first = np.uintp(np.int64(site) % population[P.groups]) * n
     for c in range(n):
-        u[b + c] = advance(u[b + c], power, biases[first + c], gain)
+        u[b + c] = catch_up_plain(u[b + c], power, biases[first + c], gain)
 
 
 @inner_kernel
@@ -226,7 +227,7 @@ def fire(
         bias = np.float32(0.0)
         if len(biases) > 0:
             bias = biases[site % np.uintp(population[P.groups]) * channels + c]
-        if fires(advance(u[neuron], powers[1], bias, np.float32(1.0)), limit):
+        if fires(catch_up_plain(u[neuron], powers[1], bias, np.float32(1.0)), limit):
             flags[site] = 1
             pending = True
     spiked = np.int64(end - first)
@@ -296,7 +297,7 @@ def integrate(
             bias = biases[channel] if len(biases) > 0 else np.float32(0.0)
             free = t >= free_from[neuron]
             unheld = min(silent, max(0, t - free_from[neuron]))
-            membrane, second = silence(p, bias, u[neuron], seconds[neuron], silent, unheld)
+            membrane, second = catch_up(p, bias, u[neuron], seconds[neuron], silent, unheld)
             x[c] += returning[neuron]
             returning[neuron] = 0
             membrane, second, fired = step(p, bias, membrane, second, x[c], free)

@@ -11,7 +11,7 @@ from numba import cuda, int64, uint32
 from ...jit import device_part, four
 from ...operations import ACS
 from .layout import KINDS, A, C, E, P
-from .updates import caught_up, silence_of, site_of
+from .updates import catch_up_one, factors_of, site_of
 
 
 @device_part
@@ -24,14 +24,14 @@ def accumulate_quads(program, layout, batch, block, number, population, touched,
         channel = uint32(uint32(item - nth * quads) << uint32(2))
         site = site_of(layout, population, block, number, nth, maps)
         last = block.last[uint32(uint32(population[P.site]) + site)]
-        power, gain = silence_of(program, population, t, last)
+        power, gain = factors_of(program, population, t, last)
         at = uint32(uint32(population[P.neuron]) + site * channels + channel)
         u = block.membranes
-        a = caught_up(program, population, u[at], channel, power, gain)
+        a = catch_up_one(program, population, u[at], channel, power, gain)
         second, third, fourth = uint32(at + one), uint32(at + uint32(2)), uint32(at + uint32(3))
-        b = caught_up(program, population, u[second], uint32(channel + one), power, gain)
-        c = caught_up(program, population, u[third], uint32(channel + uint32(2)), power, gain)
-        d = caught_up(program, population, u[fourth], uint32(channel + uint32(3)), power, gain)
+        b = catch_up_one(program, population, u[second], uint32(channel + one), power, gain)
+        c = catch_up_one(program, population, u[third], uint32(channel + uint32(2)), power, gain)
+        d = catch_up_one(program, population, u[fourth], uint32(channel + uint32(3)), power, gain)
         a, b, c, d, added = add_to_four(
             program, layout, batch, block, population, site, channel, a, b, c, d
         )  # fmt: skip

@@ -23,8 +23,9 @@ from ...network.graph import Network
 from ...result import Result
 from ...wiring.arrays import widened
 from ...wiring.program import P, Program
+from ...wiring.wire import program_of
 from ..cpu.state import Outcome
-from ..run import Emitted, Seen, program_of, results_of
+from ..run import Emitted, Seen, results_of
 from .lane import Lane, upload
 from .layer import run_any, run_listed, run_plain
 from .layout import KINDS, lay_out

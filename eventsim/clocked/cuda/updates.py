@@ -8,18 +8,9 @@ from __future__ import annotations
 from numba import cuda, float32, int64, uint32
 
 from ...jit import device_part
-from ...network.rules import (
-    add_product,
-    advance,
-    decayed,
-    fires,
-    lengthened,
-    may_fire,
-    silence,
-    step,
-)
+from ...network.neurons import catch_up, may_fire, step
+from ...network.neurons.lif import POWERS, add_product, catch_up_plain, decayed, fires, lengthened
 from ...operations import ACS, INPUT_EVENTS, MACS
-from ...wiring.program import POWERS
 from .layout import KINDS, A, C, E, G, L, P
 
 
@@ -154,7 +145,7 @@ def fire(program, population, number, block, site, channel, t, u, maps):
     u = u - program.levels[number, L.threshold]
     bias = bias_of(program, population, site, channel, maps)
     one_step = program.powers[uint32(uint32(population[P.powers]) + uint32(1))]
-    if fires(advance(u, one_step, bias, float32(1)), limit):
+    if fires(catch_up_plain(u, one_step, bias, float32(1)), limit):
         keep_awake(population, block, number, site, t)
     return u, uint32(1)
 
@@ -178,12 +169,12 @@ def bias_at(population, site, channel, maps):
 
 
 @device_part
-def caught_up(program, population, u, of_layer, power, gain):
+def catch_up_one(program, population, u, of_layer, power, gain):
     """Return a membrane of a plain layer after a silence; of_layer: which bias it has."""
     if population[P.bias] < 0:
         return float32(decayed(u, power))
     bias = program.biases[uint32(uint32(population[P.bias]) + of_layer)]
-    return float32(advance(u, power, bias, gain))
+    return float32(catch_up_plain(u, power, bias, gain))
 
 
 @device_part
@@ -203,7 +194,7 @@ def site_of(layout, population, block, number, nth, maps):
 
 
 @device_part
-def silence_of(program, population, t, last):
+def factors_of(program, population, t, last):
     """Do as the rule of the name, for the timesteps after `last`, which may be -1, through t.
 
     The gain is that of a layer with a bias.
@@ -231,8 +222,10 @@ def update_plain(program, layout, batch, block, number, population, site, channe
     u = block.membranes[neuron]
     if maps is None or layout.rings[number, G.quads] == 0:
         at = uint32(uint32(population[P.site]) + site)
-        power, gain = silence_of(program, population, t, block.last[at])
-        u = caught_up(program, population, u, bias_at(population, site, channel, maps), power, gain)
+        power, gain = factors_of(program, population, t, block.last[at])
+        u = catch_up_one(
+            program, population, u, bias_at(population, site, channel, maps), power, gain
+        )
         u = accumulate(
             program, layout, batch, block, number, population, site, channel, filled, u, maps
         )  # fmt: skip
@@ -252,7 +245,7 @@ def integrate(program, layout, batch, block, number, population, site, channel, 
     at, now = uint32(uint32(population[P.site]) + site), int64(t)
     silent, since = now - 1 - int64(block.last[at]), now - int64(block.free_from[neuron])
     unheld, free = min(silent, max(int64(0), since)), since >= 0
-    u, second = silence(p, bias, block.membranes[neuron], block.seconds[neuron], silent, unheld)
+    u, second = catch_up(p, bias, block.membranes[neuron], block.seconds[neuron], silent, unheld)
     u, second = float32(u), float32(second)
     x = accumulate(
         program, layout, batch, block, number, population, site, channel, filled, float32(0), maps

@@ -16,12 +16,12 @@ NEVER = 2**62  # later than any event
 MEMO = 1024
 
 
-class H(Columns):
+class Header(Columns):
     """The header of `tables`."""
 
-    populations = auto()  # how many; the rows of N begin at `population`
+    populations = auto()  # how many; the rows of `Population` begin at `population`
     population = auto()
-    ways = auto()  # how many; the rows of W begin at `way`
+    ways = auto()  # how many; the rows of `Way` begin at `way`
     way = auto()
     dt = auto()
     width = auto()
@@ -46,7 +46,7 @@ class H(Columns):
     ready = auto()  # sites that are due now
     free_from = auto()  # time at which each neuron's refractory time ends
     pooled = auto()  # active cells of a max pool
-    queues = auto()  # rows of Q, and how many
+    queues = auto()  # rows of `Queue`, and how many
     queue_rows = auto()
     input_queue = auto()  # the row of the input's, -1 where no event waits
     heads = auto()  # of each way: the next spike in the queue to arrive
@@ -58,7 +58,7 @@ class H(Columns):
     powers = auto()  # power and gain for each entry of `memo`
 
 
-class N(Columns):
+class Population(Columns):
     """A population: a row of `tables`."""
 
     sites = auto()
@@ -73,17 +73,17 @@ class N(Columns):
     kind = auto()
     at_threshold = auto()
     many = auto()
-    subtract = auto()
+    reset = auto()
     refractory = auto()  # microseconds
     bias = auto()  # offset into `weights`, -1 without
     levels = auto()  # offset into `weights` of a row of LEVELS for each channel
     variables = auto()
     leaks = auto()
     spikes = auto()  # offset into `ints` of (neuron, how often) of this instant's spikes
-    queue = auto()  # offset of the row of Q, -1 where no spike waits
+    queue = auto()  # offset of the row of `Queue`, -1 where no spike waits
 
 
-class W(Columns):
+class Way(Columns):
     """A way on which spikes reach a population: a row of `tables`."""
 
     source = auto()  # population, -1 is the input
@@ -100,7 +100,7 @@ class W(Columns):
     queue = auto()
 
 
-class I(Columns):  # noqa: E742
+class Scalar(Columns):
     """Single numbers at the beginning of `ints`."""
 
     start = auto()  # time of the start, microseconds of the recording's clock
@@ -118,7 +118,7 @@ class I(Columns):  # noqa: E742
     trace = auto()  # its offset
 
 
-class Q(Columns):
+class Queue(Columns):
     """A queue of spikes that wait: a row of `ints`."""
 
     offset = auto()  # of its ring of (time, neuron, how often)
@@ -127,7 +127,7 @@ class Q(Columns):
     burst = auto()  # most that an instant can put in
 
 
-class T(Columns):
+class Trace(Columns):
     """A row of the trace: a neuron that fired in an instant."""
 
     t = auto()
@@ -138,6 +138,6 @@ class T(Columns):
 
 
 # Lengths of rows: the kernels cannot ask for the len() of columns.
-POPULATION, WAY, TRACE = len(N), len(W), len(T)
+POPULATION, WAY, TRACE = len(Population), len(Way), len(Trace)
 
 LEVELS = ("decay", "threshold", "reset_value", "lower_bound", "second_decay", "coupling", "limit")

@@ -1,26 +1,9 @@
-"""The neuron models: what a membrane does in a timestep, each written once.
+"""What all neuron models share: their parameters, the dense timestep, and the scalar rules.
 
-A model is a frozen dataclass of parameters with two forms of the same behaviour:
-
-- `step`: dense NumPy over whole layers, used by `reference.py`, short and obvious;
-- the scalar rules in `rules.py`, compiled into the loops of every engine, driven by the numbers
-  that `parameters` returns.
-
-Per timestep t, with input I (weights of arriving spikes, and the bias) and all membranes measured
-from `rest`:
-
-    LIF       u[t] = decay * u[t-1] + I[t]                             o[t] = u[t] > threshold
-    IF        the same with decay 1
-    CUBALIF   i[t] = current_decay * i[t-1] + I[t]      u[t] = decay * u[t-1] + i[t]
-    ALIF      a[t] = adaptation_decay * a[t-1] + o[t-1]
-              o[t] = u[t] > threshold + adaptation * a[t]    (Bellec et al. 2020, e-prop, eq. 8)
-    LI        as LIF, but never a spike: a readout
-
-    reset "zero":      u[t] = 0 (that is, `rest`)   where o[t]    (He et al. 2020)
-    reset "value":     u[t] = reset_value           where o[t]
-    reset "subtract":  u[t] = u[t] - threshold      where o[t]
-
-Membranes start at rest. Every number may be one for the layer or one for each channel.
+Each model is a file of its own beside this one. It has the frozen dataclass of its parameters, its
+formulas in dense NumPy (methods that fill in what `NeuronModel.step` leaves open, which
+`reference.py` runs), and the same formulas for one neuron (functions that are compiled into the
+loops of every engine). `__init__.py` lists the models and picks the formulas of a neuron's kind.
 """
 
 from __future__ import annotations
@@ -29,18 +12,13 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 import numpy as np
+from numba import types
+from numba.extending import overload
 from numpy.typing import NDArray
 
-from ..errors import NetworkError
-from .parameters import MOST_FLOAT32, Values, float32s, numbers
-from .rules import (
-    ALIF_KIND,
-    CUBA_KIND,
-    LIF_KIND,
-    NEURON_DTYPE,
-    RESET_SUBTRACT,
-    RESET_VALUE,
-)
+from ...errors import NetworkError
+from ...jit import product, rule
+from ..parameters import MOST_FLOAT32, Values, float32s, numbers
 
 Reset = Literal["zero", "value", "subtract"]
 Comparison = Literal[">", ">="]
@@ -54,37 +32,60 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "input_gain": get_args(InputGain),
 }
 MAX_REFRACTORY = 2**30
+MAX_SPIKES = 2**24  # of one neuron in one timestep; up to here float32 holds every whole number
 _LEAST, _MOST = float(np.finfo("f4").smallest_subnormal), MOST_FLOAT32
+
+RESET_VALUE, RESET_SUBTRACT = range(2)
+
+# One neuron as the rules know it. Membranes and levels are measured from rest.
+NEURON_DTYPE = np.dtype(
+    [
+        ("kind", "i4"),
+        ("decay", "f4"),
+        ("threshold", "f4"),
+        ("at_threshold", "i4"),  # 1 where a membrane equal to the threshold fires
+        ("many", "i4"),  # 1 where one timestep may bring several spikes
+        ("refractory", "i4"),  # timesteps
+        ("reset", "i4"),
+        ("reset_value", "f4"),
+        ("lower_bound", "f4"),
+        ("second_decay", "f4"),  # of the second variable: a current, or an adaptation
+        ("coupling", "f4"),  # of the second variable with membrane or threshold; see the models
+    ],
+    align=True,
+)
 
 
 class NeuronState(NamedTuple):
     """The state of a whole layer in the dense reference, each of the layer's shape."""
 
     u: NDArray[Any]  # membranes, measured from rest
-    second: NDArray[Any]  # CUBALIF: synaptic currents; ALIF: a of the coming timestep
+    second: NDArray[Any]  # the second variable of the models that have one
     refractory: NDArray[np.int64]  # timesteps for which the membrane is still held
 
 
-class _Model:
+class _Levels:
     """What every model has, so that the formulas below need not ask."""
 
-    kind: ClassVar[int] = LIF_KIND
     decay: Any
     threshold: Any
     reset: Any
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class _Neuron(_Model):
-    """The parameters and the behaviour that the models below share.
+class NeuronModel(_Levels):
+    """The parameters and the behaviour that the models share.
 
     rest: what the membrane leaks towards and starts at. comparison: whether a membrane equal to
     the threshold stays silent (">", the paper) or fires. refractory: timesteps after a spike in
     which the membrane is held and input is lost. reset_value: where "value" resets to.
     input_gain: weights and biases as they are, or scaled by 1 - decay, as peers differ.
     lower_bound: what the membrane cannot fall below. spikes: at most one a timestep, or "many":
-    the largest whole number of thresholds that fit into the membrane (comparison ">=").
+    the largest whole number of thresholds that fit into the membrane (comparison ">="), up to 2^24.
     """
+
+    kind: ClassVar[int]  # which rules the kernels follow: see `__init__.py`
+    has_second: ClassVar[bool] = False  # whether a neuron has a second variable
 
     rest: Values = 0.0
     comparison: Comparison = ">"
@@ -167,8 +168,20 @@ class _Neuron(_Model):
 
     @property
     def variables(self) -> int:
-        """Numbers of 32 bits that a neuron keeps: membrane, current or adaptation, held time."""
-        return 1 + (self.kind != LIF_KIND) + (self.refractory > 0)
+        """Numbers of 32 bits that a neuron keeps: membrane, second variable, held time."""
+        return 1 + self.has_second + (self.refractory > 0)
+
+    @property
+    def leaks(self) -> int:
+        """How many of a neuron's variables are multiplied by a decay other than 1."""
+        p = self.parameters(self.channels or 1)
+        second = self.has_second and (p["second_decay"] != 1).any()
+        return int((p["decay"] != 1).any()) + int(second)
+
+    @property
+    def plain(self) -> bool:
+        """Whether one comparison and one reset, the same for the layer, are all that it does."""
+        return False
 
     def gain(self) -> NDArray[np.float32]:
         """Return the factor of weights and biases, shape () or (channels,)."""
@@ -194,7 +207,7 @@ class _Neuron(_Model):
         return p
 
     def _add_second(self, p: NDArray[Any]) -> None:
-        """Fill in what a model with a second variable adds."""
+        """Fill in `second_decay` and `coupling`, where a model has them."""
 
     def rises_over_threshold(self, bias: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Tell for which biases (channels,) a membrane at or under threshold may cross alone.
@@ -206,7 +219,15 @@ class _Neuron(_Model):
         limit = (1.0 - p["decay"].astype(np.float64) - 1e-5) * p["threshold"]
         return np.asarray((bias > 0) & (bias > limit))
 
-    # --- the dense form ---------------------------------------------------------------------------
+    def fires_alone(self, bias: NDArray[np.float32]) -> bool:
+        """Tell whether a neuron may fire in asynchronous time without input that comes then."""
+        return bool(self.rises_over_threshold(bias).any())
+
+    def asynchronous_fault(self, bias: NDArray[np.float32]) -> str | None:
+        """Say why the model, with this bias, has no form in asynchronous time; None if it has."""
+        return None
+
+    # --- the dense form: a whole layer ------------------------------------------------------------
 
     def initial_state(self, shape: tuple[int, ...], dtype: Any) -> NeuronState:
         """Return the state before the first timestep: every membrane at rest."""
@@ -221,158 +242,81 @@ class _Neuron(_Model):
         resets, the number of spikes of each neuron, and the membranes before the resets.
         """
         u, second, refractory = state
-        p = self._broadcast(u)
-        if self.input_gain == "one" and self.kind != CUBA_KIND:
-            moved = u * p["decay"]
-            add_input(moved)
-        else:
-            current = np.zeros_like(u)
-            add_input(current)
-            current *= self._shaped(self.gain(), u)
-            if self.kind == CUBA_KIND:
-                second = second * p["second_decay"] + current
-                current = second
-            moved = u * p["decay"] + current
-        moved = np.maximum(moved, p["lower_bound"])
+        p = self.shaped_parameters(u)
+        moved, second = self.charge(p, u, second, add_input)
         held = refractory > 0
-        moved = np.where(held, u, moved)
-        limit = p["threshold"] + (p["coupling"] * second if self.kind == ALIF_KIND else 0)
-        fires = (moved >= limit if self.comparison == ">=" else moved > limit) & ~held
+        moved = np.where(held, u, np.maximum(moved, p["lower_bound"]))
+        limit = self.thresholds(p, second)
+        fires = self.crosses(moved, limit) & ~held
         spikes = fires.astype(np.int64)
         if self.spikes == "many":
             spikes *= np.floor(np.where(fires, moved, 0) / limit).astype(np.int64)
-        if self.kind == ALIF_KIND:
-            second = second * p["second_decay"] + spikes
         reset = moved - spikes * p["threshold"] if self.reset == "subtract" else p["reset_value"]
         after = np.where(fires, reset, moved)
         refractory = np.where(fires, self.refractory, np.maximum(refractory - 1, 0))
+        second = self.adapt(self.settle(p, second), spikes)
         return NeuronState(after.astype(u.dtype), second, refractory), spikes, moved
 
+    def charge(self, p: Any, u: Any, second: Any, add_input: Any) -> tuple[Any, Any]:
+        """Return (u, second) after a timestep's decay and input."""
+        if self.input_gain != "one":
+            return u * p["decay"] + self.gained_input(u, add_input), second
+        moved = u * p["decay"]
+        add_input(moved)
+        return moved, second
+
+    def gained_input(self, u: Any, add_input: Any) -> Any:
+        """Return what arrives, times the input gain."""
+        current = np.zeros_like(u)
+        add_input(current)
+        return current * self.shaped(self.gain(), u)
+
+    def thresholds(self, p: Any, second: Any) -> Any:
+        """Return what membranes are compared with."""
+        return p["threshold"] + np.zeros_like(second)
+
+    def crosses(self, u: Any, limit: Any) -> NDArray[np.bool_]:
+        """Tell which membranes fire."""
+        return np.asarray(u >= limit if self.comparison == ">=" else u > limit)
+
+    def settle(self, p: Any, second: Any) -> Any:
+        """Return the second variable after the comparison of a timestep, for the next one."""
+        return second
+
+    def adapt(self, second: Any, spikes: Any) -> Any:
+        """Return the second variable after spikes."""
+        return second
+
     def may_fire(self, state: NeuronState, bias: NDArray[Any]) -> NDArray[np.bool_]:
-        """Tell which neurons may fire later without input; `rules.may_fire` for a whole layer.
+        """Tell which neurons may fire later without input; the rule of that name for a layer.
 
         `bias` has the shape of the layer, gain included. Never false where one does.
         """
-        p = self._broadcast(state.u)
-        coming = state.u * p["decay"] + bias
-        if self.kind == CUBA_KIND:
-            with np.errstate(invalid="ignore"):
-                by_current = np.where(state.second > 0, state.second * p["coupling"], 0)
-            coming = np.maximum(state.u, 0) * p["decay"] + by_current
-        limit = p["threshold"]
-        return np.asarray(coming >= limit if self.comparison == ">=" else coming > limit)
+        p = self.shaped_parameters(state.u)
+        return self.crosses(state.u * p["decay"] + bias, p["threshold"])
 
-    def _broadcast(self, u: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    # In asynchronous time:
+
+    def relaxed(self, p: Any, bias: Any, u: Any, second: Any, f: Any) -> tuple[Any, Any]:
+        """Return (u, second) after f > 0 timesteps, not whole ones, nothing held or clamped."""
+        a, b = p["second_decay"], p["decay"]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            gain = np.where(b == 1, f, (1 - b**f) / (1 - b))
+        return u * b**f + bias * gain, second * a**f
+
+    def receive(self, u: Any, second: Any, x: Any) -> tuple[Any, Any]:
+        """Return (u, second) after input at one time."""
+        return u + x, second
+
+    def shaped_parameters(self, u: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Return the parameters of each channel in the shape and precision of membranes."""
         p = self.parameters(len(u))
-        return {name: self._shaped(p[name], u) for name in NEURON_DTYPE.names or ()}
+        return {name: self.shaped(p[name], u) for name in NEURON_DTYPE.names or ()}
 
     @staticmethod
-    def _shaped(values: NDArray[Any], u: NDArray[Any]) -> NDArray[Any]:
-        return values.astype(u.dtype).reshape(-1, *[1] * (u.ndim - 1))
-
-
-@dataclass(frozen=True, repr=False)
-class LIF(_Neuron):
-    """Leaky integrate-and-fire, the paper's with the defaults.
-
-    `decay`: factor of the membrane per timestep (exp(-dt/tau)), 0 to 1. `threshold` > 0.
-    `reset`: "zero" (to rest), "value" or "subtract" (the threshold). Raises `NetworkError` for
-    other values.
-    """
-
-    decay: Values
-    threshold: Values
-    reset: Reset = "zero"
-
-
-@dataclass(frozen=True, repr=False)
-class IF(_Neuron):
-    """Integrate-and-fire without leak; parameters as in `LIF`."""
-
-    threshold: Values
-    reset: Reset = "zero"
-    decay: ClassVar[float] = 1.0  # type: ignore[misc]  # the membrane keeps all of itself
-
-    def _check_levels(self) -> None:
-        super()._check_levels()
-        if self.input_gain != "one":  # 1 - decay would be 0
-            raise NetworkError(f"IF: input_gain is {self.input_gain!r}, expected 'one'")
-
-
-@dataclass(frozen=True, repr=False)
-class LI(_Neuron):
-    """Leaky integrator without spikes: the readout of a network's last layer."""
-
-    decay: Values
-    threshold: ClassVar[float] = float("inf")  # type: ignore[misc]
-    reset: ClassVar[str] = "zero"  # type: ignore[misc]
-
-    def _check(self, field: str, least: float, most: float, expected: str) -> None:
-        if field != "threshold":
-            super()._check(field, least, most, expected)
-
-
-@dataclass(frozen=True, repr=False)
-class CUBALIF(_Neuron):
-    """LIF that integrates a synaptic current; `current_decay` per timestep, 0 to 1."""
-
-    current_decay: Values
-    decay: Values
-    threshold: Values
-    reset: Reset = "zero"
-    kind: ClassVar[int] = CUBA_KIND
-
-    def _check_levels(self) -> None:
-        super()._check_levels()
-        if self.lower_bound is not None:  # silent timesteps could not be caught up with at once
-            raise NetworkError(f"CUBALIF: lower_bound is {self.lower_bound}, expected None")
-
-    def _add_second(self, p: NDArray[Any]) -> None:
-        p["second_decay"] = float32s(self.current_decay)
-        # The most that a unit of current can ever add to a membrane: max over k of
-        # sum_{j=1..k} current_decay^j decay^(k-j).
-        a, b = p["second_decay"].astype(np.float64), p["decay"].astype(np.float64)
-        total, most = np.zeros(len(p)), np.zeros(len(p))
-        for k in range(1, 4097):
-            total = total * b + a**k
-            most = np.maximum(most, total)
-        p["coupling"] = np.where(np.maximum(a, b) > 0.999, np.inf, most)
-
-    def rises_over_threshold(self, bias: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Count every bias: it flows into the current, and on from there."""
-        return np.asarray(bias != 0)
-
-
-@dataclass(frozen=True, repr=False)
-class ALIF(_Neuron):
-    """LIF whose threshold rises by `adaptation` with each spike and falls back.
-
-    `adaptation_decay` per timestep, 0 to 1; `adaptation` >= 0. One spike a timestep.
-    """
-
-    decay: Values
-    threshold: Values
-    adaptation_decay: Values
-    adaptation: Values
-    reset: Reset = "zero"
-    kind: ClassVar[int] = ALIF_KIND
-
-    def _check_levels(self) -> None:
-        super()._check_levels()
-        self._check("adaptation", 0.0, _MOST, f"0 to {_MOST} (float32)")
-        if self.spikes != "one":
-            raise NetworkError(f"ALIF: spikes is {self.spikes!r}, expected 'one'")
-
-    def _add_second(self, p: NDArray[Any]) -> None:
-        p["second_decay"] = float32s(self.adaptation_decay)
-        p["coupling"] = float32s(self.adaptation)
-
-
-Neuron = LIF | IF | LI | CUBALIF | ALIF
-NEURON_TYPES: dict[str, type[Neuron]] = {
-    kind.__name__: kind for kind in (LIF, IF, LI, CUBALIF, ALIF)
-}
+    def shaped(values: NDArray[Any], u: NDArray[Any]) -> NDArray[Any]:
+        """Return values, one for each channel or one for all, in the shape of membranes."""
+        return np.atleast_1d(values).astype(u.dtype).reshape(-1, *[1] * (u.ndim - 1))
 
 
 def _whole(name: str, value: Any) -> int:
@@ -381,3 +325,63 @@ def _whole(name: str, value: Any) -> int:
             f"{name}: refractory is {value!r}, expected whole timesteps, 0 to {MAX_REFRACTORY}"
         )
     return int(value)
+
+
+# --- the scalar rules: one neuron -----------------------------------------------------------------
+# p: a record of `NEURON_DTYPE`. What is multiplied and then added goes through `product`, so that a
+# GPU rounds as a CPU does.
+
+
+@rule
+def crosses(p, u: np.float32, threshold: np.float32) -> np.bool_:  # type: ignore[no-untyped-def]
+    """Compare as the neuron's parameters say."""
+    return u >= threshold if p.at_threshold else u > threshold
+
+
+@rule
+def spikes_over(p, u: np.float32, threshold: np.float32) -> int:  # type: ignore[no-untyped-def]
+    """Return how many spikes a membrane over its threshold makes at once."""
+    if p.many:
+        return int(min(u / threshold, np.float32(MAX_SPIKES)))  # positive: rounds down
+    return 1
+
+
+@rule
+def after_reset(p, u: np.float32, spikes: int) -> np.float32:  # type: ignore[no-untyped-def]
+    """Return a membrane after so many spikes."""
+    if p.reset == RESET_SUBTRACT:
+        return u - product(np.float32(spikes), p.threshold)
+    return p.reset_value
+
+
+def power_of(base, k):  # type: ignore[no-untyped-def]
+    """Return base^k: for whole k >= 0 by squaring, the same bits on every machine, as no pow is."""
+    return base**k
+
+
+@overload(power_of)
+def _power_of(base, k):  # type: ignore[no-untyped-def]
+    if not isinstance(k, types.Integer):
+        return lambda base, k: base**k
+
+    def by_squaring(base, k):  # type: ignore[no-untyped-def]
+        power = 1.0
+        while k > 0:
+            if k & 1:
+                power = power * base
+            base = base * base
+            k >>= 1
+        return power
+
+    return by_squaring
+
+
+@rule
+def exponential(decay: float, time: float, dt: float) -> float:
+    """Return the integral of decay^(s / dt) for s = 0 .. time."""
+    if decay == 0:
+        return 0.0
+    if decay == 1:
+        return time
+    rate = np.log(decay)
+    return dt * np.expm1(rate * time / dt) / rate

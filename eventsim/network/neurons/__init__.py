@@ -1,0 +1,142 @@
+"""The neuron models: what a membrane does in a timestep, each in a file of its own.
+
+With input I (weights of arriving spikes, and the bias) and all membranes measured from `rest`, a
+model says how the membrane u moves and what it is compared with; its docstring has the formula.
+They share what a spike o does to it:
+
+    reset "zero":      u[t] = 0 (that is, `rest`)   where o[t]    (He et al. 2020)
+    reset "value":     u[t] = reset_value           where o[t]
+    reset "subtract":  u[t] = u[t] - threshold      where o[t]
+
+Membranes start at rest. Every number may be one for the layer or one for each channel.
+
+Here the models are listed, and the rules pick the formulas of a neuron's kind. A branch on `kind`,
+and not a rule that is passed as an argument, because Numba keeps only the former on disk. Called
+with a record of `NEURON_DTYPE`, or anything that has the fields of one.
+"""
+
+from __future__ import annotations
+
+from ...jit import rule
+from . import alif, cubalif, lif
+from .alif import ALIF
+from .alif import KIND as ALIF_KIND
+from .cubalif import CUBALIF
+from .cubalif import KIND as CUBALIF_KIND
+from .lif import IF, LI, LIF
+from .neuron import (
+    MAX_SPIKES,
+    NEURON_DTYPE,
+    RESET_SUBTRACT,
+    NeuronModel,
+    NeuronState,
+    after_reset,
+    crosses,
+    spikes_over,
+)
+
+Neuron = LIF | IF | LI | CUBALIF | ALIF
+NEURON_TYPES: dict[str, type[Neuron]] = {
+    kind.__name__: kind for kind in (LIF, IF, LI, CUBALIF, ALIF)
+}
+
+
+@rule
+def catch_up(p, bias, u, second, k, free):  # type: ignore[no-untyped-def]
+    """Return (u, second) after k timesteps without input, of which the last `free` were not held.
+
+    k may be whole or not. Nothing can have fired meanwhile: neurons that might are brought up to
+    date in every timestep (`may_fire`).
+    """
+    if k > 0:
+        if p.kind == CUBALIF_KIND:
+            u, second = cubalif.catch_up(p, bias, u, second, k, free)
+        elif p.kind == ALIF_KIND:
+            u, second = alif.catch_up(p, bias, u, second, k, free)
+        else:
+            u, second = lif.catch_up(p, bias, u, second, k, free)
+    return u, second
+
+
+@rule
+def step(p, bias, u, second, x, free):  # type: ignore[no-untyped-def]
+    """Run one timestep with input x: return (u, second) after the reset, and the spikes.
+
+    `free` is false where a refractory neuron's membrane is held and its input lost.
+    """
+    if p.kind == CUBALIF_KIND:
+        u, second = cubalif.charge(p, bias, u, second, x, free)
+    else:
+        u, second = lif.charge(p, bias, u, second, x, free)
+    spikes = 0
+    if free and over_threshold(p, u, second):
+        spikes = spikes_over(p, u, p.threshold)
+        u = after_reset(p, u, spikes)
+    if p.kind == ALIF_KIND:
+        second = alif.adapt(p, alif.settle(p, second), spikes)
+    return u, second, spikes
+
+
+@rule
+def over_threshold(p, u, second):  # type: ignore[no-untyped-def]
+    """Tell whether a membrane crosses its threshold, raised as it may be."""
+    threshold = p.threshold
+    if p.kind == ALIF_KIND:
+        threshold = alif.threshold_of(p, second)
+    return crosses(p, u, threshold)
+
+
+@rule
+def may_fire(p, bias, u, second):  # type: ignore[no-untyped-def]
+    """Tell whether a neuron may fire later without input: never false where it does."""
+    if p.kind == CUBALIF_KIND:
+        return cubalif.may_fire(p, bias, u, second)
+    return lif.may_fire(p, bias, u, second)
+
+
+# In asynchronous time:
+
+
+@rule
+def receive(p, u, second, x, free):  # type: ignore[no-untyped-def]
+    """Return (u, second) after input x at one time, without a timestep."""
+    if p.kind == CUBALIF_KIND:
+        return cubalif.receive(p, u, second, x, free)
+    return lif.receive(p, u, second, x, free)
+
+
+@rule
+def adapt(p, second, spikes):  # type: ignore[no-untyped-def]
+    """Return the second variable after spikes at one time."""
+    return alif.adapt(p, second, spikes) if p.kind == ALIF_KIND else second
+
+
+@rule
+def may_come(p, bias, u, second):  # type: ignore[no-untyped-def]
+    """Tell whether a membrane that is free may come over its threshold by itself."""
+    if p.kind == CUBALIF_KIND:
+        return second > 0
+    if p.kind == ALIF_KIND:
+        return alif.may_come(p, bias, u, second)
+    return lif.may_come(p, bias, u, second)
+
+
+@rule
+def rises(p, bias, u, second):  # type: ignore[no-untyped-def]
+    """Tell whether a membrane comes closer to its threshold: the slope of the closed form."""
+    if p.kind == CUBALIF_KIND:
+        return cubalif.rises(p, bias, u, second)
+    if p.kind == ALIF_KIND:
+        return alif.rises(p, bias, u, second)
+    return lif.rises(p, bias, u, second)
+
+
+@rule
+def integral(p, bias, u, second, end, held, time, dt):  # type: ignore[no-untyped-def]
+    """Return the integral of a membrane over `time` microseconds in which it is free.
+
+    `end`: the membrane after them. `held`: the microseconds before, in which it was not.
+    """
+    if p.kind == CUBALIF_KIND:
+        return cubalif.integral(p, bias, u, second, end, held, time, dt)
+    return lif.integral(p, bias, u, second, end, held, time, dt)
