@@ -23,7 +23,16 @@ from .live.stream import Step, Stream
 from .network.graph import Network
 from .network.layers import Conv1d, Conv2d, Dense
 from .network.neurons import ALIF, CUBALIF, IF, LI, LIF
-from .network.pathways import Add, AvgPool2d, Concatenate, Delay, Flatten, MaxPool2d, SumPool2d
+from .network.pathways import (
+    Add,
+    AvgPool2d,
+    Concatenate,
+    Delay,
+    Flatten,
+    MaxPool2d,
+    SumPool2d,
+    Upsample,
+)
 from .network.rounding import round_weights
 from .network.storage import is_network_file, load_network, save_network
 from .operations import LayerOperations, Operations
@@ -75,6 +84,7 @@ __all__ = [
     "Step",
     "Stream",
     "SumPool2d",
+    "Upsample",
     "available_threads",
     "bin_events",
     "check_events",

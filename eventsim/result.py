@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import EventsimError
 from .network.graph import Network, Readout
 from .operations import Operations
 
@@ -15,6 +17,7 @@ Mode = Literal["clocked", "async"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 Device = Literal["cpu", "cuda", "auto"]
 DEVICES: tuple[Device, ...] = get_args(Device)
+MOST_RECORDED = 2**28  # spikes of a layer: 4 GiB
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +59,82 @@ class Result:
     def prediction(self) -> int:
         """The output neuron with the highest score, the lowest of equals (as argmax in torch)."""
         return int(np.argmax(self.scores))
+
+
+class Seen(NamedTuple):
+    """What a network has seen of a recording; see `Result`."""
+
+    steps: int
+    events: int
+    early: int = 0
+    late: int = 0
+    merged: int = 0
+
+
+class Fired(NamedTuple):
+    """Neurons of a layer that fired, in the order of time: arrays of one length."""
+
+    times: NDArray[Any]  # timesteps, or microseconds
+    neurons: NDArray[Any]  # in the engine's order
+    counts: NDArray[Any]  # how many spikes each is
+
+
+def result_of(
+    network: Network,
+    counters: list[list[int]],
+    spike_counts: NDArray[np.int64],
+    first_spikes: NDArray[np.int64],
+    membranes: NDArray[np.float64],
+    seen: Seen,
+    recorded: Sequence[Fired] | None,
+    mode: Mode,
+) -> Result:
+    """Wrap what an engine found of one recording.
+
+    `counters` as `Operations.from_counters` has them; `spike_counts`, `first_spikes` and
+    `membranes` in the engine's order of output neurons; `recorded` of each layer, if asked for.
+    Where no time passed, the membranes are where they start: at rest.
+    """
+    if seen.steps == 0:
+        membranes = np.resize(network.rests, network.outputs).astype(np.float64)
+    return Result(
+        spike_counts=channel_first(spike_counts, network),
+        first_spikes=channel_first(first_spikes, network),
+        membranes=channel_first(membranes, network) if network.reads_membranes else None,
+        readout=network.readout,
+        operations=operations_of(network, counters, seen.steps),
+        steps=seen.steps,
+        dt_us=network.dt_us,
+        events=seen.events,
+        events_early=seen.early,
+        events_late=seen.late,
+        events_merged=seen.merged,
+        spikes=None if recorded is None else _spikes(network, recorded, mode),
+        mode=mode,
+    )
+
+
+def _spikes(network: Network, recorded: Sequence[Fired], mode: Mode) -> tuple[NDArray[Any], ...]:
+    """Return the spikes of each layer, (spikes, 4): time, channel, y, x; a row for each spike."""
+    spikes = []
+    for index, fired in zip(network.neuron_layers, recorded, strict=True):
+        channels, _, width = (*network.shapes[index + 1], 1, 1)[:3]
+        rows = np.empty((int(fired.counts.sum()), 4), np.int32 if mode == "clocked" else np.int64)
+        position, channel = np.divmod(np.repeat(fired.neurons, fired.counts), channels)
+        rows[:, 0], rows[:, 1] = np.repeat(fired.times, fired.counts), channel
+        rows[:, 2], rows[:, 3] = np.divmod(position, width)
+        spikes.append(rows)
+    return tuple(spikes)
+
+
+def check_recorded(network: Network, number: int, spikes: int) -> None:
+    """Raise `EventsimError` where a layer has spiked more often than can be recorded."""
+    if spikes > MOST_RECORDED:
+        name = network.layer_name(network.neuron_layers[number])
+        raise EventsimError(
+            f"{name}: {spikes} spikes to record, expected at most {MOST_RECORDED}; "
+            f"without record_spikes any number is counted"
+        )
 
 
 def channel_first(values: NDArray[Any], network: Network) -> NDArray[Any]:

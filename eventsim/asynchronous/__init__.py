@@ -29,7 +29,8 @@ spikes that *arrive* in an instant: delays act first, on whichever side of the p
 whole microsecond at which the closed form crosses the threshold.
 
 **Reset by subtraction** of a neuron that stays over threshold: it fires again in the same instant,
-until it is not (at most 2^24 times); each is a spike of its own on the way on. With `spikes="many"`
+until it is not; each is a spike of its own on the way on. A layer that spikes 2^24 times or more
+in an instant runs away: the run ends with an error. With `spikes="many"`
 it is one graded spike, as in clocked time.
 
 **Refractory time**: `refractory` dt_us microseconds from the spike on the membrane is held, and

@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..jit import Float32s, Int64s, bare_inner_kernel, bare_kernel
-from ..operations import ACS, COUNTERS, INPUT_EVENTS, MACS
+from ..network.neurons import MAX_SPIKES
+from ..operations import ACS, COUNTERS, INPUT_EVENTS, MACS, OUTPUT_SPIKES
 from .schedule import crowded, enqueue, next_due, take_due
 from .tables import NEVER, POPULATION, WAY, Header, Population, Queue, Scalar, Way
 from .updates import add_row, catch_up_plain_site, factors_since, list_site, update_sites
 
 FULL = -1  # there is no room for another instant: the trace or a queue is full
+RUNAWAY = -(2**62)  # RUNAWAY - n: layer n spiked more often in an instant than anybody can count
 
 
 @bare_kernel
@@ -27,8 +29,8 @@ def feed(
 ) -> int:  # fmt: skip
     """Run the events from number `first` on, and everything that is due before each.
 
-    Returns how many are done when there is no more room, or all; or -1 - n, nothing done, where
-    event n does not fit.
+    Returns how many are done when there is no more room, or all; -1 - n, nothing done, where event
+    n does not fit; or RUNAWAY - n.
     """
     if first == 0:
         bad = first_bad(tables, ints, events)
@@ -41,8 +43,10 @@ def feed(
         if t < 0:
             ints[Scalar.early] += 1
             continue
-        if tables[Header.waits] and advance_before(tables, weights, ints, floats, t + 1) == FULL:
-            return number
+        if tables[Header.waits]:
+            waited = advance_before(tables, weights, ints, floats, t + 1)
+            if waited < 0:
+                return number if waited == FULL else waited
         if no_room(tables, ints):
             return number
         cell = np.int64(event.y) * width + np.int64(event.x)
@@ -51,8 +55,10 @@ def feed(
         ints[Scalar.now] = t
         ints[Scalar.current_event] = ints[Scalar.event]
         ints[Scalar.input_cell], ints[Scalar.input_count] = cell, 1
-        instant(tables, weights, ints, floats, t, True)
+        wild = instant(tables, weights, ints, floats, t, True)
         ints[Scalar.event] += 1
+        if wild >= 0:
+            return RUNAWAY - wild
     return len(events)
 
 
@@ -82,7 +88,7 @@ def no_room(tables: Int64s, ints: Int64s) -> bool:
 def advance_before(
     tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s, stop: int
 ) -> int:
-    """Run all instants before `stop` that are no event's; FULL if there was no room for one."""
+    """Run all instants before `stop` that are no event's; return 0, FULL or RUNAWAY - n."""
     ints[Scalar.current_event] = -1
     while True:
         t = next_due(tables, ints)
@@ -90,20 +96,25 @@ def advance_before(
             return 0
         if no_room(tables, ints):
             return FULL
-        instant(tables, weights, ints, floats, t, False)
+        wild = instant(tables, weights, ints, floats, t, False)
+        if wild >= 0:
+            return RUNAWAY - wild
 
 
 @bare_inner_kernel
 def instant(
     tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s, t: int, event: bool
-) -> None:
-    """Sweep over the layers: with the event in `ints`, or with what is due at t."""
+) -> int:
+    """Sweep over the layers: with the event in `ints`, or with what is due at t.
+
+    Returns the number of a layer that spiked `MAX_SPIKES` times or more, -1 if none did.
+    """
     ints[Scalar.instant] += 1
     if event and tables[Header.input_queue] >= 0:
         enqueue(ints, tables[Header.input_queue], t, ints[Scalar.input_cell], 1)
     if not event and tables[Header.alone]:
         take_due(tables, ints, t)
-    ready = 0
+    ready, wild = 0, -1
     for number in range(tables[Header.populations]):
         population = tables[Header.population] + number * POPULATION
         touched, length = 0, 0
@@ -135,8 +146,13 @@ def instant(
                         )
                 ready += 1
         if touched > 0:
+            spikes = tables[Header.counters] + number * len(COUNTERS) + OUTPUT_SPIKES
+            before = ints[spikes]
             length = update_sites(tables, weights, ints, floats, number, population, t, touched)
+            if ints[spikes] - before >= MAX_SPIKES:
+                wild = number
         ints[tables[Header.lengths] + number] = length
+    return wild
 
 
 @bare_inner_kernel

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 from ..errors import EventsimError, RecordingError
 from ..events.arrays import EVENT_DTYPE, Events, Sensor, check_events, packets_of
-from ..events.binning import Grid
+from ..events.binning import Grid, check_until
 from ..jit import Compiled, Int64s, compiled_for
 from ..network.graph import Network
-from ..operations import COUNTERS
-from ..result import Result, channel_first, operations_of
-from .kernels import FULL, advance_before, feed
+from ..network.neurons import MAX_SPIKES
+from ..operations import COUNTERS, OUTPUT_SPIKES
+from ..result import Fired, Result, Seen, channel_first, check_recorded, result_of
+from .kernels import FULL, RUNAWAY, advance_before, feed
 from .layout import Layout, lay_out, with_room
 from .schedule import crowded
 from .tables import NEVER, Header, Scalar, Trace
@@ -81,7 +82,8 @@ class AsynchronousRun:
 
         However a recording is cut into packets, the outcome is the same. Raises `RecordingError`,
         with nothing done, for events that do not fit the network's input or are earlier than those
-        before.
+        before; and `EventsimError`, at which the run ends, where a layer spikes 2^24 times or more
+        at one time.
         """
         if (
             type(events) is not ndarray
@@ -103,25 +105,42 @@ class AsynchronousRun:
                 f"the run has gone on"
             )
         done = self._feed(self._tables, self._weights, self._ints, self._floats, events, 0)
-        if done < 0:
+        if RUNAWAY // 2 < done < 0:
             self._refuse(events, -1 - done)
-        while done < len(events):
+        while 0 <= done < len(events):
             self._make_room()
             done = self._feed(
                 self._tables, self._weights, self._ints, self._floats, events, done
             )  # fmt: skip
+        self._check_tame(done)
 
     def advance(self, until_us: int) -> None:
         """Run everything that happens by itself before `until_us` on the recording's clock.
 
-        Events before that time must not come any more; they are refused.
+        Events before that time must not come any more; they are refused. Raises `EventsimError` for
+        a time that is no whole number up to 2^63 - 1.
         """
+        check_until(until_us)
         if self._start is None or until_us <= self._until:
             return
         self._until = int(until_us)
-        stop = min(self._until - self._start, NEVER - 1)
-        while advance_before(self._tables, self._weights, self._ints, self._floats, stop) == FULL:
+        self._advance_before(min(self._until - self._start, NEVER - 1))
+
+    def _advance_before(self, stop: int) -> None:
+        state = self._tables, self._weights, self._ints, self._floats
+        while (waited := advance_before(*state, stop)) == FULL:
             self._make_room()
+            state = self._tables, self._weights, self._ints, self._floats
+        self._check_tame(waited)
+
+    def _check_tame(self, code: int) -> None:
+        if code <= RUNAWAY // 2:
+            self._finished = True
+            name = self._network.layer_name(self._network.neuron_layers[RUNAWAY - code])
+            raise EventsimError(
+                f"{name}: {MAX_SPIKES} spikes or more at one time, "
+                f"{self._ints[Scalar.now]} us or later after the start; the network runs away"
+            )
 
     @property
     def spike_counts(self) -> NDArray[np.int64]:
@@ -179,11 +198,8 @@ class AsynchronousRun:
                 f"microseconds after the last event"
             )
         duration = int(stop_us) - start
-        while advance_before(
-            self._tables, self._weights, self._ints, self._floats, duration
-        ) == FULL:  # fmt: skip
-            self._make_room()
-        if self._network.readout.endswith("membrane"):
+        self._advance_before(duration)
+        if self._network.reads_membranes:
             finish(self._tables, self._weights, self._ints, self._floats, duration)
         self._finished = True
         return self._result(duration)
@@ -213,6 +229,8 @@ class AsynchronousRun:
             self._ints[first : first + rows * len(Trace)].reshape(-1, len(Trace)).copy()
         )
         self._ints[Scalar.traced] = 0
+        for number, counts in enumerate(self.counters):
+            check_recorded(self._network, number, int(counts[OUTPUT_SPIKES]))
 
     def trace(self) -> NDArray[np.int64]:
         """Return what was recorded, a row of `Trace` for each neuron that fired in an instant."""
@@ -235,37 +253,22 @@ class AsynchronousRun:
         return np.asarray(rests + self._floats[last : last + outputs])
 
     def _result(self, duration: int) -> Result:
-        network = self._network
-        steps = -(-duration // network.dt_us)
-        read_out = network.readout.endswith("membrane")
+        network, early = self._network, int(self._ints[Scalar.early])
+        seen = Seen(-(-duration // network.dt_us), int(self._ints[Scalar.event]) + early, early)
+        return result_of(
+            network, self.counters.tolist(), self._outcome(Header.spike_counts),
+            self._outcome(Header.first_spikes), self._membranes(duration), seen,
+            self._fired() if self._record else None, "async",
+        )  # fmt: skip
 
-        return Result(
-            spike_counts=channel_first(self._outcome(Header.spike_counts), network),
-            first_spikes=channel_first(self._outcome(Header.first_spikes), network),
-            membranes=channel_first(self._membranes(duration), network) if read_out else None,
-            readout=network.readout,
-            operations=operations_of(network, self.counters.tolist(), steps),
-            steps=steps,
-            dt_us=network.dt_us,
-            events=int(self._ints[Scalar.event] + self._ints[Scalar.early]),
-            events_early=int(self._ints[Scalar.early]),
-            events_late=0,
-            events_merged=0,
-            spikes=self._spikes() if self._record else None,
-            mode="async",
-        )
-
-    def _spikes(self) -> tuple[NDArray[np.int64], ...]:
-        """Split the trace by layers, (spikes, 4): (time, channel, y, x)."""
-        trace, spikes = self.trace(), []
-        for number, index in enumerate(self._network.neuron_layers):
-            shape = self._network.shapes[index + 1]
+    def _fired(self) -> list[Fired]:
+        """Split the trace by layers."""
+        trace = self.trace()
+        layers = []
+        for number in range(len(self._network.neuron_layers)):
             rows = trace[trace[:, Trace.population] == number]
-            t, neuron = np.repeat(rows[:, [Trace.t, Trace.neuron]], rows[:, Trace.count], axis=0).T
-            site, channel = np.divmod(neuron, shape[0])
-            y, x = np.divmod(site, shape[2] if len(shape) == 3 else 1)
-            spikes.append(np.stack([t, channel, y, x], axis=1))
-        return tuple(spikes)
+            layers.append(Fired(rows[:, Trace.t], rows[:, Trace.neuron], rows[:, Trace.count]))
+        return layers
 
 
 @cache

@@ -8,23 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from numbers import Integral
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import EventsimError, RecordingError
 from ..events.arrays import EVENT_DTYPE, MAX_STEPS, Events, packets_of
-from ..events.binning import BinnedEvents, Binner, Grid
+from ..events.binning import BinnedEvents, Binner, Grid, check_until
 from ..jit import kernel
 from ..network.graph import Network
-from ..result import Result, channel_first, operations_of
+from ..operations import OUTPUT_SPIKES
+from ..result import Fired, Result, Seen, channel_first, check_recorded, result_of
 from ..wiring.program import P, Program
 from ..wiring.wire import program_of
 from .cpu.layer import begin_stretch, run_layer, take_in
-from .cpu.state import Outcome, Recording, State, clear, keep, kept, new_outcome, new_state
-
-Emitted = tuple[NDArray[Any], NDArray[Any]]  # timesteps and neurons, a row for each spike
+from .cpu.state import InputSpikes, Outcome, State, clear, keep, kept, new_outcome, new_state
 
 
 class ClockedRun:
@@ -74,12 +73,19 @@ class ClockedRun:
         """Run the timesteps that end at `until_us` on the recording's clock, or before.
 
         Events before that time must not come any more; they are refused. Nothing happens before
-        the start is known.
+        the start is known. Raises `EventsimError` for a time that is no whole number up to
+        2^63 - 1, or too late to be numbered.
         """
         grid = self._grid
+        check_until(until_us)
         if grid.start_us is None or until_us <= grid.closed_us:
             return
         steps = (int(until_us) - grid.start_us) // grid.dt_us
+        if steps > MAX_STEPS:
+            raise EventsimError(
+                f"until_us is {until_us}, {steps} timesteps of {grid.dt_us} us after the start, "
+                f"expected at most {MAX_STEPS} timesteps"
+            )
         grid.closed_us = grid.start_us + steps * grid.dt_us
         self._run(np.empty(0, EVENT_DTYPE), until=steps)
 
@@ -140,7 +146,7 @@ class ClockedRun:
 
     def _run(self, events: Events, until: int = 0) -> None:
         for stretch in self._binner.stretches(events, self._stretch, until):
-            self._sample.run(Recording(*stretch))
+            self._sample.run(InputSpikes(*stretch))
 
     def _end(self, events: Events) -> Result:
         """Run the last packet and all timesteps that are left."""
@@ -190,7 +196,7 @@ def run_binned(network: Network, binned: BinnedEvents, *, record_spikes: bool = 
     sample = Sample(network, program, new_state(program), record_spikes)
     for first in range(0, binned.steps, program.stretch):
         pointers = binned.pointers[first : first + program.stretch + 1]
-        sample.run(Recording(pointers, binned.cells, binned.values))
+        sample.run(InputSpikes(pointers, binned.cells, binned.values))
     return sample.result(
         Seen(binned.steps, binned.events, binned.early, binned.late, binned.merged)
     )
@@ -207,17 +213,21 @@ class Sample:
         self._outcome = new_outcome(program)
         self._steps = 0  # run so far,
         self._before = 0  # and how many of these by the last call
-        self._emitted: list[list[Emitted]] | None = [] if record_spikes else None
+        self._recorded: list[list[Fired]] | None = None
+        if record_spikes:
+            self._recorded = [[] for _ in program.populations]
 
-    def run(self, stretch: Recording) -> None:
+    def run(self, stretch: InputSpikes) -> None:
         """Run the next timesteps, at most `program.stretch`; `stretch` has those alone."""
         first, stop = self._steps, self._steps + len(stretch.pointers) - 1
         run_stretch(
             self._program, self._state, stretch, first, stop, self._before, self._outcome
         )  # fmt: skip
         self._steps, self._before = stop, stop - first
-        if self._emitted is not None:
-            self._emitted.append(_emitted(self._program, self._state, first, stop))
+        for number, several in enumerate(self._recorded or ()):
+            several.append(_fired(self._program, self._state, number, first, stop))
+            spikes = int(self._outcome.counters[number, OUTPUT_SPIKES])
+            check_recorded(self._network, number, spikes)
 
     @property
     def spike_counts(self) -> NDArray[np.int64]:
@@ -250,68 +260,24 @@ class Sample:
 
     def result(self, seen: Seen) -> Result:
         """Return the outcome."""
-        outcomes = Outcome._make(array[np.newaxis] for array in self._outcome)
-        emitted = None if self._emitted is None else [self._emitted]
-        (result,) = results_of(self._network, outcomes, [seen], emitted)
-        return result
-
-
-class Seen(NamedTuple):
-    """What a network has seen of a recording; see `Result`."""
-
-    steps: int
-    events: int
-    early: int
-    late: int
-    merged: int
-
-
-def results_of(
-    network: Network,
-    outcomes: Outcome,
-    recordings: list[Seen],
-    emitted: list[list[list[Emitted]]] | None,
-) -> list[Result]:
-    """Wrap what the kernels added up for recordings, and the spikes that were recorded of each.
-
-    outcomes: as of one recording, with one more axis before the others.
-    """
-    spike_counts = channel_first(outcomes.spike_counts, network)
-    first_spikes = channel_first(outcomes.first_spikes, network)
-    membranes = None
-    if network.readout.endswith("membrane"):
-        membranes = channel_first(outcomes.membranes, network)
-    results = []
-    for index, (seen, counters) in enumerate(
-        zip(recordings, outcomes.counters.tolist(), strict=True)
-    ):
-        membrane = None if membranes is None else membranes[index]
-        if membrane is not None and network.readout == "mean-membrane":
-            membrane = membrane / max(1, seen.steps)
-        results.append(
-            Result(
-                spike_counts=spike_counts[index],
-                first_spikes=first_spikes[index],
-                membranes=membrane,
-                readout=network.readout,
-                operations=operations_of(network, counters, seen.steps),
-                steps=seen.steps,
-                dt_us=network.dt_us,
-                events=seen.events,
-                events_early=seen.early,
-                events_late=seen.late,
-                events_merged=seen.merged,
-                spikes=None if emitted is None else _spikes_by_layer(network, emitted[index]),
-            )
-        )
-    return results
+        recorded = None
+        if self._recorded is not None:
+            recorded = [_joined(several) for several in self._recorded]
+        outcome = self._outcome
+        membranes = outcome.membranes
+        if self._network.readout == "mean-membrane":
+            membranes = membranes / max(1, seen.steps)
+        return result_of(
+            self._network, outcome.counters.tolist(), outcome.spike_counts, outcome.first_spikes,
+            membranes, seen, recorded, "clocked",
+        )  # fmt: skip
 
 
 @kernel
 def run_stretch(
     program: Program,
     state: State,
-    stretch: Recording,
+    stretch: InputSpikes,
     first: int,
     stop: int,
     before: int,
@@ -332,32 +298,20 @@ def run_stretch(
         run_layer(program, number, state, first, stop, outcome)
 
 
-def _emitted(program: Program, state: State, first: int, stop: int) -> list[Emitted]:
-    """Return what each layer emitted in a stretch: (timesteps, neurons), a row for each spike."""
-    emitted = []
-    for population in program.populations:
-        slot = population[P.start] + population[P.remembered]
-        starts = state.starts[slot : slot + stop - first + 1]
-        listed = slice(starts[0], starts[-1])
-        steps = np.repeat(np.arange(first, stop), np.diff(starts))
-        neurons = state.spikes[listed]
-        if not population[P.plain]:
-            times = state.spike_values[listed].astype(np.int64)
-            steps, neurons = np.repeat(steps, times), np.repeat(neurons, times)
-        emitted.append((steps, neurons.copy()))
-    return emitted
+def _joined(several: list[Fired]) -> Fired:
+    """Return what a layer emitted in several stretches."""
+    none = Fired(*(np.zeros(0, np.int32) for _ in Fired._fields))
+    return Fired(*map(np.concatenate, zip(none, *several, strict=True)))
 
 
-def _spikes_by_layer(
-    network: Network, emitted: list[list[Emitted]]
-) -> tuple[NDArray[np.int32], ...]:
-    """Join what the layers emitted stretch by stretch: per layer (timestep, channel, y, x)."""
-    spikes = []
-    for number, index in enumerate(network.neuron_layers):
-        shape = network.shapes[index + 1]
-        step = np.concatenate([layers[number][0] for layers in emitted] or [np.zeros(0, int)])
-        neuron = np.concatenate([layers[number][1] for layers in emitted] or [np.zeros(0, int)])
-        site, channel = np.divmod(neuron, shape[0])
-        y, x = np.divmod(site, shape[2] if len(shape) == 3 else 1)
-        spikes.append(np.stack([step, channel, y, x], axis=1).astype(np.int32))
-    return tuple(spikes)
+def _fired(program: Program, state: State, number: int, first: int, stop: int) -> Fired:
+    """Return what a layer emitted in a stretch."""
+    population = program.populations[number]
+    slot = population[P.start] + population[P.remembered]
+    starts = state.starts[slot : slot + stop - first + 1]
+    listed = slice(starts[0], starts[-1])
+    times = np.repeat(np.arange(first, stop, dtype=np.int32), np.diff(starts))
+    neurons = state.spikes[listed].copy()
+    if population[P.plain]:
+        return Fired(times, neurons, np.ones(len(neurons), np.int32))
+    return Fired(times, neurons, state.spike_values[listed].astype(np.int32))

@@ -186,6 +186,12 @@ class Grid:
         return max(0, (self.latest_us - self.start_us) // self.dt_us + 1)
 
 
+def check_until(until_us: Any) -> None:
+    """Raise `EventsimError` for a time up to which no run can go on."""
+    if not (isinstance(until_us, Integral) and int(until_us) < 2**63):
+        raise EventsimError(f"until_us is {until_us!r}, expected a whole number below 2^63")
+
+
 class _Open(NamedTuple):
     """The timestep that is being filled: its active cells are bits.
 

@@ -27,8 +27,18 @@ class Reach(NamedTuple):
     targets: NDArray[np.int64]
     taps: NDArray[np.int64]
 
-    def through(self, pooled: Reach) -> Reach:
-        """Chain a pool's reach with that of the layer behind it, `self`."""
+    @staticmethod
+    def of_repeats(height: int, width: int, down: int, right: int) -> Reach:
+        """Return the reach of positions that are each repeated `down` times `right` times."""
+        cells = np.arange(height * down * width * right).reshape(height, down, width, right)
+        targets = cells.transpose(0, 2, 1, 3).reshape(-1)
+        pointers = np.arange(0, len(targets) + 1, down * right)
+        return Reach(pointers, targets, np.zeros(len(targets), np.int64))
+
+    def behind(self, pooled: Reach | None) -> Reach:
+        """Chain the reach of what stands before, if anything does, with `self`."""
+        if pooled is None:
+            return self
         fan = np.diff(self.pointers)[pooled.targets]  # entries behind each pooled cell
         first = np.repeat(self.pointers[:-1][pooled.targets] - np.cumsum(fan) + fan, fan)
         entries = first + np.arange(int(fan.sum()))

@@ -13,13 +13,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, get_args
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..errors import NetworkError
 from ..events.arrays import INPUT_ENCODINGS, MAX_CELLS, MAX_STEPS, InputEncoding
 from .geometry import Shape
 from .layers import LAYER_TYPES, Layer, WeightLayer
 from .neurons import LI
 from .parameters import is_whole
-from .pathways import Add, AvgPool2d, Concatenate, Delay, Flatten, MaxPool2d, SumPool2d
+from .pathways import Signal
 
 Readout = Literal["spike-count", "first-spike", "last-membrane", "mean-membrane"]
 READOUTS: tuple[Readout, ...] = get_args(Readout)
@@ -67,14 +70,14 @@ class Network:
         object.__setattr__(self, "input_shape", tuple(int(n) for n in self.input_shape))
         object.__setattr__(self, "dt_us", int(self.dt_us))
         object.__setattr__(self, "steps", None if self.steps is None else int(self.steps))
-        shapes: list[Shape] = [self.input_shape]
+        signals = [Signal(self.input_shape)]
         for index, layer in enumerate(self.layers):
             try:
-                shapes.append(self._leaving(index, layer, shapes))
-                _check_size("output", shapes[-1])
+                signals.append(leaving(index, layer, signals))
+                _check_size("output", signals[-1].shape)
             except NetworkError as error:
                 raise NetworkError(f"{self.layer_name(index)}: {error}") from None
-        object.__setattr__(self, "shapes", tuple(shapes))
+        object.__setattr__(self, "shapes", tuple(signal.shape for signal in signals))
         self._check_graph()
         outputs = self.outputs
         for index, name in enumerate(self.class_names):
@@ -88,13 +91,24 @@ class Network:
 
     def sources(self, index: int) -> tuple[int, ...]:
         """Return the layers whose outputs enter layer `index`; -1 is the input."""
-        layer = self.layers[index]
-        return layer.sources if isinstance(layer, Add | Concatenate) else (index - 1,)
+        return self.layers[index].sources_of(index)
 
     @property
     def outputs(self) -> int:
         """Number of output neurons."""
         return math.prod(self.shapes[-1])
+
+    @property
+    def reads_membranes(self) -> bool:
+        """Whether the readout asks for membranes."""
+        return self.readout.endswith("membrane")
+
+    @property
+    def rests(self) -> NDArray[np.float32]:
+        """What the last layer's membranes start at and are measured from, (channels,)."""
+        last = self.layers[-1]
+        assert isinstance(last, WeightLayer)
+        return np.broadcast_to(np.asarray(last.neuron.rest, np.float32), self.shapes[-1][0])
 
     @cached_property
     def neuron_layers(self) -> tuple[int, ...]:
@@ -139,46 +153,6 @@ class Network:
         if self.steps is not None and not is_whole(self.steps, 1, MAX_STEPS):
             raise NetworkError(f"steps is {self.steps!r}, expected 1 to {MAX_STEPS}, or None")
 
-    def _leaving(self, index: int, layer: Any, shapes: list[Shape]) -> Shape:
-        """Return the shape that leaves a layer, given those that enter the ones before."""
-        if type(layer) not in LAYER_TYPES.values():
-            raise NetworkError(f"{layer!r} is no layer, expected one of {', '.join(LAYER_TYPES)}")
-        for source in self.sources(index):
-            if source >= index:
-                raise NetworkError(
-                    f"sources has {source}, expected layers before, -1 to {index - 1}"
-                )
-        if isinstance(layer, MaxPool2d) and self._summed(index - 1):
-            raise NetworkError(
-                "the maximum of pooled sums is not a spike; put MaxPool2d before SumPool2d, "
-                "AvgPool2d and Add, or a layer with neurons between them"
-            )
-        if isinstance(layer, Delay) and len(layer.steps) > 1 and self._flattened(index - 1, shapes):
-            raise NetworkError(
-                f"steps has {len(layer.steps)} values behind a Flatten, expected one; put a delay "
-                f"for each channel before the Flatten"
-            )
-        if isinstance(layer, Add | Concatenate):
-            return layer.merged_shape([shapes[source + 1] for source in layer.sources])
-        leaving: Shape = layer.output_shape(shapes[-1])
-        return leaving
-
-    def _summed(self, index: int) -> bool:
-        """Tell whether the outputs of a layer are sums of spikes."""
-        if index == INPUT or isinstance(self.layers[index], WeightLayer):
-            return False
-        if isinstance(self.layers[index], SumPool2d | AvgPool2d | Add):
-            return True
-        return any(self._summed(source) for source in self.sources(index))
-
-    def _flattened(self, index: int, shapes: list[Shape]) -> bool:
-        """Tell whether maps of several positions were flattened on the way to here."""
-        if index == INPUT or isinstance(self.layers[index], WeightLayer):
-            return False
-        if isinstance(self.layers[index], Flatten):
-            return len(shapes[index]) == 3 and shapes[index][1:] != (1, 1)
-        return any(self._flattened(source, shapes) for source in self.sources(index))
-
     def _check_graph(self) -> None:
         last = len(self.layers) - 1
         if not self.layers or not isinstance(self.layers[-1], WeightLayer):
@@ -197,6 +171,21 @@ class Network:
                         f"readout is {self.readout!r}, expected last-membrane or mean-membrane "
                         f"with LI, which never spikes"
                     )
+
+
+def leaving(index: int, layer: Any, signals: Sequence[Signal]) -> Signal:
+    """Return what leaves layer `index`, for what leaves the input and the layers before it.
+
+    Raises `NetworkError` for what is no layer, or does not fit there.
+    """
+    if type(layer) not in LAYER_TYPES.values():
+        raise NetworkError(f"{layer!r} is no layer, expected one of {', '.join(LAYER_TYPES)}")
+    sources = layer.sources_of(index)
+    for source in sources:
+        if source >= index:
+            raise NetworkError(f"sources has {source}, expected layers before, -1 to {index - 1}")
+    signal: Signal = layer.leaving([signals[source + 1] for source in sources])
+    return signal
 
 
 def _check_size(what: str, shape: Shape) -> None:

@@ -4,7 +4,7 @@ A layer says three things:
 - its parameters and the shape it gives (`output_shape`), in PyTorch's axis order;
 - its dense semantics in plain NumPy (`add_input`), which `reference.py` runs;
 - its sparse semantics: which sites an input at each position reaches (`reach`), the weight rows
-  (`rows`), and which of them a spike adds there (`addresses`), which `wiring.py` lays out for the
+  (`rows`), and which of them a spike adds there (`addresses`), which `wiring/` lays out for the
   kernels.
 
 Every layer may be recurrent: `recurrent` holds the weights from the layer's spikes of the timestep
@@ -16,6 +16,7 @@ Layers without weights are in `pathways.py`. Adding a layer type means adding a 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,7 +27,7 @@ from ..errors import NetworkError
 from .geometry import Pair, Reach, Shape, Window, map_shape
 from .neurons import NEURON_TYPES, Neuron
 from .parameters import freeze_pair, frozen_array, is_whole
-from .pathways import PATHWAY_TYPES, Pathway, Source
+from .pathways import PATHWAY_TYPES, Pathway, Projection, Signal
 
 Rows = NDArray[np.int64]
 
@@ -34,11 +35,21 @@ Rows = NDArray[np.int64]
 class _WeightLayer:
     """What layers with weights and neurons share."""
 
+    output_shape: Any
+
     weight: NDArray[np.float32]
     bias: NDArray[np.float32] | None
     recurrent: NDArray[np.float32] | None
     neuron: Neuron
     groups = 1
+
+    def sources_of(self, index: int) -> tuple[int, ...]:
+        """Return the one layer whose output enters this one, which is number `index`."""
+        return (index - 1,)
+
+    def leaving(self, arriving: Sequence[Signal]) -> Signal:
+        """Return what leaves the layer; raises `NetworkError` for what does not fit it."""
+        return Signal(self.output_shape(arriving[0].shape))
 
     def add_bias(self, u: NDArray[Any], last_spikes: NDArray[Any]) -> None:
         """Add the bias, and what the layer's own last spikes (of u's shape) bring back."""
@@ -108,7 +119,7 @@ class Dense(_WeightLayer):
         """Return (inputs, outputs)."""
         return np.ascontiguousarray(self.weight.T)
 
-    def addresses(self, taps: Rows, source: Source, channels: int) -> tuple[Rows, int]:
+    def addresses(self, taps: Rows, source: Projection, channels: int) -> tuple[Rows, int]:
         """Return the row of a source's channel 0 at each tap, and the rows from one channel to the
         next: PyTorch flattens channel-first."""
         return source.offset + taps, source.shape[0] * source.shape[1]
@@ -190,7 +201,7 @@ class _Convolution(_WeightLayer):
         by_tap = grouped.transpose(3, 0, 2, 4, 1)
         return by_tap[:, :, :, self._line()].reshape(-1, group_out)
 
-    def addresses(self, taps: Rows, source: Source, channels: int) -> tuple[Rows, int]:
+    def addresses(self, taps: Rows, source: Projection, channels: int) -> tuple[Rows, int]:
         """Return the row of a source's channel 0 at each tap, and the rows from one channel to the
         next. `channels` arrive in all."""
         width = self._taps.shape[3]

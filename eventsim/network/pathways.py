@@ -1,9 +1,9 @@
-"""The ways of spikes between neurons: pools, Flatten, delays, sums and concatenations.
+"""The ways of spikes between neurons: pools, upsampling, Flatten, delays, sums, concatenations.
 
 None of these layers has weights or neurons. Each says
-- the shape it gives (`output_shape`), in PyTorch's axis order;
+- what leaves it (`leaving`), with shapes in PyTorch's axis order;
 - its dense semantics in plain NumPy (`run`, over all timesteps), which `reference.py` runs;
-- what it does to the sources of its spikes (`pass_on`), from which `wiring.py` makes addresses: at
+- what it does to the projections that arrive (`pass_on`), from which `wiring/` makes addresses: at
   run time none of them costs more than that.
 
 Adding one means adding a class here and to `PATHWAY_TYPES`.
@@ -25,10 +25,18 @@ from .parameters import freeze_pair, is_whole
 MAX_DELAY = 2**20  # timesteps; what was emitted meanwhile is kept
 
 
-class Source(NamedTuple):
-    """Spikes that arrive somewhere: whose they are, and how they got there.
+class Signal(NamedTuple):
+    """What leaves a layer, as the layers behind it must know."""
 
-    A spike of channel c at a position of the source's map stands for input `offset + c` of the
+    shape: Shape
+    sums: bool = False  # whether it is sums of spikes
+    flattened: bool = False  # whether maps of several positions were flattened on the way
+
+
+class Projection(NamedTuple):
+    """Spikes of a population on their way to a layer.
+
+    A spike of channel c at a position of the population's map stands for input `offset + c` of the
     channels that arrive, at the positions that `max_pool` and then `linear` reach; behind a
     Flatten, for the flat input `offset + c * height * width + position`.
     """
@@ -40,17 +48,43 @@ class Source(NamedTuple):
     flat: bool = False
     max_pool: Reach | None = None
     linear: Reach | None = None
-    scale: float = 1.0  # of the pools, folded into the weights
+    scale: float = 1.0  # of pools and repeated sums, folded into the weights
     delays: tuple[int, ...] = ()  # timesteps for each channel; empty: none
+    through: tuple[int, ...] = ()  # the layers on the way, but for `Add`
 
 
-Sources = tuple[Source, ...]
+Projections = tuple[Projection, ...]
 
 
-class _EachStep:
+class _Pathway:
+    """What all have: one source, the layer before, and what most do to it."""
+
+    sums = False  # whether it makes sums of spikes
+    output_shape: Any
+
+    def sources_of(self, index: int) -> tuple[int, ...]:
+        """Return the layers whose outputs enter this one, which is number `index`."""
+        return (index - 1,)
+
+    def leaving(self, arriving: Sequence[Signal]) -> Signal:
+        """Return what leaves the layer for what arrives from its sources.
+
+        Raises `NetworkError` for what does not fit.
+        """
+        (one,) = arriving
+        return one._replace(shape=self.output_shape(one.shape), sums=one.sums or self.sums)
+
+    def pass_on(self, arriving: Sequence[Projections], shapes: Sequence[Shape]) -> Projections:
+        """Return the projections that leave, for those of each source and its shape."""
+        return tuple(self._pass(projection) for projection in arriving[0])
+
+    def _pass(self, projection: Projection) -> Projection:
+        raise NotImplementedError
+
+
+class _EachStep(_Pathway):
     """A layer that does the same to its one input in every timestep."""
 
-    output_shape: Any
     forward: Any
 
     def run(self, inputs: Sequence[NDArray[Any]]) -> NDArray[Any]:
@@ -68,6 +102,7 @@ class _Pool(_EachStep):
     kernel_size: int | Pair
     stride: int | Pair | None
     scale = 1.0
+    sums = True
 
     def __post_init__(self) -> None:
         """Check and normalise to pairs."""
@@ -85,17 +120,11 @@ class _Pool(_EachStep):
         channels, height, width = map_shape(shape)
         return (channels, *self._window.output_size(height, width))
 
-    def pass_on(self, sources: Sequence[Sources], shapes: Sequence[Shape]) -> Sources:
-        """Chain the pool to what each source went through before."""
-        return tuple(self._chain(source) for source in sources[0])
-
-    def _chain(self, source: Source) -> Source:
-        reach = self._window.reach(*source.shape)
-        before = source.linear
-        return source._replace(
-            shape=self._window.output_size(*source.shape),
-            linear=reach if before is None else reach.through(before),
-            scale=source.scale * self.scale,
+    def _pass(self, projection: Projection) -> Projection:
+        return projection._replace(
+            shape=self._window.output_size(*projection.shape),
+            linear=self._window.reach(*projection.shape).behind(projection.linear),
+            scale=projection.scale * self.scale,
         )
 
     def _windows(self, x: NDArray[Any]) -> NDArray[Any]:
@@ -145,16 +174,63 @@ class MaxPool2d(_Pool):
 
     kernel_size: int | Pair
     stride: int | Pair | None = None
+    sums = False
 
     def forward(self, x: NDArray[Any]) -> NDArray[Any]:
         """Pool a dense map (channels, height, width)."""
         return np.asarray(self._windows(x).max(axis=(3, 4)))
 
-    def _chain(self, source: Source) -> Source:
-        reach, before = self._window.reach(*source.shape), source.max_pool
-        return source._replace(
-            shape=self._window.output_size(*source.shape),
-            max_pool=reach if before is None else reach.through(before),
+    def leaving(self, arriving: Sequence[Signal]) -> Signal:
+        """Refuse sums of spikes, whose maximum is not a spike."""
+        if arriving[0].sums:
+            raise NetworkError(
+                "the maximum of pooled sums is not a spike; put MaxPool2d before SumPool2d, "
+                "AvgPool2d and Add, or a layer with neurons between them"
+            )
+        return super().leaving(arriving)
+
+    def _pass(self, projection: Projection) -> Projection:
+        # What is linear so far only repeats spikes: they are repeated on the way into the pool.
+        reach = self._window.reach(*projection.shape).behind(projection.linear)
+        return projection._replace(
+            shape=self._window.output_size(*projection.shape),
+            max_pool=reach.behind(projection.max_pool),
+            linear=None,
+        )
+
+
+@dataclass(frozen=True)
+class Upsample(_EachStep):
+    """Each position repeated `factor` times in y and x, as `torch.nn.Upsample` ("nearest").
+
+    `factor`: one number or (y, x), each 1 or more.
+    """
+
+    factor: int | Pair
+
+    def __post_init__(self) -> None:
+        """Check and normalise to a pair."""
+        freeze_pair(self, "factor", 1)
+
+    @property
+    def _factors(self) -> Pair:
+        return self.factor  # type: ignore[return-value]
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return (channels, height, width)."""
+        (channels, height, width), (down, right) = map_shape(shape), self._factors
+        return (channels, height * down, width * right)
+
+    def forward(self, x: NDArray[Any]) -> NDArray[Any]:
+        """Repeat a dense map (channels, height, width)."""
+        down, right = self._factors
+        return x.repeat(down, axis=1).repeat(right, axis=2)
+
+    def _pass(self, projection: Projection) -> Projection:
+        (height, width), (down, right) = projection.shape, self._factors
+        reach = Reach.of_repeats(height, width, down, right)
+        return projection._replace(
+            shape=(height * down, width * right), linear=reach.behind(projection.linear)
         )
 
 
@@ -170,17 +246,21 @@ class Flatten(_EachStep):
         """Flatten a dense map."""
         return x.reshape(-1)
 
-    def pass_on(self, sources: Sequence[Sources], shapes: Sequence[Shape]) -> Sources:
-        """Number the inputs one by one from here on."""
-        return tuple(
-            source._replace(offset=source.offset * source.shape[0] * source.shape[1], flat=True)
-            if not source.flat else source
-            for source in sources[0]
-        )  # fmt: skip
+    def leaving(self, arriving: Sequence[Signal]) -> Signal:
+        """Note where the channels of several positions become one axis."""
+        (one,) = arriving
+        several = len(one.shape) == 3 and one.shape[1:] != (1, 1)
+        return super().leaving(arriving)._replace(flattened=one.flattened or several)
+
+    def _pass(self, projection: Projection) -> Projection:
+        if projection.flat:
+            return projection
+        height, width = projection.shape
+        return projection._replace(offset=projection.offset * height * width, flat=True)
 
 
 @dataclass(frozen=True)
-class Delay:
+class Delay(_Pathway):
     """Spikes arrive `steps` timesteps later (an axonal delay): one number, or one a channel."""
 
     steps: tuple[int, ...]
@@ -193,6 +273,15 @@ class Delay:
                 f"Delay: steps is {self.steps!r}, expected whole timesteps, 0 to {MAX_DELAY}"
             )
         object.__setattr__(self, "steps", tuple(int(one) for one in values))
+
+    def leaving(self, arriving: Sequence[Signal]) -> Signal:
+        """Refuse delays for channels that are no longer told apart."""
+        if len(self.steps) > 1 and arriving[0].flattened:
+            raise NetworkError(
+                f"steps has {len(self.steps)} values behind a Flatten, expected one; put a delay "
+                f"for each channel before the Flatten"
+            )
+        return super().leaving(arriving)
 
     def output_shape(self, shape: Shape) -> Shape:
         """Return the shape that came in."""
@@ -211,25 +300,33 @@ class Delay:
             delayed[steps:, channel] = xs[: max(0, len(xs) - steps), channel]
         return delayed
 
-    def pass_on(self, sources: Sequence[Sources], shapes: Sequence[Shape]) -> Sources:
-        """Add the delay of each channel that arrives to those of the sources."""
-        return tuple(self._add(source) for source in sources[0])
-
-    def _add(self, source: Source) -> Source:
-        before = source.delays or (0,) * source.channels
-        channels = range(source.offset, source.offset + source.channels)
+    def _pass(self, projection: Projection) -> Projection:
+        before = projection.delays or (0,) * projection.channels
+        channels = range(projection.offset, projection.offset + projection.channels)
         steps = self.steps * (max(channels) + 1) if len(self.steps) == 1 else self.steps
         total = tuple(d + steps[c] for d, c in zip(before, channels, strict=True))
         if max(total) > MAX_DELAY:
             raise NetworkError(f"delays add up to {max(total)}, expected at most {MAX_DELAY}")
-        return source._replace(delays=total)
+        return projection._replace(delays=total)
 
 
 @dataclass(frozen=True)
-class _Merge:
+class _Merge(_Pathway):
     """Layers that take the outputs of several layers before them, or the network's input (-1)."""
 
     sources: tuple[int, ...]
+
+    def sources_of(self, index: int) -> tuple[int, ...]:
+        """Return the layers whose outputs enter this one, whatever its number."""
+        return self.sources
+
+    def leaving(self, arriving: Sequence[Signal]) -> Signal:
+        """Return what leaves the layer for what arrives from its sources."""
+        return Signal(
+            self.output_shape([one.shape for one in arriving]),
+            self.sums or any(one.sums for one in arriving),
+            any(one.flattened for one in arriving),
+        )
 
     def __post_init__(self) -> None:
         """Check the list of sources; `Network` checks that each comes before."""
@@ -247,12 +344,14 @@ class Add(_Merge):
     """The sum of the spikes of several layers of one shape (a skip connection).
 
     `sources`: numbers of layers in the network's list, each before this one; -1 is the input.
-    Where two spike in one timestep a 2 arrives: the weights of both spikes are added.
+    Where two spike in one timestep a 2 arrives: the weights of both spikes are added. A spike that
+    comes twice, by ways on which nothing but an `Add` differs, brings its weights doubled, once.
     """
 
     sources: tuple[int, ...]
+    sums = True
 
-    def merged_shape(self, shapes: Sequence[Shape]) -> Shape:
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
         """Return the one shape of all sources."""
         if len(set(shapes)) > 1:
             raise NetworkError(f"sources have shapes {list(shapes)}, expected one shape")
@@ -262,9 +361,14 @@ class Add(_Merge):
         """Add dense inputs (steps, ...)."""
         return np.asarray(sum(inputs[1:], inputs[0]))
 
-    def pass_on(self, sources: Sequence[Sources], shapes: Sequence[Shape]) -> Sources:
-        """Let all arrive at the same inputs."""
-        return tuple(source for several in sources for source in several)
+    def pass_on(self, arriving: Sequence[Projections], shapes: Sequence[Shape]) -> Projections:
+        """Let all arrive at the same inputs, those that come by one way once."""
+        merged: dict[tuple[Any, ...], Projection] = {}
+        for projection in (one for several in arriving for one in several):
+            way = (projection.population, projection.through, projection.offset)
+            scale = merged[way].scale if way in merged else 0.0
+            merged[way] = projection._replace(scale=scale + projection.scale)
+        return tuple(merged.values())
 
 
 @dataclass(frozen=True)
@@ -276,7 +380,7 @@ class Concatenate(_Merge):
 
     sources: tuple[int, ...]
 
-    def merged_shape(self, shapes: Sequence[Shape]) -> Shape:
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
         """Return the sum of the channels; the other axes must agree."""
         if len({shape[1:] for shape in shapes}) > 1:
             raise NetworkError(
@@ -288,18 +392,18 @@ class Concatenate(_Merge):
         """Concatenate dense inputs (steps, channels, ...)."""
         return np.concatenate(inputs, axis=1)
 
-    def pass_on(self, sources: Sequence[Sources], shapes: Sequence[Shape]) -> Sources:
+    def pass_on(self, arriving: Sequence[Projections], shapes: Sequence[Shape]) -> Projections:
         """Shift the inputs of each source behind those of the one before."""
         first = np.cumsum([0, *(shape[0] for shape in shapes)])
         return tuple(
-            source._replace(offset=source.offset + int(start))
-            for start, several in zip(first, sources, strict=False)
-            for source in several
+            projection._replace(offset=projection.offset + int(start))
+            for start, several in zip(first, arriving, strict=False)
+            for projection in several
         )
 
 
-Pathway = SumPool2d | AvgPool2d | MaxPool2d | Flatten | Delay | Add | Concatenate
+Pathway = SumPool2d | AvgPool2d | MaxPool2d | Upsample | Flatten | Delay | Add | Concatenate
 PATHWAY_TYPES: dict[str, type[Pathway]] = {
     kind.__name__: kind
-    for kind in (SumPool2d, AvgPool2d, MaxPool2d, Flatten, Delay, Add, Concatenate)
+    for kind in (SumPool2d, AvgPool2d, MaxPool2d, Upsample, Flatten, Delay, Add, Concatenate)
 }

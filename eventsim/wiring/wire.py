@@ -28,7 +28,7 @@ from ..network.graph import INPUT, READOUTS, Network
 from ..network.layers import WeightLayer
 from ..network.neurons.lif import POWERS
 from ..network.neurons.neuron import NEURON_DTYPE, RESET_SUBTRACT
-from ..network.pathways import Source, Sources
+from ..network.pathways import Add, Projection, Projections
 from ..vectors import LINE
 from .arrays import Arrays, narrowed
 from .program import A, C, Columns, L, P, Program, S
@@ -79,7 +79,9 @@ def wire(network: Network) -> Program:
 
     Raises `NetworkError` for a network of 2^31 or more weights, and for delays that do not fit.
     """
-    ways: list[Sources] = [(Source(INPUT, network.input_shape[0], network.input_shape[1:]),)]
+    ways: list[Projections] = [
+        (Projection(INPUT, network.input_shape[0], network.input_shape[1:]),)
+    ]
     arrays = Arrays()
     wired: list[tuple[dict[str, Any], list[dict[str, Any]]]] = []
     many = [network.input_encoding == "counts"]  # of the input, then of each population
@@ -89,14 +91,17 @@ def wire(network: Network) -> Program:
             number = len(wired)
             shape = network.shapes[index + 1]
             channels, height, width = (*shape, 1, 1)[:3]
-            own = Source(number, channels, (height, width), flat=len(shape) == 1)
+            own = Projection(number, channels, (height, width), flat=len(shape) == 1)
             many.append(layer.neuron.spikes == "many")
             arriving = network.shapes[index][0]
             wired.append(_lay_out(layer, before[0], own, arriving, many, arrays))
             ways.append((own,))
         else:
             shapes = [network.shapes[source + 1] for source in network.sources(index)]
-            ways.append(layer.pass_on(before, shapes))
+            passed = layer.pass_on(before, shapes)
+            if not isinstance(layer, Add):
+                passed = tuple(p._replace(through=(*p.through, index)) for p in passed)
+            ways.append(passed)
     return _program(network, wired, arrays)
 
 
@@ -119,14 +124,11 @@ def _program(
     for connection in connections:
         own = lists[connection["source"] + 1]
         connection["start"] = own["start"] + own["remembered"]
-    if network.readout.endswith("membrane"):
+    if network.reads_membranes:
         populations[-1]["awake"] = 1
     if arrays.sizes["weights"] >= 2**31:
         raise NetworkError(f"{arrays.sizes['weights']} weights, expected fewer than 2^31")
     pooled_cells = max(connection["pooled_cells"] for connection in connections)
-    last = network.layers[-1]
-    assert isinstance(last, WeightLayer)
-    outputs = network.shapes[-1][0]
     return Program(
         populations=_table(populations, P, np.int64),
         levels=_table(populations, L, np.float32),
@@ -143,7 +145,7 @@ def _program(
         powers=arrays.joined("powers", np.float32),
         gains=arrays.joined("gains", np.float32),
         delayed=arrays.joined("delayed", np.uint8),
-        rests=np.broadcast_to(np.asarray(last.neuron.rest, np.float32), outputs).copy(),
+        rests=network.rests.copy(),
         neurons=arrays.sizes["neurons"],
         sites=arrays.sizes["sites"],
         row_lists=arrays.sizes["rows"],
@@ -186,8 +188,8 @@ def _table(rows: list[dict[str, Any]], columns: type[Columns], dtype: Any) -> ND
 
 def _lay_out(
     layer: WeightLayer,
-    arriving: Sources,
-    own: Source,
+    arriving: Projections,
+    own: Projection,
     channels: int,
     many: list[bool],
     arrays: Arrays,
@@ -264,7 +266,7 @@ def _with_gain(layer: WeightLayer) -> WeightLayer:
 
 def _connect(
     layer: WeightLayer,
-    source: Source,
+    source: Projection,
     delay: int,
     channels: int,
     graded: bool,
@@ -283,7 +285,7 @@ def _connect(
     if source.scale not in stored:
         stored[source.scale] = arrays.add("weights", rows, LINE)
     near = near._replace(taps=stored[source.scale] + row * rows.shape[1])
-    reach = near if source.linear is None else near.through(source.linear)
+    reach = near.behind(source.linear)
     pooled, cells = -1, 0
     if source.max_pool is not None:
         pooled = _add_reach(arrays, source.max_pool, source.max_pool.targets * source.channels, 0)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from eventsim.errors import NetworkError
 from eventsim.network.layers import Conv2d, Dense
 from eventsim.network.neurons import LIF
-from eventsim.network.pathways import AvgPool2d, Flatten, MaxPool2d, Source, SumPool2d
+from eventsim.network.pathways import AvgPool2d, Flatten, MaxPool2d, Projection, SumPool2d
 
 NEURON = LIF(0.5, 1.0)
 SEEDS = st.integers(0, 2**32 - 1)
@@ -131,7 +131,7 @@ def scatter(layer: Conv2d | Dense, x: NDArray[np.float64]) -> NDArray[np.float64
     channels, height, width = x.shape
     (pointers, targets, taps), sites = layer.reach(height, width)
     rows = layer.rows()
-    first, stride = layer.addresses(taps, Source(-1, channels, (height, width)), channels)
+    first, stride = layer.addresses(taps, Projection(-1, channels, (height, width)), channels)
     per_group = channels // layer.groups
     u = np.zeros((sites, layer.groups, rows.shape[1]))
     for position, column in enumerate(x.reshape(channels, -1).T):
@@ -181,7 +181,7 @@ def test_a_chain_of_reaches_is_one_pool_after_the_other(
     except NetworkError:
         assume(False)
     x = numbers(seed, *shape).astype(np.float64)
-    source = Source(-1, shape[0], shape[1:])
+    source = Projection(-1, shape[0], shape[1:])
     for pool, into in ((near, shape), (far, between)):
         (source,) = pool.pass_on([(source,)], [into])
     pointers, targets, _ = source.linear

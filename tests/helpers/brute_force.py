@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from eventsim.network.graph import INPUT, Network
 from eventsim.network.layers import WeightLayer
 from eventsim.network.neurons import ALIF, CUBALIF
-from eventsim.network.pathways import Concatenate, Delay, Flatten, MaxPool2d
+from eventsim.network.pathways import Add, Concatenate, Delay, MaxPool2d
 from eventsim.reference import LayerTrace
 
 NAMES = (
@@ -63,7 +63,9 @@ def _paths(network: Network, node: int) -> Iterator[Path]:
         return
     for slot, source in enumerate(network.sources(node)):
         for path in _paths(network, source):
-            yield Path(path.feeder, (*path.through, (node, slot)))
+            # An `Add` changes nothing on the way; a way that it doubles is one way.
+            step = () if isinstance(network.layers[node], Add) else ((node, slot),)
+            yield Path(path.feeder, (*path.through, *step))
 
 
 def _graded(network: Network, node: int) -> bool:
@@ -86,12 +88,9 @@ class _Counting:
         self.network, self.layer, self.trace, self.outputs = network, layer, trace, outputs
         self.shape = network.shapes[index + 1]
         self.groups, self.per_group = layer.groups, self.shape[0] // layer.groups
-        self.paths = list(_paths(network, index - 1))
+        self.paths = list(dict.fromkeys(_paths(network, index - 1)))
         self.fan_outs: dict[tuple[int, int], tuple[int, NDArray[Any]]] = {}
         self.many = layer.neuron.spikes == "many"
-        each_to_each = layer.recurrent is not None and layer.recurrent.ndim == 2
-        graded = _graded(network, index - 1) or (each_to_each and self.many)
-        self.sops = "macs" if graded else "acs"
         self.bias = np.zeros(self.shape)
         self.always = index == len(network.layers) - 1 and network.readout.endswith("membrane")
         if layer.bias is not None:
@@ -122,8 +121,6 @@ class _Counting:
             stays = self.layer.neuron.may_fire(state, self.bias)
             if self.layer.recurrent is not None and self.layer.recurrent.ndim == 1:
                 stays = stays | (spikes > 0)
-                count["input_events"] += int((spikes > 0).sum())
-                count["macs" if self.many else "acs"] += int((spikes > 0).sum())
             again = touched & self._sites(stays)
         return count
 
@@ -145,13 +142,16 @@ class _Counting:
                 delay, reached = self.fan_outs[number, flat]
                 if t >= delay and values[t - delay].reshape(-1)[flat] > 0:
                     self.count["input_events"] += 1
-                    self.count[self.sops] += int(reached.sum())
+                    sops = "macs" if _graded(self.network, path.feeder) else "acs"
+                    self.count[sops] += int(reached.sum())
                     touched |= self._sites(reached > 0)
-        if self.layer.recurrent is not None and self.layer.recurrent.ndim == 2 and t > 0:
+        if self.layer.recurrent is not None and t > 0:
             spiked = int((self.trace.spikes[t - 1] > 0).sum())
+            each_to_each = self.layer.recurrent.ndim == 2
             self.count["input_events"] += spiked
-            self.count[self.sops] += spiked * self.shape[0]
-            touched |= spiked > 0
+            sops = "macs" if self.many else "acs"
+            self.count[sops] += spiked * (self.shape[0] if each_to_each else 1)
+            touched |= each_to_each and spiked > 0
         return touched
 
     def _fan_out(self, path: Path, shape: tuple[int, ...], flat: int) -> tuple[int, NDArray[Any]]:
@@ -169,10 +169,8 @@ class _Counting:
                 before = np.zeros((sum(sizes[:slot]), *x.shape[1:]))
                 after = np.zeros((sum(sizes[slot + 1 :]), *x.shape[1:]))
                 x = np.concatenate([before, x, after])
-            elif isinstance(layer, Flatten):
-                x = layer.forward(x)
-            elif hasattr(layer, "scale"):
-                x = np.rint(layer.forward(x) / layer.scale)
+            else:
+                x = np.rint(layer.forward(x) / getattr(layer, "scale", 1.0))
         reached = np.zeros(self.shape)
         replace(self.layer, weight=np.ones_like(self.layer.weight)).add_input(reached, x)
         return delay, reached.astype(np.int64)

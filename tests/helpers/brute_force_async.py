@@ -16,6 +16,7 @@ from eventsim.asynchronous.reference import Instant, ReferenceRun, Volley, carry
 from eventsim.network.graph import Network
 from eventsim.network.layers import WeightLayer
 from eventsim.network.neurons import ALIF, CUBALIF
+from eventsim.network.pathways import Add
 
 
 def count_operations(
@@ -37,6 +38,9 @@ class _Counting:
         self.network, self.layer, self.shape = network, layer, network.shapes[index + 1]
         self.groups, self.per_group = layer.groups, self.shape[0] // layer.groups
         self.ways = ways_to(network, index, 0)
+        # A way that an `Add` doubles is one way: its weights are doubled, and added once.
+        alike = [(way.feeder, self.without_adds(way.through + way.behind)) for way in self.ways]
+        self.counted = [number for number, way in enumerate(alike) if way not in alike[:number]]
         self.count = dict.fromkeys(NAMES, 0)
         self.fan_outs: dict[tuple[int, int], NDArray[np.int64]] = {}
         refractory = layer.neuron.refractory if refractory_us is None else refractory_us
@@ -69,6 +73,9 @@ class _Counting:
         self.count["bias_adds"] += moved if self.layer.bias is not None else 0
         self.last = np.where(touched, t, self.last)
 
+    def without_adds(self, path: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+        return tuple(step for step in path if not isinstance(self.network.layers[step[0]], Add))
+
     def sites(self, neurons: NDArray[Any]) -> NDArray[np.bool_]:
         return neurons.reshape(self.groups, self.per_group, *self.shape[1:]).any(axis=1)
 
@@ -83,7 +90,8 @@ class _Counting:
                 if (number, flat) not in self.fan_outs:
                     self.fan_outs[number, flat] = self.fan_out(number, volley.values.shape, flat)
                 fan_out = self.fan_outs[number, flat]
-                self.add(volley, flat, int(fan_out.sum()))
+                if number in self.counted:
+                    self.add(volley, flat, int(fan_out.sum()))
                 reached |= fan_out > 0
         for volley in instant.returned:
             each_to_each = self.layer.recurrent is not None and self.layer.recurrent.ndim == 2

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from eventsim.errors import NetworkError
 from eventsim.events.arrays import EVENT_DTYPE
-from eventsim.network.graph import READOUTS, Network
+from eventsim.network.graph import READOUTS, Network, leaving
 from eventsim.network.layers import Conv1d, Conv2d, Dense, Layer, WeightLayer
 from eventsim.network.neurons import ALIF, CUBALIF, IF, LI, LIF, Neuron
 from eventsim.network.pathways import (
@@ -25,7 +25,9 @@ from eventsim.network.pathways import (
     Delay,
     Flatten,
     MaxPool2d,
+    Signal,
     SumPool2d,
+    Upsample,
 )
 from eventsim.result import Result
 from eventsim.simulator import simulate
@@ -115,24 +117,15 @@ class _Building:
         self.input_shape: tuple[int, int, int] = (draw(st.integers(1, 2)), draw(size), draw(size))
         self.encoding = "binary" if by_four else draw(st.sampled_from(["binary", "counts"]))
         self.layers: list[Layer] = []
+        self.signals = [Signal(self.input_shape)]
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self._network(self.layers).shapes[-1]
-
-    def _network(self, layers: list[Layer]) -> Network:
-        """A network whose shapes say what would leave the layers."""
-        shapes: list[tuple[int, ...]] = [self.input_shape]
-        probe: Any = object.__new__(Network)
-        object.__setattr__(probe, "layers", tuple(layers))
-        for index, layer in enumerate(layers):
-            shapes.append(probe._leaving(index, layer, shapes))
-        object.__setattr__(probe, "shapes", tuple(shapes))
-        return probe
+        return self.signals[-1].shape
 
     def add(self, layer: Layer) -> None:
         try:
-            self._network([*self.layers, layer])
+            self.signals.append(leaving(len(self.layers), layer, self.signals))
         except NetworkError:
             return  # it does not fit this map: leave the layer out
         self.layers.append(layer)
@@ -157,6 +150,8 @@ class _Building:
     def pools(self) -> None:
         for kinds in ([MaxPool2d], [SumPool2d, AvgPool2d]):
             for _ in range(self.draw(st.integers(0, 2)) if self.pooled else 0):
+                if self.shape[-1] < 8 and self.draw(st.integers(0, 7)) == 0:
+                    self.add(Upsample(self.draw(st.integers(1, 2) | st.just((1, 3)))))
                 self.add(self.draw(pools(kinds, self.dyadic)))
 
     def ways(self) -> None:

@@ -30,7 +30,7 @@ from ...jit import Float32s, Int32s, Int64s, kernel
 from ...network.graph import READOUTS
 from ...wiring.program import C, P, Program
 from .routing import admit, arrive, collect
-from .state import Outcome, Recording, State
+from .state import InputSpikes, Outcome, State
 from .updates import accumulate, fire, integrate
 
 LAST_MEMBRANE, MEAN_MEMBRANE = map(READOUTS.index, ("last-membrane", "mean-membrane"))
@@ -55,10 +55,10 @@ def begin_stretch(program: Program, state: State, before: int) -> None:
 
 
 @kernel
-def take_in(program: Program, state: State, recording: Recording, first: int, stop: int) -> None:
+def take_in(program: Program, state: State, inputs: InputSpikes, first: int, stop: int) -> None:
     """Append the input cells of the timesteps first .. stop - 1 to their list."""
     starts, spikes, values = state.starts, state.spikes, state.spike_values
-    pointers, cells, cell_values = recording.pointers, recording.cells, recording.values
+    pointers, cells, cell_values = inputs.pointers, inputs.cells, inputs.values
     slot = program.input_start + program.input_remembered
     shift = starts[slot] - pointers[first]
     for t in range(first, stop):
@@ -90,7 +90,7 @@ def run_layer(
         bias = population[P.bias]
         biases = program.biases[bias : bias + population[P.groups] * population[P.channels]]
     u, seconds = state.membranes[neuron:], state.seconds[neuron:]
-    free_from, returning = state.free_from[neuron:], state.returning[neuron:]
+    free_from, returned = state.free_from[neuron:], state.returned[neuron:]
     last, flags, words = state.last[site:], state.flags[site:], state.words[site // 8 :]
     fills, touched, inputs = state.fills[site:], state.touched, state.inputs
     rows, row_values = state.rows[population[P.row] :], state.row_values[population[P.row] :]
@@ -143,7 +143,7 @@ def run_layer(
                 )  # fmt: skip
             else:
                 emitted, pending = integrate(
-                    population, touched, sites, t, u, seconds, free_from, returning, inputs, last,
+                    population, touched, sites, t, u, seconds, free_from, returned, inputs, last,
                     fills, rows, row_values, weights, biases, parameters, recurrent, flags, spikes,
                     spike_values, emitted, counters,
                 )  # fmt: skip

@@ -1,10 +1,10 @@
 """Spikes on their way to a layer: which sites each reaches, and with which weight rows.
 
 `admit` merges spikes in the cells of a max pool and picks those that a delay lets pass. `arrive`
-then takes one of four ways with the same outcome: `route` lists rows site by site for `accumulate`
-in `updates.py`; `route_by_site` does so where many spikes arrive, and `route_to_one` for a fully
-connected layer; and `scatter` adds short rows to the membranes at once. `collect` lists the sites
-with work.
+then takes one of four ways with the same outcome: `list_rows` lists rows site by site for
+`accumulate` in `updates.py`; `list_rows_by_site` does so where many spikes arrive, and
+`list_rows_of_one` for a fully connected layer; and `scatter` adds short rows to the membranes at
+once. `collect` lists the sites with work.
 
 Arguments are the arrays of `Program` and `State`, those of sites and neurons cut to the layer.
 """
@@ -107,9 +107,11 @@ def arrive(
 ) -> None:
     """Bring the spikes source[begin:end] of a connection to a layer, in timestep t."""
     counters[INPUT_EVENTS] += end - begin
+    reached = 0  # rows
     if ways[way, C.direct] >= 0 and population[P.graded] == 0:
         first = ways[way, C.direct]
-        fills[0] = route_to_one(first, direct, source, begin, end, rows, fills[0])
+        fills[0] = list_rows_of_one(first, direct, source, begin, end, rows, fills[0])
+        reached = end - begin
         if end > begin:
             flags[0] = 1
     elif end - begin > min(ways[way, C.busy], ways[way, C.full]):
@@ -119,14 +121,13 @@ def arrive(
                 way, ways, population, incoming_pointers, incoming, source, begin, end, t,
                 weights, u, last, flags, begins, frame, powers, gains, biases,
             )  # fmt: skip
-            counters[ACS] += reached * population[P.channels]
         else:
-            route_by_site(
+            reached = list_rows_by_site(
                 way, ways, population, incoming_pointers, incoming, begins, offsets, flags,
                 fills, rows,
             )  # fmt: skip
     elif population[P.gathers]:
-        route(
+        reached = list_rows(
             way, ways, population, pointers, spans, source, values, begin, end,
             flags, fills, rows, row_values,
         )  # fmt: skip
@@ -140,11 +141,11 @@ def arrive(
             way, ways, population, pointers, spans, source, values, begin, end,
             weights, u, flags,
         )  # fmt: skip
-        counters[MACS if population[P.graded] else ACS] += reached * population[P.channels]
+    counters[MACS if ways[way, C.graded] else ACS] += reached * population[P.channels]
 
 
 @kernel
-def route(
+def list_rows(
     way: int,
     ways: Table,
     population: Int64s,
@@ -158,15 +159,18 @@ def route(
     fills: Int32s,
     rows: Int32s,
     row_values: Float32s,
-) -> None:
-    """Put the weight row of each spike in source[begin:end] on the list of each site it reaches."""
+) -> int:
+    """Put the weight row of each spike in source[begin:end] on the list of each site it reaches.
+
+    Returns how many rows were listed.
+    """
     in_channels, reach = np.uint32(ways[way, C.in_channels]), np.uintp(ways[way, C.reach])
     stride, offset, in_group = ways[way, C.stride], ways[way, C.offset], ways[way, C.in_group]
     groups, channels = np.uintp(population[P.groups]), population[P.channels]
     rows_per_site = np.uintp(population[P.rows_per_site])
     in_values, graded = ways[way, C.graded] > 0, population[P.graded] > 0
     site_column, sites_column, row_column = np.uintp(S.site), np.uintp(S.sites), np.uintp(S.row)
-    one, group, value = np.uintp(1), np.uintp(0), np.float32(1.0)
+    one, group, value, listed = np.uintp(1), np.uintp(0), np.float32(1.0), 0
     for i in range(begin, end):
         spike = np.uint32(source[i])
         position = spike // in_channels
@@ -188,6 +192,8 @@ def route(
                 flags[site] = 1
                 row += channels
                 site += groups
+            listed += spans[span, sites_column]
+    return listed
 
 
 @kernel
@@ -232,7 +238,7 @@ def index(
 
 
 @kernel
-def route_by_site(
+def list_rows_by_site(
     way: int,
     ways: Table,
     population: Int64s,
@@ -243,8 +249,8 @@ def route_by_site(
     flags: Flags,
     fills: Int32s,
     rows: Int32s,
-) -> None:
-    """`route` site by site: the same lists, each written in one go.
+) -> int:
+    """`list_rows` site by site: the same lists, each written in one go.
 
     Spike by spike, each row goes to another list than the one before it, and all the lists of a
     wide map do not fit into the nearer caches.
@@ -252,10 +258,12 @@ def route_by_site(
     first = np.uintp(ways[way, C.incoming])
     rows_per_site = np.uintp(population[P.rows_per_site])
     position_column, row_column, one = np.uintp(A.position), np.uintp(A.row), np.uintp(1)
+    listed = 0
     for site in range(np.uintp(population[P.sites])):
         if flags[site] == 0:
             continue
         slot = site * rows_per_site + np.uintp(fills[site])
+        before = fills[site]
         for entry in range(
             np.uintp(incoming_pointers[first + site]),
             np.uintp(incoming_pointers[first + site + one]),
@@ -265,13 +273,15 @@ def route_by_site(
                 rows[slot] = row + offsets[number]
                 slot += one
         fills[site] = np.int64(slot - site * rows_per_site)
+        listed += fills[site] - before
+    return listed
 
 
 @inner_kernel
-def route_to_one(
+def list_rows_of_one(
     first: int, direct: Int32s, source: Int32s, begin: int, end: int, rows: Int32s, filled: int
 ) -> np.int64:
-    """`route` for the one site of a fully connected layer; return the length of its list."""
+    """`list_rows` for the one site of a fully connected layer; return the length of its list."""
     inputs, slot = np.uintp(first), np.uintp(filled)
     for i in range(np.uintp(begin), np.uintp(end)):
         rows[slot] = direct[inputs + np.uintp(source[i])]
@@ -296,8 +306,8 @@ def scatter(
 ) -> np.int64:
     """Add the weight rows of each spike in source[begin:end] to the membranes that it reaches.
 
-    `route` and `accumulate` in one, for short rows: the same additions in the same order. Returns
-    how many rows were added. Unsigned numbers, 32 bits for the division, and no call in the loop:
+    `list_rows` and `accumulate` in one, for short rows: the same additions in the same order.
+    Returns how many rows were added. Unsigned numbers, 32 bits for the division, no call inside:
     a loop without these took 595 us for 1.4 million SOPs in rows of 16, a bare one with them 300.
     """
     in_channels, reach = np.uint32(ways[way, C.in_channels]), np.uintp(ways[way, C.reach])

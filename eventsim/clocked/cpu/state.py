@@ -42,10 +42,10 @@ class State(NamedTuple):
     inputs: Float32s  # (row_length,) what arrives at one site, where it is kept apart
     seconds: Float32s  # (neurons,) currents or adaptations; empty if no layer has them
     free_from: Int32s  # (neurons,) first timestep that is not refractory; empty likewise
-    returning: Float32s  # (neurons,) own spikes of the last timestep, weighted; empty likewise
+    returned: Float32s  # (neurons,) own spikes of the timestep before; empty likewise
 
 
-class Recording(NamedTuple):
+class InputSpikes(NamedTuple):
     """Binned events: those of timestep t are pointers[t]:pointers[t+1]."""
 
     pointers: Int64s
@@ -104,7 +104,7 @@ def new_state(program: Program) -> State:
         inputs=rows(program.row_length, np.float32, general),
         seconds=rows(program.neurons, np.float32, general),
         free_from=rows(program.neurons, np.int32, general),
-        returning=rows(program.neurons, np.float32, general),
+        returned=rows(program.neurons, np.float32, general),
     )
 
 
@@ -131,7 +131,7 @@ def clear(program: Program, state: State) -> None:
     state.pooled_words[:] = 0
     state.seconds[:] = 0
     state.free_from[:] = 0
-    state.returning[:] = 0
+    state.returned[:] = 0
     # Nobody spiked before the first timestep.
     for k in range(program.input_remembered + 1):
         state.starts[program.input_start + k] = program.input_spike
@@ -142,7 +142,7 @@ def clear(program: Program, state: State) -> None:
 
 
 # What lives from one timestep to the next; the rest is empty between them.
-_OF_SITES, _OF_NEURONS = ("last", "flags"), ("membranes", "seconds", "free_from", "returning")
+_OF_SITES, _OF_NEURONS = ("last", "flags"), ("membranes", "seconds", "free_from", "returned")
 
 
 def kept(program: Program, state: State) -> dict[str, NDArray[Any]]:
@@ -165,6 +165,8 @@ def kept(program: Program, state: State) -> dict[str, NDArray[Any]]:
 
 def keep(program: Program, state: State, found: Mapping[str, NDArray[Any]]) -> None:
     """Put what `kept` returned into a state that has been cleared."""
+    if "returning" in found:
+        found = {**found, "returned": _unweighted(program, found["returning"])}
     for name in (*_OF_SITES, *_OF_NEURONS, "pending"):
         getattr(state, name)[: len(found[name])] = found[name]
     first = taken = 0
@@ -177,6 +179,20 @@ def keep(program: Program, state: State, found: Mapping[str, NDArray[Any]]) -> N
                 part = found[name][taken : taken + count]
                 getattr(state, name)[starts[0] : starts[-1]] = part
         first, taken = first + len(starts), taken + count
+
+
+def _unweighted(program: Program, returning: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the spikes behind weighted ones, which states kept before version 0.2 have."""
+    returned = np.zeros_like(returning)
+    for population in program.populations:
+        if population[P.recurrent] >= 0:
+            channels = int(population[P.groups] * population[P.channels])
+            sites = int(population[P.sites] // population[P.groups])
+            own = slice(population[P.neuron], population[P.neuron] + sites * channels)
+            weights = np.tile(program.recurrent[population[P.recurrent] :][:channels], sites)
+            known = weights != 0
+            returned[own][known] = np.rint(returning[own][known] / weights[known])
+    return returned
 
 
 def _remembered(program: Program) -> list[slice]:

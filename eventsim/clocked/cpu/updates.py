@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...events.arrays import MAX_STEPS
 from ...jit import Flags, Float32s, Int32s, Int64s, Weights, inner_kernel, kernel
 from ...network.neurons import catch_up, may_fire, step
-from ...network.neurons.lif import catch_up_plain, factors_of, fires
+from ...network.neurons.lif import add_product, catch_up_plain, factors_of, fires
 from ...operations import (
     ACS,
     BIAS_ADDS,
@@ -68,7 +69,6 @@ def accumulate(
     channels, graded, gathers = population[P.channels], population[P.graded], population[P.gathers]
     rows_per_site, stored = population[P.rows_per_site], population[P.stored]
     changes = population[P.leaks] > 0 or len(biases) > 0
-    rows_added = 0
     for i in range(sites if gathers or changes else 0):
         site = touched[i]
         power = np.float32(1.0)
@@ -85,17 +85,15 @@ def accumulate(
                 add_graded_rows(u, base, channels, weights, rows, row_values, first, stop)
             else:
                 add_rows(u, base, stored, power, weights, rows, first, stop)
-            rows_added += stop - first
             fills[site] = 0
-    count_updates(population, sites, rows_added, counters)
+    count_updates(population, sites, counters)
     counters[COMPARES] += sites * channels
 
 
 @inner_kernel
-def count_updates(population: Int64s, sites: int, rows_added: int, counters: Int64s) -> None:
+def count_updates(population: Int64s, sites: int, counters: Int64s) -> None:
     """Count what bringing sites up to date takes."""
     neurons = sites * population[P.channels]
-    counters[MACS if population[P.graded] else ACS] += rows_added * population[P.channels]
     counters[SITE_UPDATES] += sites
     counters[UPDATES] += neurons * population[P.variables]
     counters[DECAYS] += neurons * population[P.leaks]
@@ -170,13 +168,16 @@ def add_graded_rows(
     first: int,
     stop: int,
 ) -> None:
-    """Add rows as `add_rows` does, each multiplied by its graded input."""
+    """Add rows as `add_rows` does, those with a graded input multiplied by it."""
     b = np.uintp(base)
     for slot in range(first, stop):
-        row = np.uintp(rows[slot])
-        value = row_values[slot]
-        for c in range(np.uintp(channels)):
-            u[b + c] = u[b + c] + weight_at(w, row + c) * value
+        row, value = np.uintp(rows[slot]), row_values[slot]
+        if value == 1:
+            for c in range(np.uintp(channels)):
+                u[b + c] = u[b + c] + weight_at(w, row + c)
+        else:
+            for c in range(np.uintp(channels)):
+                u[b + c] = u[b + c] + weight_at(w, row + c) * value
 
 
 @inner_kernel
@@ -255,7 +256,7 @@ def integrate(
     u: Float32s,
     seconds: Float32s,
     free_from: Int32s,
-    returning: Float32s,
+    returned: Float32s,
     x: Float32s,
     last: Int32s,
     fills: Int32s,
@@ -277,7 +278,7 @@ def integrate(
     """
     channels, groups, loops = population[P.channels], population[P.groups], population[P.recurrent]
     stored = population[P.stored]
-    first, rows_added, compares, output_spikes = emitted, 0, 0, 0
+    first, compares, output_spikes = emitted, 0, 0
     pending = False
     for i in range(sites):
         site = touched[i]
@@ -288,7 +289,6 @@ def integrate(
             add_graded_rows(x, 0, channels, weights, rows, row_values, start, stop)
         else:
             add_rows(x, 0, stored, np.float32(1.0), weights, rows, start, stop)
-        rows_added += stop - start
         silent = t - 1 - last[site]
         last[site], fills[site] = t, 0
         for c in range(channels):
@@ -298,8 +298,11 @@ def integrate(
             free = t >= free_from[neuron]
             unheld = min(silent, max(0, t - free_from[neuron]))
             membrane, second = catch_up(p, bias, u[neuron], seconds[neuron], silent, unheld)
-            x[c] += returning[neuron]
-            returning[neuron] = 0
+            if returned[neuron] > 0:
+                x[c] = add_product(x[c], recurrent[channel], returned[neuron])
+                returned[neuron] = 0
+                counters[INPUT_EVENTS] += 1
+                counters[MACS if p.many else ACS] += 1
             membrane, second, fired = step(p, bias, membrane, second, x[c], free)
             u[neuron], seconds[neuron] = membrane, second
             compares += free
@@ -307,15 +310,13 @@ def integrate(
                 spikes[emitted], spike_values[emitted] = neuron, fired
                 emitted += 1
                 output_spikes += fired
-                free_from[neuron] = t + 1 + p.refractory
+                free_from[neuron] = min(t + 1 + np.int64(p.refractory), MAX_STEPS + 1)
                 if loops >= 0:
-                    returning[neuron] = recurrent[channel] * np.float32(fired)
+                    returned[neuron] = fired
                     flags[site], pending = 1, True
-                    counters[INPUT_EVENTS] += 1
-                    counters[MACS if p.many else ACS] += 1
             if may_fire(p, bias, membrane, second):
                 flags[site], pending = 1, True
-    count_updates(population, sites, rows_added, counters)
+    count_updates(population, sites, counters)
     counters[COMPARES] += compares
     counters[OUTPUT_SPIKES] += output_spikes
     counters[RESETS] += emitted - first

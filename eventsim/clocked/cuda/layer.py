@@ -63,7 +63,7 @@ class Block(NamedTuple):
     values: Any
     arrived_values: Any
     seconds: Any
-    returning: Any
+    returned: Any
     counters: Any
     words: Any  # uint32, three times as many as there are warps
 
@@ -133,7 +133,7 @@ def run_samples(program, layout, batch, memory, outcomes, maps, kinds):
             region(shared_floats, floats, at[R.values]),
             region(shared_floats, floats, at[R.arrived_values]),
             region(shared_floats, floats, at[R.seconds]),
-            region(shared_floats, floats, at[R.returning]),
+            region(shared_floats, floats, at[R.returned]),
             counters if layout.counted else outcomes.numbers[sample],
             words[uint32(layout.words) :],
         )
@@ -191,7 +191,7 @@ def clear(program, block, layout):
     fill(block.membranes, uint32(program.neurons), float32(0))
     if layout.general:
         fill(block.seconds, uint32(program.neurons), float32(0))
-        fill(block.returning, uint32(program.neurons), float32(0))
+        fill(block.returned, uint32(program.neurons), float32(0))
         fill(block.free_from, uint32(program.neurons), int32(0))
     fill(block.last, uint32(program.sites), int32(-1))
     fill(block.flags, uint32(program.sites), int32(0))

@@ -63,7 +63,7 @@ class Regions(Columns):
     values = auto()  # how many spikes each entry of `spikes` stands for
     arrived_values = auto()
     seconds = auto()  # (neurons,) currents or adaptations
-    returning = auto()  # (neurons,) own spikes of the last timestep, weighted
+    returned = auto()  # (neurons,) own spikes of the timestep before
 
 
 def _constants(columns: type[Columns]) -> Any:
@@ -157,7 +157,7 @@ def lay_out(program: Program, threads: int, shared_bytes: int) -> DeviceLayout:
         R.values: spikes * valued,
         R.arrived_values: arrived,
         R.seconds: program.neurons * general,
-        R.returning: program.neurons * general,
+        R.returned: program.neurons * general,
     }
     counters = 2 * len(populations) * KINDS  # of eight bytes
     words = 3 * -(-threads // 32)

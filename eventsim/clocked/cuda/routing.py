@@ -10,7 +10,7 @@ from __future__ import annotations
 from numba import cuda, float32, int32, int64, uint32
 
 from ...jit import device_part
-from ...operations import INPUT_EVENTS
+from ...operations import ACS, INPUT_EVENTS, MACS
 from .layout import KINDS, C, E, G, P, S
 
 
@@ -177,6 +177,12 @@ def flag(program, way, population, source, begin, end, flags):
 
 
 @device_part
+def sops_of(ways, way):
+    """Return what a weight that a spike of a connection brings is counted as."""
+    return uint32(MACS) if ways[way, C.graded] > 0 else uint32(ACS)
+
+
+@device_part
 def route_all(program, layout, batch, block, sample, number, t, turn, maps):
     """Route the spikes of every connection to a layer; a barrier.
 
@@ -197,13 +203,18 @@ def route_all(program, layout, batch, block, sample, number, t, turn, maps):
             active, turn = admit(program, way, to, source, values, begin, end, block, turn)
             source, values = block.arrived, block.arrived_values
             begin, end = to, uint32(to + active)
+        listed = maps is None or layout.rings[number, G.listed] > 0
         if cuda.threadIdx.x == 0:
             block.heads[head], block.heads[uint32(head + one)] = begin, end
             if end > begin:
-                counter = uint32(number * uint32(KINDS) + uint32(INPUT_EVENTS))
-                cuda.atomic.add(block.counters, counter, int64(end - begin))
+                counter, rows = uint32(number * uint32(KINDS)), int64(end - begin)
+                cuda.atomic.add(block.counters, uint32(counter + uint32(INPUT_EVENTS)), rows)
+                if listed:
+                    counter = uint32(counter + sops_of(ways, way))
+                    rows = rows * int64(population[P.channels])
+                    cuda.atomic.add(block.counters, counter, rows)
         if end > begin:
-            if maps is None or layout.rings[number, G.listed]:
+            if listed:
                 graded = population[P.graded] > 0
                 filled = list_rows(program, way, graded, source, values, begin, end, block, filled)
             else:

@@ -20,12 +20,10 @@ from ...events.arrays import EVENT_DTYPE, Events, packets_of
 from ...events.binning import BinnedEvents, bin_events
 from ...jit import SIMULATED
 from ...network.graph import Network
-from ...result import Result
+from ...result import Fired, Result, Seen, check_recorded, result_of
 from ...wiring.arrays import widened
-from ...wiring.program import P, Program
+from ...wiring.program import Program
 from ...wiring.wire import program_of
-from ..cpu.state import Outcome
-from ..run import Emitted, Seen, results_of
 from .lane import Lane, upload
 from .layer import run_any, run_listed, run_plain
 from .layout import KINDS, lay_out
@@ -155,7 +153,7 @@ class CudaRunner:
         blocks = min(self._blocks, samples)
         memory = lane.memory(blocks, layout.ints, layout.floats)
         batch = lane.send(launched.recordings, launched.network.input_encoding == "counts")
-        membranes = outputs if launched.network.readout.endswith("membrane") else 0
+        membranes = outputs if launched.network.reads_membranes else 0
         outcomes = lane.outcomes(samples, layout.counts + 1 + 2 * outputs, membranes, room)
         with warnings.catch_warnings():
             # Numba warns of grids of few blocks; a few samples may be all there are.
@@ -173,18 +171,31 @@ class CudaRunner:
             self._launch(launched, int(recorded.max()))
             return self._collect(launched, record_spikes)
         of_outputs = numbers[:, counts + 1 :].reshape(len(numbers), 2, -1)
-        found = Outcome(
-            counters.reshape(len(numbers), -1, KINDS), of_outputs[:, 0], of_outputs[:, 1],
-            outcomes.membranes.copy(),
-        )  # fmt: skip
-        emitted = None
-        if record_spikes:
-            sizes = zip(outcomes.spikes, recorded, strict=True)
-            emitted = [[_by_layer(self._program, spikes[:size])] for spikes, size in sizes]
-        seen = [Seen(r.steps, r.events, r.early, r.late, r.merged) for r in launched.recordings]
-        results = results_of(network, found, seen, emitted)
+        membranes = outcomes.membranes.copy()
+        results = []
+        for index, binned in enumerate(launched.recordings):
+            fired = None
+            if record_spikes:
+                fired = self._fired(network, outcomes.spikes[index, : recorded[index]])
+            membrane = membranes[index]
+            if network.readout == "mean-membrane":
+                membrane = membrane / max(1, binned.steps)
+            seen = Seen(binned.steps, binned.events, binned.early, binned.late, binned.merged)
+            results.append(result_of(
+                network, counters[index].reshape(-1, KINDS).tolist(), *of_outputs[index], membrane,
+                seen, fired, "clocked",
+            ))  # fmt: skip
         self._idle.append(launched.lane)
         return results
+
+    def _fired(self, network: Network, spikes: NDArray[np.int32]) -> list[Fired]:
+        """Return recorded spikes layer by layer."""
+        layers = []
+        for number in range(len(self._program.populations)):
+            times, neurons, counts = spikes[spikes[:, 0] == number, 1:].T
+            check_recorded(network, number, int(counts.sum(dtype=np.int64)))
+            layers.append(Fired(times, neurons, counts))
+        return layers
 
 
 # As with programs: a runner holds no reference to its network, and goes when that goes.
@@ -213,14 +224,3 @@ def device_program(program: Program) -> Program:
     halves = program.weights.dtype == np.uint16
     weights: Any = program.weights.view(np.float16) if halves else widened(program.weights)
     return Program(*map(narrow, program))._replace(weights=weights)
-
-
-def _by_layer(program: Program, spikes: NDArray[np.int32]) -> list[Emitted]:
-    """Return recorded spikes layer by layer: (timesteps, neurons), a row for each spike."""
-    emitted = []
-    for number in range(len(program.populations)):
-        steps, neurons, times = spikes[spikes[:, 0] == number, 1:].T.astype(np.int64)
-        if not program.populations[number, P.plain]:
-            steps, neurons = np.repeat(steps, times), np.repeat(neurons, times)
-        emitted.append((steps, neurons))
-    return emitted

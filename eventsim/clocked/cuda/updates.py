@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from numba import cuda, float32, int64, uint32
 
+from ...events.arrays import MAX_STEPS
 from ...jit import device_part
 from ...network.neurons import catch_up, may_fire, step
 from ...network.neurons.lif import POWERS, add_product, catch_up_plain, decayed, fires, lengthened
 from ...operations import ACS, INPUT_EVENTS, MACS
 from .layout import KINDS, A, C, E, G, L, P
+from .routing import sops_of
 
 
 @device_part
@@ -114,23 +116,19 @@ def accumulate(
     program, layout, batch, block, number, population, site, channel, filled, membrane, maps
 ):
     """Add to one membrane everything that arrives, in the order of the spikes; count the rows."""
-    added = filled
-    if maps is None or layout.rings[number, G.listed]:
-        graded = population[P.graded] > 0
-        membrane = add_listed(program, block, graded, channel, filled, membrane)
-    else:
-        added, head, way = uint32(0), uint32(0), uint32(population[P.connection])
-        beyond = uint32(way + uint32(population[P.connections]))
-        while way < beyond:
-            membrane, rows = add_arriving(
-                program, layout, batch, block, way, head, population, site, channel, membrane
-            )
-            added, head = uint32(added + rows), uint32(head + uint32(2))
-            way = uint32(way + uint32(1))
-    if channel == uint32(0) and added > uint32(0):
-        kind = uint32(MACS) if population[P.graded] > 0 else uint32(ACS)
-        counter = uint32(number * uint32(KINDS) + kind)
-        cuda.atomic.add(block.counters, counter, int64(added) * int64(population[P.channels]))
+    if maps is None or layout.rings[number, G.listed]:  # counted when they were listed
+        return add_listed(program, block, population[P.graded] > 0, channel, filled, membrane)
+    head, way = uint32(0), uint32(population[P.connection])
+    beyond = uint32(way + uint32(population[P.connections]))
+    while way < beyond:
+        membrane, rows = add_arriving(
+            program, layout, batch, block, way, head, population, site, channel, membrane
+        )
+        if channel == uint32(0) and rows > uint32(0):
+            counter = uint32(number * uint32(KINDS) + sops_of(program.connections, way))
+            added = int64(rows) * int64(population[P.channels])
+            cuda.atomic.add(block.counters, counter, added)
+        head, way = uint32(head + uint32(2)), uint32(way + uint32(1))
     return membrane
 
 
@@ -250,15 +248,15 @@ def integrate(program, layout, batch, block, number, population, site, channel, 
     x = accumulate(
         program, layout, batch, block, number, population, site, channel, filled, float32(0), maps
     )  # fmt: skip
-    x = x + block.returning[neuron]
-    block.returning[neuron] = 0
+    if block.returned[neuron] > 0:
+        x = come_back(program, population, block, number, of_layer, neuron, x, p["many"])
     u, second, fired = step(p, bias, u, second, x, free)
     u, second = float32(u), float32(second)
     block.membranes[neuron], block.seconds[neuron] = u, second
     if fired > 0:
-        block.free_from[neuron] = now + 1 + p["refractory"]
+        block.free_from[neuron] = min(now + 1 + p["refractory"], int64(MAX_STEPS + 1))
         if population[P.recurrent] >= 0:
-            come_back(program, population, block, number, of_layer, neuron, fired, p["many"])
+            block.returned[neuron] = float32(fired)
             keep_awake(population, block, number, site, t)
     if may_fire(p, bias, u, second):
         keep_awake(population, block, number, site, t)
@@ -266,11 +264,13 @@ def integrate(program, layout, batch, block, number, population, site, channel, 
 
 
 @device_part
-def come_back(program, population, block, number, of_layer, neuron, fired, many):
-    """Send a neuron's spikes back to itself, for the next timestep."""
+def come_back(program, population, block, number, of_layer, neuron, x, many):
+    """Add a neuron's own spikes of the timestep before to its input; return that."""
     weight = program.recurrent[uint32(uint32(population[P.recurrent]) + of_layer)]
-    block.returning[neuron] = weight * float32(fired)
+    x = float32(add_product(x, weight, block.returned[neuron]))
+    block.returned[neuron] = 0
     first = uint32(number * uint32(KINDS))
     kind = uint32(MACS) if many else uint32(ACS)
     cuda.atomic.add(block.counters, uint32(first + uint32(INPUT_EVENTS)), 1)
     cuda.atomic.add(block.counters, uint32(first + kind), 1)
+    return x
