@@ -20,7 +20,8 @@ from ..network.layers import WeightLayer
 from ..network.neurons.neuron import RESET_SUBTRACT
 from ..operations import COUNTERS
 from ..wiring.arrays import widened
-from ..wiring.program import C, Columns, P, Program
+from ..wiring.program import Columns, Connection, Program
+from ..wiring.program import Population as Wired
 from ..wiring.wire import program_of
 from .tables import LEVELS, MEMO, Header, Population, Queue, Scalar, Trace, Way
 
@@ -90,29 +91,30 @@ def _populations(
     for number, index in enumerate(network.neuron_layers):
         layer, p = network.layers[index], program.populations[number]
         assert isinstance(layer, WeightLayer)
-        channels = int(p[P.channels] * p[P.groups])
-        one = program.parameters[p[P.parameters]]
+        channels = int(p[Wired.channels] * p[Wired.groups])
+        one = program.parameters[p[Wired.parameters]]
         refractory = int(one["refractory"]) * network.dt_us
         refractory = min(LONGEST, refractory if refractory_us is None else refractory_us)
         integrates = number == len(network.neuron_layers) - 1 and network.readout == "mean-membrane"
         bias = np.zeros(channels, np.float32)
-        if p[P.bias] >= 0:
-            bias = program.biases[p[P.bias] : p[P.bias] + channels]
+        if p[Wired.bias] >= 0:
+            bias = program.biases[p[Wired.bias] : p[Wired.bias] + channels]
         held_over = refractory > 0 and one["reset"] == RESET_SUBTRACT
         alone = held_over or layer.neuron.fires_alone(bias)
         populations.append({
-            "sites": p[P.sites], "channels": p[P.channels], "groups": p[P.groups],
-            "site": p[P.site], "neuron": p[P.neuron],
-            "way": p[P.connection], "ways": p[P.connections],
-            "plain": p[P.plain] and refractory == 0 and not integrates,
+            "sites": p[Wired.sites], "channels": p[Wired.channels],
+            "groups": p[Wired.groups],
+            "site": p[Wired.site], "neuron": p[Wired.neuron],
+            "way": p[Wired.connection], "ways": p[Wired.connections],
+            "plain": p[Wired.plain] and refractory == 0 and not integrates,
             "alone": alone and np.isfinite(one["threshold"]),
             "kind": one["kind"], "at_threshold": one["at_threshold"], "many": one["many"],
             "reset": one["reset"], "refractory": refractory,
-            "bias": biases + p[P.bias] if p[P.bias] >= 0 else -1,
-            "levels": levels + p[P.parameters] * len(LEVELS),
+            "bias": biases + p[Wired.bias] if p[Wired.bias] >= 0 else -1,
+            "levels": levels + p[Wired.parameters] * len(LEVELS),
             "variables": 1 + layer.neuron.has_second + (refractory > 0),
-            "leaks": p[P.leaks], "spikes": -1, "queue": -1,
-            "recurrent": p[P.recurrent],
+            "leaks": p[Wired.leaks], "spikes": -1, "queue": -1,
+            "recurrent": p[Wired.recurrent],
         })  # fmt: skip
     return populations
 
@@ -140,16 +142,17 @@ def _ways(
     for number, population in enumerate(populations):
         first = len(ways)
         for row in program.connections[population["way"] :][: population["ways"]]:
-            source = int(row[C.source])
+            source = int(row[Connection.source])
             between = delay_us if 0 <= source != number else 0
             ways.append({
                 "source": source,
-                "delay": min(LONGEST, int(row[C.delay]) * network.dt_us + between),
-                "channels_delayed": row[C.delayed],
+                "delay": min(LONGEST, int(row[Connection.delay]) * network.dt_us + between),
+                "channels_delayed": row[Connection.delayed],
                 "graded": source >= 0 and populations[source]["many"],
-                "in_channels": row[C.in_channels], "offset": row[C.offset],
-                "in_group": row[C.in_group], "reach": row[C.reach], "stride": row[C.stride],
-                "pooled": row[C.pooled], "to_itself": -1, "queue": -1,
+                "in_channels": row[Connection.in_channels], "offset": row[Connection.offset],
+                "in_group": row[Connection.in_group], "reach": row[Connection.reach],
+                "stride": row[Connection.stride], "pooled": row[Connection.pooled],
+                "to_itself": -1, "queue": -1,
             })  # fmt: skip
         if population["recurrent"] >= 0:
             ways.append(dict.fromkeys((column.name for column in Way), -1) | {

@@ -20,7 +20,7 @@ from ..jit import kernel
 from ..network.graph import Network
 from ..operations import OUTPUT_SPIKES
 from ..result import Fired, Result, Seen, channel_first, check_recorded, result_of
-from ..wiring.program import P, Program
+from ..wiring.program import Population, Program
 from ..wiring.wire import program_of
 from .cpu.layer import begin_stretch, run_layer, take_in
 from .cpu.state import InputSpikes, Outcome, State, clear, keep, kept, new_outcome, new_state
@@ -307,11 +307,11 @@ def _joined(several: list[Fired]) -> Fired:
 def _fired(program: Program, state: State, number: int, first: int, stop: int) -> Fired:
     """Return what a layer emitted in a stretch."""
     population = program.populations[number]
-    slot = population[P.start] + population[P.remembered]
+    slot = population[Population.start] + population[Population.remembered]
     starts = state.starts[slot : slot + stop - first + 1]
     listed = slice(starts[0], starts[-1])
     times = np.repeat(np.arange(first, stop, dtype=np.int32), np.diff(starts))
     neurons = state.spikes[listed].copy()
-    if population[P.plain]:
+    if population[Population.plain]:
         return Fired(times, neurons, np.ones(len(neurons), np.int32))
     return Fired(times, neurons, state.spike_values[listed].astype(np.int32))

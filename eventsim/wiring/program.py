@@ -1,4 +1,4 @@
-"""A network as the kernels of every engine see it: flat arrays, made by `wiring.py`."""
+"""A network as the kernels of every engine see it: flat arrays, made by `wire.py`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Columns(IntEnum):
         return count
 
 
-class P(Columns):
+class Population(Columns):
     """What the kernels know of a population: columns of `Program.populations`."""
 
     connection = auto()  # number of the first connection, and how many there are
@@ -52,7 +52,7 @@ class P(Columns):
     remembered = auto()  # timesteps before the stretch: the longest delay behind the layer
 
 
-class L(Columns):
+class Level(Columns):
     """Levels of a population's membranes, where it is plain: columns of `Program.levels`."""
 
     limit = auto()  # a membrane above it fires
@@ -60,7 +60,7 @@ class L(Columns):
     reset_value = auto()
 
 
-class C(Columns):
+class Connection(Columns):
     """What the kernels know of a connection: columns of `Program.connections`."""
 
     source = auto()  # number of the population whose spikes arrive; -1 is the input
@@ -83,8 +83,8 @@ class C(Columns):
     pooled_cells = auto()  # cells x channels of the max pool
 
 
-class S(Columns):
-    """A span, neighbouring sites whose weight rows follow each other: columns of `Program.spans`.
+class Span(Columns):
+    """A span, neighbouring sites whose weight rows follow each other: as `Program.spans`.
 
     For a max pool each span is a cell, and `row` the number of the cell's channel 0.
     """
@@ -94,7 +94,7 @@ class S(Columns):
     row = auto()  # offset in `weights` of the first site's row for channel 0 of the source
 
 
-class A(Columns):
+class Entry(Columns):
     """An entry of what reaches a site: columns of `Program.incoming`, ascending by position."""
 
     position = auto()  # of the input
@@ -104,13 +104,15 @@ class A(Columns):
 class Program(NamedTuple):
     """A network as the kernels see it; see the columns above for offsets into the arrays."""
 
-    populations: NDArray[np.int64]  # (populations, P)
-    levels: NDArray[np.float32]  # (populations, L)
-    connections: NDArray[np.int64]  # (connections, C)
+    populations: NDArray[np.int64]  # (populations, Population)
+    levels: NDArray[np.float32]  # (populations, Level)
+    connections: NDArray[np.int64]  # (connections, Connection)
     pointers: Int64s  # reach: spans of input position p are pointers[reach + p : reach + p + 2]
-    spans: NDArray[np.int32]  # (spans, S)
-    incoming_pointers: Int64s  # with p from C.incoming on: site s has incoming[p[s] : p[s + 1]]
-    incoming: NDArray[np.int32]  # (entries, A)
+    spans: NDArray[np.int32]  # (spans, Span)
+    incoming_pointers: (
+        Int64s  # with p from Connection.incoming on: site s has incoming[p[s] : p[s + 1]]
+    )
+    incoming: NDArray[np.int32]  # (entries, Entry)
     direct: Int32s  # offset in `weights` of the row of each input of a fully connected layer
     weights: Weights
     biases: Float32s
@@ -124,7 +126,7 @@ class Program(NamedTuple):
     sites: int
     row_lists: int
     row_length: int  # of the longest
-    input_spike: int  # of the input cells, as P.spike, P.start and P.remembered of a layer
+    input_spike: int  # of the input cells, as the fields of a population
     input_start: int
     input_remembered: int
     stretch: int  # timesteps that a layer runs through before the next one follows

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 import eventsim as es
 from eventsim.clocked.cpu import layer as cpu
-from eventsim.clocked.cpu.state import Outcome, Recording, clear, new_outcome, new_state
+from eventsim.clocked.cpu.state import Outcome, InputSpikes, clear, new_outcome, new_state
 from eventsim.wiring.wire import program_of
 from eventsim_bridge.models.layers import TYPE_OF_LAYER
 
@@ -136,7 +136,7 @@ def last_layer_alone(network: es.Network, binned: es.BinnedEvents) -> Callable[[
         return run([last])
 
     clear(program, state)
-    recording = Recording(binned.pointers, binned.cells, binned.values)
+    recording = InputSpikes(binned.pointers, binned.cells, binned.values)
     cpu.begin_stretch(program, state, 0)
     cpu.take_in(program, state, recording, 0, binned.steps)
     run(range(last))

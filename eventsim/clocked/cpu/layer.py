@@ -28,8 +28,9 @@ from numpy.typing import NDArray
 
 from ...jit import Float32s, Int32s, Int64s, kernel
 from ...network.graph import READOUTS
-from ...wiring.program import C, P, Program
-from .routing import admit, arrive, collect
+from ...wiring.program import Connection, Population, Program
+from .admission import admit
+from .routing import arrive, collect
 from .state import InputSpikes, Outcome, State
 from .updates import accumulate, fire, integrate
 
@@ -44,7 +45,10 @@ def begin_stretch(program: Program, state: State, before: int) -> None:
     for number in range(-1, len(populations)):
         start, remembered = program.input_start, program.input_remembered
         if number >= 0:
-            start, remembered = populations[number, P.start], populations[number, P.remembered]
+            start, remembered = (
+                populations[number, Population.start],
+                populations[number, Population.remembered],
+            )
         shift = starts[start + before] - starts[start]
         for i in range(starts[start + before], starts[start + before + remembered]):
             spikes[i - shift] = spikes[i]
@@ -81,40 +85,52 @@ def run_layer(
     direct, delayed, readout = program.direct, program.delayed, program.readout
     counters = outcome.counters[number]
     # This layer's part of what is laid end to end.
-    neuron, site, channel = population[P.neuron], population[P.site], population[P.parameters]
+    neuron, site, channel = (
+        population[Population.neuron],
+        population[Population.site],
+        population[Population.parameters],
+    )
     parameters = program.parameters[channel:]
-    recurrent = program.recurrent[max(0, population[P.recurrent]) :]
-    powers, gains = program.powers[population[P.powers] :], program.gains[population[P.powers] :]
+    recurrent = program.recurrent[max(0, population[Population.recurrent]) :]
+    powers, gains = (
+        program.powers[population[Population.powers] :],
+        program.gains[population[Population.powers] :],
+    )
     biases = program.biases[:0]
-    if population[P.bias] >= 0:
-        bias = population[P.bias]
-        biases = program.biases[bias : bias + population[P.groups] * population[P.channels]]
+    if population[Population.bias] >= 0:
+        bias = population[Population.bias]
+        biases = program.biases[
+            bias : bias + population[Population.groups] * population[Population.channels]
+        ]
     u, seconds = state.membranes[neuron:], state.seconds[neuron:]
     free_from, returned = state.free_from[neuron:], state.returned[neuron:]
     last, flags, words = state.last[site:], state.flags[site:], state.words[site // 8 :]
     fills, touched, inputs = state.fills[site:], state.touched, state.inputs
-    rows, row_values = state.rows[population[P.row] :], state.row_values[population[P.row] :]
+    rows, row_values = (
+        state.rows[population[Population.row] :],
+        state.row_values[population[Population.row] :],
+    )
     starts, spikes, spike_values = state.starts, state.spikes, state.spike_values
     arrived, arrived_values = state.arrived, state.arrived_values
     pooled, pooled_words = state.pooled, state.pooled_words
     incoming_pointers, incoming = program.incoming_pointers, program.incoming
     begins, offsets, frame = state.begins, state.offsets, state.frame
 
-    first_way = population[P.connection]
-    end_of_ways = first_way + population[P.connections]
-    slot = population[P.start] + population[P.remembered] - first
+    first_way = population[Population.connection]
+    end_of_ways = first_way + population[Population.connections]
+    slot = population[Population.start] + population[Population.remembered] - first
     reads = number == len(program.populations) - 1
     pending = state.pending[number] > 0
     for t in range(first, stop):
         emitted = starts[slot + t]
-        busy = pending or population[P.awake] > 0
+        busy = pending or population[Population.awake] > 0
         for way in range(first_way, end_of_ways):
-            at = ways[way, C.start] + t - first - ways[way, C.delay]
+            at = ways[way, Connection.start] + t - first - ways[way, Connection.delay]
             begin, end = starts[at], starts[at + 1]
             if end == begin:
                 continue
             busy = True
-            if ways[way, C.pooled] < 0 and ways[way, C.delayed] < 0:
+            if ways[way, Connection.pooled] < 0 and ways[way, Connection.delayed] < 0:
                 arrive(
                     way, ways, population, pointers, spans, incoming_pointers, incoming, direct,
                     spikes, spike_values, begin, end, t, weights, u, last, flags, fills,
@@ -132,7 +148,7 @@ def run_layer(
                 )  # fmt: skip
         if busy:
             sites = collect(population, flags, words, touched)
-            if population[P.plain]:
+            if population[Population.plain]:
                 accumulate(
                     population, touched, sites, t, u, last, fills, rows, row_values, weights,
                     powers, gains, biases, counters,
@@ -175,7 +191,7 @@ def read_out(
     """Note the spikes of the last layer, and its membranes where the readout asks for them."""
     for i in range(begin, end):
         neuron = spikes[i]
-        spike_counts[neuron] += 1 if population[P.plain] else int(spike_values[i])
+        spike_counts[neuron] += 1 if population[Population.plain] else int(spike_values[i])
         if first_spikes[neuron] < 0:
             first_spikes[neuron] = t
     if readout in (LAST_MEMBRANE, MEAN_MEMBRANE):

@@ -1,10 +1,10 @@
 """Spikes on their way to a layer: which sites each reaches, and with which weight rows.
 
-`admit` merges spikes in the cells of a max pool and picks those that a delay lets pass. `arrive`
-then takes one of four ways with the same outcome: `list_rows` lists rows site by site for
-`accumulate` in `updates.py`; `list_rows_by_site` does so where many spikes arrive, and
-`list_rows_of_one` for a fully connected layer; and `scatter` adds short rows to the membranes at
-once. `collect` lists the sites with work.
+What a max pool and delays let pass (`admission.py`) is brought to the layer by `arrive`, in one of
+four ways with the same outcome: `list_rows` lists rows site by site for `accumulate` in
+`updates.py`; `list_rows_by_site` does so where many spikes arrive, and `list_rows_of_one` for a
+fully connected layer; and `scatter` adds short rows to the membranes at once. `collect` lists the
+sites with work.
 
 Arguments are the arrays of `Program` and `State`, those of sites and neurons cut to the layer.
 """
@@ -17,62 +17,12 @@ from numpy.typing import NDArray
 from ...jit import Flags, Float32s, Int32s, Int64s, Weights, inner_kernel, kernel
 from ...operations import ACS, INPUT_EVENTS, MACS
 from ...vectors import LANES, add_lanes, lowest_bit, weight_at
-from ...wiring.program import A, C, P, S
+from ...wiring.program import Connection, Entry, Population, Span
 from .sweep import sweep
 from .updates import catch_up_site
 
 Table = NDArray[np.int64]
 Spans = NDArray[np.int32]
-
-
-@kernel
-def admit(
-    way: int,
-    ways: Table,
-    pointers: Int64s,
-    spans: Spans,
-    delayed: Flags,
-    source: Int32s,
-    values: Float32s,
-    begin: int,
-    end: int,
-    pooled: Float32s,
-    pooled_words: NDArray[np.uint64],
-    arrived: Int32s,
-    arrived_values: Float32s,
-) -> int:
-    """List what of source[begin:end], which ascends, gets past a max pool and delays, ascending.
-
-    Returns how many. A cell of the pool is listed once, with the largest value in it. `pooled`, and
-    `pooled_words` with a bit for each of its cells, are left all 0.
-    """
-    in_channels, reach = ways[way, C.in_channels], ways[way, C.pooled]
-    delay_flags, graded = ways[way, C.delayed], ways[way, C.graded] > 0
-    active, one, six, low = 0, np.uint64(1), np.uint64(6), np.uint64(63)
-    for i in range(begin, end):
-        position = source[i] // in_channels
-        channel = source[i] - position * in_channels
-        if delay_flags >= 0 and not delayed[delay_flags + channel]:
-            continue
-        value = values[i] if graded else np.float32(1.0)
-        if reach < 0:
-            arrived[active], arrived_values[active] = source[i], value
-            active += 1
-            continue
-        for entry in range(pointers[reach + position], pointers[reach + position + 1]):
-            cell = np.uint64(spans[entry, S.row] + channel)
-            pooled_words[cell >> six] |= one << (cell & low)
-            pooled[cell] = max(pooled[cell], value)
-    if reach >= 0 and end > begin:
-        for word in range(np.uint64((ways[way, C.pooled_cells] + 63) // 64)):
-            marked, pooled_words[word] = pooled_words[word], 0
-            while marked != 0:
-                cell = (word << six) + lowest_bit(marked)
-                arrived[active], arrived_values[active] = cell, pooled[cell]
-                pooled[cell] = 0
-                active += 1
-                marked &= marked - one
-    return active
 
 
 @inner_kernel
@@ -108,15 +58,15 @@ def arrive(
     """Bring the spikes source[begin:end] of a connection to a layer, in timestep t."""
     counters[INPUT_EVENTS] += end - begin
     reached = 0  # rows
-    if ways[way, C.direct] >= 0 and population[P.graded] == 0:
-        first = ways[way, C.direct]
+    if ways[way, Connection.direct] >= 0 and population[Population.graded] == 0:
+        first = ways[way, Connection.direct]
         fills[0] = list_rows_of_one(first, direct, source, begin, end, rows, fills[0])
         reached = end - begin
         if end > begin:
             flags[0] = 1
-    elif end - begin > min(ways[way, C.busy], ways[way, C.full]):
+    elif end - begin > min(ways[way, Connection.busy], ways[way, Connection.full]):
         index(way, ways, population, pointers, spans, source, begin, end, begins, offsets, flags)
-        if end - begin > ways[way, C.full]:
+        if end - begin > ways[way, Connection.full]:
             reached = sweep(
                 way, ways, population, incoming_pointers, incoming, source, begin, end, t,
                 weights, u, last, flags, begins, frame, powers, gains, biases,
@@ -126,13 +76,13 @@ def arrive(
                 way, ways, population, incoming_pointers, incoming, begins, offsets, flags,
                 fills, rows,
             )  # fmt: skip
-    elif population[P.gathers]:
+    elif population[Population.gathers]:
         reached = list_rows(
             way, ways, population, pointers, spans, source, values, begin, end,
             flags, fills, rows, row_values,
         )  # fmt: skip
     else:
-        if population[P.leaks] > 0 or len(biases) > 0:
+        if population[Population.leaks] > 0 or len(biases) > 0:
             catch_up_reached(
                 way, ways, population, pointers, spans, source, begin, end, t,
                 u, last, powers, gains, biases,
@@ -141,7 +91,9 @@ def arrive(
             way, ways, population, pointers, spans, source, values, begin, end,
             weights, u, flags,
         )  # fmt: skip
-    counters[MACS if ways[way, C.graded] else ACS] += reached * population[P.channels]
+    counters[MACS if ways[way, Connection.graded] else ACS] += (
+        reached * population[Population.channels]
+    )
 
 
 @kernel
@@ -164,12 +116,23 @@ def list_rows(
 
     Returns how many rows were listed.
     """
-    in_channels, reach = np.uint32(ways[way, C.in_channels]), np.uintp(ways[way, C.reach])
-    stride, offset, in_group = ways[way, C.stride], ways[way, C.offset], ways[way, C.in_group]
-    groups, channels = np.uintp(population[P.groups]), population[P.channels]
-    rows_per_site = np.uintp(population[P.rows_per_site])
-    in_values, graded = ways[way, C.graded] > 0, population[P.graded] > 0
-    site_column, sites_column, row_column = np.uintp(S.site), np.uintp(S.sites), np.uintp(S.row)
+    in_channels, reach = (
+        np.uint32(ways[way, Connection.in_channels]),
+        np.uintp(ways[way, Connection.reach]),
+    )
+    stride, offset, in_group = (
+        ways[way, Connection.stride],
+        ways[way, Connection.offset],
+        ways[way, Connection.in_group],
+    )
+    groups, channels = np.uintp(population[Population.groups]), population[Population.channels]
+    rows_per_site = np.uintp(population[Population.rows_per_site])
+    in_values, graded = ways[way, Connection.graded] > 0, population[Population.graded] > 0
+    site_column, sites_column, row_column = (
+        np.uintp(Span.site),
+        np.uintp(Span.sites),
+        np.uintp(Span.row),
+    )
     one, group, value, listed = np.uintp(1), np.uintp(0), np.float32(1.0), 0
     for i in range(begin, end):
         spike = np.uint32(source[i])
@@ -214,9 +177,12 @@ def index(
 
     Spike i is number i - begin there. Also flags the sites that are reached.
     """
-    in_channels, reach = np.uint32(ways[way, C.in_channels]), np.uintp(ways[way, C.reach])
-    stride, positions = ways[way, C.stride], np.uintp(ways[way, C.positions])
-    site_column, sites_column = np.uintp(S.site), np.uintp(S.sites)
+    in_channels, reach = (
+        np.uint32(ways[way, Connection.in_channels]),
+        np.uintp(ways[way, Connection.reach]),
+    )
+    stride, positions = ways[way, Connection.stride], np.uintp(ways[way, Connection.positions])
+    site_column, sites_column = np.uintp(Span.site), np.uintp(Span.sites)
     one, following, number = np.uintp(1), np.uintp(0), np.uintp(0)  # next position to note
     for i in range(np.uintp(begin), np.uintp(end)):
         spike = np.uint32(source[i])
@@ -255,11 +221,11 @@ def list_rows_by_site(
     Spike by spike, each row goes to another list than the one before it, and all the lists of a
     wide map do not fit into the nearer caches.
     """
-    first = np.uintp(ways[way, C.incoming])
-    rows_per_site = np.uintp(population[P.rows_per_site])
-    position_column, row_column, one = np.uintp(A.position), np.uintp(A.row), np.uintp(1)
+    first = np.uintp(ways[way, Connection.incoming])
+    rows_per_site = np.uintp(population[Population.rows_per_site])
+    position_column, row_column, one = np.uintp(Entry.position), np.uintp(Entry.row), np.uintp(1)
     listed = 0
-    for site in range(np.uintp(population[P.sites])):
+    for site in range(np.uintp(population[Population.sites])):
         if flags[site] == 0:
             continue
         slot = site * rows_per_site + np.uintp(fills[site])
@@ -310,11 +276,25 @@ def scatter(
     Returns how many rows were added. Unsigned numbers, 32 bits for the division, no call inside:
     a loop without these took 595 us for 1.4 million SOPs in rows of 16, a bare one with them 300.
     """
-    in_channels, reach = np.uint32(ways[way, C.in_channels]), np.uintp(ways[way, C.reach])
-    stride, offset, in_group = ways[way, C.stride], ways[way, C.offset], ways[way, C.in_group]
-    groups, channels = np.uintp(population[P.groups]), np.uintp(population[P.channels])
-    in_values, graded = ways[way, C.graded] > 0, population[P.graded] > 0
-    site_column, sites_column, row_column = np.uintp(S.site), np.uintp(S.sites), np.uintp(S.row)
+    in_channels, reach = (
+        np.uint32(ways[way, Connection.in_channels]),
+        np.uintp(ways[way, Connection.reach]),
+    )
+    stride, offset, in_group = (
+        ways[way, Connection.stride],
+        ways[way, Connection.offset],
+        ways[way, Connection.in_group],
+    )
+    groups, channels = (
+        np.uintp(population[Population.groups]),
+        np.uintp(population[Population.channels]),
+    )
+    in_values, graded = ways[way, Connection.graded] > 0, population[Population.graded] > 0
+    site_column, sites_column, row_column = (
+        np.uintp(Span.site),
+        np.uintp(Span.sites),
+        np.uintp(Span.row),
+    )
     one, lanes = np.uintp(1), np.uintp(LANES)
     value, group, reached = np.float32(1.0), np.uintp(0), np.uintp(0)
     for i in range(begin, end):
@@ -362,10 +342,13 @@ def catch_up_reached(
     biases: Float32s,
 ) -> None:
     """Bring the sites that `scatter` will reach to timestep t."""
-    in_channels, reach = np.uint32(ways[way, C.in_channels]), np.uintp(ways[way, C.reach])
-    offset, in_group = ways[way, C.offset], ways[way, C.in_group]
-    groups, group, one = np.uintp(population[P.groups]), np.uintp(0), np.uintp(1)
-    site_column, sites_column = np.uintp(S.site), np.uintp(S.sites)
+    in_channels, reach = (
+        np.uint32(ways[way, Connection.in_channels]),
+        np.uintp(ways[way, Connection.reach]),
+    )
+    offset, in_group = ways[way, Connection.offset], ways[way, Connection.in_group]
+    groups, group, one = np.uintp(population[Population.groups]), np.uintp(0), np.uintp(1)
+    site_column, sites_column = np.uintp(Span.site), np.uintp(Span.sites)
     for i in range(begin, end):
         spike = np.uint32(source[i])
         position = spike // in_channels
@@ -388,8 +371,8 @@ def collect(
 
     Clears the flags.
     """
-    sites = population[P.sites]
-    if population[P.awake]:
+    sites = population[Population.sites]
+    if population[Population.awake]:
         flags[:sites] = 1
     found, one, three = np.uintp(0), np.uint64(1), np.uint64(3)
     for word in range(np.uintp((sites + 7) // 8)):

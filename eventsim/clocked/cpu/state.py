@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 from ...jit import Flags, Float32s, Int32s, Int64s, kernel
 from ...operations import COUNTERS
 from ...vectors import new_array
-from ...wiring.program import P, Program
+from ...wiring.program import Population, Program
 
 
 class State(NamedTuple):
@@ -80,7 +80,7 @@ def new_state(program: Program) -> State:
         return new_array(padded if used else 0, dtype)
 
     flags = rows(program.sites, np.uint8)
-    general = not program.populations[:, P.plain].all()
+    general = not program.populations[:, Population.plain].all()
     return State(
         membranes=rows(program.neurons, np.float32),
         last=rows(program.sites, np.int32),
@@ -137,8 +137,8 @@ def clear(program: Program, state: State) -> None:
         state.starts[program.input_start + k] = program.input_spike
     for number in range(len(program.populations)):
         population = program.populations[number]
-        for k in range(population[P.remembered] + 1):
-            state.starts[population[P.start] + k] = population[P.spike]
+        for k in range(population[Population.remembered] + 1):
+            state.starts[population[Population.start] + k] = population[Population.spike]
 
 
 # What lives from one timestep to the next; the rest is empty between them.
@@ -185,11 +185,15 @@ def _unweighted(program: Program, returning: NDArray[np.float32]) -> NDArray[np.
     """Return the spikes behind weighted ones, which states kept before version 0.2 have."""
     returned = np.zeros_like(returning)
     for population in program.populations:
-        if population[P.recurrent] >= 0:
-            channels = int(population[P.groups] * population[P.channels])
-            sites = int(population[P.sites] // population[P.groups])
-            own = slice(population[P.neuron], population[P.neuron] + sites * channels)
-            weights = np.tile(program.recurrent[population[P.recurrent] :][:channels], sites)
+        if population[Population.recurrent] >= 0:
+            channels = int(population[Population.groups] * population[Population.channels])
+            sites = int(population[Population.sites] // population[Population.groups])
+            own = slice(
+                population[Population.neuron], population[Population.neuron] + sites * channels
+            )
+            weights = np.tile(
+                program.recurrent[population[Population.recurrent] :][:channels], sites
+            )
             known = weights != 0
             returned[own][known] = np.rint(returning[own][known] / weights[known])
     return returned
@@ -198,5 +202,5 @@ def _unweighted(program: Program, returning: NDArray[np.float32]) -> NDArray[np.
 def _remembered(program: Program) -> list[slice]:
     """Return where in `starts` the pointers of remembered timesteps stand: of the input, layers."""
     firsts = [(program.input_start, program.input_remembered)]
-    firsts += [(row[P.start], row[P.remembered]) for row in program.populations]
+    firsts += [(row[Population.start], row[Population.remembered]) for row in program.populations]
     return [slice(int(first), int(first + remembered) + 1) for first, remembered in firsts]

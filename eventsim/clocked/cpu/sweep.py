@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ...jit import Flags, Float32s, Int32s, Int64s, Weights, inner_kernel, kernel
 from ...vectors import add_map_to_8, add_map_to_16, add_map_to_32, add_map_to_64, weight_at
-from ...wiring.program import A, C, P
+from ...wiring.program import Connection, Entry, Population
 from .updates import catch_up_site
 
 
@@ -44,19 +44,19 @@ def sweep(
     `begins` is that of `routing.index`; `frame` is all 0, and left so. Returns how many rows of
     spikes were added, which does not count those of silent inputs.
     """
-    first, reached = ways[way, C.incoming], 0
-    for site in range(population[P.sites]):
+    first, reached = ways[way, Connection.incoming], 0
+    for site in range(population[Population.sites]):
         if not flags[site]:
             continue
         if last[site] != t:
             catch_up_site(population, site, t - last[site], u, powers, gains, biases)
             last[site] = t
         for entry in range(incoming_pointers[first + site], incoming_pointers[first + site + 1]):
-            position = incoming[entry, A.position]
+            position = incoming[entry, Entry.position]
             reached += begins[position + 1] - begins[position]
     for i in range(begin, end):
         frame[source[i]] = 1
-    c, channels = np.uintp(0), np.uintp(population[P.channels])
+    c, channels = np.uintp(0), np.uintp(population[Population.channels])
     while c < channels:
         left = channels - c
         width = np.uintp(64)
@@ -90,11 +90,14 @@ def add_channels(
     `width` channels of one tap are read from the nearest cache, site after site. (All taps of a
     site, then the next site: half the speed.)
     """
-    first, stride = np.uintp(ways[way, C.incoming]), np.uintp(ways[way, C.stride])
-    in_channels, channels = np.uintp(ways[way, C.in_channels]), np.uintp(population[P.channels])
-    position_column, row_column, one = np.uintp(A.position), np.uintp(A.row), np.uintp(1)
-    for number in range(np.uintp(ways[way, C.fan_in])):
-        for site in range(np.uintp(population[P.sites])):
+    first, stride = np.uintp(ways[way, Connection.incoming]), np.uintp(ways[way, Connection.stride])
+    in_channels, channels = (
+        np.uintp(ways[way, Connection.in_channels]),
+        np.uintp(population[Population.channels]),
+    )
+    position_column, row_column, one = np.uintp(Entry.position), np.uintp(Entry.row), np.uintp(1)
+    for number in range(np.uintp(ways[way, Connection.fan_in])):
+        for site in range(np.uintp(population[Population.sites])):
             entry = np.uintp(incoming_pointers[first + site]) + number
             if entry >= np.uintp(incoming_pointers[first + site + one]):
                 continue

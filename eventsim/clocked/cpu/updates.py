@@ -45,7 +45,7 @@ from ...vectors import (
     lowest_bit,
     weight_at,
 )
-from ...wiring.program import L, P
+from ...wiring.program import Level, Population
 
 
 @inner_kernel
@@ -66,9 +66,13 @@ def accumulate(
     counters: Int64s,
 ) -> None:
     """Bring the touched sites up to date, then add their rows, in the order of the spikes."""
-    channels, graded, gathers = population[P.channels], population[P.graded], population[P.gathers]
-    rows_per_site, stored = population[P.rows_per_site], population[P.stored]
-    changes = population[P.leaks] > 0 or len(biases) > 0
+    channels, graded, gathers = (
+        population[Population.channels],
+        population[Population.graded],
+        population[Population.gathers],
+    )
+    rows_per_site, stored = population[Population.rows_per_site], population[Population.stored]
+    changes = population[Population.leaks] > 0 or len(biases) > 0
     for i in range(sites if gathers or changes else 0):
         site = touched[i]
         power = np.float32(1.0)
@@ -93,11 +97,11 @@ def accumulate(
 @inner_kernel
 def count_updates(population: Int64s, sites: int, counters: Int64s) -> None:
     """Count what bringing sites up to date takes."""
-    neurons = sites * population[P.channels]
+    neurons = sites * population[Population.channels]
     counters[SITE_UPDATES] += sites
-    counters[UPDATES] += neurons * population[P.variables]
-    counters[DECAYS] += neurons * population[P.leaks]
-    if population[P.bias] >= 0:
+    counters[UPDATES] += neurons * population[Population.variables]
+    counters[DECAYS] += neurons * population[Population.leaks]
+    if population[Population.bias] >= 0:
         counters[BIAS_ADDS] += neurons
 
 
@@ -112,14 +116,14 @@ def catch_up_site(
     biases: Float32s,
 ) -> None:
     """Apply the decay and bias of `silent` timesteps at once to the membranes of a site."""
-    n = np.uintp(population[P.channels])
+    n = np.uintp(population[Population.channels])
     b = np.uintp(site) * n
     power, gain = factors_of(silent, powers, gains)
     if len(biases) == 0:
         for c in range(n):
             u[b + c] *= power
         return
-    first = np.uintp(np.int64(site) % population[P.groups]) * n
+    first = np.uintp(np.int64(site) % population[Population.groups]) * n
     for c in range(n):
         u[b + c] = catch_up_plain(u[b + c], power, biases[first + c], gain)
 
@@ -200,9 +204,17 @@ def fire(
     are compared, then reset: site by site took a convolutional network 20 % longer. Nor is anything
     won by comparing 32 sites at a time, while they are in the nearest cache.
     """
-    limit, threshold, reset_value = levels[L.limit], levels[L.threshold], levels[L.reset_value]
+    limit, threshold, reset_value = (
+        levels[Level.limit],
+        levels[Level.threshold],
+        levels[Level.reset_value],
+    )
     one = np.uintp(1)
-    channels, lanes, block = np.uintp(population[P.channels]), np.uintp(LANES), np.uintp(BLOCK)
+    channels, lanes, block = (
+        np.uintp(population[Population.channels]),
+        np.uintp(LANES),
+        np.uintp(BLOCK),
+    )
     first, end, pending = np.uintp(emitted), np.uintp(emitted), False
     for i in range(sites):
         neuron = np.uintp(touched[i]) * channels
@@ -220,14 +232,14 @@ def fire(
             neuron += one
     for k in range(first, end):
         neuron = np.uintp(spikes[k])
-        if not population[P.subtract]:
+        if not population[Population.subtract]:
             u[neuron] = reset_value
             continue
         u[neuron] -= threshold
         site, c = neuron // channels, neuron % channels
         bias = np.float32(0.0)
         if len(biases) > 0:
-            bias = biases[site % np.uintp(population[P.groups]) * channels + c]
+            bias = biases[site % np.uintp(population[Population.groups]) * channels + c]
         if fires(catch_up_plain(u[neuron], powers[1], bias, np.float32(1.0)), limit):
             flags[site] = 1
             pending = True
@@ -276,16 +288,20 @@ def integrate(
 
     `spike_values` says how often each neuron in `spikes` spiked. Returns as `fire` does.
     """
-    channels, groups, loops = population[P.channels], population[P.groups], population[P.recurrent]
-    stored = population[P.stored]
+    channels, groups, loops = (
+        population[Population.channels],
+        population[Population.groups],
+        population[Population.recurrent],
+    )
+    stored = population[Population.stored]
     first, compares, output_spikes = emitted, 0, 0
     pending = False
     for i in range(sites):
         site = touched[i]
         x[:stored] = 0
-        start = site * population[P.rows_per_site]
+        start = site * population[Population.rows_per_site]
         stop = start + fills[site]
-        if population[P.graded]:
+        if population[Population.graded]:
             add_graded_rows(x, 0, channels, weights, rows, row_values, start, stop)
         else:
             add_rows(x, 0, stored, np.float32(1.0), weights, rows, start, stop)
@@ -310,7 +326,7 @@ def integrate(
                 spikes[emitted], spike_values[emitted] = neuron, fired
                 emitted += 1
                 output_spikes += fired
-                free_from[neuron] = min(t + 1 + np.int64(p.refractory), MAX_STEPS + 1)
+                free_from[neuron] = np.int32(min(t + 1 + np.int64(p.refractory), MAX_STEPS + 1))
                 if loops >= 0:
                     returned[neuron] = fired
                     flags[site], pending = 1, True

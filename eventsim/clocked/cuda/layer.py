@@ -35,7 +35,7 @@ from ...operations import (
     UPDATES,
 )
 from ...wiring.program import Program
-from .layout import KINDS, Batch, DeviceLayout, G, Memory, Outcomes, P, R
+from .layout import KINDS, Batch, DeviceLayout, Memory, Outcomes, Population, Region, Ring
 from .quads import accumulate_quads
 from .routing import rank, route_all, touch
 from .updates import integrate, site_of, update_plain
@@ -44,7 +44,7 @@ LAST_MEMBRANE, MEAN_MEMBRANE = map(READOUTS.index, ("last-membrane", "mean-membr
 
 
 class Block(NamedTuple):
-    """What a block changes, and the recording that it runs; see `R` for the arrays."""
+    """What a block changes, and the recording that it runs; see `Region` for the arrays."""
 
     pending: Any
     heads: Any
@@ -116,24 +116,24 @@ def run_samples(program, layout, batch, memory, outcomes, maps, kinds):
     sample = own
     while sample < uint32(batch.samples):
         block = Block(  # in the order of its fields: numba-cuda takes few keywords
-            region(shared_ints, ints, at[R.pending]),
-            region(shared_ints, ints, at[R.heads]),
-            region(shared_ints, ints, at[R.ends]),
-            region(shared_ints, ints, at[R.rows]),
-            region(shared_ints, ints, at[R.spikes]),
-            region(shared_ints, ints, at[R.begins]),
-            region(shared_ints, ints, at[R.last]),
-            region(shared_ints, ints, at[R.flags]),
-            region(shared_ints, ints, at[R.touched]),
-            region(shared_ints, ints, at[R.pooled]),
-            region(shared_ints, ints, at[R.arrived]),
-            region(shared_ints, ints, at[R.free_from]),
-            region(shared_floats, floats, at[R.membranes]),
-            region(shared_floats, floats, at[R.row_values]),
-            region(shared_floats, floats, at[R.values]),
-            region(shared_floats, floats, at[R.arrived_values]),
-            region(shared_floats, floats, at[R.seconds]),
-            region(shared_floats, floats, at[R.returned]),
+            region(shared_ints, ints, at[Region.pending]),
+            region(shared_ints, ints, at[Region.heads]),
+            region(shared_ints, ints, at[Region.ends]),
+            region(shared_ints, ints, at[Region.rows]),
+            region(shared_ints, ints, at[Region.spikes]),
+            region(shared_ints, ints, at[Region.begins]),
+            region(shared_ints, ints, at[Region.last]),
+            region(shared_ints, ints, at[Region.flags]),
+            region(shared_ints, ints, at[Region.touched]),
+            region(shared_ints, ints, at[Region.pooled]),
+            region(shared_ints, ints, at[Region.arrived]),
+            region(shared_ints, ints, at[Region.free_from]),
+            region(shared_floats, floats, at[Region.membranes]),
+            region(shared_floats, floats, at[Region.row_values]),
+            region(shared_floats, floats, at[Region.values]),
+            region(shared_floats, floats, at[Region.arrived_values]),
+            region(shared_floats, floats, at[Region.seconds]),
+            region(shared_floats, floats, at[Region.returned]),
             counters if layout.counted else outcomes.numbers[sample],
             words[uint32(layout.words) :],
         )
@@ -218,8 +218,8 @@ def run_layer(
     """Run one layer through one timestep; return the next turn of `rank`, and spikes recorded."""
     population = program.populations[number]
     thread, threads = uint32(cuda.threadIdx.x), uint32(cuda.blockDim.x)
-    slot = uint32(t & uint32(layout.rings[number, G.last]))
-    end = uint32(uint32(layout.rings[number, G.ends]) + slot)
+    slot = uint32(t & uint32(layout.rings[number, Ring.last]))
+    end = uint32(uint32(layout.rings[number, Ring.ends]) + slot)
     if thread == 0:
         block.ends[end] = 0
     waits = uint32(uint32(2) * number + t % uint32(2))
@@ -227,15 +227,15 @@ def run_layer(
     filled, arrived, turn = route_all(
         program, layout, batch, block, sample, number, t, turn, maps
     )  # fmt: skip
-    if not (arrived or pending or population[P.awake]):
+    if not (arrived or pending or population[Population.awake]):
         return turn, recorded
     touched, turn = touch(layout, population, block, number, filled, pending, turn, maps)
     if thread == 0:
         block.pending[waits] = 0
     ring = uint32(
-        uint32(layout.rings[number, G.spikes]) + slot * uint32(layout.rings[number, G.size])
+        uint32(layout.rings[number, Ring.spikes]) + slot * uint32(layout.rings[number, Ring.size])
     )
-    if maps is not None and layout.rings[number, G.quads]:
+    if maps is not None and layout.rings[number, Ring.quads]:
         accumulate_quads(program, layout, batch, block, number, population, touched, t, maps)
         cuda.syncthreads()
     turn, emitted, spikes, compares = fire_touched(
@@ -245,7 +245,7 @@ def run_layer(
     i = thread
     while i < touched:
         site = site_of(layout, population, block, number, i, maps)
-        block.last[uint32(uint32(population[P.site]) + site)] = t
+        block.last[uint32(uint32(population[Population.site]) + site)] = t
         i = uint32(i + threads)
     if thread == 0:
         block.ends[end] = emitted
@@ -265,9 +265,9 @@ def fire_touched(
     """
     thread, threads = uint32(cuda.threadIdx.x), uint32(cuda.blockDim.x)
     first, emitted, spikes, compares = uint32(0), uint32(0), uint32(0), uint32(0)
-    while first < uint32(touched * uint32(population[P.channels])):
+    while first < uint32(touched * uint32(population[Population.channels])):
         fired, neuron, item = uint32(0), uint32(0), uint32(first + thread)
-        if item < uint32(touched * uint32(population[P.channels])):
+        if item < uint32(touched * uint32(population[Population.channels])):
             fired, free, neuron = update(
                 program, layout, batch, block, number, population, item, t, filled, maps, kinds
             )
@@ -278,7 +278,7 @@ def fire_touched(
         if fired > uint32(0):
             place = uint32(emitted + before)
             block.spikes[uint32(ring + place)] = neuron
-            if kinds is not None and population[P.plain] == 0:
+            if kinds is not None and population[Population.plain] == 0:
                 block.values[uint32(ring + place)] = float32(fired)
             record(outcomes.spikes, sample, uint32(recorded + place), number, t, neuron, fired)
         emitted, first = uint32(emitted + total), uint32(first + threads)
@@ -288,13 +288,13 @@ def fire_touched(
 @device_part
 def update(program, layout, batch, block, number, population, item, t, filled, maps, kinds):
     """Update a neuron of a touched site: how often it fired, whether it was free to, and which."""
-    channels = uint32(population[P.channels])
+    channels = uint32(population[Population.channels])
     nth, channel = uint32(0), item
     if maps is not None:
         nth = uint32(item // channels)
         channel = uint32(item - nth * channels)
     site = site_of(layout, population, block, number, nth, maps)
-    if kinds is not None and population[P.plain] == 0:
+    if kinds is not None and population[Population.plain] == 0:
         fired, free = integrate(
             program, layout, batch, block, number, population, site, channel, t, filled, maps
         )  # fmt: skip
@@ -315,7 +315,7 @@ def read_out(program, layout, population, block, sample, neuron, fired, t, outco
         if outcomes.numbers[sample, first] < 0:
             outcomes.numbers[sample, first] = t
     if program.readout == LAST_MEMBRANE or program.readout == MEAN_MEMBRANE:
-        u = block.membranes[uint32(uint32(population[P.neuron]) + neuron)]
+        u = block.membranes[uint32(uint32(population[Population.neuron]) + neuron)]
         rest = program.rests[uint32(neuron % uint32(len(program.rests)))]
         membrane = float64(u + rest)
         if program.readout == MEAN_MEMBRANE:
@@ -343,11 +343,14 @@ def count(population, counters, number, touched, emitted, spikes, compares):
     if compares > uint32(0):
         cuda.atomic.add(counters, uint32(first + uint32(COMPARES)), int64(compares))
     if cuda.threadIdx.x == 0:
-        neurons = int64(touched) * int64(population[P.channels])
-        updates, decays = neurons * population[P.variables], neurons * population[P.leaks]
+        neurons = int64(touched) * int64(population[Population.channels])
+        updates, decays = (
+            neurons * population[Population.variables],
+            neurons * population[Population.leaks],
+        )
         cuda.atomic.add(counters, uint32(first + uint32(RESETS)), int64(emitted))
         cuda.atomic.add(counters, uint32(first + uint32(SITE_UPDATES)), int64(touched))
         cuda.atomic.add(counters, uint32(first + uint32(UPDATES)), updates)
         cuda.atomic.add(counters, uint32(first + uint32(DECAYS)), decays)
-        if population[P.bias] >= 0:
+        if population[Population.bias] >= 0:
             cuda.atomic.add(counters, uint32(first + uint32(BIAS_ADDS)), neurons)

@@ -21,8 +21,8 @@ from ...wiring import program as columns
 from ...wiring.program import Columns, Program
 
 
-class Rings(Columns):
-    """Where the spikes of a population stand: `DeviceLayout.rings[population, G...]`."""
+class RingColumns(Columns):
+    """Where the spikes of a population stand: `DeviceLayout.rings[population, Ring...]`."""
 
     size = auto()  # neurons: the room for one timestep
     last = auto()  # of the slots, one less than a power of two: timestep t is in slot t & last
@@ -32,16 +32,16 @@ class Rings(Columns):
     quads = auto()  # 1 where four channels are added at a time: see `cuda_quads.py`
 
 
-class Lists(Columns):
-    """Where the lists of a connection stand: `DeviceLayout.lists[connection, E...]`."""
+class ListColumns(Columns):
+    """Where the lists of a connection stand: `DeviceLayout.lists[connection, Lists...]`."""
 
     begins = auto()  # offset in BEGINS: where the spikes of each position begin
     arrived = auto()  # offset in ARRIVED: what gets past a max pool or delays; -1: everything does
     simple = auto()  # 1 where spikes have no value, and their position reaches a site with one row
 
 
-class Regions(Columns):
-    """What a block changes: `DeviceLayout.regions[R...]`, the first to be shared first.
+class RegionColumns(Columns):
+    """What a block changes: `DeviceLayout.regions[Region...]`, the first to be shared first.
 
     All items are of four bytes, but for the counters. Those before `membranes` are int32.
     """
@@ -73,18 +73,19 @@ def _constants(columns: type[Columns]) -> Any:
     return kind(*map(int, columns))
 
 
-P, L, C = _constants(columns.P), _constants(columns.L), _constants(columns.C)
-S, A = _constants(columns.S), _constants(columns.A)
-G, E, R = _constants(Rings), _constants(Lists), _constants(Regions)
+Population, Level = _constants(columns.Population), _constants(columns.Level)
+Connection, Span = _constants(columns.Connection), _constants(columns.Span)
+Entry, Ring = _constants(columns.Entry), _constants(RingColumns)
+Lists, Region = _constants(ListColumns), _constants(RegionColumns)
 KINDS = len(COUNTERS)
 
 
 class DeviceLayout(NamedTuple):
     """Offsets for the kernels; see the columns above."""
 
-    rings: NDArray[np.int32]  # (populations, G)
-    lists: NDArray[np.int32]  # (connections, E)
-    regions: Int32s  # (R,) offset in shared memory, or -1 - the offset in the block's own memory
+    rings: NDArray[np.int32]  # (populations, Ring)
+    lists: NDArray[np.int32]  # (connections, Lists)
+    regions: Int32s  # (Region,) in shared memory, or -1 - the offset in the block's own
     words: int  # offset in shared memory of the words of `rank`
     general: int  # 1 where a layer is not plain
     listed: int  # 1 where every layer is plain and its rows are listed
@@ -133,43 +134,43 @@ def lay_out(program: Program, threads: int, shared_bytes: int) -> DeviceLayout:
     lists, begins, arrived = _lists(program)
     rings, spikes, ends = _rings(program, lists)
     populations = program.populations
-    general = not populations[:, P.plain].all()
+    general = not populations[:, Population.plain].all()
     valued = general or program.graded
     rows = max(
-        int(populations[n, P.rows_per_site]) if ring[G.listed] else 0
+        int(populations[n, Population.rows_per_site]) if ring[Ring.listed] else 0
         for n, ring in enumerate(rings)
     )
     sizes = {
-        R.pending: 2 * len(populations),
-        R.heads: 2 * len(program.connections),
-        R.ends: ends,
-        R.rows: rows,
-        R.spikes: spikes,
-        R.begins: begins,
-        R.last: program.sites,
-        R.flags: program.sites,
-        R.touched: int(populations[:, P.sites].max()),
-        R.pooled: program.pooled_cells,
-        R.arrived: arrived,
-        R.free_from: program.neurons * general,
-        R.membranes: program.neurons,
-        R.row_values: rows * program.graded,
-        R.values: spikes * valued,
-        R.arrived_values: arrived,
-        R.seconds: program.neurons * general,
-        R.returned: program.neurons * general,
+        Region.pending: 2 * len(populations),
+        Region.heads: 2 * len(program.connections),
+        Region.ends: ends,
+        Region.rows: rows,
+        Region.spikes: spikes,
+        Region.begins: begins,
+        Region.last: program.sites,
+        Region.flags: program.sites,
+        Region.touched: int(populations[:, Population.sites].max()),
+        Region.pooled: program.pooled_cells,
+        Region.arrived: arrived,
+        Region.free_from: program.neurons * general,
+        Region.membranes: program.neurons,
+        Region.row_values: rows * program.graded,
+        Region.values: spikes * valued,
+        Region.arrived_values: arrived,
+        Region.seconds: program.neurons * general,
+        Region.returned: program.neurons * general,
     }
     counters = 2 * len(populations) * KINDS  # of eight bytes
     words = 3 * -(-threads // 32)
     counted = 4 * (counters + words) <= shared_bytes
     used = counters * counted + words
-    regions, own = np.zeros(len(R), np.int64), [0, 0]
-    for region in range(len(R)):
+    regions, own = np.zeros(len(Region), np.int64), [0, 0]
+    for region in range(len(Region)):
         if 4 * (used + sizes[region]) <= shared_bytes:
             regions[region] = used
             used += sizes[region]
         else:
-            kind = int(region >= R.membranes)
+            kind = int(region >= Region.membranes)
             regions[region] = -1 - own[kind]
             own[kind] += sizes[region]
     if max(own) >= 2**31:
@@ -180,7 +181,7 @@ def lay_out(program: Program, threads: int, shared_bytes: int) -> DeviceLayout:
         regions=regions.astype(np.int32),
         words=counters * counted,
         general=int(general),
-        listed=int(not general and rings[:, G.listed].all()),
+        listed=int(not general and rings[:, Ring.listed].all()),
         counts=len(populations) * KINDS,
         counted=int(counted),
         ints=own[0],
@@ -191,18 +192,18 @@ def lay_out(program: Program, threads: int, shared_bytes: int) -> DeviceLayout:
 
 def _rings(program: Program, lists: NDArray[Any]) -> tuple[NDArray[Any], int, int]:
     """Return the rings of the spikes, and the length of the lists that they take."""
-    rings = np.zeros((len(program.populations), len(G)), np.int64)
+    rings = np.zeros((len(program.populations), len(Ring)), np.int64)
     spikes = ends = 0
     for number, population in enumerate(program.populations):
-        size = population[P.sites] * population[P.channels]
-        slots = 1 << int(population[P.remembered]).bit_length()
-        first = population[P.connection]
-        ways = slice(first, first + population[P.connections])
-        direct = program.connections[ways, C.direct] >= 0
-        listed = population[P.sites] == 1 and direct.all()
+        size = population[Population.sites] * population[Population.channels]
+        slots = 1 << int(population[Population.remembered]).bit_length()
+        first = population[Population.connection]
+        ways = slice(first, first + population[Population.connections])
+        direct = program.connections[ways, Connection.direct] >= 0
+        listed = population[Population.sites] == 1 and direct.all()
         # Rows begin at multiples of their length.
-        by_four = population[P.plain] and population[P.channels] % 4 == 0
-        quads = by_four and not listed and lists[ways, E.simple].all()
+        by_four = population[Population.plain] and population[Population.channels] % 4 == 0
+        quads = by_four and not listed and lists[ways, Lists.simple].all()
         rings[number] = size, slots - 1, spikes, ends, listed, quads
         spikes += int(size * slots)
         ends += int(slots)
@@ -211,29 +212,31 @@ def _rings(program: Program, lists: NDArray[Any]) -> tuple[NDArray[Any], int, in
 
 def _lists(program: Program) -> tuple[NDArray[Any], int, int]:
     """Return the lists of the connections; those of different layers take the same memory."""
-    lists = np.full((len(program.connections), len(E)), -1, np.int32)
+    lists = np.full((len(program.connections), len(Lists)), -1, np.int32)
     most_begins = most_arrived = 0
     for population in program.populations:
         begins = arrived = 0
-        first = population[P.connection]
-        for way in range(first, first + population[P.connections]):
+        first = population[Population.connection]
+        for way in range(first, first + population[Population.connections]):
             connection = program.connections[way]
-            lists[way, E.begins] = begins
-            lists[way, E.simple] = _is_simple(program, population, connection)
-            begins += int(connection[C.positions]) + 1
-            if connection[C.pooled] >= 0 or connection[C.delayed] >= 0:
-                lists[way, E.arrived] = arrived
-                arrived += int(connection[C.positions] * connection[C.in_channels])
+            lists[way, Lists.begins] = begins
+            lists[way, Lists.simple] = _is_simple(program, population, connection)
+            begins += int(connection[Connection.positions]) + 1
+            if connection[Connection.pooled] >= 0 or connection[Connection.delayed] >= 0:
+                lists[way, Lists.arrived] = arrived
+                arrived += int(
+                    connection[Connection.positions] * connection[Connection.in_channels]
+                )
         most_begins, most_arrived = max(most_begins, begins), max(most_arrived, arrived)
     return lists, most_begins, most_arrived
 
 
 def _is_simple(program: Program, population: Any, connection: Any) -> bool:
-    if population[P.groups] > 1 or connection[C.graded]:
+    if population[Population.groups] > 1 or connection[Connection.graded]:
         return False
-    first = connection[C.incoming]
-    pointers = program.incoming_pointers[first : first + population[P.sites] + 1]
-    positions = program.incoming[pointers[0] : pointers[-1], A.position]
-    sites = np.repeat(np.arange(population[P.sites]), np.diff(pointers))
+    first = connection[Connection.incoming]
+    pointers = program.incoming_pointers[first : first + population[Population.sites] + 1]
+    positions = program.incoming[pointers[0] : pointers[-1], Entry.position]
+    sites = np.repeat(np.arange(population[Population.sites]), np.diff(pointers))
     again = (np.diff(positions) == 0) & (np.diff(sites) == 0)
     return not again.any()

@@ -10,22 +10,22 @@ from numba import cuda, int64, uint32
 
 from ...jit import device_part, four
 from ...operations import ACS
-from .layout import KINDS, A, C, E, P
+from .layout import KINDS, Connection, Entry, Lists, Population
 from .updates import catch_up_one, factors_of, site_of
 
 
 @device_part
 def accumulate_quads(program, layout, batch, block, number, population, touched, t, maps):
     """Let the touched sites of a layer catch up, and add everything that arrives."""
-    channels, item = uint32(population[P.channels]), uint32(cuda.threadIdx.x)
+    channels, item = uint32(population[Population.channels]), uint32(cuda.threadIdx.x)
     quads, one = uint32(channels >> uint32(2)), uint32(1)
     while item < uint32(touched * quads):
         nth = uint32(item // quads)
         channel = uint32(uint32(item - nth * quads) << uint32(2))
         site = site_of(layout, population, block, number, nth, maps)
-        last = block.last[uint32(uint32(population[P.site]) + site)]
+        last = block.last[uint32(uint32(population[Population.site]) + site)]
         power, gain = factors_of(program, population, t, last)
-        at = uint32(uint32(population[P.neuron]) + site * channels + channel)
+        at = uint32(uint32(population[Population.neuron]) + site * channels + channel)
         u = block.membranes
         a = catch_up_one(program, population, u[at], channel, power, gain)
         second, third, fourth = uint32(at + one), uint32(at + uint32(2)), uint32(at + uint32(3))
@@ -46,25 +46,28 @@ def accumulate_quads(program, layout, batch, block, number, population, touched,
 def add_to_four(program, layout, batch, block, population, site, channel, a, b, c, d):
     """Add to four membranes of a site what arrives; return them, and how many rows."""
     ways, one, added, head = program.connections, uint32(1), uint32(0), uint32(0)
-    way = uint32(population[P.connection])
-    end = uint32(way + uint32(population[P.connections]))
+    way = uint32(population[Population.connection])
+    end = uint32(way + uint32(population[Population.connections]))
     while way < end:
         source = block.spikes
-        if layout.lists[way, E.arrived] >= 0:
+        if layout.lists[way, Lists.arrived] >= 0:
             source = block.arrived
-        elif ways[way, C.source] < 0:
+        elif ways[way, Connection.source] < 0:
             source = batch.ints
-        stride, in_channels = uint32(ways[way, C.stride]), uint32(ways[way, C.in_channels])
-        first = uint32(uint32(ways[way, C.incoming]) + site)
+        stride, in_channels = (
+            uint32(ways[way, Connection.stride]),
+            uint32(ways[way, Connection.in_channels]),
+        )
+        first = uint32(uint32(ways[way, Connection.incoming]) + site)
         entry = uint32(program.incoming_pointers[first])
         stop = uint32(program.incoming_pointers[uint32(first + one)])
         if block.heads[head] == block.heads[uint32(head + one)]:
             entry = stop
         while entry < stop:
-            position = uint32(program.incoming[entry, A.position])
-            at = uint32(uint32(layout.lists[way, E.begins]) + position)
+            position = uint32(program.incoming[entry, Entry.position])
+            at = uint32(uint32(layout.lists[way, Lists.begins]) + position)
             i, beyond = uint32(block.begins[at]), uint32(block.begins[uint32(at + one)])
-            row = uint32(uint32(program.incoming[entry, A.row]) + channel)
+            row = uint32(uint32(program.incoming[entry, Entry.row]) + channel)
             least, added = uint32(position * in_channels), uint32(added + beyond - i)
             while i < beyond:
                 at = uint32(row + (uint32(source[i]) - least) * stride)

@@ -11,7 +11,7 @@ from numba import cuda, float32, int32, int64, uint32
 
 from ...jit import device_part
 from ...operations import ACS, INPUT_EVENTS, MACS
-from .layout import KINDS, C, E, G, P, S
+from .layout import KINDS, Connection, Lists, Population, Ring, Span
 
 
 @device_part
@@ -44,7 +44,10 @@ def rank(found, words, turn):
 @device_part
 def waiting(program, layout, batch, block, sample, way, t):
     """Return begin and end of the spikes that come to a connection in timestep t."""
-    source, delay = program.connections[way, C.source], uint32(program.connections[way, C.delay])
+    source, delay = (
+        program.connections[way, Connection.source],
+        uint32(program.connections[way, Connection.delay]),
+    )
     if delay > t:
         return uint32(0), uint32(0)
     then = uint32(t - delay)
@@ -52,9 +55,11 @@ def waiting(program, layout, batch, block, sample, way, t):
         at = uint32(uint32(batch.ints[sample]) + then)
         return uint32(batch.ints[at]), uint32(batch.ints[uint32(at + uint32(1))])
     ring = uint32(source)
-    slot = uint32(then & uint32(layout.rings[ring, G.last]))
-    begin = uint32(uint32(layout.rings[ring, G.spikes]) + slot * uint32(layout.rings[ring, G.size]))
-    count = uint32(block.ends[uint32(uint32(layout.rings[ring, G.ends]) + slot)])
+    slot = uint32(then & uint32(layout.rings[ring, Ring.last]))
+    begin = uint32(
+        uint32(layout.rings[ring, Ring.spikes]) + slot * uint32(layout.rings[ring, Ring.size])
+    )
+    count = uint32(block.ends[uint32(uint32(layout.rings[ring, Ring.ends]) + slot)])
     return begin, uint32(begin + count)
 
 
@@ -66,11 +71,11 @@ def admit(program, way, to, source, values, begin, end, block, turn):
     largest value in it; `pooled` is left all 0.
     """
     ways, thread, threads = program.connections, uint32(cuda.threadIdx.x), uint32(cuda.blockDim.x)
-    in_channels, reach = uint32(ways[way, C.in_channels]), ways[way, C.pooled]
-    delay_flags, graded = ways[way, C.delayed], ways[way, C.graded] > 0
+    in_channels, reach = uint32(ways[way, Connection.in_channels]), ways[way, Connection.pooled]
+    delay_flags, graded = ways[way, Connection.delayed], ways[way, Connection.graded] > 0
     most = uint32(end - begin)
     if reach >= 0:
-        most = uint32(ways[way, C.pooled_cells])
+        most = uint32(ways[way, Connection.pooled_cells])
         mark(program, way, source, values, begin, end, block.pooled)
         cuda.syncthreads()
     active, first = uint32(0), uint32(0)
@@ -101,8 +106,11 @@ def admit(program, way, to, source, values, begin, end, block, turn):
 def mark(program, way, source, values, begin, end, pooled):
     """Note in each cell of a max pool the largest value that arrives."""
     ways, i = program.connections, uint32(begin + uint32(cuda.threadIdx.x))
-    in_channels, reach = uint32(ways[way, C.in_channels]), uint32(ways[way, C.pooled])
-    delay_flags, graded = ways[way, C.delayed], ways[way, C.graded] > 0
+    in_channels, reach = (
+        uint32(ways[way, Connection.in_channels]),
+        uint32(ways[way, Connection.pooled]),
+    )
+    delay_flags, graded = ways[way, Connection.delayed], ways[way, Connection.graded] > 0
     while i < end:
         spike = uint32(source[i])
         position = uint32(spike // in_channels)
@@ -112,7 +120,7 @@ def mark(program, way, source, values, begin, end, pooled):
             at = uint32(reach + position)
             entry, stop = uint32(program.pointers[at]), uint32(program.pointers[at + uint32(1)])
             while entry < stop:
-                cell = uint32(uint32(program.spans[entry, S.row]) + channel)
+                cell = uint32(uint32(program.spans[entry, Span.row]) + channel)
                 cuda.atomic.max(pooled, cell, value)
                 entry = uint32(entry + uint32(1))
         i = uint32(i + uint32(cuda.blockDim.x))
@@ -121,8 +129,8 @@ def mark(program, way, source, values, begin, end, pooled):
 @device_part
 def list_rows(program, way, graded, source, values, begin, end, block, filled):
     """Append the weight row of each spike to the list of a layer of one site; return its length."""
-    first = uint32(program.connections[way, C.direct])
-    in_values = program.connections[way, C.graded] > 0
+    first = uint32(program.connections[way, Connection.direct])
+    in_values = program.connections[way, Connection.graded] > 0
     k = uint32(cuda.threadIdx.x)
     while k < uint32(end - begin):
         i, slot = uint32(begin + k), uint32(filled + k)
@@ -138,8 +146,11 @@ def route(program, layout, way, population, source, begin, end, block):
     """Flag the sites that spikes reach, and note where in the list those of a position begin."""
     flag(program, way, population, source, begin, end, block.flags)
     ways, one, position = program.connections, uint32(1), uint32(cuda.threadIdx.x)
-    in_channels, first = uint32(ways[way, C.in_channels]), uint32(layout.lists[way, E.begins])
-    while position <= uint32(ways[way, C.positions]):
+    in_channels, first = (
+        uint32(ways[way, Connection.in_channels]),
+        uint32(layout.lists[way, Lists.begins]),
+    )
+    while position <= uint32(ways[way, Connection.positions]):
         low, high = begin, end  # the first spike whose neuron is at least that of the position
         least = uint32(position * in_channels)
         while low < high:
@@ -156,9 +167,12 @@ def route(program, layout, way, population, source, begin, end, block):
 def flag(program, way, population, source, begin, end, flags):
     """Flag the sites that spikes reach."""
     ways, one, i = program.connections, uint32(1), uint32(begin + uint32(cuda.threadIdx.x))
-    in_channels, reach = uint32(ways[way, C.in_channels]), uint32(ways[way, C.reach])
-    groups, in_group = uint32(population[P.groups]), uint32(ways[way, C.in_group])
-    offset, sites = uint32(ways[way, C.offset]), uint32(population[P.site])
+    in_channels, reach = (
+        uint32(ways[way, Connection.in_channels]),
+        uint32(ways[way, Connection.reach]),
+    )
+    groups, in_group = uint32(population[Population.groups]), uint32(ways[way, Connection.in_group])
+    offset, sites = uint32(ways[way, Connection.offset]), uint32(population[Population.site])
     while i < end:
         spike, group = uint32(source[i]), uint32(0)
         position = uint32(spike // in_channels)
@@ -167,8 +181,8 @@ def flag(program, way, population, source, begin, end, flags):
         at = uint32(reach + position)
         span, stop = uint32(program.pointers[at]), uint32(program.pointers[uint32(at + one)])
         while span < stop:
-            site = uint32(program.spans[span, S.site])
-            beyond = uint32(site + uint32(program.spans[span, S.sites]))
+            site = uint32(program.spans[span, Span.site])
+            beyond = uint32(site + uint32(program.spans[span, Span.sites]))
             while site < beyond:
                 flags[uint32(sites + site * groups + group)] = 1
                 site = uint32(site + one)
@@ -179,7 +193,7 @@ def flag(program, way, population, source, begin, end, flags):
 @device_part
 def sops_of(ways, way):
     """Return what a weight that a spike of a connection brings is counted as."""
-    return uint32(MACS) if ways[way, C.graded] > 0 else uint32(ACS)
+    return uint32(MACS) if ways[way, Connection.graded] > 0 else uint32(ACS)
 
 
 @device_part
@@ -189,21 +203,21 @@ def route_all(program, layout, batch, block, sample, number, t, turn, maps):
     Returns how many rows are listed, whether anything came, and the next turn of `rank`.
     """
     population, ways, one = program.populations[number], program.connections, uint32(1)
-    way, filled, head = uint32(population[P.connection]), uint32(0), uint32(0)
+    way, filled, head = uint32(population[Population.connection]), uint32(0), uint32(0)
     arrived = False
-    beyond = uint32(way + uint32(population[P.connections]))
+    beyond = uint32(way + uint32(population[Population.connections]))
     while way < beyond:
         begin, end = waiting(program, layout, batch, block, sample, way, t)
         arrived = arrived or end > begin
         source, values = block.spikes, block.values
-        if ways[way, C.source] < 0:
+        if ways[way, Connection.source] < 0:
             source, values = batch.ints, batch.values
-        if layout.lists[way, E.arrived] >= 0 and end > begin:
-            to = uint32(layout.lists[way, E.arrived])
+        if layout.lists[way, Lists.arrived] >= 0 and end > begin:
+            to = uint32(layout.lists[way, Lists.arrived])
             active, turn = admit(program, way, to, source, values, begin, end, block, turn)
             source, values = block.arrived, block.arrived_values
             begin, end = to, uint32(to + active)
-        listed = maps is None or layout.rings[number, G.listed] > 0
+        listed = maps is None or layout.rings[number, Ring.listed] > 0
         if cuda.threadIdx.x == 0:
             block.heads[head], block.heads[uint32(head + one)] = begin, end
             if end > begin:
@@ -211,11 +225,11 @@ def route_all(program, layout, batch, block, sample, number, t, turn, maps):
                 cuda.atomic.add(block.counters, uint32(counter + uint32(INPUT_EVENTS)), rows)
                 if listed:
                     counter = uint32(counter + sops_of(ways, way))
-                    rows = rows * int64(population[P.channels])
+                    rows = rows * int64(population[Population.channels])
                     cuda.atomic.add(block.counters, counter, rows)
         if end > begin:
             if listed:
-                graded = population[P.graded] > 0
+                graded = population[Population.graded] > 0
                 filled = list_rows(program, way, graded, source, values, begin, end, block, filled)
             else:
                 route(program, layout, way, population, source, begin, end, block)
@@ -230,16 +244,16 @@ def touch(layout, population, block, number, filled, pending, turn, maps):
 
     Clears the flags. Where all or the only one have work nothing is listed.
     """
-    sites, threads = uint32(population[P.sites]), uint32(cuda.blockDim.x)
-    if population[P.awake]:
+    sites, threads = uint32(population[Population.sites]), uint32(cuda.blockDim.x)
+    if population[Population.awake]:
         return sites, turn
-    if maps is None or layout.rings[number, G.listed]:
+    if maps is None or layout.rings[number, Ring.listed]:
         return uint32(1 if filled > uint32(0) or pending else 0), turn
     found, first = uint32(0), uint32(0)
     while first < sites:
         site, flagged = uint32(first + uint32(cuda.threadIdx.x)), False
         if site < sites:
-            at = uint32(uint32(population[P.site]) + site)
+            at = uint32(uint32(population[Population.site]) + site)
             flagged = block.flags[at] > 0
             block.flags[at] = 0
         before, total, turn = rank(flagged, block.words, turn)

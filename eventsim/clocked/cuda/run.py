@@ -181,9 +181,10 @@ class CudaRunner:
             if network.readout == "mean-membrane":
                 membrane = membrane / max(1, binned.steps)
             seen = Seen(binned.steps, binned.events, binned.early, binned.late, binned.merged)
+            counts_of = counters[index].reshape(-1, KINDS).tolist()
+            spike_counts, first_spikes = of_outputs[index]
             results.append(result_of(
-                network, counters[index].reshape(-1, KINDS).tolist(), *of_outputs[index], membrane,
-                seen, fired, "clocked",
+                network, counts_of, spike_counts, first_spikes, membrane, seen, fired, "clocked"
             ))  # fmt: skip
         self._idle.append(launched.lane)
         return results

@@ -35,6 +35,34 @@ from .neuron import (
     spikes_over,
 )
 
+__all__ = [
+    "ALIF",
+    "ALIF_KIND",
+    "CUBALIF",
+    "CUBALIF_KIND",
+    "IF",
+    "LI",
+    "LIF",
+    "MAX_SPIKES",
+    "NEURON_DTYPE",
+    "NEURON_TYPES",
+    "RESET_SUBTRACT",
+    "Neuron",
+    "NeuronModel",
+    "NeuronState",
+    "adapt",
+    "after_reset",
+    "catch_up",
+    "integral",
+    "may_come",
+    "may_fire",
+    "over_threshold",
+    "receive",
+    "rises",
+    "spikes_over",
+    "step",
+]
+
 Neuron = LIF | IF | LI | CUBALIF | ALIF
 NEURON_TYPES: dict[str, type[Neuron]] = {
     kind.__name__: kind for kind in (LIF, IF, LI, CUBALIF, ALIF)
