@@ -23,16 +23,8 @@ from .live.stream import Step, Stream
 from .network.graph import Network
 from .network.layers import Conv1d, Conv2d, Dense
 from .network.neurons import ALIF, CUBALIF, IF, LI, LIF
-from .network.pathways import (
-    Add,
-    AvgPool2d,
-    Concatenate,
-    Delay,
-    Flatten,
-    MaxPool2d,
-    SumPool2d,
-    Upsample,
-)
+from .network.pathways import Add, Concatenate, Delay, Flatten
+from .network.pools import AvgPool2d, MaxPool2d, SumPool2d, Upsample
 from .network.rounding import round_weights
 from .network.storage import is_network_file, load_network, save_network
 from .operations import LayerOperations, Operations

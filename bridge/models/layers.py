@@ -26,7 +26,7 @@ from torch import nn
 
 from eventsim.errors import EventsimError, NetworkError
 from eventsim.network import layers as engine
-from eventsim.network import pathways
+from eventsim.network import pathways, pools
 from eventsim.network.geometry import Shape, Window
 from eventsim.network.layers import Layer
 
@@ -247,9 +247,9 @@ FLATTEN = _Flatten()
 LAYER_TYPES: tuple[LayerType, ...] = (
     DENSE,
     _Conv2d(),
-    _Pool("MP", pathways.MaxPool2d, nn.MaxPool2d),
-    _Pool("AP", pathways.AvgPool2d, nn.AvgPool2d),
-    _Pool("SP", pathways.SumPool2d, SumPool2d),
+    _Pool("MP", pools.MaxPool2d, nn.MaxPool2d),
+    _Pool("AP", pools.AvgPool2d, nn.AvgPool2d),
+    _Pool("SP", pools.SumPool2d, SumPool2d),
     FLATTEN,
 )
 TYPE_OF_LAYER = {entry.layer: entry for entry in LAYER_TYPES}

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from ..events.arrays import Events
 from ..network.graph import INPUT, Network
 from ..network.layers import WeightLayer
-from ..network.pathways import Add, Concatenate, Delay, MaxPool2d
+from ..network.pathways import Add, Concatenate, Delay
+from ..network.pools import MaxPool2d
 
 NODES, NODE_WEIGHTS = np.polynomial.legendre.leggauss(12)
 

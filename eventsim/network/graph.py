@@ -22,7 +22,7 @@ from .geometry import Shape
 from .layers import LAYER_TYPES, Layer, WeightLayer
 from .neurons import LI
 from .parameters import is_whole
-from .pathways import Signal
+from .projections import Signal
 
 Readout = Literal["spike-count", "first-spike", "last-membrane", "mean-membrane"]
 READOUTS: tuple[Readout, ...] = get_args(Readout)

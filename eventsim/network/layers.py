@@ -27,7 +27,8 @@ from ..errors import NetworkError
 from .geometry import Pair, Reach, Shape, Window, map_shape
 from .neurons import NEURON_TYPES, Neuron
 from .parameters import freeze_pair, frozen_array, is_whole
-from .pathways import PATHWAY_TYPES, Pathway, Projection, Signal
+from .pathways import PATHWAY_TYPES, Pathway
+from .projections import Projection, Signal
 
 Rows = NDArray[np.int64]
 

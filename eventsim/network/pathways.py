@@ -1,4 +1,4 @@
-"""The ways of spikes between neurons: pools, upsampling, Flatten, delays, sums, concatenations.
+"""The ways of spikes between neurons: Flatten, delays, sums, concatenations, and pools.
 
 None of these layers has weights or neurons. Each says
 - what leaves it (`leaving`), with shapes in PyTorch's axis order;
@@ -6,236 +6,29 @@ None of these layers has weights or neurons. Each says
 - what it does to the projections that arrive (`pass_on`), from which `wiring/` makes addresses: at
   run time none of them costs more than that.
 
-Adding one means adding a class here and to `PATHWAY_TYPES`.
+Adding one means adding a class, here or in `pools.py`, and an entry to `PATHWAY_TYPES`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import NetworkError
-from .geometry import Pair, Reach, Shape, Window, map_shape
-from .parameters import freeze_pair, is_whole
+from .geometry import Shape
+from .parameters import is_whole
+from .pools import AvgPool2d, MaxPool2d, SumPool2d, Upsample
+from .projections import EachStep, PathwayLayer, Projection, Projections, Signal
 
 MAX_DELAY = 2**20  # timesteps; what was emitted meanwhile is kept
 
 
-class Signal(NamedTuple):
-    """What leaves a layer, as the layers behind it must know."""
-
-    shape: Shape
-    sums: bool = False  # whether it is sums of spikes
-    flattened: bool = False  # whether maps of several positions were flattened on the way
-
-
-class Projection(NamedTuple):
-    """Spikes of a population on their way to a layer.
-
-    A spike of channel c at a position of the population's map stands for input `offset + c` of the
-    channels that arrive, at the positions that `max_pool` and then `linear` reach; behind a
-    Flatten, for the flat input `offset + c * height * width + position`.
-    """
-
-    population: int  # index among the layers with neurons, -1 for the input events
-    channels: int
-    shape: Pair  # (height, width) of the map here, or where it was flattened
-    offset: int = 0
-    flat: bool = False
-    max_pool: Reach | None = None
-    linear: Reach | None = None
-    scale: float = 1.0  # of pools and repeated sums, folded into the weights
-    delays: tuple[int, ...] = ()  # timesteps for each channel; empty: none
-    through: tuple[int, ...] = ()  # the layers on the way, but for `Add`
-
-
-Projections = tuple[Projection, ...]
-
-
-class _Pathway:
-    """What all have: one source, the layer before, and what most do to it."""
-
-    sums = False  # whether it makes sums of spikes
-    output_shape: Any
-
-    def sources_of(self, index: int) -> tuple[int, ...]:
-        """Return the layers whose outputs enter this one, which is number `index`."""
-        return (index - 1,)
-
-    def leaving(self, arriving: Sequence[Signal]) -> Signal:
-        """Return what leaves the layer for what arrives from its sources.
-
-        Raises `NetworkError` for what does not fit.
-        """
-        (one,) = arriving
-        return one._replace(shape=self.output_shape(one.shape), sums=one.sums or self.sums)
-
-    def pass_on(self, arriving: Sequence[Projections], shapes: Sequence[Shape]) -> Projections:
-        """Return the projections that leave, for those of each source and its shape."""
-        return tuple(self._pass(projection) for projection in arriving[0])
-
-    def _pass(self, projection: Projection) -> Projection:
-        raise NotImplementedError
-
-
-class _EachStep(_Pathway):
-    """A layer that does the same to its one input in every timestep."""
-
-    forward: Any
-
-    def run(self, inputs: Sequence[NDArray[Any]]) -> NDArray[Any]:
-        """Run dense inputs (steps, *shape), one for each source."""
-        (xs,) = inputs
-        leaving = np.empty((len(xs), *self.output_shape(xs.shape[1:])), xs.dtype)
-        for t, x in enumerate(xs):
-            leaving[t] = self.forward(x)
-        return leaving
-
-
-class _Pool(_EachStep):
-    """What the pools share: a window without padding; odd rows and columns at the end are cut."""
-
-    kernel_size: int | Pair
-    stride: int | Pair | None
-    scale = 1.0
-    sums = True
-
-    def __post_init__(self) -> None:
-        """Check and normalise to pairs."""
-        freeze_pair(self, "kernel_size", 1)
-        if self.stride is None:
-            object.__setattr__(self, "stride", self.kernel_size)
-        freeze_pair(self, "stride", 1)
-
-    @property
-    def _window(self) -> Window:
-        return Window(self.kernel_size, self.stride, (0, 0), (1, 1))
-
-    def output_shape(self, shape: Shape) -> Shape:
-        """Return (channels, height, width)."""
-        channels, height, width = map_shape(shape)
-        return (channels, *self._window.output_size(height, width))
-
-    def _pass(self, projection: Projection) -> Projection:
-        return projection._replace(
-            shape=self._window.output_size(*projection.shape),
-            linear=self._window.reach(*projection.shape).behind(projection.linear),
-            scale=projection.scale * self.scale,
-        )
-
-    def _windows(self, x: NDArray[Any]) -> NDArray[Any]:
-        """Return a view (channels, height, width, kernel height, kernel width)."""
-        stride_y, stride_x = self._window.stride
-        view = np.lib.stride_tricks.sliding_window_view(x, self._window.kernel, axis=(1, 2))
-        return view[:, ::stride_y, ::stride_x]
-
-
 @dataclass(frozen=True)
-class SumPool2d(_Pool):
-    """Sum of the spikes in a window.
-
-    `kernel_size` and `stride` (by default the same): one number or (y, x).
-    """
-
-    kernel_size: int | Pair
-    stride: int | Pair | None = None
-
-    def forward(self, x: NDArray[Any]) -> NDArray[Any]:
-        """Pool a dense map (channels, height, width)."""
-        return np.asarray(self._windows(x).sum(axis=(3, 4), dtype=x.dtype))
-
-
-@dataclass(frozen=True)
-class AvgPool2d(_Pool):
-    """Mean of the spikes in a window, as `torch.nn.AvgPool2d`. Parameters as in `SumPool2d`."""
-
-    kernel_size: int | Pair
-    stride: int | Pair | None = None
-
-    @property
-    def scale(self) -> float:  # type: ignore[override]
-        """Factor folded into the weight rows behind the pool."""
-        return 1.0 / float(np.prod(self._window.kernel))
-
-    def forward(self, x: NDArray[Any]) -> NDArray[Any]:
-        """Pool a dense map (channels, height, width)."""
-        return np.asarray(
-            self._windows(x).sum(axis=(3, 4), dtype=x.dtype) * x.dtype.type(self.scale)
-        )
-
-
-@dataclass(frozen=True)
-class MaxPool2d(_Pool):
-    """Maximum of a window, as `torch.nn.MaxPool2d`: on spikes, the OR of the cell in a timestep."""
-
-    kernel_size: int | Pair
-    stride: int | Pair | None = None
-    sums = False
-
-    def forward(self, x: NDArray[Any]) -> NDArray[Any]:
-        """Pool a dense map (channels, height, width)."""
-        return np.asarray(self._windows(x).max(axis=(3, 4)))
-
-    def leaving(self, arriving: Sequence[Signal]) -> Signal:
-        """Refuse sums of spikes, whose maximum is not a spike."""
-        if arriving[0].sums:
-            raise NetworkError(
-                "the maximum of pooled sums is not a spike; put MaxPool2d before SumPool2d, "
-                "AvgPool2d and Add, or a layer with neurons between them"
-            )
-        return super().leaving(arriving)
-
-    def _pass(self, projection: Projection) -> Projection:
-        # What is linear so far only repeats spikes: they are repeated on the way into the pool.
-        reach = self._window.reach(*projection.shape).behind(projection.linear)
-        return projection._replace(
-            shape=self._window.output_size(*projection.shape),
-            max_pool=reach.behind(projection.max_pool),
-            linear=None,
-        )
-
-
-@dataclass(frozen=True)
-class Upsample(_EachStep):
-    """Each position repeated `factor` times in y and x, as `torch.nn.Upsample` ("nearest").
-
-    `factor`: one number or (y, x), each 1 or more.
-    """
-
-    factor: int | Pair
-
-    def __post_init__(self) -> None:
-        """Check and normalise to a pair."""
-        freeze_pair(self, "factor", 1)
-
-    @property
-    def _factors(self) -> Pair:
-        return self.factor  # type: ignore[return-value]
-
-    def output_shape(self, shape: Shape) -> Shape:
-        """Return (channels, height, width)."""
-        (channels, height, width), (down, right) = map_shape(shape), self._factors
-        return (channels, height * down, width * right)
-
-    def forward(self, x: NDArray[Any]) -> NDArray[Any]:
-        """Repeat a dense map (channels, height, width)."""
-        down, right = self._factors
-        return x.repeat(down, axis=1).repeat(right, axis=2)
-
-    def _pass(self, projection: Projection) -> Projection:
-        (height, width), (down, right) = projection.shape, self._factors
-        reach = Reach.of_repeats(height, width, down, right)
-        return projection._replace(
-            shape=(height * down, width * right), linear=reach.behind(projection.linear)
-        )
-
-
-@dataclass(frozen=True)
-class Flatten(_EachStep):
+class Flatten(EachStep):
     """(channels, height, width) to one axis, channel-first as in PyTorch."""
 
     def output_shape(self, shape: Shape) -> Shape:
@@ -260,7 +53,7 @@ class Flatten(_EachStep):
 
 
 @dataclass(frozen=True)
-class Delay(_Pathway):
+class Delay(PathwayLayer):
     """Spikes arrive `steps` timesteps later (an axonal delay): one number, or one a channel."""
 
     steps: tuple[int, ...]
@@ -311,7 +104,7 @@ class Delay(_Pathway):
 
 
 @dataclass(frozen=True)
-class _Merge(_Pathway):
+class _Merge(PathwayLayer):
     """Layers that take the outputs of several layers before them, or the network's input (-1)."""
 
     sources: tuple[int, ...]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..network.geometry import Reach
 from ..network.layers import WeightLayer
-from ..network.pathways import Projection
+from ..network.projections import Projection
 from ..vectors import LINE
 from .arrays import Arrays
 from .program import Entry, Span

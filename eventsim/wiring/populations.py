@@ -14,7 +14,7 @@ import numpy as np
 from ..network.layers import WeightLayer
 from ..network.neurons.lif import POWERS
 from ..network.neurons.neuron import RESET_SUBTRACT
-from ..network.pathways import Projection, Projections
+from ..network.projections import Projection, Projections
 from ..vectors import LINE
 from .arrays import Arrays
 from .connections import WiredConnection, connect, stored_length

@@ -26,7 +26,8 @@ from ..errors import NetworkError
 from ..network.graph import INPUT, READOUTS, Network
 from ..network.layers import WeightLayer
 from ..network.neurons import NEURON_DTYPE
-from ..network.pathways import Add, Projection, Projections
+from ..network.pathways import Add
+from ..network.projections import Projection, Projections
 from .arrays import Arrays, narrowed
 from .connections import UNREACHED
 from .populations import WiredPopulation, lay_out

@@ -18,7 +18,8 @@ from eventsim.events.arrays import make_events
 from eventsim.network.graph import Network
 from eventsim.network.layers import Conv2d, Dense
 from eventsim.network.neurons import ALIF, CUBALIF, IF, LI, LIF
-from eventsim.network.pathways import Add, Delay, Flatten, MaxPool2d
+from eventsim.network.pathways import Add, Delay, Flatten
+from eventsim.network.pools import MaxPool2d
 from eventsim.simulator import simulate
 
 

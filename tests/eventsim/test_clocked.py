@@ -27,7 +27,8 @@ from eventsim.network.graph import Network
 from eventsim.network.layers import Conv2d, Dense, WeightLayer
 from eventsim.network.neurons import ALIF, IF, LI, LIF
 from eventsim.network.neurons.lif import POWERS
-from eventsim.network.pathways import Add, AvgPool2d, Concatenate, Delay, Flatten, MaxPool2d
+from eventsim.network.pathways import Add, Concatenate, Delay, Flatten
+from eventsim.network.pools import AvgPool2d, MaxPool2d
 from eventsim.reference import LayerTrace, run_layer, run_reference
 from eventsim.result import Result
 from eventsim.simulator import available_threads, simulate, simulate_batch
@@ -54,12 +55,12 @@ def check_readout(network: Network, result: Result, traces: Any) -> None:
         -1, *[1] * (len(network.shapes[-1]) - 1)
     )
     membranes = [(state.u + rest).reshape(-1) for state in traces[-1].states]
-    none = np.zeros(network.outputs)
+    start = (np.zeros(network.shapes[-1]) + rest).reshape(-1)  # where no timestep is run
     scores = {
         "spike-count": spikes.sum(axis=0),
         "first-spike": np.where(first < 0, -np.inf, -first),
-        "last-membrane": membranes[-1] if membranes else none,
-        "mean-membrane": np.mean(membranes, axis=0) if membranes else none,
+        "last-membrane": membranes[-1] if membranes else start,
+        "mean-membrane": np.mean(membranes, axis=0) if membranes else start,
     }[network.readout]
     np.testing.assert_array_equal(result.scores, scores)
     assert result.prediction == int(np.argmax(scores))

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from eventsim.errors import NetworkError
 from eventsim.network.layers import Conv2d, Dense
 from eventsim.network.neurons import LIF
-from eventsim.network.pathways import AvgPool2d, Flatten, MaxPool2d, Projection, SumPool2d
+from eventsim.network.pathways import Flatten
+from eventsim.network.pools import AvgPool2d, MaxPool2d, SumPool2d
+from eventsim.network.projections import Projection
 
 NEURON = LIF(0.5, 1.0)
 SEEDS = st.integers(0, 2**32 - 1)

@@ -13,15 +13,8 @@ from eventsim.errors import NetworkError
 from eventsim.network.graph import Network
 from eventsim.network.layers import Conv1d, Conv2d, Dense
 from eventsim.network.neurons import ALIF, CUBALIF, IF, LI, LIF
-from eventsim.network.pathways import (
-    Add,
-    AvgPool2d,
-    Concatenate,
-    Delay,
-    Flatten,
-    MaxPool2d,
-    SumPool2d,
-)
+from eventsim.network.pathways import Add, Concatenate, Delay, Flatten
+from eventsim.network.pools import AvgPool2d, MaxPool2d, SumPool2d
 
 NEURON = LIF(0.5, 1.0)
 
@@ -281,7 +274,7 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (
         lambda: flat("Dense"),
         "layer 1 (str): 'Dense' is no layer, expected one of Dense, Conv2d, Conv1d, SumPool2d, "
-        "AvgPool2d, MaxPool2d, Flatten, Delay, Add, Concatenate",
+        "AvgPool2d, MaxPool2d, Upsample, Flatten, Delay, Add, Concatenate",
     ),
     (lambda: flat(), "the last layer has no neurons, expected a Dense, Conv2d or Conv1d"),
     (lambda: network(), "the last layer has no neurons, expected a Dense, Conv2d or Conv1d"),

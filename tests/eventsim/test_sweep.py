@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import eventsim as es
 from eventsim.clocked.cpu import layer as cpu
-from eventsim.clocked.cpu.state import Recording, clear, new_outcome, new_state
+from eventsim.clocked.cpu.state import InputSpikes, clear, new_outcome, new_state
 from eventsim.wiring import wire as wiring
 
 STEPS = 4
@@ -29,7 +29,7 @@ def run(network: es.Network, binned: es.BinnedEvents, full_from: float) -> tuple
     state, outcome = new_state(program), new_outcome(program)
     clear(program, state)
     cpu.begin_stretch(program, state, 0)
-    recording = Recording(binned.pointers, binned.cells, binned.values)
+    recording = InputSpikes(binned.pointers, binned.cells, binned.values)
     cpu.take_in(program, state, recording, 0, binned.steps)
     for number in range(len(program.populations)):
         cpu.run_layer(program, number, state, 0, binned.steps, outcome)

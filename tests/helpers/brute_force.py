@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from eventsim.network.graph import INPUT, Network
 from eventsim.network.layers import WeightLayer
 from eventsim.network.neurons import ALIF, CUBALIF
-from eventsim.network.pathways import Add, Concatenate, Delay, MaxPool2d
+from eventsim.network.pathways import Add, Concatenate, Delay
+from eventsim.network.pools import MaxPool2d
 from eventsim.reference import LayerTrace
 
 NAMES = (

@@ -26,7 +26,8 @@ from eventsim.events.binning import BinnedEvents, bin_events
 from eventsim.network.graph import Network
 from eventsim.network.layers import Conv2d, Dense
 from eventsim.network.neurons import LIF
-from eventsim.network.pathways import AvgPool2d, Delay, Flatten, MaxPool2d
+from eventsim.network.pathways import Delay, Flatten
+from eventsim.network.pools import AvgPool2d, MaxPool2d
 from eventsim.network.rounding import round_weights
 from eventsim.result import Result
 from eventsim.simulator import simulate, simulate_batch

@@ -10,7 +10,8 @@ import numpy as np
 from eventsim.network.graph import Network
 from eventsim.network.layers import Conv2d, Dense
 from eventsim.network.neurons import IF, LIF
-from eventsim.network.pathways import AvgPool2d, Flatten
+from eventsim.network.pathways import Flatten
+from eventsim.network.pools import AvgPool2d
 
 
 def small(**fields: Any) -> Network:

@@ -18,17 +18,9 @@ from eventsim.events.arrays import EVENT_DTYPE
 from eventsim.network.graph import READOUTS, Network, leaving
 from eventsim.network.layers import Conv1d, Conv2d, Dense, Layer, WeightLayer
 from eventsim.network.neurons import ALIF, CUBALIF, IF, LI, LIF, Neuron
-from eventsim.network.pathways import (
-    Add,
-    AvgPool2d,
-    Concatenate,
-    Delay,
-    Flatten,
-    MaxPool2d,
-    Signal,
-    SumPool2d,
-    Upsample,
-)
+from eventsim.network.pathways import Add, Concatenate, Delay, Flatten
+from eventsim.network.pools import AvgPool2d, MaxPool2d, SumPool2d, Upsample
+from eventsim.network.projections import Signal
 from eventsim.result import Result
 from eventsim.simulator import simulate
 from eventsim.wiring import arrays

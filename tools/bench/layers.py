@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 import eventsim as es
 from eventsim.clocked.cpu import layer as cpu
-from eventsim.clocked.cpu.state import Outcome, InputSpikes, clear, new_outcome, new_state
+from eventsim.clocked.cpu.state import InputSpikes, Outcome, clear, new_outcome, new_state
 from eventsim.wiring.wire import program_of
 from eventsim_bridge.models.layers import TYPE_OF_LAYER
 

@@ -326,7 +326,8 @@ def integrate(
                 spikes[emitted], spike_values[emitted] = neuron, fired
                 emitted += 1
                 output_spikes += fired
-                free_from[neuron] = np.int32(min(t + 1 + np.int64(p.refractory), MAX_STEPS + 1))
+                after = t + 1 + np.int64(p.refractory)
+                free_from[neuron] = min(after, np.int64(MAX_STEPS + 1))
                 if loops >= 0:
                     returned[neuron] = fired
                     flags[site], pending = 1, True
