@@ -1,7 +1,7 @@
 """Recordings: event files of every common format -> checked event arrays and their sensor.
 
 In: a path. Out: a `Recording`, or the same events as `Packets`, for the simulator, the bridge's
-data sets and the command line. There is one decoder for each format, in `formats.py`; it makes
+data sets and the command line. There is one decoder for each format, in `formats/`; it makes
 packets, and a recording is its packets joined.
 """
 
@@ -18,7 +18,8 @@ import numpy as np
 
 from ..errors import EventsimError, RecordingError
 from .arrays import EVENT_DTYPE, Events, Sensor, check_events
-from .formats.registry import Contents, format_of
+from .formats.format import Contents
+from .formats.registry import format_of
 
 # Events in a packet, at most, unless asked for otherwise. Decoding EVT3, the greediest, takes about
 # 200 bytes an event.
@@ -110,7 +111,7 @@ def read_packets(path: str | Path, *, sensor: Sensor | None = None, size: int = 
     except in `.npz`, which is read whole, and for the table of packets in AEDAT4. The result can be
     iterated over, again and again, and its `sensor` is the one that the file states; else `sensor`;
     else the usual one of the format; else None: which is the smallest to hold the events is known
-    at their end alone.
+    only at their end.
 
     Raises `RecordingError` as `read_recording` does, with the same sentences: what the beginning of
     the file shows at once, the rest when the packet is reached. The packets before have been given
