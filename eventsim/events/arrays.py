@@ -66,9 +66,10 @@ def make_events(t: Any, x: Any, y: Any, on: Any, *, first: int = 0) -> Events:
     for name, column in columns.items():
         if column.dtype.kind == "f":
             refuse_first(~np.isfinite(column), column, name, "a finite number", first)
+            floor = np.floor(column)
             if name != "t":
-                refuse_first(column != np.floor(column), column, name, "a whole number", first)
-            column = np.floor(column)
+                refuse_first(column != floor, column, name, "a whole number", first)
+            column = floor
         limit = 2**63 if name == "t" else 2**16  # clocks past 2^63 us would be 292,000 years
         refuse_first((column < 0) | (column >= limit), column, name, f"0 to {limit - 1}", first)
         events[name] = column

@@ -24,12 +24,15 @@ def _decode(path: Path, size: int) -> Contents:
 def _packets(path: Path, size: int) -> Iterator[Events]:
     overflows = 0
     for _, records in read_records(path, 0, size, "u1", 5):
-        x, y, high, middle, low = records.astype(np.int64).T
-        is_overflow = y == 240  # no event: the clock goes on by 2^13 us
-        turns = overflows + np.cumsum(is_overflow)
-        overflows = turns[-1]
-        t = ((high & 127) << 16 | middle << 8 | low) + (turns << 13)
-        yield make_events(t, x, y, high >> 7)[~is_overflow]
+        x, y, high, middle, low = records.T
+        t = (high & 127).astype(np.int64) << 16 | middle.astype(np.int64) << 8 | low
+        is_event = y != 240  # else the clock goes on by 2^13 us
+        if is_event.all():  # the usual packet, read in a third less time so
+            yield make_events(t + (overflows << 13), x, y, high >> 7)
+            continue
+        turns = overflows + np.cumsum(~is_event)
+        overflows = int(turns[-1])
+        yield make_events(t + (turns << 13), x, y, high >> 7)[is_event]
 
 
 NMNIST = Format("N-MNIST", (".bin",), b"", _decode)

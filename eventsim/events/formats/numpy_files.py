@@ -84,7 +84,7 @@ def _decode_array(
 
 
 def _from_dvsgesture(array: NDArray[Any], first: int) -> Events:
-    x, y, p, t = array.astype(np.float64).T
+    x, y, p, t = array.astype(np.float64, copy=False).T
     refuse_first(~((t >= 0) & (t < 1e15)), t, "t", "0 to 1e15 (ms)", first)
     # Rounded: 1.001 * 1000 is a little less than 1001.
     return make_events(np.rint(t * 1000), x, y, polarity(p, first), first=first)
