@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from eventsim.checks import is_whole
 from eventsim.errors import EventsimError
 from eventsim.events.arrays import INPUT_ENCODINGS, InputEncoding
 from eventsim.network.neurons import IF, LIF, Neuron
@@ -75,12 +76,14 @@ class TrainingSettings:
         check_batch_norm(self.batch_norm, self.bias)
         for name, least in (("dt_us", 1), ("steps", 1), ("epochs", 1), ("batch_size", 1)):
             value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
+            if not is_whole(value, least):
                 raise TrainingError(f"{name} is {value!r}, expected a whole number >= {least}")
+            object.__setattr__(self, name, int(value))  # NumPy's are not for JSON
         if self.batch_norm and self.steps == 1:  # a batch of one recording would be one number
             raise TrainingError("steps is 1, expected 2 or more with batch_norm")
-        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
+        if not is_whole(self.seed, 0, 2**63 - 1):
             raise TrainingError(f"seed is {self.seed!r}, expected a whole number 0 to 2^63 - 1")
+        object.__setattr__(self, "seed", int(self.seed))
         if not 0 < self.learning_rate < float("inf"):
             raise TrainingError(f"learning_rate is {self.learning_rate}, expected more than 0")
         if not 0 < self.validation_share < 1:

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from numbers import Integral
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from ..checks import is_whole
 from ..errors import EventsimError, RecordingError
 from .arrays import EVENT_DTYPE, Events, Sensor, as_events, check_events
 from .formats.format import Contents
@@ -119,7 +119,7 @@ def read_packets(path: str | Path, *, sensor: Sensor | None = None, size: int = 
     out then. Time that runs backwards cannot be sorted in packets. `EventsimError` for a bad
     `size`.
     """
-    if not (isinstance(size, Integral) and size >= 1):
+    if not is_whole(size, 1):
         raise EventsimError(f"size is {size!r}, expected a whole number of events, 1 or more")
     path = Path(path)
     with _naming(path):

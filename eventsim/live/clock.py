@@ -16,12 +16,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import is_whole
 from ..errors import EventsimError, RecordingError
 from ..events.arrays import Events, Sensor, as_events, check_events
 from ..jit import Int64s, kernel
@@ -54,9 +54,7 @@ class StreamClock:
         self, input_shape: tuple[int, int, int], gap_us: int, late_us: int, clock_us: int | None
     ) -> None:
         """Begin before the first event."""
-        if clock_us is not None and not (
-            isinstance(clock_us, Integral) and LEAST_CLOCK_US <= clock_us <= 2**62
-        ):
+        if clock_us is not None and not is_whole(clock_us, LEAST_CLOCK_US, 2**62):
             raise EventsimError(
                 f"clock_us is {clock_us!r}, expected None or a period of at least "
                 f"{LEAST_CLOCK_US} us"

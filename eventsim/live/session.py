@@ -11,7 +11,6 @@ import math
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..asynchronous.run import AsynchronousRun
+from ..checks import is_whole
 from ..clocked.run import ClockedRun
 from ..errors import EventsimError
 from ..events.arrays import EVENT_DTYPE, Events
@@ -162,7 +162,7 @@ class Session:
         Without a tick a session that gets no events cannot know that time goes on. Events before
         `until_us` that come all the same are late. Nothing happens before the first event.
         """
-        if not isinstance(until_us, Integral) or until_us < 0:
+        if not is_whole(until_us, 0):
             raise EventsimError(
                 f"until_us is {until_us!r}, expected a whole number of microseconds"
             )
@@ -317,7 +317,7 @@ class Session:
 
 
 def _time(name: str, value: int) -> int:
-    if not isinstance(value, Integral) or not 1 <= value < 2**62:
+    if not is_whole(value, 1, 2**62 - 1):
         raise EventsimError(
             f"{name} is {value!r}, expected a whole number of microseconds, 1 or more"
         )

@@ -16,10 +16,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import is_whole
 from ..errors import EventsimError
 from ..events.arrays import Events, Sensor
 from ..network.graph import Network
-from ..network.parameters import is_whole
 from .filters import Filters, FilterSettings
 from .queue import EventQueue
 from .session import Answer, Session
