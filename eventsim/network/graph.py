@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, get_args
 
+from ..checks import is_whole
 from ..errors import NetworkError
 from ..events.arrays import INPUT_ENCODINGS, MAX_CELLS, MAX_STEPS, InputEncoding
 from .geometry import Shape
 from .layers import LAYER_TYPES, Layer, WeightLayer
 from .neurons import LI
-from .parameters import is_whole
 from .pathways import Add, AvgPool2d, Concatenate, Delay, Flatten, MaxPool2d, SumPool2d
 
 Readout = Literal["spike-count", "first-spike", "last-membrane", "mean-membrane"]

@@ -31,6 +31,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import is_whole
 from ..errors import NetworkError
 from .parameters import MOST_FLOAT32, Values, float32s, numbers
 from .rules import (
@@ -376,7 +377,7 @@ NEURON_TYPES: dict[str, type[Neuron]] = {
 
 
 def _whole(name: str, value: Any) -> int:
-    if not isinstance(value, int | np.integer) or not 0 <= value <= MAX_REFRACTORY:
+    if not is_whole(value, 0, MAX_REFRACTORY):
         raise NetworkError(
             f"{name}: refractory is {value!r}, expected whole timesteps, 0 to {MAX_REFRACTORY}"
         )

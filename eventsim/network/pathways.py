@@ -18,9 +18,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import is_whole
 from ..errors import NetworkError
 from .geometry import Pair, Reach, Shape, Window, map_shape
-from .parameters import freeze_pair, is_whole
+from .parameters import freeze_pair
 
 MAX_DELAY = 2**20  # timesteps; what was emitted meanwhile is kept
 
