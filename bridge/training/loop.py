@@ -29,10 +29,10 @@ from eventsim.network.graph import Network
 
 from ..data.frames import Recordings, bin_split
 from ..datasets import DataSet
+from ..models import RecurrentNetwork, SpikingNetwork, export_network
 from ..models.layers import parse_structure
-from ..models.recurrent import RecurrentNetwork
 from ..models.sequences import LayeredModel
-from ..models.spiking import SpikingNetwork, export_network, wake_silent_layers
+from ..models.spiking import wake_silent_layers
 from .checkpoints import Epoch, TrainingState
 from .evaluation import Evaluation, batches, evaluate
 from .losses import error_of, predict

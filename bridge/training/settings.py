@@ -10,9 +10,10 @@ from eventsim.errors import EventsimError
 from eventsim.events.arrays import INPUT_ENCODINGS, InputEncoding
 from eventsim.network.neurons import IF, LIF, Neuron
 
+from ..models import PAPER_NEURON
 from ..models.layers import parse_structure
 from ..models.neurons import Surrogate, check_surrogate, check_trainable
-from ..models.spiking import PAPER_NEURON, check_batch_norm
+from ..models.spiking import check_batch_norm
 from .losses import LOSSES_OF, Loss, ModelName
 
 
