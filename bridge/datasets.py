@@ -76,10 +76,10 @@ class DataSet:
 def open_dataset(name: str, root: str | Path | None = None) -> DataSet:
     """Open a data set by name; no recording is read yet.
 
-    - "digits" needs no `root`: scikit-learn's digits under a simulated camera (`digits.py`). Of
-      each class every fifth image, in scikit-learn's order, is for testing.
+    - "digits" needs no `root`: scikit-learn's digits under a simulated camera (`data/digits.py`).
+      Of each class every fifth image, in scikit-learn's order, is for testing.
     - "gestures" needs no `root`: the classes of DVS Gesture, played by a moving figure under a
-      simulated camera of 128 x 128 pixels (`gestures.py`). Of 30 users the last six are for
+      simulated camera of 128 x 128 pixels (`data/gestures.py`). Of 30 users the last six are for
       testing.
     - "nmnist" (Orchard et al. 2015): `root` has `Train/<digit>/*.bin` and `Test/<digit>/*.bin`, or
       is the folder around such an `NMNIST`. In order of the recordings' numbers, which is MNIST's.

@@ -98,7 +98,7 @@ def split_validation(
 
     Where it is known who is recorded, `users` of each recording, whole users validate: as the test
     set has none of those that a model was trained on. round(share * n) of n users, but at least one
-    and not all. Without, or with one alone, of n recordings of each class round(share * n)
+    and not all. Without, or with only one, of n recordings of each class round(share * n)
     validate, but at least one and not all; a class with one recording stays in training. Raises
     `TrainingError` where nothing is left to validate.
     """

@@ -25,17 +25,17 @@ class TrainingError(EventsimError):
 class TrainingSettings:
     """Everything that decides what training gives, besides the data.
 
-    structure: in the notation of `layers.py`, such as "512FC-10".
+    structure: in the notation of `models/layers.py`, such as "512FC-10".
     model: "snn", "rnn" or "lstm".
     loss: by name, see `losses.py`; by default "rate" of an SNN and "last" of the others.
     dt_us, steps: the grid, timesteps of so many microseconds from the first event on.
     encoding: "binary" or "counts", see `eventsim.bin_events`.
     epochs, batch_size, learning_rate: of Adam.
     seed: for initial weights, validation split and order of the recordings.
-    validation_share: of the training set, see `training.split_validation`.
+    validation_share: of the training set, see `loop.split_validation`.
     random_start: whether a recording is trained on from a random timestep on, another one in each
         epoch; it is judged from its first event on all the same.
-    neuron, surrogate, surrogate_width, batch_norm: as in `SpikingNetwork`, and for it alone.
+    neuron, surrogate, surrogate_width, batch_norm: as in `SpikingNetwork`, and only for it.
     bias: whether weight layers have one, in all models.
     mixed_precision: weights and inputs of products rounded to bfloat16; membranes, cell states and
         sums stay float32.

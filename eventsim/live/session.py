@@ -1,7 +1,7 @@
 """A network that follows a live event stream: packets in, answers out.
 
 In: event arrays of any size, as they come, with the faults that live clocks have. Out: `Answer`s,
-made from the output spikes. `stream_clock.py` says what becomes of time that goes wrong; the
+made from the output spikes. `clock.py` says what becomes of time that goes wrong; the
 network itself runs in `ClockedRun` or `AsynchronousRun`.
 """
 
@@ -63,10 +63,10 @@ class Session:
     that ends there. Answers stand at whole hops after the first event,
     and come when an event or a tick (`advance`) shows that their time has passed.
 
-    gap_us: after a silence longer than this the network begins anew, at rest, and the hops count
+    gap_us: after a silence longer than this the network begins again, at rest, and the hops count
     from the next event; answers come until `gap_us` after the last one. late_us: an event earlier
     than the one before by up to this is late and left out; by more, it is taken to come from a
-    clock that was restarted, and the network begins anew at once. clock_us: the period of a clock
+    clock that was restarted, and the network begins again at once. clock_us: the period of a clock
     that wraps, 2^32 for cameras that count microseconds in 32 bits.
 
     How a stream is cut into packets changes nothing. Memory does not grow with it. Raises
@@ -174,7 +174,7 @@ class Session:
         return answers
 
     def reset(self) -> None:
-        """Silence the network; the next event begins anew. Counters go on."""
+        """Silence the network; the next event begins again. Counters go on."""
         self._begin(None)
 
     def save(self, path: str | Path) -> None:

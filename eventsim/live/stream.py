@@ -67,7 +67,7 @@ class Stream:
     nothing but events outside of it. A source that does not state its sensor has one that fits.
     capacity, policy: of the `EventQueue` between source and session. tick_us: when no event came
     for longer than this, time goes on by the wall clock, so much behind it, and events that come
-    later than that are late; None: time goes on with events alone, which is right for a source
+    later than that are late; None: time goes on only with events, which is right for a source
     whose clock is not the wall's.
 
     Iteration ends when the source has and everything is processed, or after `stop`. It raises what
