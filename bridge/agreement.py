@@ -2,8 +2,8 @@
 
 In: a model, the network it was exported to, and recordings. Out: `Agreement`: how many spikes
 differ, and where the differences come from. Both sides add the same float32 numbers, but not in
-the same order, so a membrane that comes within rounding of the threshold may cross it on one side
-alone. Everything after that, in the neuron and behind it, follows from that one difference.
+the same order, so a membrane that comes within rounding of the threshold may cross it on only
+one side. Everything after that, in the neuron and behind it, follows from that one difference.
 
 A difference is an *origin* where it is the first of its neuron in a recording, and where the input
 of its layer was the same on both sides up to then. Its distance is that of the membrane from the

@@ -38,8 +38,8 @@ The rules are those of `eventsim.operations`, with the same mercy:
 
 Units are updated in every timestep, the silent ones as well: h and c change without input.
 
-The readout is executed in every timestep for the loss "rate-inspired", for "last" in the last one
-alone, pools before it included: the model runs it in all of them, but inference would not. Adding
+The readout is executed in every timestep for the loss "rate-inspired", for "last" only in the last
+one, pools before it included: the model runs it in all of them, but inference would not. Adding
 up the readout's outputs is not counted, like the counting of an SNN's output spikes.
 
 dense_macs (W1 or the readout) and recurrent_dense_macs (W2) are what a dense framework executes:
@@ -216,7 +216,7 @@ class _LayerCounting:
     def __init__(
         self, name: str, layer: Any, pools: list[Any], batch: int, binary: bool, once: bool
     ) -> None:
-        """Settle what is counted where; `once`: in the last timestep alone."""
+        """Settle what is counted where; `once`: only in the last timestep."""
         self.name, self.layer, self.once = name, layer, once
         self.recurrent = isinstance(layer, RecurrentLayer)
         self.connection = layer.connection if self.recurrent else layer
@@ -274,11 +274,11 @@ class _Tally:
     """A forward hook that counts, sample by sample, non-zero inputs and the operations they cause.
 
     chain: the module that is hooked, and what its outputs go through until the last one does the
-    operations: pools, and one module with weights; or a pool alone.
+    operations: pools, and one module with weights; or only a pool.
     """
 
     def __init__(self, chain: Sequence[Any], batch: int, once: bool) -> None:
-        """Begin at zero; `once`: count the last timestep alone."""
+        """Begin at zero; `once`: count only the last timestep."""
         self.chain, self.once = chain, once
         self.events = torch.zeros(batch, dtype=torch.int64)
         self.operations = torch.zeros(batch, dtype=torch.int64)

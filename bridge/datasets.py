@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eventsim.errors import EventsimError, RecordingError
-from eventsim.events.arrays import Events, Sensor, check_events, make_events
+from eventsim.events.arrays import Events, Sensor, check_events
+from eventsim.events.recordings import read_recording
 from eventsim.jit import Int64s
 
 from .data import choreography, digits, gestures
@@ -75,10 +76,10 @@ class DataSet:
 def open_dataset(name: str, root: str | Path | None = None) -> DataSet:
     """Open a data set by name; no recording is read yet.
 
-    - "digits" needs no `root`: scikit-learn's digits under a simulated camera (`digits.py`). Of
-      each class every fifth image, in scikit-learn's order, is for testing.
+    - "digits" needs no `root`: scikit-learn's digits under a simulated camera (`data/digits.py`).
+      Of each class every fifth image, in scikit-learn's order, is for testing.
     - "gestures" needs no `root`: the classes of DVS Gesture, played by a moving figure under a
-      simulated camera of 128 x 128 pixels (`gestures.py`). Of 30 users the last six are for
+      simulated camera of 128 x 128 pixels (`data/gestures.py`). Of 30 users the last six are for
       testing.
     - "nmnist" (Orchard et al. 2015): `root` has `Train/<digit>/*.bin` and `Test/<digit>/*.bin`, or
       is the folder around such an `NMNIST`. In order of the recordings' numbers, which is MNIST's.
@@ -173,7 +174,6 @@ class _Layout:
     pattern: str
     class_of: Callable[[Path], str]  # the part of a file's path that is the number of its class
     order: Callable[[Path, int], tuple[str, int]]  # of a file and its class, for sorting
-    read_file: Callable[[Path], Events]
     sensor: Sensor
     class_names: tuple[str, ...]
     user_of: Callable[[Path], str] | None = None  # the part of a file's path that says who
@@ -236,7 +236,7 @@ def _open_split(layout: _Layout, folder: Path, part: str) -> Split:
     return Split(
         names=tuple(path.relative_to(folder).as_posix() for path in paths),
         labels=np.array([label for _, label in found], np.int64),
-        read=partial(_read_file, layout.read_file, layout.sensor, paths),
+        read=partial(_read_file, layout.sensor, paths),
         identity=partial(_identity_of_files, layout.name, folder, paths),
         users=None if layout.user_of is None else tuple(map(layout.user_of, paths)),
     )
@@ -252,48 +252,12 @@ def _identity_of_files(name: str, folder: Path, paths: tuple[Path, ...]) -> str:
     return f"{len(paths)} files of {name} {digest.hexdigest()}"
 
 
-def _read_file(
-    read: Callable[[Path], Events], sensor: Sensor, paths: tuple[Path, ...], index: int
-) -> Events:
+def _read_file(sensor: Sensor, paths: tuple[Path, ...], index: int) -> Events:
     path = paths[index]
-    try:
-        events = check_events(read(path), sensor)
-        if not len(events):
-            raise RecordingError("the file holds no events, expected at least one")
-    except RecordingError as error:
-        raise RecordingError(f"{path}: {error}") from error
+    events = read_recording(path, sensor=sensor).events
+    if not len(events):
+        raise RecordingError(f"{path}: the file holds no events, expected at least one")
     return events
-
-
-def _read_nmnist(path: Path) -> Events:
-    """Read 5 bytes an event with tonic's reader (tonic's NMNIST class insists on a full copy)."""
-    from tonic.io import read_mnist_file  # takes seconds to import, as it brings torch
-
-    size = path.stat().st_size
-    if size % 5:
-        raise RecordingError(
-            f"the file is cut off in event {size // 5}: it has {size} bytes, "
-            f"expected a multiple of 5"
-        )
-    fields = np.dtype([("x", np.int64), ("y", np.int64), ("t", np.int64), ("p", np.int64)])
-    raw = read_mnist_file(str(path), dtype=fields)
-    return make_events(raw["t"], raw["x"], raw["y"], raw["p"])
-
-
-def _read_dvsgesture(path: Path) -> Events:
-    """Read an array of rows x, y, polarity, time in ms."""
-    try:
-        with path.open("rb") as file:
-            rows = np.lib.format.read_array(file, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise RecordingError(f"the file is no readable .npy array ({error})") from error
-    if rows.ndim != 2 or rows.shape[1] != 4 or rows.dtype.kind not in "fiu":
-        raise RecordingError(
-            f"the array has shape {rows.shape} and dtype {rows.dtype}, "
-            f"expected (events, 4) numbers: x, y, polarity, time in ms"
-        )
-    x, y, p, milliseconds = rows.T
-    return make_events(np.rint(milliseconds * 1000.0), x, y, p)
 
 
 _LAYOUTS = {
@@ -307,7 +271,6 @@ _LAYOUTS = {
             pattern="*/*.bin",
             class_of=lambda path: path.parent.name,
             order=lambda path, label: (path.name, label),
-            read_file=_read_nmnist,
             sensor=Sensor(34, 34),
             class_names=tuple("0123456789"),
         ),
@@ -319,7 +282,6 @@ _LAYOUTS = {
             pattern="*/*.npy",
             class_of=lambda path: path.stem,
             order=lambda path, label: (path.parent.name, label),
-            read_file=_read_dvsgesture,
             sensor=Sensor(128, 128),
             # In tonic's order, which numbers the files (0 to 10; the original counts from 1).
             class_names=choreography.CLASS_NAMES,

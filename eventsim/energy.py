@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .checks import is_whole
 from .errors import EventsimError
 from .network.graph import Network
 from .network.layers import WeightLayer
@@ -199,7 +200,7 @@ def _memories(found: Any) -> tuple[Memory, ...]:
         numbers = _numbers(where, values, ("access_pj",) if endless else ("bytes", "access_pj"))
         size = numbers.get("bytes")
         least = (memories[-1].bytes or 0) + 1 if memories else 1
-        if size is not None and not (isinstance(size, int) and size >= least):
+        if size is not None and not is_whole(size, least):
             raise EventsimError(f"{where}.bytes is {size!r}, expected a whole number from {least}")
         memories.append(Memory(**numbers))
     return tuple(memories)

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import numba
 
+from .checks import is_whole
 from .clocked.cpu.state import State, new_state
 from .clocked.run import run_recording
 from .errors import EventsimError, RecordingError
@@ -104,8 +105,8 @@ def simulate_batch(
     the machine does not have.
     """
     threads = available_threads() if threads is None else threads
-    if not 1 <= threads <= available_threads():
-        raise EventsimError(f"threads is {threads}, expected 1 to {available_threads()}")
+    if not is_whole(threads, 1, available_threads()):
+        raise EventsimError(f"threads is {threads!r}, expected 1 to {available_threads()}")
     _check_mode(mode, refractory_us, delay_us)
     if on_gpu(device, mode):
         from .clocked.cuda.run import put_on_grid, run_on_gpu

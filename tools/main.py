@@ -1,6 +1,6 @@
 """The `eventsim` command: its subcommands, and how errors reach the user.
 
-Each subcommand is a module with one function. What takes long to import (the engine, torch, tonic,
+Each subcommand is a module with one function. What takes long to import (the engine, torch,
 matplotlib) is imported inside that function, so that `eventsim --help` answers at once.
 """
 
@@ -22,7 +22,7 @@ from .send import send
 from .train import train
 
 # Packages that are not always there, and what brings them.
-TRAINING = ("matplotlib", "platformdirs", "scipy", "sklearn", "tonic", "torch")
+TRAINING = ("matplotlib", "platformdirs", "scipy", "sklearn", "torch")
 EXTRAS = dict.fromkeys(TRAINING, "train") | {"aiohttp": "view"}
 
 app = typer.Typer(

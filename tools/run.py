@@ -236,7 +236,7 @@ def _fitting(net: Network, name: str, events: Any, first: int = 0) -> Any:
 def _compare(net: Network, chosen: Inputs, count: int, steps: int | None) -> Agreement:
     """Run the same recordings through torch, densely, and compare the spikes of every layer."""
     from eventsim_bridge.agreement import compare_spikes
-    from eventsim_bridge.models.spiking import import_network
+    from eventsim_bridge.models import import_network
 
     with progress_bar("comparing with torch", count) as advance:
         recordings = _read(net, chosen, range(count), advance)

@@ -1,8 +1,8 @@
 """The recordings of a split on a grid of timesteps: sparse in memory, dense a batch at a time.
 
-In: a split of a data set (`datasets.py`). Out: `Recordings`, whose frames `training.py` feeds to
-the torch models. The grid is `eventsim.events.bin_events`, the one that the engine uses. What has
-been binned is kept in the cache folder (`cache.py`).
+In: a split of a data set (`datasets.py`). Out: `Recordings`, whose frames `training/` feeds to the
+torch models. The grid is that of `eventsim.bin_events`, the one that the engine uses. What has been
+binned is kept in the cache folder (`cache.py`).
 """
 
 from __future__ import annotations

@@ -1,1 +1,24 @@
-"""The models in torch: spiking, recurrent, and the layers that both are made of."""
+"""The models in torch: spiking and recurrent ones, and the way of a spiking one to the engine.
+
+    from eventsim_bridge.models import SpikingNetwork, export_network
+
+    model = SpikingNetwork("512FC-10", (2, 34, 34))  # a structure in the paper's notation
+    ...                                              # trained
+    network = export_network(model, dt_us=1000)      # an `eventsim.Network`
+
+`SpikingNetwork.of_layers` builds one of ready `SpikingLayer`s, pools and flattens. What it is set
+beside, the vanilla RNN or LSTM of a structure, is a `RecurrentNetwork`, which stays in torch.
+"""
+
+from .export import export_network, import_network
+from .recurrent import RecurrentNetwork
+from .spiking import PAPER_NEURON, SpikingLayer, SpikingNetwork
+
+__all__ = [
+    "PAPER_NEURON",
+    "RecurrentNetwork",
+    "SpikingLayer",
+    "SpikingNetwork",
+    "export_network",
+    "import_network",
+]

@@ -1,7 +1,8 @@
 """The layer types of structure strings, one entry each: notation, torch module, export, import.
 
 In: a structure such as "MP4-64C3-128C3-AP2-128C3-AP2-256FC-11" (He et al. 2020), or the layers of
-an `eventsim.Network`. Out: specifications, torch modules and `eventsim` layers for `models.py`.
+an `eventsim.Network`. Out: specifications, torch modules and layers of eventsim, for the models
+and for `export.py`.
 
     nFC    n neurons, fully connected      nCk     n channels, k x k convolution, k odd, padding
     MPk    maximum of k x k                        k // 2, so that the map keeps its size

@@ -1,7 +1,7 @@
-"""The neurons of `eventsim.neurons` for backpropagation through time, with surrogate gradients.
+"""The neurons of `eventsim` for backpropagation through time, with surrogate gradients.
 
 In: the currents of a whole layer over all timesteps, and an `eventsim.LIF` or `eventsim.IF`, the
-one definition of the parameters. Out: its spikes, differentiable. Called by `models.py`.
+one definition of the parameters. Out: its spikes, differentiable. Called by `spiking.py`.
 
 With I[t] = W o_below[t] + b the forward pass is, as He et al. 2020 have it,
 
@@ -72,7 +72,7 @@ def spike_trains(currents: Tensor, neuron: Neuron, surrogate: Surrogate, width: 
     """Run neurons over time: currents (steps, ...) to spikes of the same shape, 0 or 1.
 
     Membranes start at 0. `currents` hold bias and weighted input of each timestep. `surrogate` and
-    its `width` (in units of the membrane) shape the gradient alone.
+    its `width` (in units of the membrane) shape only the gradient.
     """
     check_trainable(neuron)
     (p,) = neuron.parameters()

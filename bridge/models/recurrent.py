@@ -1,6 +1,6 @@
 """The vanilla RNN and the LSTM of a structure, dense or convolutional: what the SNN is set beside.
 
-In: a structure string (`layers.py`). Out: a trainable `RecurrentNetwork` for `training.py`.
+In: a structure string (`layers.py`). Out: a trainable `RecurrentNetwork` for `training/`.
 
 Every weight layer of the structure but the last becomes a recurrent layer of the same size; the
 last one is a readout without memory in every timestep. With x[t] the output of the layer below,

@@ -2,7 +2,7 @@
 
 Frames and outputs are (batch, steps, ...) outside and (steps, batch, ...) inside. A layer without
 memory sees all timesteps as one batch, so that its weights are one product; a `Temporal` layer
-takes them as they are. Used by `models.py` and `recurrent.py`.
+takes them as they are. Used by `spiking.py` and `recurrent.py`.
 """
 
 from __future__ import annotations

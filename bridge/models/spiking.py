@@ -1,30 +1,22 @@
-"""The spiking network in torch, and its way to and from an `eventsim.Network`.
+"""The spiking network in torch: layers of weights with neurons behind them.
 
-In: a structure string, or a network of the engine. Out: a trainable `SpikingNetwork` for
-`training.py`, and `Network`s for the engine that give the model's own spikes.
+In: a structure string (`layers.py`), or ready layers. Out: a trainable `SpikingNetwork` for
+`training/`, and its layers as the engine's for `export.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from eventsim.errors import EventsimError, NetworkError
-from eventsim.events.arrays import InputEncoding
 from eventsim.network.graph import Network
-from eventsim.network.layers import WeightLayer
+from eventsim.network.layers import Layer
 from eventsim.network.neurons import LIF, Neuron
 
-from .layers import (
-    TYPE_OF_LAYER,
-    TYPE_OF_MODULE,
-    add_batch_norm,
-    build_modules,
-    fold_batch_norm,
-)
+from .layers import TYPE_OF_MODULE, add_batch_norm, build_modules, fold_batch_norm
 from .neurons import Surrogate, check_surrogate, check_trainable, spike_trains
 from .sequences import LayeredModel, Temporal, each_step, run_layer
 
@@ -102,7 +94,7 @@ class SpikingNetwork(LayeredModel):
                     module = add_batch_norm(module, float(neuron.parameters()["threshold"][0]))
                 module = SpikingLayer(module, neuron, surrogate, surrogate_width)
             self.layers.append(module)
-        export_network(self, dt_us=1)  # checks what the engine checks, before any training
+        Network(input_shape, 1, self.engine_layers())  # refused here, before any training
         self.apply(clear_biases)
 
     @classmethod
@@ -114,6 +106,27 @@ class SpikingNetwork(LayeredModel):
         LayeredModel.__init__(network, input_shape)
         network.layers.extend(layers)
         return network
+
+    def engine_layers(self) -> list[Layer]:
+        """Return the layers as the engine's, with batch normalisations folded into the weights.
+
+        Raises `NetworkError` for a layer that the engine does not have, and for a weight that is
+        not finite.
+        """
+        layers = []
+        for index, layer in enumerate(self.layers):
+            if isinstance(layer, SpikingLayer):
+                module, neuron = fold_batch_norm(layer.connection), layer.neuron
+            else:
+                module, neuron = layer, None
+            if type(module) not in TYPE_OF_MODULE:
+                kinds = ", ".join(kind.__name__ for kind in TYPE_OF_MODULE)
+                raise NetworkError(
+                    f"layer {index} ({type(module).__name__}) cannot run in the engine, "
+                    f"expected {kinds}"
+                )
+            layers.append(TYPE_OF_MODULE[type(module)].to_engine(module, neuron))
+        return layers
 
     def layer_spikes(self, frames: Tensor) -> list[Tensor]:
         """Return the spikes of each layer with neurons, (batch, steps, *layer shape)."""
@@ -171,61 +184,3 @@ def wake_silent_layers(model: SpikingNetwork, frames: Tensor) -> None:
                     scaled.get_parameter("weight").mul_(1.2)
                     y = run_layer(layer, x)
             x = y
-
-
-def export_network(
-    model: SpikingNetwork,
-    *,
-    dt_us: int,
-    input_encoding: InputEncoding = "binary",
-    steps: int | None = None,
-    class_names: Sequence[str] = (),
-    provenance: dict[str, Any] | None = None,
-) -> Network:
-    """Return the model as an `eventsim.Network`, which gives the model's own spikes.
-
-    Batch normalisations are folded into the weights as they act in eval mode.
-    The other parameters are those of `Network`: they say which input the model was made for.
-    Raises `NetworkError` where the engine cannot run the model, or a weight is not finite.
-    """
-    layers = []
-    for layer in model.layers:
-        if isinstance(layer, SpikingLayer):
-            module, neuron = fold_batch_norm(layer.connection), layer.neuron
-        else:
-            module, neuron = layer, None
-        layers.append(TYPE_OF_MODULE[type(module)].to_engine(module, neuron))
-    return Network(
-        model.input_shape,
-        dt_us,
-        layers,
-        input_encoding=input_encoding,
-        steps=steps,
-        class_names=class_names,
-        provenance=provenance or {},
-    )
-
-
-def import_network(
-    network: Network, *, surrogate: Surrogate = "rectangle", surrogate_width: float = 0.25
-) -> SpikingNetwork:
-    """Return a network of the engine as a model with the same weights, for further training.
-
-    What a network does not hold, the surrogate, is given here, as in `SpikingNetwork`. Raises
-    `NetworkError` for layers, and `EventsimError` for neurons, that do not exist in the bridge.
-    """
-    if network.readout != "spike-count":
-        raise NetworkError(f"readout is {network.readout!r}, expected spike-count to run in torch")
-    layers: list[nn.Module] = []
-    for index, layer in enumerate(network.layers):
-        if type(layer) not in TYPE_OF_LAYER or getattr(layer, "recurrent", None) is not None:
-            kinds = ", ".join(kind.__name__ for kind in TYPE_OF_LAYER)
-            raise NetworkError(
-                f"{network.layer_name(index)} cannot run in torch here, expected {kinds} "
-                f"without recurrence"
-            )
-        module = TYPE_OF_LAYER[type(layer)].to_torch(layer)
-        if isinstance(layer, WeightLayer):
-            module = SpikingLayer(module, layer.neuron, surrogate, surrogate_width)
-        layers.append(module)
-    return SpikingNetwork.of_layers(layers, network.input_shape)

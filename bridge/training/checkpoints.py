@@ -3,7 +3,7 @@
 The file is one that `torch.load` reads with `weights_only=True`: format, version, the settings and
 the data that the run belongs to, weights, optimiser state, history, and the best weights so far.
 The order of the recordings and everything else follows from settings and epoch. Called by
-`training.py` after every epoch.
+`loop.py` after every epoch.
 """
 
 from __future__ import annotations

@@ -29,10 +29,10 @@ from eventsim.network.graph import Network
 
 from ..data.frames import Recordings, bin_split
 from ..datasets import DataSet
+from ..models import RecurrentNetwork, SpikingNetwork, export_network
 from ..models.layers import parse_structure
-from ..models.recurrent import RecurrentNetwork
 from ..models.sequences import LayeredModel
-from ..models.spiking import SpikingNetwork, export_network, wake_silent_layers
+from ..models.spiking import wake_silent_layers
 from .checkpoints import Epoch, TrainingState
 from .evaluation import Evaluation, batches, evaluate
 from .losses import error_of, predict
@@ -98,7 +98,7 @@ def split_validation(
 
     Where it is known who is recorded, `users` of each recording, whole users validate: as the test
     set has none of those that a model was trained on. round(share * n) of n users, but at least one
-    and not all. Without, or with one alone, of n recordings of each class round(share * n)
+    and not all. Without, or with only one, of n recordings of each class round(share * n)
     validate, but at least one and not all; a class with one recording stays in training. Raises
     `TrainingError` where nothing is left to validate.
     """

@@ -3,7 +3,7 @@
 With several processes each takes its share of every batch, and the gradients are averaged before
 each step (distributed data parallel), so that all of them hold the same weights: those of one
 process with the whole batches, but for the order in which gradients are added up. Batch
-normalisation sees its process's share alone, as is usual.
+normalisation sees only its process's share, as is usual.
 """
 
 from __future__ import annotations

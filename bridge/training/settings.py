@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from eventsim.checks import is_whole
 from eventsim.errors import EventsimError
 from eventsim.events.arrays import INPUT_ENCODINGS, InputEncoding
 from eventsim.network.neurons import IF, LIF, Neuron
 
+from ..models import PAPER_NEURON
 from ..models.layers import parse_structure
 from ..models.neurons import Surrogate, check_surrogate, check_trainable
-from ..models.spiking import PAPER_NEURON, check_batch_norm
+from ..models.spiking import check_batch_norm
 from .losses import LOSSES_OF, Loss, ModelName
 
 
@@ -23,17 +25,17 @@ class TrainingError(EventsimError):
 class TrainingSettings:
     """Everything that decides what training gives, besides the data.
 
-    structure: in the notation of `layers.py`, such as "512FC-10".
+    structure: in the notation of `models/layers.py`, such as "512FC-10".
     model: "snn", "rnn" or "lstm".
     loss: by name, see `losses.py`; by default "rate" of an SNN and "last" of the others.
     dt_us, steps: the grid, timesteps of so many microseconds from the first event on.
     encoding: "binary" or "counts", see `eventsim.bin_events`.
     epochs, batch_size, learning_rate: of Adam.
     seed: for initial weights, validation split and order of the recordings.
-    validation_share: of the training set, see `training.split_validation`.
+    validation_share: of the training set, see `loop.split_validation`.
     random_start: whether a recording is trained on from a random timestep on, another one in each
         epoch; it is judged from its first event on all the same.
-    neuron, surrogate, surrogate_width, batch_norm: as in `SpikingNetwork`, and for it alone.
+    neuron, surrogate, surrogate_width, batch_norm: as in `SpikingNetwork`, and only for it.
     bias: whether weight layers have one, in all models.
     mixed_precision: weights and inputs of products rounded to bfloat16; membranes, cell states and
         sums stay float32.
@@ -75,12 +77,14 @@ class TrainingSettings:
         check_batch_norm(self.batch_norm, self.bias)
         for name, least in (("dt_us", 1), ("steps", 1), ("epochs", 1), ("batch_size", 1)):
             value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
+            if not is_whole(value, least):
                 raise TrainingError(f"{name} is {value!r}, expected a whole number >= {least}")
+            object.__setattr__(self, name, int(value))  # NumPy's are not for JSON
         if self.batch_norm and self.steps == 1:  # a batch of one recording would be one number
             raise TrainingError("steps is 1, expected 2 or more with batch_norm")
-        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
+        if not is_whole(self.seed, 0, 2**63 - 1):
             raise TrainingError(f"seed is {self.seed!r}, expected a whole number 0 to 2^63 - 1")
+        object.__setattr__(self, "seed", int(self.seed))
         if not 0 < self.learning_rate < float("inf"):
             raise TrainingError(f"learning_rate is {self.learning_rate}, expected more than 0")
         if not 0 < self.validation_share < 1:

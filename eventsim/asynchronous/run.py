@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache, partial
 from itertools import chain
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy import ndarray
 from numpy.typing import NDArray
 
+from ..checks import is_whole
 from ..errors import EventsimError, RecordingError
 from ..events.arrays import EVENT_DTYPE, Events, Sensor, check_events, packets_of
 from ..events.binning import Grid, check_until
@@ -59,7 +59,7 @@ class AsynchronousRun:
             ("delay_us", delay_us, MOST_US),
         ):
             given = value is not None or name == "delay_us"
-            if given and not (isinstance(value, Integral) and 0 <= value <= most):
+            if given and not is_whole(value, 0, most):
                 raise EventsimError(f"{name} is {value!r}, expected a whole number 0 to {most}")
         self._network = network
         self._layout = _layout(network, refractory_us, delay_us)
@@ -192,7 +192,7 @@ class AsynchronousRun:
             raise EventsimError("the run is finished, expected one call of finish")
         start = stop_us if self._start is None else self._start
         least = start + int(self._ints[Scalar.now]) + 1 if self._ints[Scalar.event] else start
-        if not (isinstance(stop_us, Integral) and least <= stop_us < start + NEVER):
+        if not is_whole(stop_us, least, start + NEVER - 1):
             raise EventsimError(
                 f"stop_us is {stop_us!r}, expected {least} to {start + NEVER - 1}, whole "
                 f"microseconds after the last event"

@@ -7,12 +7,12 @@ Out: a `Result`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import is_whole
 from ..errors import EventsimError, RecordingError
 from ..events.arrays import EVENT_DTYPE, MAX_STEPS, Events, packets_of
 from ..events.binning import BinnedEvents, Binner, Grid, check_until
@@ -132,7 +132,7 @@ class ClockedRun:
         grid = self._grid
         if grid.steps is not None:
             raise EventsimError(f"stop_us is {stop_us!r}, expected None with {grid.steps} steps")
-        if not isinstance(stop_us, Integral):
+        if not is_whole(stop_us):
             raise EventsimError(f"stop_us is {stop_us!r}, expected whole microseconds")
         start = int(stop_us) if grid.start_us is None else grid.start_us
         least = max(start, grid.latest_us + 1) if grid.events else start

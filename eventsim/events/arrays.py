@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import is_whole
 from ..errors import RecordingError
 from ..jit import kernel
 
@@ -40,10 +41,10 @@ class Sensor:
         """Refuse sizes that no event can have."""
         for name in ("width", "height"):
             value = getattr(self, name)
-            if not 1 <= value <= 65536:
-                raise RecordingError(f"sensor: {name} is {value}, expected 1 to 65536")
-        if self.polarities not in (1, 2):
-            raise RecordingError(f"sensor: polarities is {self.polarities}, expected 1 or 2")
+            if not is_whole(value, 1, 65536):
+                raise RecordingError(f"sensor: {name} is {value!r}, expected 1 to 65536")
+        if not is_whole(self.polarities, 1, 2):
+            raise RecordingError(f"sensor: polarities is {self.polarities!r}, expected 1 or 2")
 
 
 def make_events(t: Any, x: Any, y: Any, on: Any, *, first: int = 0) -> Events:
@@ -66,9 +67,10 @@ def make_events(t: Any, x: Any, y: Any, on: Any, *, first: int = 0) -> Events:
     for name, column in columns.items():
         if column.dtype.kind == "f":
             refuse_first(~np.isfinite(column), column, name, "a finite number", first)
+            floor = np.floor(column)
             if name != "t":
-                refuse_first(column != np.floor(column), column, name, "a whole number", first)
-            column = np.floor(column)
+                refuse_first(column != floor, column, name, "a whole number", first)
+            column = floor
         limit = 2**63 if name == "t" else 2**16  # clocks past 2^63 us would be 292,000 years
         refuse_first((column < 0) | (column >= limit), column, name, f"0 to {limit - 1}", first)
         events[name] = column

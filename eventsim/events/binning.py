@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from ..checks import is_whole
 from ..errors import EventsimError, RecordingError
 from ..jit import Float32s, Int32s, Int64s, kernel
 from ..vectors import lowest_bit
@@ -126,7 +126,7 @@ class Grid:
             ("steps", steps, 0, MAX_STEPS),
             ("start_us", start_us, 0, 2**63 - 1),
         ):
-            if value is not None and not (isinstance(value, Integral) and least <= value <= most):
+            if value is not None and not is_whole(value, least, most):
                 raise EventsimError(
                     f"{name} is {value!r}, expected a whole number {least} to {most}"
                 )
@@ -188,7 +188,7 @@ class Grid:
 
 def check_until(until_us: Any) -> None:
     """Raise `EventsimError` for a time up to which no run can go on."""
-    if not (isinstance(until_us, Integral) and int(until_us) < 2**63):
+    if not is_whole(until_us, None, 2**63 - 1):
         raise EventsimError(f"until_us is {until_us!r}, expected a whole number below 2^63")
 
 

@@ -1,27 +1,27 @@
 """What becomes of the time of a live stream when it goes wrong; between packets and `Session`.
 
 In: packets as they come. Out: parts of them in which time never decreases, and where the network
-has to begin anew. Each case has a counter:
+has to begin again. Each case has a counter:
 
 backward    an event earlier than the one before it, or than a tick said, by up to `late_us`: left
             out
 duplicates  an event equal to the one before it in time, pixel and polarity: run as any other, since
             sensors send them (2 in 10,000 on N-MNIST); a datagram that comes twice is backward
 wraps       a clock of a known period that began at 0 again: time goes on
-gaps        a silence longer than `gap_us`: what follows begins anew
-restarts    a clock that jumped back by more than `late_us`: what follows begins anew
+gaps        a silence longer than `gap_us`: what follows begins again
+restarts    a clock that jumped back by more than `late_us`: what follows begins again
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import is_whole
 from ..errors import EventsimError, RecordingError
 from ..events.arrays import Events, Sensor, as_events, check_events
 from ..jit import Int64s, kernel
@@ -54,9 +54,7 @@ class StreamClock:
         self, input_shape: tuple[int, int, int], gap_us: int, late_us: int, clock_us: int | None
     ) -> None:
         """Begin before the first event."""
-        if clock_us is not None and not (
-            isinstance(clock_us, Integral) and LEAST_CLOCK_US <= clock_us <= 2**62
-        ):
+        if clock_us is not None and not is_whole(clock_us, LEAST_CLOCK_US, 2**62):
             raise EventsimError(
                 f"clock_us is {clock_us!r}, expected None or a period of at least "
                 f"{LEAST_CLOCK_US} us"
@@ -81,7 +79,7 @@ class StreamClock:
     def in_order(self, events: Any) -> Iterator[tuple[Events, int]]:
         """Yield the parts of a packet, never empty, and how each begins.
 
-        With `GOES_ON`, or with one of the marks after which the network begins anew.
+        With `GOES_ON`, or with one of the marks after which the network begins again.
 
         Raises `RecordingError`, with nothing counted, for another type and for events outside of
         the network's input.
@@ -115,7 +113,7 @@ def put_in_order(
     times: Int64s,
     marks: NDArray[np.uint8],
 ) -> None:
-    """Say of each event whether it goes on, begins anew or is left out, and its time."""
+    """Say of each event whether it goes on, begins again or is left out, and its time."""
     counts, last = clock.counts, clock.last
     for i in range(len(events)):
         event = events[i]

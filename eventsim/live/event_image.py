@@ -25,7 +25,7 @@ class EventImage:
         self._add(events, self._counts)
 
     def take(self) -> NDArray[np.uint8]:
-        """Return the counts, and begin anew."""
+        """Return the counts, and begin again."""
         counts = self._counts
         self._counts = np.zeros_like(counts)
         return counts

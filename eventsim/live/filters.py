@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import is_whole
 from ..errors import EventsimError
 from ..events.arrays import EVENT_DTYPE, Events, Sensor, as_events
 from ..jit import Compiled, compiled_for, inner_kernel, kernel
-from ..network.parameters import is_whole
 
 MOST_PIXELS = 65536  # in a row or column: coordinates are u2
 MOST_US = 2**63 - 1  # of a window

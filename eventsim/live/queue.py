@@ -12,9 +12,9 @@ from collections import deque
 
 import numpy as np
 
+from ..checks import is_whole
 from ..errors import EventsimError
 from ..events.arrays import EVENT_DTYPE, Events
-from ..network.parameters import is_whole
 
 POLICIES = ("block", "drop-oldest", "drop-newest")
 

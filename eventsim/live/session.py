@@ -1,7 +1,7 @@
 """A network that follows a live event stream: packets in, answers out.
 
 In: event arrays of any size, as they come, with the faults that live clocks have. Out: `Answer`s,
-made from the output spikes. `stream_clock.py` says what becomes of time that goes wrong; the
+made from the output spikes. `clock.py` says what becomes of time that goes wrong; the
 network itself runs in `ClockedRun` or `AsynchronousRun`.
 """
 
@@ -11,7 +11,6 @@ import math
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..asynchronous.run import AsynchronousRun
+from ..checks import is_whole
 from ..clocked.run import ClockedRun
 from ..errors import EventsimError
 from ..events.arrays import EVENT_DTYPE, Events
@@ -63,10 +63,10 @@ class Session:
     that ends there. Answers stand at whole hops after the first event,
     and come when an event or a tick (`advance`) shows that their time has passed.
 
-    gap_us: after a silence longer than this the network begins anew, at rest, and the hops count
+    gap_us: after a silence longer than this the network begins again, at rest, and the hops count
     from the next event; answers come until `gap_us` after the last one. late_us: an event earlier
     than the one before by up to this is late and left out; by more, it is taken to come from a
-    clock that was restarted, and the network begins anew at once. clock_us: the period of a clock
+    clock that was restarted, and the network begins again at once. clock_us: the period of a clock
     that wraps, 2^32 for cameras that count microseconds in 32 bits.
 
     How a stream is cut into packets changes nothing. Memory does not grow with it. Raises
@@ -162,7 +162,7 @@ class Session:
         Without a tick a session that gets no events cannot know that time goes on. Events before
         `until_us` that come all the same are late. Nothing happens before the first event.
         """
-        if not isinstance(until_us, Integral) or until_us < 0:
+        if not is_whole(until_us, 0):
             raise EventsimError(
                 f"until_us is {until_us!r}, expected a whole number of microseconds"
             )
@@ -174,7 +174,7 @@ class Session:
         return answers
 
     def reset(self) -> None:
-        """Silence the network; the next event begins anew. Counters go on."""
+        """Silence the network; the next event begins again. Counters go on."""
         self._begin(None)
 
     def save(self, path: str | Path) -> None:
@@ -317,7 +317,7 @@ class Session:
 
 
 def _time(name: str, value: int) -> int:
-    if not isinstance(value, Integral) or not 1 <= value < 2**62:
+    if not is_whole(value, 1, 2**62 - 1):
         raise EventsimError(
             f"{name} is {value!r}, expected a whole number of microseconds, 1 or more"
         )

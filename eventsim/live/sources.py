@@ -17,12 +17,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from numbers import Integral, Real
+from numbers import Real
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
+from ..checks import is_whole
 from ..errors import EventsimError
 from ..events.arrays import EVENT_DTYPE, Events, Sensor, as_events, packets_of
 from ..events.recordings import read_packets
@@ -357,7 +358,7 @@ def open_source(
     source, and a `pace` or `packet_us` that is no positive number; `RecordingError` as
     `read_packets` does, and for packets that are no event arrays.
     """
-    if not (isinstance(packet_us, Integral) and packet_us >= 1):
+    if not is_whole(packet_us, 1):
         raise EventsimError(f"packet_us is {packet_us!r}, expected a whole number, 1 or more")
     if pace is not None and not (isinstance(pace, Real) and math.isfinite(pace) and pace > 0):
         raise EventsimError(f"pace is {pace!r}, expected a number above 0, or None for no pace")

@@ -16,10 +16,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import is_whole
 from ..errors import EventsimError
 from ..events.arrays import Events, Sensor
 from ..network.graph import Network
-from ..network.parameters import is_whole
 from .filters import Filters, FilterSettings
 from .queue import EventQueue
 from .session import Answer, Session
@@ -67,7 +67,7 @@ class Stream:
     nothing but events outside of it. A source that does not state its sensor has one that fits.
     capacity, policy: of the `EventQueue` between source and session. tick_us: when no event came
     for longer than this, time goes on by the wall clock, so much behind it, and events that come
-    later than that are late; None: time goes on with events alone, which is right for a source
+    later than that are late; None: time goes on only with events, which is right for a source
     whose clock is not the wall's.
 
     Iteration ends when the source has and everything is processed, or after `stop`. It raises what

@@ -181,7 +181,7 @@ class Receiver:
             except BlockingIOError:
                 break
             self.counters["datagrams"] += 1
-            if self._is_whole(datagram):
+            if self._is_sound(datagram):
                 found.append(datagram)
             else:
                 self.counters["malformed_datagrams"] += 1
@@ -205,7 +205,7 @@ class Receiver:
         self.counters |= self.system_drops()
         self.socket.close()
 
-    def _is_whole(self, datagram: bytes) -> bool:
+    def _is_sound(self, datagram: bytes) -> bool:
         if not datagram or len(datagram) % RECORD_BYTES[self.wire]:
             return False
         return self.wire == T32 or not datagram[12::13].translate(None, b"\0\1")

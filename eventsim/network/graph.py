@@ -16,12 +16,12 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import is_whole
 from ..errors import NetworkError
 from ..events.arrays import INPUT_ENCODINGS, MAX_CELLS, MAX_STEPS, InputEncoding
 from .geometry import Shape
 from .layers import LAYER_TYPES, Layer, WeightLayer
 from .neurons import LI
-from .parameters import is_whole
 from .projections import Signal
 
 Readout = Literal["spike-count", "first-spike", "last-membrane", "mean-membrane"]

@@ -23,10 +23,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import is_whole
 from ..errors import NetworkError
+from ..events.arrays import MAX_CELLS
 from .geometry import Pair, Reach, Shape, Window, map_shape
 from .neurons import NEURON_TYPES, Neuron
-from .parameters import freeze_pair, frozen_array, is_whole
+from .parameters import freeze_pair, frozen_array
 from .pathways import PATHWAY_TYPES, Pathway
 from .projections import Projection, Signal
 
@@ -266,7 +268,7 @@ class Conv1d(_Convolution):
         _freeze_parameters(self, 3, "(out_channels, in_channels / groups, width)")
         for name, least in (("stride", 1), ("padding", 0), ("dilation", 1)):
             value = getattr(self, name)
-            if not is_whole(value, least):
+            if not is_whole(value, least, MAX_CELLS):
                 raise NetworkError(f"Conv1d: {name} is {value!r}, expected a whole number")
             object.__setattr__(self, name, int(value))
         self._check_groups()

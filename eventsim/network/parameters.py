@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..checks import is_whole
 from ..errors import NetworkError
 from ..events.arrays import MAX_CELLS
 
@@ -20,16 +21,11 @@ Values = float | tuple[float, ...]  # one for the layer, or one for each channel
 MOST_FLOAT32 = float(np.finfo(np.float32).max)
 
 
-def is_whole(value: Any, least: int, most: int = MAX_CELLS) -> bool:
-    """Tell whether a parameter is a whole number from `least` to `most`."""
-    return isinstance(value, int | np.integer) and bool(least <= value <= most)
-
-
 def freeze_pair(layer: Any, name: str, least: int) -> None:
     """Make one whole number, or two, a pair (y, x); raises naming layer and field."""
     value = getattr(layer, name)
     pair = tuple(value) if isinstance(value, Iterable) else (value, value)
-    if len(pair) != 2 or not all(is_whole(n, least) for n in pair):
+    if len(pair) != 2 or not all(is_whole(n, least, MAX_CELLS) for n in pair):
         raise NetworkError(
             f"{type(layer).__name__}: {name} is {value!r}, "
             f"expected a whole number from {least} to {MAX_CELLS}, or two"

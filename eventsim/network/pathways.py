@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import is_whole
 from ..errors import NetworkError
 from .geometry import Shape
-from .parameters import is_whole
 from .pools import AvgPool2d, MaxPool2d, SumPool2d, Upsample
 from .projections import EachStep, PathwayLayer, Projection, Projections, Signal
 

@@ -22,10 +22,10 @@ from eventsim_bridge.counting import (
     count_operations,
     footprint,
 )
+from eventsim_bridge.models import RecurrentNetwork, SpikingNetwork, export_network
 from eventsim_bridge.models.layers import StructureError
-from eventsim_bridge.models.recurrent import RecurrentLayer, RecurrentNetwork
+from eventsim_bridge.models.recurrent import RecurrentLayer
 from eventsim_bridge.models.sequences import run_layer
-from eventsim_bridge.models.spiking import SpikingNetwork, export_network
 
 COUNTS = [field.name for field in fields(RecurrentLayerOperations) if field.name != "name"]
 POOLS = nn.MaxPool2d | nn.AvgPool2d

@@ -21,12 +21,7 @@ from eventsim.network.pathways import Flatten
 from eventsim.reference import run_reference
 from eventsim.simulator import simulate
 from eventsim_bridge.agreement import compare_spikes
-from eventsim_bridge.models.spiking import (
-    SpikingLayer,
-    SpikingNetwork,
-    export_network,
-    import_network,
-)
+from eventsim_bridge.models import SpikingLayer, SpikingNetwork, export_network, import_network
 
 
 def noise(shape: tuple[int, int, int], count: int, span_us: int, seed: int) -> Any:
@@ -120,6 +115,14 @@ def test_a_model_with_a_weight_that_is_no_number_is_refused() -> None:
     with torch.no_grad():
         model.layers[1].connection.weight[2, 1] = float("nan")
     with pytest.raises(NetworkError, match=r"weight at \(2, 1\) is nan"):
+        export_network(model, dt_us=1000)
+
+
+def test_a_layer_that_the_engine_does_not_have_is_named() -> None:
+    dense = SpikingLayer(torch.nn.Linear(4, 2), LIF(0.3, 0.3), "rectangle", 0.25)
+    layers = [torch.nn.Flatten(), torch.nn.Dropout(), dense]
+    model = SpikingNetwork.of_layers(layers, (1, 2, 2))
+    with pytest.raises(NetworkError, match=r"layer 1 \(Dropout\) cannot run in the engine, expect"):
         export_network(model, dt_us=1000)
 
 

@@ -17,18 +17,24 @@ from eventsim.errors import EventsimError, NetworkError
 from eventsim.network.layers import Dense
 from eventsim.network.neurons import IF, LIF, Neuron
 from eventsim.reference import run_layer
+from eventsim_bridge import models
+from eventsim_bridge.models import SpikingLayer, SpikingNetwork
 from eventsim_bridge.models.layers import StructureError, SumPool2d, parse_structure
 from eventsim_bridge.models.neurons import DERIVATIVES, SURROGATES, Surrogate, spike_trains
-from eventsim_bridge.models.spiking import (
-    AWAKE,
-    SpikingLayer,
-    SpikingNetwork,
-    wake_silent_layers,
-)
+from eventsim_bridge.models.spiking import AWAKE, wake_silent_layers
 
 
 def parts(text: str) -> list[tuple[str, tuple[int, ...]]]:
     return [(type(spec.type).__name__.strip("_"), spec.numbers) for spec in parse_structure(text)]
+
+
+def test_what_is_promised_can_be_imported() -> None:
+    promised = {
+        "PAPER_NEURON", "RecurrentNetwork", "SpikingLayer", "SpikingNetwork", "export_network",
+        "import_network",
+    }  # fmt: skip
+    assert set(models.__all__) == promised
+    assert all(hasattr(models, name) for name in promised)
 
 
 def test_structures_of_the_paper() -> None:

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from eventsim.errors import EventsimError
+from eventsim_bridge.models import RecurrentNetwork, SpikingNetwork
 from eventsim_bridge.models.layers import StructureError
-from eventsim_bridge.models.recurrent import CELLS, CellName, RecurrentLayer, RecurrentNetwork
-from eventsim_bridge.models.spiking import SpikingNetwork
+from eventsim_bridge.models.recurrent import CELLS, CellName, RecurrentLayer
 
 NMNIST, GESTURE = (2, 34, 34), (2, 128, 128)
 PAPER_CONV = "MP4-64C3-128C3-AP2-128C3-AP2-256FC-11"

@@ -26,8 +26,8 @@ from eventsim.simulator import simulate
 from eventsim_bridge.agreement import compare_spikes
 from eventsim_bridge.data.frames import Recordings, bin_split
 from eventsim_bridge.datasets import open_dataset
+from eventsim_bridge.models import SpikingNetwork
 from eventsim_bridge.models.layers import StructureError
-from eventsim_bridge.models.spiking import SpikingNetwork
 from eventsim_bridge.training import loop as training
 from eventsim_bridge.training.checkpoints import CheckpointError
 from eventsim_bridge.training.evaluation import Evaluation, evaluate, predictions

@@ -20,7 +20,7 @@ from eventsim.energy import ARITHMETIC, DEFAULT_TABLE, Activation, Memory
 from eventsim.errors import EventsimError
 from eventsim.operations import CountedLayer
 from eventsim_bridge.counting import RecurrentLayerOperations, count_operations, footprint
-from eventsim_bridge.models.recurrent import RecurrentNetwork
+from eventsim_bridge.models import RecurrentNetwork
 
 TABLE = es.load_energy_table()
 SMALL = es.Footprint(weight_bytes=8192, state_bytes=8192)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import struct
 import tempfile
 from pathlib import Path
@@ -28,13 +30,30 @@ from recording_files import (
 )
 
 from eventsim.errors import RecordingError
+from eventsim.events import formats
 from eventsim.events.arrays import EVENT_DTYPE, Events, Sensor, make_events
+from eventsim.events.formats.format import Format
+from eventsim.events.formats.registry import FORMATS
 from eventsim.events.recordings import read_recording
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("recordings")
+
+
+def test_every_format_is_in_the_registry() -> None:
+    modules = [
+        importlib.import_module(f"{formats.__name__}.{module.name}")
+        for module in pkgutil.iter_modules(formats.__path__)
+    ]
+    found = [
+        value for module in modules for value in vars(module).values() if isinstance(value, Format)
+    ]
+    assert set(found) == set(FORMATS)
+    suffixes = [suffix for form in FORMATS for suffix in form.suffixes]
+    assert len(set(suffixes)) == len(suffixes)
+    assert {Path(name).suffix for name in WRITERS} <= set(suffixes)
 
 
 @pytest.mark.parametrize("name", WRITERS)

@@ -52,7 +52,7 @@ def test_packets_of_any_size_are_the_recording(name: str, tmp_path: Path) -> Non
         recording = read_recording(path)
         assert packets.sensor == (None if name in STATELESS else recording.sensor)
         np.testing.assert_array_equal(joined(packets), recording.events)
-        np.testing.assert_array_equal(joined(packets), events)  # and once more from the beginning
+        np.testing.assert_array_equal(joined(packets), events)  # and again from the beginning
 
     check()
 

@@ -18,7 +18,7 @@ from scipy.stats import binomtest
 
 import eventsim as es
 from eventsim_bridge.datasets import open_dataset
-from eventsim_bridge.models.spiking import export_network
+from eventsim_bridge.models import export_network
 from eventsim_bridge.training.model_files import load_model
 from eventsim_tools.compare import cells as cells_module
 from eventsim_tools.compare.contrast import temporal_contrast

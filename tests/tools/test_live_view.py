@@ -1,4 +1,4 @@
-"""`eventsim view`: the command around the page of tests/test_live_server.py."""
+"""`eventsim view`: the command around the page of `test_live_server.py`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""The examples of the README run as they are written, in the order in which they stand."""
+"""The examples of the README run as they are written, and what the pages name is there."""
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
 import signal
@@ -16,6 +17,7 @@ from places import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [line.strip() for line in README.splitlines() if line.startswith("    eventsim ")]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
@@ -23,6 +25,15 @@ def run(arguments: list[str], folder: Path) -> str:
     done = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_and_modules_that_a_page_names_are_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    files = re.findall(r"\b(?:eventsim|bridge|tools|tests)/[\w/]+\.(?:py|toml)\b", text)
+    assert [name for name in files if not (ROOT / name).is_file()] == []
+    modules = re.findall(r"\b(?:from|python -m) (eventsim_(?:bridge|tools)[\w.]*)", text)
+    assert [name for name in modules if importlib.util.find_spec(name) is None] == []
 
 
 @pytest.fixture(scope="module")

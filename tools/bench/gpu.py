@@ -24,7 +24,7 @@ import eventsim as es
 from eventsim.clocked.cuda.device import require_gpu
 from eventsim.clocked.cuda.run import run_on_gpu, runner_of
 from eventsim.events.binning import BinnedEvents
-from eventsim_bridge.models.spiking import PAPER_NEURON
+from eventsim_bridge.models import PAPER_NEURON
 
 from ..report import console, new_table, notes, progress_bar, write_json
 from .inputs import dense_frames, read_recordings

@@ -44,7 +44,7 @@ def random_network(
     """
     import torch
 
-    from eventsim_bridge.models.spiking import SpikingNetwork, export_network
+    from eventsim_bridge.models import SpikingNetwork, export_network
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

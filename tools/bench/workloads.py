@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import eventsim as es
-from eventsim_bridge.models.spiking import PAPER_NEURON
+from eventsim_bridge.models import PAPER_NEURON
 
 from ..report import notes
 from .ceiling import CONV_ACTIVITIES, measure_ceiling, rows_of_convolution, rows_of_dense

@@ -146,7 +146,7 @@ def _run_spiking(
 
     import eventsim as es
     from eventsim.energy import footprint
-    from eventsim_bridge.models.spiking import export_network
+    from eventsim_bridge.models import export_network
 
     network = export_network(
         model, dt_us=point.dt_us, steps=point.steps, input_encoding=settings.encoding

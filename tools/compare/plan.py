@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from eventsim.checks import is_whole
 from eventsim.errors import EventsimError
 
 from ..train import WINDOWED
@@ -90,11 +91,11 @@ class Plan:
             values = getattr(self, name)
             if not values or len(set(values)) < len(values):
                 raise EventsimError(f"{name} is {values}, expected one or more different numbers")
-        if self.seeds < 1:
-            raise EventsimError(f"seeds is {self.seeds}, expected 1 or more")
-        if self.duration_us is not None and self.duration_us < max(self.dt_us):
+        if not is_whole(self.seeds, 1):
+            raise EventsimError(f"seeds is {self.seeds!r}, expected 1 or more")
+        if self.duration_us is not None and not is_whole(self.duration_us, max(self.dt_us)):
             raise EventsimError(
-                f"duration_us is {self.duration_us}, expected at least one timestep of "
+                f"duration_us is {self.duration_us!r}, expected at least one timestep of "
                 f"{max(self.dt_us)} us"
             )
         for point in self.points():

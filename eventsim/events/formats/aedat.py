@@ -1,6 +1,6 @@
 """AEDAT 4.0 (iniVation): a file -> packets of events and the stated sensor.
 
-In: a path, from `formats.py`. Out: the events of the one event stream, in the file's own packets.
+In: a path, from `registry.py`. Out: the events of the one event stream, in the file's own packets.
 
 faery decodes the packets, which are compressed flatbuffers. What it takes on trust is checked here
 first: its version 0.7.1 brings the whole process down over a byte in the header that is no UTF-8,
@@ -18,28 +18,30 @@ from xml.etree import ElementTree
 
 from ...errors import RecordingError
 from ..arrays import Events, Sensor
+from .format import Contents, Format, decoding_by
 
 _HEADER = 18  # bytes before the header: the magic line, and the size of the header
 
 
-def decode_aedat(path: Path) -> tuple[Iterator[Events], Sensor]:
-    """Decode a file with one event stream, or raise `RecordingError` or whatever faery raises."""
-    import faery  # takes as long as all else that reading needs
+def _decode(path: Path, size: int) -> Contents:
+    """Decode a file with one event stream; the packets are the file's own."""
+    with decoding_by("faery"):
+        import faery  # takes as long as all else that reading needs
 
-    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as raw:
-        _check_header(raw)
-    with faery.aedat.Decoder(path) as decoder:
-        tracks = [track for track in decoder.tracks() if track.data_type == "events"]
-        if len(tracks) != 1:
-            raise RecordingError(f"the file holds {len(tracks)} event streams, expected 1")
-    return _packets(path, tracks[0].id), Sensor(*tracks[0].dimensions)
+        with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as raw:
+            _check_header(raw)
+        with faery.aedat.Decoder(path) as decoder:
+            tracks = [track for track in decoder.tracks() if track.data_type == "events"]
+            if len(tracks) != 1:
+                raise RecordingError(f"the file holds {len(tracks)} event streams, expected 1")
+        return Contents(_packets(path, tracks[0].id), Sensor(*tracks[0].dimensions))
 
 
 def _packets(path: Path, track_id: int) -> Iterator[Events]:
     """Yield the packets of a stream, each compared with the table at the end of the file."""
     import faery
 
-    with faery.aedat.Decoder(path) as decoder:
+    with decoding_by("faery"), faery.aedat.Decoder(path) as decoder:
         table = [row for row in decoder.file_data_definitions() if row.track_id == track_id]
         count = 0
         for track, packet in decoder:
@@ -101,3 +103,6 @@ def _check_packet(number: int, row: Any, packet: Events) -> None:
             f"packet {number}: t is decoded as {first} to {last} us, expected {row.start_t} to "
             f"{row.end_t} (the file's table); time runs backwards or the file is damaged"
         )
+
+
+AEDAT4 = Format("AEDAT4", (".aedat4", ".aedat"), b"#!AER-DAT4.0\r\n", _decode)

@@ -1,6 +1,6 @@
 """Events as columns, one array a field: those of CSV, NumPy and HDF5 files, and their checks.
 
-In: columns, or what reads a part of them, from `formats.py`. Out: packets of events.
+In: columns, or what reads a part of them, from the files of those formats. Out: packets of events.
 """
 
 from __future__ import annotations

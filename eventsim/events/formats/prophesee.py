@@ -1,6 +1,6 @@
 """Prophesee's file formats: a DAT or EVT (.raw) file -> packets of events and the stated sensor.
 
-In: a path, from `formats.py`. Out: the events as they stand in the file, backward time included,
+In: a path, from `registry.py`. Out: the events as they stand in the file, backward time included,
 which `check_events` then refuses or sorts. A packet is made of a number of records; what a record
 needs of those before it (clocks that turned over, the row, the base of a vector) is carried from
 packet to packet.
@@ -14,9 +14,9 @@ they are right.
 
 from __future__ import annotations
 
-import os
+import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -25,6 +25,8 @@ from numpy.typing import NDArray
 
 from ...errors import RecordingError
 from ..arrays import Events, Sensor, make_events, refuse_first
+from .format import Contents, Format
+from .records import read_records
 
 Known = TypeVar("Known")
 
@@ -37,7 +39,7 @@ _EVT2_WORDS = (0x0, 0x1, 0x8, 0xA, 0xE, 0xF)
 _EVT3_WORDS = (0x0, 0x2, 0x3, 0x4, 0x5, 0x6, 0x7, 0x8, 0xA, 0xE, 0xF)
 
 
-def decode_dat(path: Path, size: int) -> tuple[Iterator[Events], Sensor | None]:
+def _decode_dat(path: Path, size: int) -> Contents:
     """Decode a DAT file, version 1 or 2, of type "cd" or "2d"; `size` events a packet."""
     with path.open("rb") as file:
         header = read_header(file)
@@ -49,7 +51,8 @@ def decode_dat(path: Path, size: int) -> tuple[Iterator[Events], Sensor | None]:
                 f"expected 00 08 (2d) or 0c 08 (cd)"
             )
         body = file.tell()
-    return _dat_packets(path, body, size, bits, _stated_t0(header)), _stated_sensor(header)
+    packets = _dat_packets(path, body, size, bits, _stated_t0(header))
+    return Contents(packets, _stated_sensor(header))
 
 
 def _dat_packets(
@@ -66,7 +69,7 @@ def _dat_packets(
         yield make_events(clock.unwrap(t) + t0, x, y, on)
 
 
-def decode_evt(path: Path, size: int) -> tuple[Iterator[Events], Sensor | None]:
+def _decode_evt(path: Path, size: int) -> Contents:
     """Decode an EVT 2.0 or EVT 3.0 file, little-endian; `size` words a packet."""
     with path.open("rb") as file:
         header = read_header(file)
@@ -75,7 +78,8 @@ def decode_evt(path: Path, size: int) -> tuple[Iterator[Events], Sensor | None]:
     decode = _stated_version(header, r"^% (?:evt |format EVT)([\w.]+)", decoders)
     if re.search(r"^% endianness big", header, re.MULTILINE):
         raise RecordingError("the header states endianness big, expected little")
-    return decode(path, body, size, _stated_t0(header)), _stated_sensor(header)
+    packets = decode(path, body, size, _stated_t0(header))
+    return Contents(packets, _stated_sensor(header))
 
 
 def _evt2_packets(path: Path, body: int, size: int, t0: int) -> Iterator[Events]:
@@ -186,27 +190,6 @@ class _Clock:
         return count + (turns << self.bits)
 
 
-def read_records(
-    path: Path, start: int, size: int, dtype: str, width: int = 1
-) -> Iterator[tuple[int, NDArray[Any]]]:
-    """Yield records of `width` numbers as rows, at most `size` at a time, and the first's number.
-
-    They reach from byte `start` to the end of the file; one that is cut short there is refused
-    before any is read.
-    """
-    bytes_each = np.dtype(dtype).itemsize * width
-    with path.open("rb") as file:
-        count, rest = divmod(os.fstat(file.fileno()).st_size - start, bytes_each)
-        if rest:
-            raise RecordingError(
-                f"cut short: record {count} has {rest} bytes, expected {bytes_each}"
-            )
-        file.seek(start)
-        for first in range(0, count, size):
-            some = min(size, count - first)
-            yield first, np.frombuffer(file.read(some * bytes_each), dtype).reshape(some, width)
-
-
 def read_header(file: BinaryIO) -> str:
     """Read text lines that begin with "% ", and leave the file at what follows."""
     header = ""
@@ -266,3 +249,18 @@ def _refuse_undefined(kind: NDArray[Any], defined: tuple[int, ...], name: str, f
 def _refuse_before(bad: NDArray[np.bool_], word: NDArray[np.int64], what: str) -> None:
     if bad.any():
         raise RecordingError(f"word {word[np.argmax(bad)]}: an event before the first {what}")
+
+
+def _states(pattern: str) -> Callable[[bytes], bool]:
+    """Return what tells whether a file's header has a line that begins like this."""
+
+    def is_stated_in(head: bytes) -> bool:
+        return bool(re.search(pattern, read_header(io.BytesIO(head)), re.MULTILINE))
+
+    return is_stated_in
+
+
+EVT = Format(
+    "Prophesee RAW (EVT)", (".raw", ".evt"), b"% ", _decode_evt, _states(r"^% (evt|format EVT)")
+)
+DAT = Format("Prophesee DAT", (".dat",), b"% ", _decode_dat, _states(r"^% (Data file|Version)"))

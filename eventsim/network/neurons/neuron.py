@@ -16,6 +16,7 @@ from numba import types
 from numba.extending import overload
 from numpy.typing import NDArray
 
+from ...checks import is_whole
 from ...errors import NetworkError
 from ...jit import product, rule
 from ..parameters import MOST_FLOAT32, Values, float32s, numbers
@@ -320,7 +321,7 @@ class NeuronModel(_Levels):
 
 
 def _whole(name: str, value: Any) -> int:
-    if not isinstance(value, int | np.integer) or not 0 <= value <= MAX_REFRACTORY:
+    if not is_whole(value, 0, MAX_REFRACTORY):
         raise NetworkError(
             f"{name}: refractory is {value!r}, expected whole timesteps, 0 to {MAX_REFRACTORY}"
         )

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from eventsim import Network
 from eventsim.network.neurons import Neuron
-from eventsim_bridge.models.spiking import SpikingLayer, import_network
+from eventsim_bridge.models import SpikingLayer, import_network
 
 Neurons = Callable[[Tensor], Tensor]  # currents over time -> spikes of the same shape
 

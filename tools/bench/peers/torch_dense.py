@@ -11,7 +11,7 @@ from .peer import Neurons, Peer
 
 
 class TorchDense(Peer):
-    """The forward pass of `eventsim_bridge.models.spiking`, with which networks are trained."""
+    """The forward pass of `eventsim_bridge.models`, with which networks are trained."""
 
     name = "torch dense"
 

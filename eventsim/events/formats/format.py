@@ -1,0 +1,56 @@
+"""What a format of recordings is: a name, suffixes, first bytes, and a decoder into packets.
+
+In: a path, and about how many events a packet shall have, from `recordings.py` by way of
+`registry.py`. Out: `Contents`, what the beginning of the file states and an iterator over packets
+as they stand in the file; `recordings.py` checks them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from ...errors import RecordingError
+from ..arrays import Events, Sensor
+
+
+class Contents(NamedTuple):
+    """What a decoder finds in a file; `usual` is the sensor of a format that cannot state one."""
+
+    packets: Iterator[Events]  # read and decoded as they are drawn
+    stated: Sensor | None = None
+    usual: Sensor | None = None
+
+
+class Format(NamedTuple):
+    """A format, and its decoder: (path, events a packet) -> `Contents`."""
+
+    name: str
+    suffixes: tuple[str, ...]
+    magic: bytes  # the first bytes of every such file; empty where a format has none
+    decode: Callable[[Path, int], Contents]
+    # Tells formats with the same magic apart, by the first 64 KiB of a file.
+    is_stated_in: Callable[[bytes], bool] | None = None
+
+    def begins(self, head: bytes) -> bool:
+        """Tell whether a file that begins with `head` is of this format and no other."""
+        if not self.magic or not head.startswith(self.magic):
+            return False
+        return self.is_stated_in is None or self.is_stated_in(head)
+
+
+@contextmanager
+def decoding_by(library: str) -> Iterator[None]:
+    """Make a `RecordingError` of whatever a library raises when it decodes a damaged file."""
+    try:
+        yield
+    except RecordingError:
+        raise
+    except BaseException as error:
+        # A panic in faery's Rust code derives from BaseException, by a class with no import path.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise RecordingError(f"cannot be decoded, {library} says: {reason}") from error
