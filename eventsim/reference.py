@@ -1,7 +1,7 @@
 """The same network in plain dense NumPy: slow, obvious, the truth that engines are tested by.
 
 Every neuron of every layer is computed in every timestep, with the formulas of `layers.py`,
-`pathways.py` and `neurons.py`. In float64 by default; in float32 a network without pools makes the
+`pathways.py` and `neurons/`. In float64 by default; in float32 a network without pools makes the
 additions of the clocked engine in the same order.
 """
 

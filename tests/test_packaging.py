@@ -131,6 +131,34 @@ def test_imports_go_one_way(package: str, path: Path) -> None:
         assert not at_import & {"eventsim", "eventsim_bridge", *SLOW}, "`--help` would be slow"
 
 
+def rooms_imported(package: str) -> dict[str, set[str]]:
+    """Which rooms each room of a package imports: its folders, and its files beside these."""
+    base = ROOT / FOLDERS[package]
+    found: dict[str, set[str]] = {}
+    for path in sources(package):
+        here = path.relative_to(base).with_suffix("").parts
+        if here == ("__init__",):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                named = [*here[: len(here) - node.level], *(node.module or "").split(".")]
+                for room in [named[0]] if named[0] else [alias.name for alias in node.names]:
+                    if room != here[0] and room != "__version__":
+                        found.setdefault(here[0], set()).add(room)
+    return found
+
+
+@pytest.mark.parametrize("package", FOLDERS)
+def test_no_room_imports_one_that_imports_it(package: str) -> None:
+    rooms = rooms_imported(package)
+    assert rooms, f"no imports in {package}"
+    reached = {room: set(others) for room, others in rooms.items()}
+    for _ in rooms:
+        for others in reached.values():
+            others |= {further for other in others for further in reached.get(other, ())}
+    assert [room for room, others in reached.items() if room in others] == []
+
+
 @pytest.mark.parametrize(("package", "path"), SOURCES)
 def test_files_stay_short(package: str, path: Path) -> None:
     assert len(path.read_text().splitlines()) < 400

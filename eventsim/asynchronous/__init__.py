@@ -40,10 +40,10 @@ exactly the end. A neuron with refractory time fires once in an instant.
 **Readouts**: spikes counted; time of the first in microseconds; membranes at the end; membranes
 averaged over time, the integral in closed form.
 
-columns.py    where the kernels find what
+tables.py     where the kernels find what
 layout.py     Program -> few flat arrays, because what a call costs grows with every argument
-kernels.py    the instants: route, add, compare, reset
-membranes.py  one neuron between and at events: closed forms, crossings, integrals
+kernels.py    the instants: add, compare, reset
+membranes.py  one neuron between events: where it stands, when it will cross
 schedule.py   what is due: delayed spikes, and neurons that will fire by themselves
 run.py        `AsynchronousRun`, and `simulate`'s way in
 reference.py  all of this in plain dense NumPy, microsecond by microsecond

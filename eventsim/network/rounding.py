@@ -2,7 +2,7 @@
 
 In: a `Network`. Out: another one, whose weights are float32 numbers that the narrower type holds
 too. Every engine, the reference and torch run it as any network; the clocked engine on the CPU
-stores weights as float16 where that changes none of them (`wiring.py`).
+stores weights as float16 where that changes none of them (`wiring/arrays.py`).
 """
 
 from __future__ import annotations

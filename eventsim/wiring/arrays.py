@@ -1,4 +1,4 @@
-"""The arrays of all layers laid end to end, for `wiring.py`; weights as float16 where exact."""
+"""The arrays of all layers laid end to end, for `wire.py`; weights as float16 where exact."""
 
 from __future__ import annotations
 

@@ -23,8 +23,8 @@ from .program import Entry, Span
 # instead of 17.2 at 6.4, but 5.3 instead of 4.7 at 1.3.
 BUSY_FROM = 4
 
-# Where more than this part of a map's inputs spike, all are added (`clocked/sweep.py`): for short
-# rows and for listed ones, and more for few input channels, since membranes are read and written
+# Where more than this part of a map's inputs spike, all are added (`clocked/cpu/sweep.py`): for
+# short rows and for listed ones, and more for few input channels, since membranes are read and written
 # once for all those of a position. 3x3 on 24x24, as long as without at an input activity of: 45 %
 # at 4 to 16 channels, 22 at 16 to 16, 18 at 64 to 16; listed, 50 at 16 to 128, 35 to 45 at 64 to
 # 128; at 64 to 64 about 36, from the time at 20 %.

@@ -32,7 +32,7 @@ from eventsim.network.pools import AvgPool2d, MaxPool2d
 from eventsim.reference import LayerTrace, run_layer, run_reference
 from eventsim.result import Result
 from eventsim.simulator import available_threads, simulate, simulate_batch
-from eventsim.wiring import wire as wiring
+from eventsim.wiring import connections, populations
 
 
 def frames_of(network: Network, events: Any, steps: int | None = None) -> Any:
@@ -222,7 +222,7 @@ def test_a_skip_adds_the_weights_of_both_spikes() -> None:
     assert result.spike_counts[0] == 1
 
 
-@pytest.mark.parametrize("busy_from", [0, wiring.BUSY_FROM])
+@pytest.mark.parametrize("busy_from", [0, connections.BUSY_FROM])
 def test_lists_go_on_where_the_spikes_of_another_layer_ended(busy_from: int) -> None:
     """A convolution behind `Concatenate` has a list of rows for each site from both layers."""
     rng = np.random.default_rng(0)
@@ -233,8 +233,8 @@ def test_lists_go_on_where_the_spikes_of_another_layer_ended(busy_from: int) -> 
 
     layers = [conv(1, 3), Concatenate((0, -1)), conv(4, 5)]
     with (
-        patch.object(wiring, "GATHER_FROM", 1),
-        patch.object(wiring, "BUSY_FROM", busy_from),
+        patch.object(populations, "GATHER_FROM", 1),
+        patch.object(connections, "BUSY_FROM", busy_from),
     ):
         network = Network((1, 5, 5), DT_US, layers)
         events = np.zeros(75, EVENT_DTYPE)

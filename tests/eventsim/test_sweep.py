@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 import eventsim as es
 from eventsim.clocked.cpu import layer as cpu
 from eventsim.clocked.cpu.state import InputSpikes, clear, new_outcome, new_state
-from eventsim.wiring import wire as wiring
+from eventsim.wiring import connections
+from eventsim.wiring.wire import wire
 
 STEPS = 4
 
@@ -21,10 +22,10 @@ STEPS = 4
 def run(network: es.Network, binned: es.BinnedEvents, full_from: float) -> tuple[Any, Any]:
     """Return membranes and counts after all timesteps."""
     with (
-        patch.object(wiring, "FULL_FROM", full_from),
-        patch.object(wiring, "FULL_FROM_LISTED", full_from),
+        patch.object(connections, "FULL_FROM", full_from),
+        patch.object(connections, "FULL_FROM_LISTED", full_from),
     ):
-        program = wiring.wire(network)
+        program = wire(network)
     assert program.frame > 0
     state, outcome = new_state(program), new_outcome(program)
     clear(program, state)

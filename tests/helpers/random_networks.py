@@ -23,8 +23,7 @@ from eventsim.network.pools import AvgPool2d, MaxPool2d, SumPool2d, Upsample
 from eventsim.network.projections import Signal
 from eventsim.result import Result
 from eventsim.simulator import simulate
-from eventsim.wiring import arrays
-from eventsim.wiring import wire as wiring
+from eventsim.wiring import arrays, connections, populations
 
 DT_US = 1000
 
@@ -236,15 +235,15 @@ def some_layout(data: Any) -> Iterator[None]:
     spike by spike or site by site; all inputs of a map are added, or only those that spike.
     """
     narrow = data.draw(st.booleans())
-    gather_from = data.draw(st.sampled_from([1, wiring.GATHER_FROM]))
-    busy_from = data.draw(st.sampled_from([0, wiring.BUSY_FROM]))
-    full_from = data.draw(st.sampled_from([0, wiring.FULL_FROM]))
+    gather_from = data.draw(st.sampled_from([1, populations.GATHER_FROM]))
+    busy_from = data.draw(st.sampled_from([0, connections.BUSY_FROM]))
+    full_from = data.draw(st.sampled_from([0, connections.FULL_FROM]))
     with (
         patch.object(arrays, "widens_float16", lambda: narrow),
-        patch.object(wiring, "GATHER_FROM", gather_from),
-        patch.object(wiring, "BUSY_FROM", busy_from),
-        patch.object(wiring, "FULL_FROM", full_from),
-        patch.object(wiring, "FULL_FROM_LISTED", full_from),
+        patch.object(populations, "GATHER_FROM", gather_from),
+        patch.object(connections, "BUSY_FROM", busy_from),
+        patch.object(connections, "FULL_FROM", full_from),
+        patch.object(connections, "FULL_FROM_LISTED", full_from),
     ):
         yield
 

@@ -1,4 +1,4 @@
-"""What `numba.cuda` is asked for by `cuda_run.py`, with a `Machine` in place of a GPU.
+"""What `numba.cuda` is asked for by `clocked/cuda/run.py`, with a `Machine` in place of a GPU.
 
 A stream does nothing until somebody waits for it, and then everything in its order: what is read
 too early is not there yet, and what was freed or changed too early is missed.
@@ -204,7 +204,7 @@ def flatten(value: Any, parameters: list[int], arrays: list[weakref.ref[DeviceAr
 
 @contextmanager
 def fake_gpu() -> Iterator[Machine]:
-    """Have `cuda_run.py` find a GPU."""
+    """Have `clocked/cuda/run.py` find a GPU."""
     machine = Machine()
     device = SimpleNamespace(MULTIPROCESSOR_COUNT=1, compute_capability=(9, 0))
     context = SimpleNamespace(get_memory_info=lambda: (2**30, 2**30))

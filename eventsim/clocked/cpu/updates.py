@@ -1,6 +1,6 @@
 """Membranes: decay and add the rows that arrived (accumulate), compare and reset (fire).
 
-Two ways with the same outcome, chosen layer by layer by `wiring.py`: `accumulate` and `fire` for
+Two ways with the same outcome, chosen layer by layer by `wiring/`: `accumulate` and `fire` for
 layers of plain LIF or IF neurons with one set of parameters, in loops over contiguous channels that
 compile to vector instructions; and `integrate` for every other neuron, one at a time, with the
 rules of its model.

@@ -13,7 +13,7 @@ A membrane meets its weights in the same order as on the CPU, and no product is 
 addition behind it, so that spikes and counts are the same, bit for bit, every time. Counters alone
 are added up by several threads at once, and they are integers.
 
-Called by `cuda_run.py`. `cuda_layout.py` says where everything stands; arrays are those of
+Called by `run.py`. `layout.py` says where everything stands; arrays are those of
 `Program`. Lists that several threads fill are filled in the order of `rank`.
 """
 

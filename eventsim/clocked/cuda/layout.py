@@ -1,4 +1,4 @@
-"""Where on a GPU everything stands that a block changes, for the kernels of `cuda.py`.
+"""Where on a GPU everything stands that a block changes, for the kernels of `layer.py`.
 
 In: a `Program`. Out: a `DeviceLayout`: rings for the spikes that delays may still ask for, and
 regions, each of which lies in the block's shared memory if it fits there and in global memory if
@@ -29,7 +29,7 @@ class RingColumns(Columns):
     spikes = auto()  # offset of the first slot in SPIKES
     ends = auto()  # offset in ENDS: how many spikes are in each slot
     listed = auto()  # 1 where all rows of the one site are listed before they are added
-    quads = auto()  # 1 where four channels are added at a time: see `cuda_quads.py`
+    quads = auto()  # 1 where four channels are added at a time: see `quads.py`
 
 
 class ListColumns(Columns):

@@ -1,4 +1,4 @@
-"""Maps of plain neurons on a GPU, four channels a thread: accumulate, before `cuda.py` fires.
+"""Maps of plain neurons on a GPU, four channels a thread: accumulate, before `layer.py` fires.
 
 A row of weights is read sixteen bytes (or four numbers of float16) at a time, and what it takes to
 find the row is done once for four channels. Each membrane meets its weights in the same order.

@@ -1,4 +1,4 @@
-"""Spikes on their way to a layer, on a GPU: see `cuda.py`; the twin of `routing.py`.
+"""Spikes on their way to a layer, on a GPU: see `layer.py`; the twin of `cpu/routing.py`.
 
 Numbers that index are unsigned. For a signed index Numba tests whether it counts from the end, and
 then the length of every array stands in registers, too: the kernel for fully connected networks

@@ -1,4 +1,4 @@
-"""Membranes on a GPU: accumulate and fire, neuron by neuron; the twin of `updates.py`.
+"""Membranes on a GPU: accumulate and fire, neuron by neuron; the twin of `cpu/updates.py`.
 
 What a rule returns is made float32 again: in Numba's simulator it is a number of Python.
 """
@@ -222,7 +222,7 @@ def factors_of(program, population, t, last):
 def update_plain(program, layout, batch, block, number, population, site, channel, t, filled, maps):
     """Update one neuron of a plain layer; return how often it fired, and 1: it was free to.
 
-    Those of `cuda_quads.py` have caught up, and what arrives is added already.
+    Those of `quads.py` have caught up, and what arrives is added already.
     """
     neuron = uint32(
         uint32(population[Population.neuron])

@@ -93,16 +93,25 @@ def _most(current_decay: np.float32, decay: np.float32) -> float:
         return a / (1 - min(a, b)) if a != b else math.inf
     if a == 0 or b == 0:
         return a
-    small, large = min(a, b), max(a, b)
     if a == b:
-        peak = -1 / math.log(a)
+        ks = _around(-1 / math.log(a))
+
+        def sums(k: int) -> float:
+            return k * a**k
+
     else:
-        fast, slow = math.log(small), math.log(large)
-        peak = math.log(slow / fast) / (fast - slow)
-    cross: Any = _cross.py_func  # type: ignore[attr-defined]
-    with np.errstate(divide="ignore"):
-        around = range(max(1, math.floor(peak) - 1), math.ceil(peak) + 2)
-        return float(max(cross(np.float64(a), np.float64(b), k) for k in around))
+        slow, fast = math.log(max(a, b)), math.log(min(a, b))
+        ks = _around(math.log(slow / fast) / (fast - slow))
+
+        def sums(k: int) -> float:
+            return -a * math.exp(k * slow) * math.expm1(k * (fast - slow)) / abs(a - b)
+
+    return max(map(sums, ks))
+
+
+def _around(peak: float) -> range:
+    """Return the whole numbers near a number, from 1 on."""
+    return range(max(1, math.floor(peak) - 1), math.ceil(peak) + 2)
 
 
 # --- one neuron -----------------------------------------------------------------------------------
@@ -117,7 +126,7 @@ def _cross(a, b, k):  # type: ignore[no-untyped-def]
         return a * (power_of(a, k) - power_of(b, k)) / (a - b)
     # From the larger of the two down: the other way round this is 0 * inf after a long silence.
     small, large = min(a, b), max(a, b)
-    ratio = -np.expm1(k * np.log1p((small - large) / large))
+    ratio = -math.expm1(k * math.log1p((small - large) / large))
     return a * power_of(large, k) * ratio / (large - small)
 
 
