@@ -24,10 +24,10 @@ from .program import Entry, Span
 BUSY_FROM = 4
 
 # Where more than this part of a map's inputs spike, all are added (`clocked/cpu/sweep.py`): for
-# short rows and for listed ones, and more for few input channels, since membranes are read and written
-# once for all those of a position. 3x3 on 24x24, as long as without at an input activity of: 45 %
-# at 4 to 16 channels, 22 at 16 to 16, 18 at 64 to 16; listed, 50 at 16 to 128, 35 to 45 at 64 to
-# 128; at 64 to 64 about 36, from the time at 20 %.
+# short rows and for listed ones, and more for few input channels, since membranes are read and
+# written once for all those of a position. 3x3 on 24x24, as long as without at an input activity
+# of: 45 % at 4 to 16 channels, 22 at 16 to 16, 18 at 64 to 16; listed, 50 at 16 to 128, 35 to 45 at
+# 64 to 128; at 64 to 64 about 36, from the time at 20 %.
 FULL_FROM, FULL_FROM_LISTED = 0.2, 0.36
 FEW_CHANNELS = 4
 UNREACHED = 2**62  # more spikes than there are
