@@ -145,7 +145,7 @@ def test_standard_input_is_accounted_for_byte_by_byte(
 
 def test_standard_input_of_a_process() -> None:
     script = (
-        "from eventsim.sources import open_source\n"
+        "from eventsim.live.sources import open_source\n"
         "with open_source('-') as source:\n"
         "    print(sum(len(p) for p in source), source.counters['malformed_bytes'])"
     )
