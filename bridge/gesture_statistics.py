@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from eventsim.events.arrays import Events, Sensor
 
 from .datasets import DataSet, open_dataset
-from .statistics import event_statistics, statistics_table, write_table
+from .statistics import event_picture, event_statistics, statistics_table, write_table
 
 # Of every recording its beginning, as all are at least so long.
 LENGTH_US = 1_450_000
@@ -47,22 +46,14 @@ def save_picture(rows: Sequence[tuple[str, Events, Sensor]], path: Path) -> None
             begin = column * EVERY_US
             inside = (events["t"] >= begin) & (events["t"] < begin + WINDOW_US)
             if column < WINDOWS:
-                axes.imshow(_image(events[inside], sensor, full=2))
+                axes.imshow(event_picture(events[inside], sensor, full=2))
             else:
-                axes.imshow(_image(events, sensor, full=15))
+                axes.imshow(event_picture(events, sensor, full=15))
             axes.set(xticks=[], yticks=[])
             if row == 0:
                 axes.set_title(f"{begin // 1000} ms" if column < WINDOWS else "1.45 s", fontsize=9)
         grid[row, 0].set_ylabel(title, rotation=0, ha="right", va="center", fontsize=9)
     figure.savefig(path, dpi=80)
-
-
-def _image(events: Events, sensor: Sensor, full: int) -> NDArray[np.float64]:
-    """Return a picture: red ON, blue OFF, white both; `full` events of a pixel are brightest."""
-    image = np.zeros((sensor.height, sensor.width, 3))
-    np.add.at(image, (events["y"], events["x"], np.where(events["on"], 0, 2)), 1 / full)
-    image[:, :, 1] = np.minimum(image[:, :, 0], image[:, :, 2])
-    return np.clip(image, 0, 1)
 
 
 def _example(dataset: DataSet, label: int, number: int) -> Any:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eventsim.events.arrays import Events, Sensor
+from eventsim.events.arrays import Events, Sensor, join_events
 from eventsim.jit import Int64s
 
 from .datasets import DataSet, open_dataset
@@ -55,7 +55,7 @@ def event_statistics(recordings: Sequence[Events], sensor: Sensor) -> EventStati
     per_recording = [_measure(events, sensor) for events in recordings]
     columns = {name: np.array([row[name] for row in per_recording]) for name in per_recording[0]}
     counts, intervals, same = zip(*(_per_pixel(e, sensor) for e in recordings), strict=True)
-    every = np.concatenate(list(recordings))
+    every = join_events(recordings)
     window = np.minimum(every["t"] // np.uint64(WINDOW_US), WINDOWS - 1).astype(np.int64)
     rate = np.bincount(2 * window + every["on"], minlength=2 * WINDOWS).reshape(WINDOWS, 2)
     sums = [np.bincount(window, weights=every[axis], minlength=WINDOWS) for axis in ("x", "y")]
@@ -192,18 +192,19 @@ def save_picture(columns: Sequence[tuple[str, DataSet, EventStatistics]], path: 
         for label in range(10):
             first = int(np.flatnonzero(dataset.train.labels == label)[0])
             axes = figure.add_subplot(grid[2 + column, label])
-            axes.imshow(_image(dataset.train[first][0], dataset.sensor))
+            events = dataset.train[first][0]
+            saccade = events[events["t"] < FIRST_SACCADE_US]
+            axes.imshow(event_picture(saccade, dataset.sensor, full=6))
             axes.set(xticks=[], yticks=[])
             if label == 0:
                 axes.set_ylabel(title.replace(", ", ",\n"))
     figure.savefig(path, dpi=80)
 
 
-def _image(events: Events, sensor: Sensor) -> Floats:
-    """Return a picture of the first saccade: red ON, blue OFF, white both; six fill a pixel."""
+def event_picture(events: Events, sensor: Sensor, full: int) -> Floats:
+    """Return a picture: red ON, blue OFF, white both; `full` events of a pixel are brightest."""
     image = np.zeros((sensor.height, sensor.width, 3))
-    first = events[events["t"] < FIRST_SACCADE_US]
-    np.add.at(image, (first["y"], first["x"], np.where(first["on"], 0, 2)), 1 / 6)
+    np.add.at(image, (events["y"], events["x"], np.where(events["on"], 0, 2)), 1 / full)
     image[:, :, 1] = np.minimum(image[:, :, 0], image[:, :, 2])
     return np.clip(image, 0, 1)
 

@@ -16,12 +16,10 @@ import torch
 from torch import nn
 
 from eventsim.errors import EventsimError
-from eventsim.files import replacing
 
-from .torch_files import read_document
+from .torch_files import read_document, write_document
 
-FORMAT = "eventsim training"
-VERSION = 2
+HEAD = ("eventsim training", 2)  # format and version
 
 
 class CheckpointError(EventsimError):
@@ -66,9 +64,7 @@ class TrainingState:
 
     def save(self, path: Path, settings: dict[str, Any], data: dict[str, Any]) -> None:
         """Put the state in place of `path` in one go."""
-        document = {
-            "format": FORMAT,
-            "version": VERSION,
+        fields = {
             "settings": settings,
             "data": data,
             "model": self.model.state_dict(),
@@ -76,8 +72,7 @@ class TrainingState:
             "history": [tuple(epoch) for epoch in self.history],
             "best_weights": self.best_weights,
         }
-        with replacing(path) as file:
-            torch.save(document, file)
+        write_document(path, HEAD, fields)
 
     def load(self, path: Path, settings: dict[str, Any], data: dict[str, Any]) -> None:
         """Take over the state in `path`.
@@ -85,9 +80,7 @@ class TrainingState:
         Raises `CheckpointError` for a file that is no checkpoint, or one of a run with other
         `settings` or `data`, naming the field.
         """
-        document = read_document(
-            path, (FORMAT, VERSION), "checkpoint", "of a training", CheckpointError
-        )
+        document = read_document(path, HEAD, "checkpoint", "of a training", CheckpointError)
         for group, expected in (("settings", settings), ("data", data)):
             found = document[group]
             for name in expected | found:

@@ -13,15 +13,13 @@ from typing import Any, NamedTuple
 import torch
 
 from eventsim.errors import EventsimError
-from eventsim.files import replacing
 
 from ..models.sequences import LayeredModel
 from .loop import Trained, build_model
 from .settings import TrainingSettings
-from .torch_files import read_document
+from .torch_files import read_document, write_document
 
-FORMAT = "eventsim model"
-VERSION = 1
+HEAD = ("eventsim model", 1)  # format and version
 
 
 class ModelFileError(EventsimError):
@@ -39,17 +37,14 @@ class ModelFile(NamedTuple):
 
 def save_model(trained: Trained, path: Path, noted: dict[str, Any]) -> None:
     """Put a trained model in place of `path` in one go; `noted` is added to its provenance."""
-    document = {
-        "format": FORMAT,
-        "version": VERSION,
+    fields = {
         "settings": trained.settings.as_dict(),
         "input_shape": trained.model.input_shape,
         "class_names": trained.class_names,
         "weights": trained.model.state_dict(),
         "provenance": {**trained.provenance(), **noted},
     }
-    with replacing(path) as file:
-        torch.save(document, file)
+    write_document(path, HEAD, fields)
 
 
 def load_model(path: Path) -> ModelFile:
@@ -57,9 +52,7 @@ def load_model(path: Path) -> ModelFile:
 
     Raises `ModelFileError` for a file that holds none, `OSError` where it cannot be opened.
     """
-    document = read_document(
-        path, (FORMAT, VERSION), "model", "that training has written", ModelFileError
-    )
+    document = read_document(path, HEAD, "model", "that training has written", ModelFileError)
     settings = TrainingSettings.from_dict(document["settings"])
     with torch.random.fork_rng(devices=[]):
         model = build_model(settings, tuple(document["input_shape"]))

@@ -12,6 +12,13 @@ from typing import Any
 import torch
 
 from eventsim.errors import EventsimError
+from eventsim.files import replacing
+
+
+def write_document(path: Path, head: tuple[str, int], fields: dict[str, Any]) -> None:
+    """Put a document of the format and version in `head` in place of `path` in one go."""
+    with replacing(path) as file:
+        torch.save({"format": head[0], "version": head[1], **fields}, file)
 
 
 def read_document(

@@ -13,18 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from ..checks import is_whole
 from ..errors import EventsimError, RecordingError
-from .arrays import EVENT_DTYPE, Events, Sensor, as_events, check_events
+from .arrays import Events, Sensor, agreed_sensor, check_events, join_events
 from .formats.format import Contents
 from .formats.registry import format_of
 
 # Events in a packet, at most, unless asked for otherwise. Decoding EVT3, the greediest, takes about
 # 200 bytes an event.
 PACKET = 2**17
-_RECORD = np.dtype((np.void, EVENT_DTYPE.itemsize))  # an event as bytes
 
 
 class Recording(NamedTuple):
@@ -98,9 +95,8 @@ def read_recording(
     path = Path(path)
     with _naming(path):
         contents = format_of(path).decode(path, PACKET)
-        sensor = _agreed_sensor(contents, sensor)
-        packets = list(contents.packets)
-        events = packets[0] if len(packets) == 1 else _joined(packets)
+        sensor = _sensor_of(contents, sensor)
+        events = join_events(list(contents.packets))
         sensor = sensor or _smallest_sensor(events)
         return Recording(check_events(events, sensor, sort=sort), sensor)
 
@@ -123,8 +119,8 @@ def read_packets(path: str | Path, *, sensor: Sensor | None = None, size: int = 
         raise EventsimError(f"size is {size!r}, expected a whole number of events, 1 or more")
     path = Path(path)
     with _naming(path):
-        stated = _agreed_sensor(format_of(path).decode(path, size), sensor)
-    return Packets(path, stated, int(size))
+        known = _sensor_of(format_of(path).decode(path, size), sensor)
+    return Packets(path, known, int(size))
 
 
 @contextmanager
@@ -138,21 +134,9 @@ def _naming(path: Path) -> Iterator[None]:
         raise RecordingError(f"{path}: cannot be opened, {error.strerror or error}") from error
 
 
-def _agreed_sensor(contents: Contents, sensor: Sensor | None) -> Sensor | None:
-    """Return the sensor asked for, stated or usual, unless the first two contradict each other."""
-    stated = contents.stated
-    if sensor and stated and (sensor.width, sensor.height) != (stated.width, stated.height):
-        raise RecordingError(
-            f"the file states a {stated.width} x {stated.height} sensor, "
-            f"expected the {sensor.width} x {sensor.height} that was asked for"
-        )
-    return sensor or stated or contents.usual
-
-
-def _joined(packets: list[Events]) -> Events:
-    # As bytes: NumPy copies structures field by field, which took 45 times as long.
-    records = [as_events(packet).view(_RECORD) for packet in packets]
-    return np.concatenate([np.empty(0, _RECORD), *records]).view(EVENT_DTYPE)
+def _sensor_of(contents: Contents, asked: Sensor | None) -> Sensor | None:
+    """Return the sensor that is known before the events are."""
+    return agreed_sensor(contents.stated, asked, "the file") or contents.usual
 
 
 def _smallest_sensor(events: Events) -> Sensor:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..checks import is_whole
 from ..errors import EventsimError
-from ..events.arrays import EVENT_DTYPE, Events
+from ..events.arrays import EVENT_DTYPE, Events, join_events
 
 POLICIES = ("block", "drop-oldest", "drop-newest")
 
@@ -94,7 +94,7 @@ class EventQueue:
             parts = self._take(self._queued if most is None else min(int(most), self._queued))
             self.handed_out += sum(map(len, parts))
             self._changed.notify_all()
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return join_events(parts)
 
     def close(self) -> None:
         """Say that no more will come, and wake whoever waits; what is queued can still be got."""

@@ -25,7 +25,14 @@ import numpy as np
 
 from ..checks import is_whole
 from ..errors import EventsimError
-from ..events.arrays import EVENT_DTYPE, Events, Sensor, as_events, packets_of
+from ..events.arrays import (
+    EVENT_DTYPE,
+    Events,
+    Sensor,
+    agreed_sensor,
+    as_events,
+    packets_of,
+)
 from ..events.recordings import read_packets
 from .udp import WAIT_MS, Address, Receiver, RecordStream, parse_address, ready, resolve
 
@@ -293,12 +300,7 @@ class _Camera(_LiveSource):
                 f"camera: none can be opened, faery says: {error.args[-1] if error.args else error}"
                 f" (it needs a camera, and its driver: pip install 'eventsim[camera]')"
             ) from error
-        if sensor and (sensor.width, sensor.height) != (stated.width, stated.height):
-            raise EventsimError(
-                f"camera: states a {stated.width} x {stated.height} sensor, "
-                f"expected the {sensor.width} x {sensor.height} that was asked for"
-            )
-        super().__init__(sensor or stated)
+        super().__init__(agreed_sensor(stated, sensor, "camera:"))
         # Full, it holds up the thread, and then the driver drops what it has no room for.
         self._queue: queue.Queue[Events | Exception | None] = queue.Queue(CAMERA_PACKETS)
         threading.Thread(target=self._read, args=[iter(stream)], daemon=True).start()
