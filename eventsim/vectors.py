@@ -193,55 +193,74 @@ def _row_adder(lanes: int) -> Compiled:
 add_rows_to_lanes, add_rows_to_block = _row_adder(LANES), _row_adder(BLOCK)
 
 
-def _map_adder(lanes: int) -> Compiled:
-    """Make what adds all channels of one position to some neighbouring membranes of one site."""
+def _gatherer(lanes: int) -> Compiled:
+    """Make what brings a block of membranes up to date, compares and resets it.
 
-    def add(
-        typingctx: Any, u: Any, i: Any, x: Any, first: Any, stop: Any, w: Any, row: Any, stride: Any
+    As `_row_adder`, for weights that lie block by block.
+    """
+
+    def gather(
+        typingctx: Any, u: Any, i: Any, power: Any, w: Any, base: Any, rows: Any, first: Any,
+        stop: Any, limit: Any, subtract: Any, level: Any,
     ) -> Any:  # fmt: skip
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            u, x, w = (_data(context, builder, signature.args[k], args[k]) for k in (0, 2, 5))
-            _, at, _, first, stop, _, row, stride = args
+            u, w, rows = (_data(context, builder, signature.args[k], args[k]) for k in (0, 3, 5))
+            _, at, power, _, base, _, first, stop, limit, subtract, level = args
             to, membranes = _load(builder, u, at, lanes)
-            kind = _vector(lanes)
-            insert: Compiled = cgutils.get_or_insert_function
-            fused = insert(
-                builder.module, ir.FunctionType(kind, [kind] * 3), f"llvm.fmuladd.v{lanes}f32"
-            )
+            decayed = builder.fmul(membranes, _all(builder, power, lanes))
             before = builder.block
-            loop, after = builder.append_basic_block("channel"), builder.append_basic_block("added")
-            builder.branch(loop)
+            loop, after = builder.append_basic_block("row"), builder.append_basic_block("added")
+            builder.cbranch(builder.icmp_unsigned("<", first, stop), loop, after)
             builder.position_at_end(loop)
-            channel, at_row, partial = (builder.phi(v.type) for v in (first, row, membranes))
-            spikes = _all(builder, builder.load(builder.gep(x, [channel])), lanes)
-            weights = _load_weights(builder, signature.args[5], w, at_row, lanes)
-            added = builder.call(fused, [weights, spikes, partial])
-            following = builder.add(channel, channel.type(1))
-            for phi, at_first, then in (
-                (channel, first, following),
-                (at_row, row, builder.add(at_row, stride)),
-                (partial, membranes, added),
-            ):
+            slot, partial = builder.phi(first.type), builder.phi(decayed.type)
+            row = builder.zext(builder.load(builder.gep(rows, [slot])), base.type)
+            element = builder.add(base, builder.mul(row, base.type(lanes)))
+            weights = _load_weights(builder, signature.args[3], w, element, lanes)
+            added, following = builder.fadd(partial, weights), builder.add(slot, slot.type(1))
+            for phi, at_first, then in ((slot, first, following), (partial, decayed, added)):
                 phi.add_incoming(at_first, before)
                 phi.add_incoming(then, loop)
             builder.cbranch(builder.icmp_unsigned("<", following, stop), loop, after)
             builder.position_at_end(after)
-            builder.store(added, to, align=4)
-            return context.get_dummy_value()
+            result = builder.phi(decayed.type)
+            result.add_incoming(decayed, before)
+            result.add_incoming(added, loop)
+            crossed = builder.fcmp_ordered(">", result, _all(builder, limit, lanes))
+            levels = _all(builder, level, lanes)
+            reset = builder.select(subtract, builder.fsub(result, levels), levels)
+            builder.store(builder.select(crossed, reset, result), to, align=4)
+            bits = builder.bitcast(crossed, ir.IntType(lanes))
+            return bits if lanes == 64 else builder.zext(bits, ir.IntType(64))
 
-        index = types.uintp
-        return types.void(u, index, x, index, index, w, index, index), codegen
+        index, single, flag = types.uintp, types.float32, types.boolean
+        return types.uint64(
+            u, index, single, w, index, rows, index, index, single, flag, single
+        ), codegen
 
-    add.__doc__ = (
-        f"Add x[k] w[row : row + {lanes}] to u[i : i + {lanes}] for each k in first .. stop - 1, "
-        f"strictly in this order; the row of the next k begins `stride` further on.\n\n"
-        f"Where the processor multiplies and adds in one instruction, it does: what is multiplied "
-        f"by 0 or 1 has nothing to round."
+    gather.__doc__ = (
+        f"Multiply u[i : i + {lanes}] by `power` and add to it, for each row in rows[first:stop], "
+        f"the {lanes} weights at base + {lanes} row, strictly in this order. Those above `limit` "
+        f"are set to `level`, or with `subtract` get it taken away; returns bits that say which."
     )
-    return _compiled_intrinsic(add)
+    return _compiled_intrinsic(gather)
 
 
-add_map_to_8, add_map_to_16, add_map_to_32, add_map_to_64 = map(_map_adder, (8, 16, 32, 64))
+gather_8, gather_16, gather_32, gather_64 = map(_gatherer, (8, 16, 32, 64))
+
+
+@_compiled_intrinsic
+def shift_8(typingctx: Any, to: Any, i: Any, values: Any, j: Any, constant: Any) -> Any:
+    """Let to[i : i + 8] be values[j : j + 8] plus a constant; all int32."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        to, values = (_data(context, builder, signature.args[k], args[k]) for k in (0, 2))
+        kind = ir.VectorType(ir.IntType(32), LANES).as_pointer()
+        found = builder.load(builder.bitcast(builder.gep(values, [args[3]]), kind), align=4)
+        shifted = builder.add(found, _all(builder, args[4], LANES))
+        builder.store(shifted, builder.bitcast(builder.gep(to, [args[1]]), kind), align=4)
+        return context.get_dummy_value()
+
+    return types.void(to, types.uintp, values, types.uintp, types.int32), codegen
 
 
 def _comparison(lanes: int) -> Compiled:

@@ -18,13 +18,22 @@ from ..network.projections import Projection, Projections
 from ..vectors import LINE
 from .arrays import Arrays
 from .connections import WiredConnection, connect, stored_length
+from .runs import WIDTHS, width_of
 
-# From this length on, rows of a plain layer are listed by site and added eight at a time, with an
-# eighth of the traffic over the membranes; shorter ones are added as the spikes come. Rows of 64
-# were never slower listed, and up to 1.5 times faster (maps of 17x17 and 32x32, kernels of 3 and 5,
-# 2 to 64 input channels, activities of 0.2 to 20 %); rows of 32 were slower behind few input
-# channels (0.8 to 0.95), rows of 16 always (0.8).
-GATHER_FROM = 64
+# From this length on, rows of a plain layer that are not gathered are listed by site and added
+# eight at a time, with an eighth of the traffic over the membranes; shorter ones are added as the
+# spikes come. Rows of 64 were never slower listed, and up to 1.5 times faster (maps of 17x17 and
+# 32x32, kernels of 3 and 5, 2 to 64 input channels, activities of 0.2 to 20 %); rows of 32 were
+# slower behind few input channels (0.8 to 0.95), rows of 16 always (0.8).
+LIST_FROM = 64
+
+# Maps of this many channels gather whatever comes; those of fewer where more than this share of
+# their inputs spikes, and later behind few input channels.
+GATHER_FROM, SHARE_FROM, FEW_CHANNELS = 64, 0.1, 4
+
+# A gathered layer runs through so many timesteps at a time that what it notes of them stays in the
+# second-level cache: a bit for each in a word of each position, and its own spikes as bits.
+MOST_CHUNK, MOST_MASKS = 64, 2**16
 
 
 @dataclass
@@ -37,7 +46,7 @@ class WiredPopulation:
     stored: int
     rows_per_site: int
     graded: bool
-    gathers: bool
+    lists: bool
     awake: bool
     plain: bool
     neuron: int
@@ -55,10 +64,16 @@ class WiredPopulation:
     reset_value: np.float32
     ways: list[WiredConnection]
     # Among those of all populations: see `wire.py`.
+    width: int = 0  # see `_gather`
+    gather_from: int = 0
+    chunk: int = 0
+    blocks: int = -1
+    block: int = 0
     connection: int = -1
     spike: int = -1
     start: int = -1
     remembered: int = 0
+    index: int = 0  # entries of where the spikes of positions begin
 
     @property
     def connections(self) -> int:
@@ -108,7 +123,7 @@ def lay_out(
         stored=stored_length(row_length, sites),
         rows_per_site=per_site,
         graded=any(way.graded for way in ways),
-        gathers=not plain or sites == 1 or row_length >= GATHER_FROM,
+        lists=not plain or sites == 1 or row_length >= LIST_FROM,
         awake=layer.bias is not None and bool(neuron.rises_over_threshold(layer.bias).any()),
         plain=plain,
         neuron=arrays.reserve("neurons", sites * row_length, LINE),
@@ -126,9 +141,36 @@ def lay_out(
         reset_value=p[0]["reset_value"],
         ways=ways,
     )
-    for way in ways:
-        way.set_limits(plain, population.gathers, population.graded, only=len(ways) == 1)
+    if plain:
+        _gather(population, own.population, arrays)
     return population
+
+
+def _gather(population: WiredPopulation, number: int, arrays: Arrays) -> None:
+    """Let a plain layer gather its rows, if every way to it has runs."""
+    found = [way.found for way in population.ways if way.found is not None]
+    if len(found) < len(population.ways):
+        return
+    sites, width = population.sites, width_of(population.stored)
+    population.width = width
+    if sites > 1 and population.channels < GATHER_FROM:
+        inputs = sum(way.positions * (way.in_channels + FEW_CHANNELS) for way in population.ways)
+        population.gather_from = int(SHARE_FROM * inputs)
+    population.chunk = max(1, MOST_MASKS // (sites * (population.stored // width)))
+    if sites > 1:
+        population.chunk = min(population.chunk, MOST_CHUNK)
+    if any(way.source == number for way in population.ways):
+        population.chunk = 1
+    rows = np.concatenate([runs.blocks for runs in found], axis=1)
+    population.blocks = arrays.add("blocks", rows, WIDTHS[0])
+    population.block = rows[0].size
+    row = index = 0
+    for way, runs in zip(population.ways, found, strict=True):
+        table = runs.table + np.array([0, 0, row], np.int32)
+        way.runs = arrays.add("run_pointers", runs.pointers + arrays.add("runs", table) // 3)
+        row += runs.blocks.shape[1]
+        way.index, index = index, index + way.positions + 1
+    population.index = index
 
 
 def _with_gain(layer: WeightLayer) -> WeightLayer:

@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 
 from ..jit import Flags, Float32s, Int32s, Int64s, Weights
 
+# Rows, and visits of sites, that a gathered layer notes before it adds them; after that it ends the
+# site that it is at.
+NOTED = 2**14
+
 
 class Columns(IntEnum):
     """Columns of a table, numbered from 0. The kernels read `table[row, Column.name]`.
@@ -34,7 +38,7 @@ class Population(Columns):
     stored = auto()  # length of a weight row: the channels, or for one site whole cache lines
     rows_per_site = auto()  # the most rows that one timestep can bring to a site
     graded = auto()  # 1 where rows are multiplied by a value before they are added
-    gathers = auto()  # 1 where rows are listed site by site before they are added
+    lists = auto()  # 1 where rows are listed site by site before they are added
     awake = auto()  # 1 where every site is updated in every timestep
     plain = auto()  # 1 where the whole layer is LIF of one kind: a loop over arrays will do
     neuron = auto()  # offset of the layer's membranes
@@ -50,6 +54,11 @@ class Population(Columns):
     spike = auto()  # offset of the spikes of a stretch of timesteps
     start = auto()  # offset of the pointers to the first spike of each timestep
     remembered = auto()  # timesteps before the stretch: the longest delay behind the layer
+    width = auto()  # channels that are gathered at a time, 0 where rows are never gathered
+    gather_from = auto()  # spikes in a timestep, on average of a stretch, from which rows are
+    chunk = auto()  # timesteps that are gathered at a time
+    blocks = auto()  # offset of the weights, block by block
+    block = auto()  # their number in a block
 
 
 class Level(Columns):
@@ -74,11 +83,10 @@ class Connection(Columns):
     reach = auto()  # offset of the pointers: first entry of each input position
     stride = auto()  # from the weight row of one channel to that of the next
     direct = auto()  # offset of the row of each input, where each reaches one site; otherwise -1
-    busy = auto()  # more spikes than these are listed site by site, not spike by spike
-    full = auto()  # with more than these all inputs are added, not only those that spike
     incoming = auto()  # offset of the pointers: first entry of each site
-    fan_in = auto()  # the most entries of a site there
     positions = auto()  # of the source
+    runs = auto()  # offset of the pointers to the runs of each site, -1 where there are none
+    index = auto()  # offset, among the layer's, of where the spikes of each position begin
     pooled = auto()  # offset of the max pool's pointers, -1 without one
     pooled_cells = auto()  # cells x channels of the max pool
 
@@ -109,10 +117,11 @@ class Program(NamedTuple):
     connections: NDArray[np.int64]  # (connections, Connection)
     pointers: Int64s  # reach: spans of input position p are pointers[reach + p : reach + p + 2]
     spans: NDArray[np.int32]  # (spans, Span)
-    incoming_pointers: (
-        Int64s  # with p from Connection.incoming on: site s has incoming[p[s] : p[s + 1]]
-    )
+    incoming_pointers: Int64s  # likewise from Connection.incoming on
     incoming: NDArray[np.int32]  # (entries, Entry)
+    run_pointers: Int64s  # with p from Connection.runs on: site s has runs[p[s] : p[s + 1]]
+    runs: NDArray[np.int32]  # (runs, 3) as `runs.Runs.table`
+    blocks: Weights  # those of gathered layers again, block by block
     direct: Int32s  # offset in `weights` of the row of each input of a fully connected layer
     weights: Weights
     biases: Float32s
@@ -132,9 +141,13 @@ class Program(NamedTuple):
     stretch: int  # timesteps that a layer runs through before the next one follows
     spikes: int  # that all layers together can emit in a stretch, with those remembered
     starts: int
-    positions: int  # most of a source
     arrivals: int  # most that can reach a connection in one timestep
-    frame: int  # inputs of the largest connection that may add them all
+    masks: int  # words of 64 spikes that a gathered layer can emit in a chunk
+    fired: int
+    begins: int  # entries of where the spikes of positions begin, of a layer in a chunk
+    words: int  # positions of all connections of a gathered layer
+    visits: int  # that are noted at a time
+    visit_rows: int
     pooled_cells: int  # of the largest max pool
     outputs: int
     readout: int  # index into READOUTS

@@ -29,9 +29,8 @@ from ..network.neurons import NEURON_DTYPE
 from ..network.pathways import Add
 from ..network.projections import Projection, Projections
 from .arrays import Arrays, narrowed
-from .connections import UNREACHED
 from .populations import WiredPopulation, lay_out
-from .program import Columns, Connection, Entry, Level, Population, Program, Span
+from .program import NOTED, Columns, Connection, Entry, Level, Population, Program, Span
 
 # A layer runs through a stretch of timesteps before the layer behind it follows: what a layer needs
 # is looked up once a stretch, and its weights stay in the nearest caches. Its length is bounded by
@@ -110,11 +109,13 @@ def _program(network: Network, populations: list[WiredPopulation], arrays: Array
     for way in connections:
         own = lists[way.source + 1]
         way.start = own.start + own.remembered
-    populations[-1].awake |= network.reads_membranes
+    last = populations[-1]
+    last.awake |= network.reads_membranes
+    if network.reads_membranes and last.width:
+        last.chunk = 1  # they are read in every timestep
     if arrays.sizes["weights"] >= 2**31:
         raise NetworkError(f"{arrays.sizes['weights']} weights, expected fewer than 2^31")
     pooled_cells = max(way.pooled_cells for way in connections)
-    inputs = [way.positions * way.in_channels for way in connections if way.full < UNREACHED]
     return Program(
         populations=_table(populations, Population, np.int64),
         levels=_table(populations, Level, np.float32),
@@ -123,6 +124,9 @@ def _program(network: Network, populations: list[WiredPopulation], arrays: Array
         spans=arrays.joined("spans", np.int32).reshape(-1, len(Span)),
         incoming_pointers=arrays.joined("incoming_pointers", np.int64),
         incoming=arrays.joined("incoming", np.int32).reshape(-1, len(Entry)),
+        run_pointers=arrays.joined("run_pointers", np.int64),
+        runs=arrays.joined("runs", np.int32).reshape(-1, 3),
+        blocks=narrowed(arrays.joined("blocks", np.float32)),
         direct=arrays.joined("direct", np.int32),
         weights=narrowed(arrays.joined("weights", np.float32)),
         biases=arrays.joined("biases", np.float32),
@@ -142,9 +146,17 @@ def _program(network: Network, populations: list[WiredPopulation], arrays: Array
         stretch=stretch,
         spikes=arrays.sizes["spikes"],
         starts=arrays.sizes["starts"],
-        positions=max(way.positions for way in connections),
         arrivals=max(*sizes, pooled_cells),
-        frame=max(inputs, default=0),
+        masks=max(
+            one.chunk * one.sites * (one.stored // one.width) if one.width else 0
+            for one in populations
+        ),
+        fired=max(one.chunk * -(-one.sites // 64) for one in populations),
+        begins=max(one.index * one.chunk for one in populations),
+        words=max(one.index for one in populations),
+        visits=NOTED + max(one.chunk for one in populations),
+        # A site is noted whole, with the rows of every timestep of a chunk at most.
+        visit_rows=NOTED + max(one.chunk * one.rows_per_site for one in populations),
         pooled_cells=pooled_cells,
         outputs=network.outputs,
         readout=READOUTS.index(network.readout),

@@ -32,7 +32,7 @@ from eventsim.network.pools import AvgPool2d, MaxPool2d
 from eventsim.reference import LayerTrace, run_layer, run_reference
 from eventsim.result import Result
 from eventsim.simulator import available_threads, simulate, simulate_batch
-from eventsim.wiring import connections, populations
+from eventsim.wiring import populations
 
 
 def frames_of(network: Network, events: Any, steps: int | None = None) -> Any:
@@ -222,8 +222,7 @@ def test_a_skip_adds_the_weights_of_both_spikes() -> None:
     assert result.spike_counts[0] == 1
 
 
-@pytest.mark.parametrize("busy_from", [0, connections.BUSY_FROM])
-def test_lists_go_on_where_the_spikes_of_another_layer_ended(busy_from: int) -> None:
+def test_lists_go_on_where_the_spikes_of_another_layer_ended() -> None:
     """A convolution behind `Concatenate` has a list of rows for each site from both layers."""
     rng = np.random.default_rng(0)
 
@@ -232,10 +231,7 @@ def test_lists_go_on_where_the_spikes_of_another_layer_ended(busy_from: int) -> 
         return Conv2d(weight, padding=1, neuron=IF(1.0))
 
     layers = [conv(1, 3), Concatenate((0, -1)), conv(4, 5)]
-    with (
-        patch.object(populations, "GATHER_FROM", 1),
-        patch.object(connections, "BUSY_FROM", busy_from),
-    ):
+    with patch.object(populations, "LIST_FROM", 1):
         network = Network((1, 5, 5), DT_US, layers)
         events = np.zeros(75, EVENT_DTYPE)
         events["t"] = np.repeat([0, DT_US, 2 * DT_US], 25)

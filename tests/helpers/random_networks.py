@@ -23,7 +23,7 @@ from eventsim.network.pools import AvgPool2d, MaxPool2d, SumPool2d, Upsample
 from eventsim.network.projections import Signal
 from eventsim.result import Result
 from eventsim.simulator import simulate
-from eventsim.wiring import arrays, connections, populations
+from eventsim.wiring import arrays, populations, runs
 
 DT_US = 1000
 
@@ -231,19 +231,20 @@ def networks(
 def some_layout(data: Any) -> Iterator[None]:
     """Lay networks out in one of the ways that must not matter.
 
-    Weights that float16 holds are stored in it, or not; rows are listed or added at once; listed
-    spike by spike or site by site; all inputs of a map are added, or only those that spike.
+    Weights that float16 holds are stored in it, or not; rows are gathered, many channels at a time
+    or few, or only where much comes; and where they are not, listed or added at once.
     """
     narrow = data.draw(st.booleans())
-    gather_from = data.draw(st.sampled_from([1, populations.GATHER_FROM]))
-    busy_from = data.draw(st.sampled_from([0, connections.BUSY_FROM]))
-    full_from = data.draw(st.sampled_from([0, connections.FULL_FROM]))
+    list_from = data.draw(st.sampled_from([1, populations.LIST_FROM]))
+    share_from = data.draw(st.sampled_from([0.0, populations.SHARE_FROM]))
+    widths = data.draw(st.sampled_from([(), runs.WIDTHS, (8,)]))
+    chunk = data.draw(st.sampled_from([1, 3, populations.MOST_CHUNK]))
     with (
         patch.object(arrays, "widens_float16", lambda: narrow),
-        patch.object(populations, "GATHER_FROM", gather_from),
-        patch.object(connections, "BUSY_FROM", busy_from),
-        patch.object(connections, "FULL_FROM", full_from),
-        patch.object(connections, "FULL_FROM_LISTED", full_from),
+        patch.object(populations, "LIST_FROM", list_from),
+        patch.object(populations, "SHARE_FROM", share_from),
+        patch.object(populations, "MOST_CHUNK", chunk),
+        patch.object(runs, "WIDTHS", widths),
     ):
         yield
 

@@ -23,18 +23,13 @@ Called by `run.py`, stretch by stretch. Arrays are flat; `program.py` says what 
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ...jit import Float32s, Int32s, Int64s, kernel
-from ...network.graph import READOUTS
+from ...jit import kernel
 from ...wiring.program import Connection, Population, Program
 from .admission import admit
+from .gather import gathers, run_gathered
 from .routing import arrive, collect
 from .state import InputSpikes, Outcome, State
-from .updates import accumulate, fire, integrate
-
-LAST_MEMBRANE, MEAN_MEMBRANE = map(READOUTS.index, ("last-membrane", "mean-membrane"))
+from .updates import accumulate, fire, integrate, read_out
 
 
 @kernel
@@ -67,10 +62,10 @@ def take_in(program: Program, state: State, inputs: InputSpikes, first: int, sto
     shift = starts[slot] - pointers[first]
     for t in range(first, stop):
         starts[slot + t - first + 1] = pointers[t + 1] + shift
-    for i in range(pointers[first], pointers[stop]):
-        spikes[i + shift] = cells[i]
-        if len(values) > 0:
-            values[i + shift] = cell_values[i]
+    begin, end = pointers[first], pointers[stop]
+    spikes[begin + shift : end + shift] = cells[begin:end]
+    if len(values) > 0:
+        values[begin + shift : end + shift] = cell_values[begin:end]
 
 
 @kernel
@@ -79,10 +74,13 @@ def run_layer(
 ) -> None:
     """Run one layer through the timesteps first .. stop - 1."""
     population, levels = program.populations[number], program.levels[number]
+    if gathers(program, number, state, stop - first):
+        run_gathered(program, number, state, first, stop, outcome)
+        return
     ways, pointers, spans, weights = (
         program.connections, program.pointers, program.spans, program.weights
     )  # fmt: skip
-    direct, delayed, readout = program.direct, program.delayed, program.readout
+    delayed, readout = program.delayed, program.readout
     counters = outcome.counters[number]
     # This layer's part of what is laid end to end.
     neuron, site, channel = (
@@ -113,8 +111,6 @@ def run_layer(
     starts, spikes, spike_values = state.starts, state.spikes, state.spike_values
     arrived, arrived_values = state.arrived, state.arrived_values
     pooled, pooled_words = state.pooled, state.pooled_words
-    incoming_pointers, incoming = program.incoming_pointers, program.incoming
-    begins, offsets, frame = state.begins, state.offsets, state.frame
 
     first_way = population[Population.connection]
     end_of_ways = first_way + population[Population.connections]
@@ -132,9 +128,9 @@ def run_layer(
             busy = True
             if ways[way, Connection.pooled] < 0 and ways[way, Connection.delayed] < 0:
                 arrive(
-                    way, ways, population, pointers, spans, incoming_pointers, incoming, direct,
-                    spikes, spike_values, begin, end, t, weights, u, last, flags, fills,
-                    begins, offsets, frame, rows, row_values, powers, gains, biases, counters,
+                    way, ways, population, pointers, spans, spikes, spike_values, begin, end, t,
+                    weights, u, last, flags, fills, rows, row_values, powers, gains, biases,
+                    counters,
                 )  # fmt: skip
             else:
                 end = admit(
@@ -142,9 +138,9 @@ def run_layer(
                     pooled, pooled_words, arrived, arrived_values,
                 )  # fmt: skip
                 arrive(
-                    way, ways, population, pointers, spans, incoming_pointers, incoming, direct,
-                    arrived, arrived_values, 0, end, t, weights, u, last, flags, fills,
-                    begins, offsets, frame, rows, row_values, powers, gains, biases, counters,
+                    way, ways, population, pointers, spans, arrived, arrived_values, 0, end, t,
+                    weights, u, last, flags, fills, rows, row_values, powers, gains, biases,
+                    counters,
                 )  # fmt: skip
         if busy:
             sites = collect(population, flags, words, touched)
@@ -171,32 +167,3 @@ def run_layer(
                 )  # fmt: skip
         starts[slot + t + 1] = emitted
     state.pending[number] = pending
-
-
-@kernel
-def read_out(
-    population: Int64s,
-    readout: int,
-    rests: Float32s,
-    t: int,
-    u: Float32s,
-    spikes: Int32s,
-    spike_values: Float32s,
-    begin: int,
-    end: int,
-    spike_counts: Int64s,
-    first_spikes: Int64s,
-    membranes: NDArray[np.float64],
-) -> None:
-    """Note the spikes of the last layer, and its membranes where the readout asks for them."""
-    for i in range(begin, end):
-        neuron = spikes[i]
-        spike_counts[neuron] += 1 if population[Population.plain] else int(spike_values[i])
-        if first_spikes[neuron] < 0:
-            first_spikes[neuron] = t
-    if readout in (LAST_MEMBRANE, MEAN_MEMBRANE):
-        for neuron in range(len(membranes)):
-            membrane = u[neuron] + rests[neuron % len(rests)]
-            if readout == MEAN_MEMBRANE:
-                membrane += membranes[neuron]
-            membranes[neuron] = membrane

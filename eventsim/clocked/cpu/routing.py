@@ -1,10 +1,8 @@
 """Spikes on their way to a layer: which sites each reaches, and with which weight rows.
 
 What a max pool and delays let pass (`admission.py`) is brought to the layer by `arrive`, in one of
-four ways with the same outcome: `list_rows` lists rows site by site for `accumulate` in
-`updates.py`; `list_rows_by_site` does so where many spikes arrive, and `list_rows_of_one` for a
-fully connected layer; and `scatter` adds short rows to the membranes at once. `collect` lists the
-sites with work.
+two ways with the same outcome: `list_rows` lists rows site by site for `updates.py`, and `scatter`
+adds short rows to the membranes at once. `collect` lists the sites with work.
 
 Arguments are the arrays of `Program` and `State`, those of sites and neurons cut to the layer.
 """
@@ -17,8 +15,7 @@ from numpy.typing import NDArray
 from ...jit import Flags, Float32s, Int32s, Int64s, Weights, inner_kernel, kernel
 from ...operations import ACS, INPUT_EVENTS, MACS
 from ...vectors import LANES, add_lanes, lowest_bit, weight_at
-from ...wiring.program import Connection, Entry, Population, Span
-from .sweep import sweep
+from ...wiring.program import Connection, Population, Span
 from .updates import catch_up_site
 
 Table = NDArray[np.int64]
@@ -32,9 +29,6 @@ def arrive(
     population: Int64s,
     pointers: Int64s,
     spans: Spans,
-    incoming_pointers: Int64s,
-    incoming: Spans,
-    direct: Int32s,
     source: Int32s,
     values: Float32s,
     begin: int,
@@ -45,9 +39,6 @@ def arrive(
     last: Int32s,
     flags: Flags,
     fills: Int32s,
-    begins: Int32s,
-    offsets: Int32s,
-    frame: Float32s,
     rows: Int32s,
     row_values: Float32s,
     powers: Float32s,
@@ -57,26 +48,7 @@ def arrive(
 ) -> None:
     """Bring the spikes source[begin:end] of a connection to a layer, in timestep t."""
     counters[INPUT_EVENTS] += end - begin
-    reached = 0  # rows
-    if ways[way, Connection.direct] >= 0 and population[Population.graded] == 0:
-        first = ways[way, Connection.direct]
-        fills[0] = list_rows_of_one(first, direct, source, begin, end, rows, fills[0])
-        reached = end - begin
-        if end > begin:
-            flags[0] = 1
-    elif end - begin > min(ways[way, Connection.busy], ways[way, Connection.full]):
-        index(way, ways, population, pointers, spans, source, begin, end, begins, offsets, flags)
-        if end - begin > ways[way, Connection.full]:
-            reached = sweep(
-                way, ways, population, incoming_pointers, incoming, source, begin, end, t,
-                weights, u, last, flags, begins, frame, powers, gains, biases,
-            )  # fmt: skip
-        else:
-            reached = list_rows_by_site(
-                way, ways, population, incoming_pointers, incoming, begins, offsets, flags,
-                fills, rows,
-            )  # fmt: skip
-    elif population[Population.gathers]:
+    if population[Population.lists]:
         reached = list_rows(
             way, ways, population, pointers, spans, source, values, begin, end,
             flags, fills, rows, row_values,
@@ -157,102 +129,6 @@ def list_rows(
                 site += groups
             listed += spans[span, sites_column]
     return listed
-
-
-@kernel
-def index(
-    way: int,
-    ways: Table,
-    population: Int64s,
-    pointers: Int64s,
-    spans: Spans,
-    source: Int32s,
-    begin: int,
-    end: int,
-    begins: Int32s,
-    offsets: Int32s,
-    flags: Flags,
-) -> None:
-    """Note where in source[begin:end], which ascends, the spikes of each position begin.
-
-    Spike i is number i - begin there. Also flags the sites that are reached.
-    """
-    in_channels, reach = (
-        np.uint32(ways[way, Connection.in_channels]),
-        np.uintp(ways[way, Connection.reach]),
-    )
-    stride, positions = ways[way, Connection.stride], np.uintp(ways[way, Connection.positions])
-    site_column, sites_column = np.uintp(Span.site), np.uintp(Span.sites)
-    one, following, number = np.uintp(1), np.uintp(0), np.uintp(0)  # next position to note
-    for i in range(np.uintp(begin), np.uintp(end)):
-        spike = np.uint32(source[i])
-        position = np.uintp(spike // in_channels)
-        offsets[number] = np.int64(spike - np.uint32(position) * in_channels) * stride
-        if position >= following:
-            entry = reach + position
-            for span in range(np.uintp(pointers[entry]), np.uintp(pointers[entry + one])):
-                first = np.uintp(spans[span, site_column])
-                for site in range(first, first + np.uintp(spans[span, sites_column])):
-                    flags[site] = 1
-            while following <= position:
-                begins[following] = number
-                following += one
-        number += one
-    while following <= positions:
-        begins[following] = number
-        following += one
-
-
-@kernel
-def list_rows_by_site(
-    way: int,
-    ways: Table,
-    population: Int64s,
-    incoming_pointers: Int64s,
-    incoming: Spans,
-    begins: Int32s,
-    offsets: Int32s,
-    flags: Flags,
-    fills: Int32s,
-    rows: Int32s,
-) -> int:
-    """`list_rows` site by site: the same lists, each written in one go.
-
-    Spike by spike, each row goes to another list than the one before it, and all the lists of a
-    wide map do not fit into the nearer caches.
-    """
-    first = np.uintp(ways[way, Connection.incoming])
-    rows_per_site = np.uintp(population[Population.rows_per_site])
-    position_column, row_column, one = np.uintp(Entry.position), np.uintp(Entry.row), np.uintp(1)
-    listed = 0
-    for site in range(np.uintp(population[Population.sites])):
-        if flags[site] == 0:
-            continue
-        slot = site * rows_per_site + np.uintp(fills[site])
-        before = fills[site]
-        for entry in range(
-            np.uintp(incoming_pointers[first + site]),
-            np.uintp(incoming_pointers[first + site + one]),
-        ):
-            position, row = np.uintp(incoming[entry, position_column]), incoming[entry, row_column]
-            for number in range(np.uintp(begins[position]), np.uintp(begins[position + one])):
-                rows[slot] = row + offsets[number]
-                slot += one
-        fills[site] = np.int64(slot - site * rows_per_site)
-        listed += fills[site] - before
-    return listed
-
-
-@inner_kernel
-def list_rows_of_one(
-    first: int, direct: Int32s, source: Int32s, begin: int, end: int, rows: Int32s, filled: int
-) -> np.int64:
-    """`list_rows` for the one site of a fully connected layer; return the length of its list."""
-    inputs, slot = np.uintp(first), np.uintp(filled)
-    for i in range(np.uintp(begin), np.uintp(end)):
-        rows[slot] = direct[inputs + np.uintp(source[i])]
-        slot += np.uintp(1)
-    return np.int64(slot)
 
 
 @inner_kernel

@@ -34,9 +34,14 @@ class State(NamedTuple):
     starts: Int64s  # where in `spikes` each timestep begins, at each layer's offset
     arrived: Int32s  # what a max pool or a delay lets pass in a timestep
     arrived_values: Float32s
-    begins: Int32s  # (positions + 1,) where the spikes of each position begin
-    offsets: Int32s  # (arrivals,) from the row of channel 0 to that of each spike
-    frame: Float32s  # (frame,) 1 for each spike, where all inputs are added; 0 between timesteps
+    masks: NDArray[np.uint64]  # (masks,) spikes of a gathered layer in a chunk, as bits
+    fired: NDArray[np.uint64]  # (fired,) a bit for each site and timestep that has any of these
+    begins: Int32s  # (begins,) where the spikes of each position and timestep of a chunk begin
+    position_words: NDArray[np.uint64]  # (words,) the timesteps of a chunk in which it spikes
+    visits: Int32s  # (visits,) timesteps in which spikes reach the sites that are noted,
+    visit_pointers: Int32s  # (visits + 1,) where the visits of each site begin,
+    row_pointers: Int32s  # (visits + 1,) and where the rows of each visit:
+    visit_rows: Int32s  # (visit_rows,)
     pooled: Float32s  # (pooled_cells,) maxima in the cells of a max pool, 0 between timesteps
     pooled_words: NDArray[np.uint64]  # a bit for each of them, where it is not 0
     inputs: Float32s  # (row_length,) what arrives at one site, where it is kept apart
@@ -96,9 +101,14 @@ def new_state(program: Program) -> State:
         starts=rows(program.starts, np.int64),
         arrived=rows(program.arrivals, np.int32),
         arrived_values=rows(program.arrivals, np.float32),
-        begins=rows(program.positions + 1, np.int32),
-        offsets=rows(program.arrivals, np.int32),
-        frame=rows(program.frame, np.float32),
+        masks=rows(program.masks, np.uint64),
+        fired=rows(program.fired, np.uint64),
+        begins=rows(program.begins, np.int32),
+        position_words=rows(program.words, np.uint64),
+        visits=rows(program.visits, np.int32),
+        visit_pointers=rows(program.visits + 1, np.int32),
+        row_pointers=rows(program.visits + 1, np.int32),
+        visit_rows=rows(program.visit_rows, np.int32),
         pooled=rows(program.pooled_cells, np.float32),
         pooled_words=rows(-(-program.pooled_cells // 64), np.uint64),
         inputs=rows(program.row_length, np.float32, general),
@@ -126,7 +136,6 @@ def clear(program: Program, state: State) -> None:
     state.flags[:] = 0
     state.pending[:] = 0
     state.fills[:] = 0
-    state.frame[:] = 0
     state.pooled[:] = 0
     state.pooled_words[:] = 0
     state.seconds[:] = 0

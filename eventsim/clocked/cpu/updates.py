@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from ...events.arrays import MAX_STEPS
 from ...jit import Flags, Float32s, Int32s, Int64s, Weights, inner_kernel, kernel
+from ...network.graph import READOUTS
 from ...network.neurons import catch_up, may_fire, step
 from ...network.neurons.lif import add_product, catch_up_plain, factors_of, fires
 from ...operations import (
@@ -47,6 +48,8 @@ from ...vectors import (
 )
 from ...wiring.program import Level, Population
 
+LAST_MEMBRANE, MEAN_MEMBRANE = map(READOUTS.index, ("last-membrane", "mean-membrane"))
+
 
 @inner_kernel
 def accumulate(
@@ -66,23 +69,23 @@ def accumulate(
     counters: Int64s,
 ) -> None:
     """Bring the touched sites up to date, then add their rows, in the order of the spikes."""
-    channels, graded, gathers = (
+    channels, graded, lists = (
         population[Population.channels],
         population[Population.graded],
-        population[Population.gathers],
+        population[Population.lists],
     )
     rows_per_site, stored = population[Population.rows_per_site], population[Population.stored]
     changes = population[Population.leaks] > 0 or len(biases) > 0
-    for i in range(sites if gathers or changes else 0):
+    for i in range(sites if lists or changes else 0):
         site = touched[i]
         power = np.float32(1.0)
         if changes and last[site] != t:  # otherwise `scatter` has been here
-            if gathers and not graded and len(biases) == 0:
+            if lists and not graded and len(biases) == 0:
                 power, _ = factors_of(t - last[site], powers, gains)
             else:
                 catch_up_site(population, site, t - last[site], u, powers, gains, biases)
             last[site] = t
-        if gathers:
+        if lists:
             base, first = site * channels, site * rows_per_site
             stop = first + fills[site]
             if graded:
@@ -338,3 +341,32 @@ def integrate(
     counters[OUTPUT_SPIKES] += output_spikes
     counters[RESETS] += emitted - first
     return emitted, pending
+
+
+@kernel
+def read_out(
+    population: Int64s,
+    readout: int,
+    rests: Float32s,
+    t: int,
+    u: Float32s,
+    spikes: Int32s,
+    spike_values: Float32s,
+    begin: int,
+    end: int,
+    spike_counts: Int64s,
+    first_spikes: Int64s,
+    membranes: NDArray[np.float64],
+) -> None:
+    """Note the spikes of the last layer, and its membranes where the readout asks for them."""
+    for i in range(begin, end):
+        neuron = spikes[i]
+        spike_counts[neuron] += 1 if population[Population.plain] else int(spike_values[i])
+        if first_spikes[neuron] < 0:
+            first_spikes[neuron] = t
+    if readout in (LAST_MEMBRANE, MEAN_MEMBRANE):
+        for neuron in range(len(membranes)):
+            membrane = u[neuron] + rests[neuron % len(rests)]
+            if readout == MEAN_MEMBRANE:
+                membrane += membranes[neuron]
+            membranes[neuron] = membrane

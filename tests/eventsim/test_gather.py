@@ -1,4 +1,4 @@
-"""The dense pass: the same membranes and counts as adding only the rows of spikes, bit for bit."""
+"""Gathering: the same membranes and counts as by every other way, bit for bit."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from numpy.typing import NDArray
 import eventsim as es
 from eventsim.clocked.cpu import layer as cpu
 from eventsim.clocked.cpu.state import InputSpikes, clear, new_outcome, new_state
-from eventsim.wiring import connections
+from eventsim.wiring import populations, runs
+from eventsim.wiring.program import Population
 from eventsim.wiring.wire import wire
 
 STEPS = 4
 
 
-def run(network: es.Network, binned: es.BinnedEvents, full_from: float) -> tuple[Any, Any]:
+def run(network: es.Network, binned: es.BinnedEvents, gathers: bool) -> tuple[Any, Any]:
     """Return membranes and counts after all timesteps."""
     with (
-        patch.object(connections, "FULL_FROM", full_from),
-        patch.object(connections, "FULL_FROM_LISTED", full_from),
+        patch.object(runs, "WIDTHS", runs.WIDTHS if gathers else ()),
+        patch.object(populations, "SHARE_FROM", 0.0),
     ):
         program = wire(network)
-    assert program.frame > 0
+    assert all(row[Population.width] > 0 for row in program.populations[:1]) == gathers
     state, outcome = new_state(program), new_outcome(program)
     clear(program, state)
     cpu.begin_stretch(program, state, 0)
@@ -34,7 +35,6 @@ def run(network: es.Network, binned: es.BinnedEvents, full_from: float) -> tuple
     cpu.take_in(program, state, recording, 0, binned.steps)
     for number in range(len(program.populations)):
         cpu.run_layer(program, number, state, 0, binned.steps, outcome)
-    assert not state.frame.any()
     return state.membranes[: program.neurons].copy(), outcome.counters
 
 
@@ -68,15 +68,15 @@ def test_the_same_bits_with_and_without(
 ) -> None:  # fmt: skip
     rng = np.random.default_rng(seed)
     neuron = es.LIF(0.7, 0.3, reset)
-    first = es.Conv2d(normal(rng, 5, 2, 3, 3), padding=1, neuron=neuron)
+    first = es.Conv2d(normal(rng, 8, 2, 3, 3), padding=1, neuron=neuron)
     bias = normal(rng, channels) if biased else None
-    second = es.Conv2d(normal(rng, channels, 5, 3, 3), bias, stride=stride, neuron=neuron)
+    second = es.Conv2d(normal(rng, channels, 8, 3, 3), bias, stride=stride, neuron=neuron)
     pools = [es.AvgPool2d(2, stride=pooled)] if pooled else []
     network = es.Network((2, 9, 9), 1000, [first, *pools, second])
     if half:
         network = es.round_weights(network, "float16")
     binned = binned_events(activity, seed, 9)
-    sparse, counts = run(network, binned, 2)  # more than all inputs
-    full, full_counts = run(network, binned, 0)
-    np.testing.assert_array_equal(full, sparse)
-    np.testing.assert_array_equal(full_counts, counts)
+    listed, counts = run(network, binned, False)
+    gathered, gathered_counts = run(network, binned, True)
+    np.testing.assert_array_equal(gathered, listed)
+    np.testing.assert_array_equal(gathered_counts, counts)
