@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
+import numpy as np
 import pytest
-from live_runs import PATIENCE_S, documents, start, wait_until_bound
+from live_runs import documents, start, wait_until_bound, wait_until_processed
+from live_sources import free_port
+from patience import PATIENCE_S
 from places import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -44,20 +47,27 @@ def test_example_runs_as_written(number: int, folder: Path) -> None:
 def test_two_terminals(folder: Path) -> None:
     """One command follows what the other one sends; the example before has saved it."""
     (block,) = re.findall(r"```sh\n(eventsim stream .*?)```", README, re.DOTALL)
-    follow, send = (shlex.split(line, comments=True)[1:] for line in block.splitlines())
+    (port,) = {int(number) for number in re.findall(r"udp://[\d.]+:(\d+)", block)}
+    ours = free_port(socket.SOCK_DGRAM)  # the README's may be taken here
+    follow, send = (
+        shlex.split(line.replace(f":{port}", f":{ours}"), comments=True)[1:]
+        for line in block.splitlines()
+    )
     saving = next(example for example in EXAMPLES if 'digits.npy", np.con' in example)
     run([sys.executable, "-c", saving], folder)
-    with start(*follow, cwd=folder) as following:
-        wait_until_bound(7777)
+    count = len(np.load(folder / "digits.npy"))
+    lines = folder / "lines.jsonl"
+    with lines.open("w") as file, start(*follow, cwd=folder, stdout=file) as following:
+        wait_until_bound(ours)
         run([str(Path(sys.executable).with_name("eventsim")), *send], folder)
-        time.sleep(0.5)
+        wait_until_processed(lines, count)
         following.send_signal(signal.SIGINT)
-        out, err = following.communicate(timeout=PATIENCE_S)
+        _, err = following.communicate(timeout=PATIENCE_S)
     assert (following.returncode, err) == (0, "")
-    lines = documents(out)
-    (summary,) = lines["summary"]
-    assert summary["events"]["received"] == summary["events"]["processed"] > 10_000
-    assert len(lines["answer"]) > 100
+    found = documents(lines.read_text())
+    (summary,) = found["summary"]
+    assert summary["events"]["received"] == summary["events"]["processed"] == count > 10_000
+    assert len(found["answer"]) > 100
 
 
 def test_there_is_an_example_for_each_use() -> None:
