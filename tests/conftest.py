@@ -1,4 +1,4 @@
-"""Shared by all tests: caches that follow the sources, and the real recordings."""
+"""Shared by all tests: caches that follow the sources, one thread, and the real recordings."""
 
 from __future__ import annotations
 
@@ -28,6 +28,11 @@ os.environ.setdefault(
 os.environ.setdefault(
     "EVENTSIM_CACHE", str(Path(tempfile.gettempdir()) / f"eventsim-recordings-{_HASH}")
 )
+
+# Before torch is imported: its second thread spins when small tensors leave it nothing to do, and
+# takes the core of pytest's other worker (21 seconds of processor time for test_counting.py, and 3
+# so). And sums of floats depend on how many threads take part.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
