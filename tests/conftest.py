@@ -12,9 +12,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def _hash_of_sources() -> str:
     digest = hashlib.sha256()
-    for package in ("eventsim", "bridge"):
-        for path in sorted((ROOT / package).rglob("*.py")):
-            digest.update(path.read_bytes())
+    files = [ROOT / "constraints.txt"]  # what compiles them
+    for folder in ("eventsim", "bridge", "tests/ptx"):
+        files += sorted((ROOT / folder).rglob("*.py"))
+    for path in files:
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 

@@ -7,10 +7,10 @@ simulator, with NUMBA_ENABLE_CUDASIM set, which must be before numba is imported
 
 from __future__ import annotations
 
+import os
 from typing import Any
 from unittest.mock import patch
 
-import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -32,8 +32,7 @@ from eventsim.network.rounding import round_weights
 from eventsim.result import Result
 from eventsim.simulator import simulate, simulate_batch
 
-# The simulator takes a second for what a GPU, or the machine, does in some milliseconds.
-EXAMPLES = 30 if numba.config.ENABLE_CUDASIM else 600
+NETWORKS = int(os.environ.get("EVENTSIM_CHECKED_NETWORKS", "600"))
 
 
 def binned(network: Network, events: Any) -> BinnedEvents:
@@ -53,7 +52,7 @@ def check_same(found: Result, expected: Result) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=EXAMPLES)
+@settings(max_examples=NETWORKS)
 def test_spikes_and_counts_are_those_of_the_cpu(data: Any) -> None:
     """Any network with any weights: every spike, count and membrane, bit for bit."""
     options = st.fixed_dictionaries({"plain": st.booleans(), "by_four": st.booleans()})
