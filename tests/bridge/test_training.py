@@ -172,7 +172,7 @@ def test_mixed_precision_rounds_products_and_keeps_states(model: Any) -> None:
     assert {value.dtype for value in mixed.model.state_dict().values()} == {torch.float32}
 
 
-@pytest.mark.parametrize("model", ["snn", "lstm"])
+@pytest.mark.parametrize("model", ["snn", pytest.param("lstm", marks=pytest.mark.slow)])
 def test_two_processes_train_what_one_trains(model: Any, tmp_path: Path) -> None:
     """As `torchrun` starts them; 54 recordings in batches of 8, so the last has 3 for each."""
     program = ROOT / "tests" / "helpers" / "train_quadrants.py"
