@@ -79,8 +79,6 @@ def compiling_is_slow(kind: type[Peer]) -> Any:
 def test_peers_give_the_spikes_of_the_engine(kind: type[Peer], neuron: Any) -> None:
     """Every spike of every layer, or the adapter says which equation it could not express."""
     peer = installed(kind)
-    if peer.name == "torch.compile" and neuron != NEURONS[1]:
-        pytest.skip("compiling takes long: one neuron will do")
     for network in (dense_network(neuron), convolutional_network(neuron)):
         if kind is TorchCsr and isinstance(network.layers[0], es.Conv2d):
             continue
