@@ -1,18 +1,22 @@
-# Two commands: `make demo` shows the main job end to end, `make test` runs every test.
-# Both set up what they need in $(VENV) first; `make lint` is what CI adds to the tests.
+# Two commands: `make demo` shows the main job end to end, `make test` runs the tests.
+# Both set up what they need in $(VENV) first; `make lint` is what CI adds to the tests, and
+# `make test-slow` runs what `make test` leaves out, for it takes many minutes.
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-slow lint clean
 
 demo: $(INSTALLED)
 	$(BIN)/eventsim demo --out demo
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+test-slow: $(INSTALLED)
+	$(BIN)/python -m pytest -n auto --dist worksteal -m slow
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""Shared by all tests: caches that follow the sources, and the real recordings."""
+"""Shared by all tests: caches that follow the sources, one thread, and the real recordings."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def _hash_of_sources() -> str:
     digest = hashlib.sha256()
-    for package in ("eventsim", "bridge"):
-        for path in sorted((ROOT / package).rglob("*.py")):
-            digest.update(path.read_bytes())
+    files = [ROOT / "constraints.txt"]  # what compiles them
+    for folder in ("eventsim", "bridge", "tests/ptx"):
+        files += sorted((ROOT / folder).rglob("*.py"))
+    for path in files:
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -28,6 +30,11 @@ os.environ.setdefault(
 os.environ.setdefault(
     "EVENTSIM_CACHE", str(Path(tempfile.gettempdir()) / f"eventsim-recordings-{_HASH}")
 )
+
+# Before torch is imported: its second thread spins when small tensors leave it nothing to do, and
+# takes the core of pytest's other worker (21 seconds of processor time for test_counting.py, and 3
+# so). And sums of floats depend on how many threads take part.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
@@ -44,6 +51,11 @@ def pytest_configure(config: pytest.Config) -> None:
     kernel cache above comes too late, and tests run what was compiled before an edit.
     """
     config.addinivalue_line("filterwarnings", "error::numba.core.errors.NumbaPerformanceWarning")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, for which a worker would else be waited for at the end."""
+    items.sort(key=lambda item: "test_readme" not in item.nodeid)
 
 
 @pytest.fixture(scope="session")

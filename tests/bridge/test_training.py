@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +32,6 @@ from eventsim_bridge.training.evaluation import Evaluation, evaluate, prediction
 from eventsim_bridge.training.loop import split_validation, train
 from eventsim_bridge.training.losses import error_of
 from eventsim_bridge.training.settings import TrainingError, TrainingSettings
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """The models here are so small that handing work to a second thread costs more than it."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @given(
@@ -183,22 +172,14 @@ def test_mixed_precision_rounds_products_and_keeps_states(model: Any) -> None:
     assert {value.dtype for value in mixed.model.state_dict().values()} == {torch.float32}
 
 
-@pytest.mark.parametrize("model", ["snn", "lstm"])
+@pytest.mark.parametrize("model", ["snn", pytest.param("lstm", marks=pytest.mark.slow)])
 def test_two_processes_train_what_one_trains(model: Any, tmp_path: Path) -> None:
     """As `torchrun` starts them; 54 recordings in batches of 8, so the last has 3 for each."""
     program = ROOT / "tests" / "helpers" / "train_quadrants.py"
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
     out = tmp_path / "two.pt"
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run(
-        [*torchrun, "2", str(program), model, str(out)], check=True, env=environment, timeout=300
-    )
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as in the others, so that sums are taken in the same order
-    try:
-        alone = train(quadrants(), shared_settings(model), progress=False)
-    finally:
-        torch.set_num_threads(threads)
+    subprocess.run([*torchrun, "2", str(program), model, str(out)], check=True, timeout=300)
+    alone = train(quadrants(), shared_settings(model), progress=False)
     two = torch.load(out, weights_only=True)
     assert [epoch[0] for epoch in two["history"]] == [1, 2, 3, 4, 5]
     np.testing.assert_allclose(two["history"], np.array(alone.history), rtol=2e-3, atol=1e-5)

@@ -29,12 +29,25 @@ EVENTS = make_events([0, 5], [0, 1], [0, 0], [1, 1])
 no_gpu = pytest.mark.skipif(missing_gpu() is None, reason="there is a GPU")
 
 
-def test_kernels_in_the_simulator_equal_the_cpu() -> None:
-    """In a process of its own: numba reads the variable when it is imported."""
+@pytest.mark.parametrize(
+    ("networks", "chosen"),
+    [
+        (5, ["-k", "test_spikes_and_counts_are_those_of_the_cpu"]),
+        pytest.param(30, [], marks=pytest.mark.slow),
+    ],
+    ids=["some", "all"],
+)
+def test_kernels_in_the_simulator_equal_the_cpu(networks: int, chosen: list[str]) -> None:
+    """In a process of its own: numba reads the variable when it is imported.
+
+    The simulator takes a second for what a GPU, or the machine of test_ptx.py, does in some
+    milliseconds.
+    """
     checks = ROOT / "tests" / "helpers" / "cuda_checks.py"
+    variables = {"NUMBA_ENABLE_CUDASIM": "1", "EVENTSIM_CHECKED_NETWORKS": str(networks)}
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:xdist", str(checks)],
-        env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1"},
+        [sys.executable, "-m", "pytest", "-p", "no:xdist", str(checks), *chosen],
+        env=os.environ | variables,
         capture_output=True,
         text=True,
     )
@@ -83,16 +96,17 @@ def test_bad_devices_are_refused() -> None:
         simulate(NETWORK, EVENTS, device="cuda", mode="async")
 
 
-@pytest.fixture(scope="module")
-def assembled(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str, str], Any]:
-    """PTX, and what the assembler says of it, of each kernel, kind of weights, and architecture."""
+@pytest.fixture(scope="module", params=["sm_90", pytest.param("sm_80", marks=pytest.mark.slow)])
+def assembled(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[tuple[str, str, str], Any]:
+    """PTX, and what the assembler says of it, of each kernel and kind of weights."""
     return {
-        (kernel, weights, architecture): assemble(
-            kernel, weights, architecture, tmp_path_factory.mktemp("ptx")
+        (kernel, weights, request.param): assemble(
+            kernel, weights, request.param, tmp_path_factory.mktemp("ptx")
         )
         for kernel in KERNELS
         for weights in ("float32", "float16")
-        for architecture in ("sm_80", "sm_90")
     }
 
 

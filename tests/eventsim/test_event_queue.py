@@ -6,18 +6,19 @@ import time
 from collections.abc import Callable
 from itertools import pairwise
 from threading import Thread
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from patience import PATIENCE_S, wait_until
 
 from eventsim.errors import EventsimError
 from eventsim.events.arrays import EVENT_DTYPE, Events
+from eventsim.live import queue as queue_module
 from eventsim.live.queue import POLICIES, EventQueue
-
-PATIENCE = 30  # seconds until a thread that should have gone on is taken for stuck
 
 
 def numbered(first: int, count: int) -> Events:
@@ -42,7 +43,7 @@ def started(target: Callable[..., object], *arguments: object) -> Thread:
 
 
 def ended(thread: Thread) -> None:
-    thread.join(PATIENCE)
+    thread.join(PATIENCE_S)
     assert not thread.is_alive()
 
 
@@ -128,8 +129,8 @@ def test_the_queue_is_a_list(
         )  # fmt: skip
     queue.close()
     if model.waiting:
-        assert times(queue.get(PATIENCE)) == model.waiting
-    assert queue.get(PATIENCE) is None
+        assert times(queue.get(PATIENCE_S)) == model.waiting
+    assert queue.get(PATIENCE_S) is None
 
 
 @pytest.mark.parametrize(
@@ -165,7 +166,7 @@ def test_a_million_events_between_two_threads() -> None:
     thread = Thread(target=source, daemon=True)
     thread.start()
     found, rng = [], np.random.default_rng(1)
-    while (events := queue.get(PATIENCE, int(rng.integers(1, 4000)))) is not None:
+    while (events := queue.get(PATIENCE_S, int(rng.integers(1, 4000)))) is not None:
         assert len(events) > 0, "the source is stuck"
         found.append(events)
         now = queue.account()
@@ -188,7 +189,7 @@ def test_a_source_that_never_waits(policy: str) -> None:
     thread = Thread(target=source, daemon=True)
     thread.start()
     found: list[int] = []
-    while (events := queue.get(PATIENCE, 130)) is not None:
+    while (events := queue.get(PATIENCE_S, 130)) is not None:
         found += times(events)
     ended(thread)
     assert (np.diff(found) > 0).all()
@@ -214,7 +215,7 @@ def test_get_wakes_a_put_that_waits_for_room() -> None:
 def test_close_wakes_a_put_whose_rest_is_dropped() -> None:
     queue = EventQueue(5)
     thread = started(queue.put, numbered(0, 13))
-    assert queue.queued == 5
+    wait_until(lambda: queue.queued == 5, "the part that fits does not go in")
     queue.close()
     ended(thread)
     queue.put(numbered(13, 2))
@@ -261,27 +262,31 @@ def test_a_get_that_has_waited_long_enough_returns_no_events() -> None:
     assert len(events) == 0
 
 
-def test_the_time_of_the_oldest_event_is_that_of_its_put() -> None:
+def test_the_time_of_the_oldest_event_is_that_of_its_put(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that goes on with each look: a put looks once, when it is called."""
+    looks: list[int] = []
+
+    def clock() -> int:
+        looks.append(len(looks) + 1)
+        return looks[-1]
+
+    monkeypatch.setattr(queue_module, "time", SimpleNamespace(monotonic_ns=clock))
     queue = EventQueue(5)
     assert queue.oldest_ns == 0
-    clock = [time.monotonic_ns()]
-    threads = []
-    for count in (3, 2):
-        queue.put(numbered(0, count))
-        clock.append(time.monotonic_ns())
-    threads.append(started(queue.put, numbered(0, 4)))
-    clock.append(time.monotonic_ns())
-    put = []
+    queue.put(numbered(0, 3))
+    queue.put(numbered(0, 2))
+    thread = started(queue.put, numbered(0, 4))
+    wait_until(lambda: len(looks) == 3, "a put that waits for room has not looked at the clock")
+    found = []
     for most in (2, 2, 1):
         queue.get(most=most)
-        put.append(queue.oldest_ns)
-    ended(threads[0])
+        found.append(queue.oldest_ns)
+    ended(thread)
     queue.get(most=4)
-    put.append(queue.oldest_ns)
+    found.append(queue.oldest_ns)
+    assert found == [1, 1, 2, 3]
     queue.get(timeout=0)
-    assert queue.oldest_ns == put[3]  # nothing came
-    assert clock[0] <= put[0] == put[1] <= clock[1] <= put[2] <= clock[2] <= put[3]
-    assert put[3] <= clock[3]  # the call, though there was room later
+    assert queue.oldest_ns == 3  # nothing came
 
 
 def test_a_packet_of_which_nothing_is_kept_leaves_no_trace() -> None:

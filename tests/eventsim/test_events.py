@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -37,10 +38,10 @@ def event_arrays(draw: st.DrawFn, most: int = 120) -> Events:
 
 
 def brute_force(
-    events: Events, polarities: int, dt: int, steps: int, start: int, counts: bool
+    events: Events, input_shape: tuple[int, int, int], dt: int, steps: int, start: int, counts: bool
 ) -> tuple[np.ndarray[Any, Any], int, int, int]:
     """Put one event after the other into dense frames, with Python's own integers."""
-    frames = np.zeros((steps, polarities, HEIGHT, WIDTH))
+    frames = np.zeros((steps, *input_shape))
     early = late = merged = 0
     for t, x, y, on in events.tolist():
         step = (t - start) // dt
@@ -49,7 +50,7 @@ def brute_force(
         elif step >= steps:
             late += 1
         else:
-            cell = (step, int(on) if polarities == 2 else 0, y, x)
+            cell = (step, int(on) if input_shape[0] == 2 else 0, y, x)
             merged += frames[cell] > 0
             frames[cell] = frames[cell] + 1 if counts else 1
     return frames, early, late, merged
@@ -78,7 +79,7 @@ def test_binning_is_brute_force(
     if steps is None:
         steps = max(0, (int(events["t"][-1]) - begin) // dt + 1) if len(events) else 0
     frames, early, late, merged = brute_force(
-        events, polarities, dt, steps, begin, encoding == "counts"
+        events, (polarities, HEIGHT, WIDTH), dt, steps, begin, encoding == "counts"
     )
     assert (binned.steps, binned.start_us, binned.dt_us) == (steps, begin, dt)
     assert (binned.early, binned.late, binned.merged) == (early, late, merged)
@@ -89,19 +90,21 @@ def test_binning_is_brute_force(
         assert (np.diff(binned.cells[binned.pointers[k] : binned.pointers[k + 1]]) > 0).all()
 
 
-@pytest.mark.parametrize("count", [47, 48, 49, 50, 2000])
+@pytest.mark.parametrize("width", [1, 31, 32, 33, 2047, 2048, 2049, 10_000])
 @pytest.mark.parametrize("encoding", ["binary", "counts"])
-def test_many_events_in_one_timestep(count: int, encoding: Any) -> None:
-    """Around the length at which the kernel changes its way of sorting."""
-    rng = np.random.default_rng(count)
-    events = make_events(
-        np.full(count, 77), rng.integers(0, WIDTH, count), rng.integers(0, HEIGHT, count),
-        rng.integers(0, 2, count),
-    )  # fmt: skip
-    binned = bin_events(events, (2, HEIGHT, WIDTH), 1, 1, encoding=encoding)
-    frames, *_, merged = brute_force(events, 2, 1, 1, 77, encoding == "counts")
+def test_wide_sensors_are_binned_in_words_of_cells(width: int, encoding: Any) -> None:
+    """64 cells are the bits of a word, and 64 words those of a second level: around both."""
+    rng = np.random.default_rng(width)
+    ends = [0, width - 1]
+    x = np.concatenate([ends, rng.integers(0, width, 60), ends])
+    t = np.repeat([0, 1], [40, 24])
+    events = make_events(t, x, np.zeros(64, int), rng.integers(0, 2, 64))
+    binned = bin_events(events, (2, 1, width), 1, 2, encoding=encoding)
+    frames, *_, merged = brute_force(events, (2, 1, width), 1, 2, 0, encoding == "counts")
     np.testing.assert_array_equal(binned.frames(), frames)
     assert binned.merged == merged
+    for start, stop in pairwise(binned.pointers):
+        assert (np.diff(binned.cells[start:stop]) > 0).all()
 
 
 def test_a_timestep_includes_its_start_and_excludes_its_end() -> None:

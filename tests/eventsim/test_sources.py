@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 import threading
 import time
@@ -18,15 +17,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from live_sources import (
     LOCAL,
-    PATIENCE_S,
-    free_port,
     joined,
     open_udp,
     post,
     random_events,
+    reserving,
     serving,
     standard_input,
 )
+from patience import PATIENCE_S
 from recording_files import EVENTS, SENSOR, WHOLE
 
 from eventsim.errors import EventsimError, RecordingError
@@ -78,7 +77,8 @@ def silent(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
             yield open_source(name)
             thread.join()
     elif request.param == "tcp without a server":
-        yield open_source(f"tcp://127.0.0.1:{free_port(socket.SOCK_STREAM)}")
+        with reserving() as (_, name):
+            yield open_source(name)
     elif request.param == "stdin":
         with standard_input(monkeypatch) as writing:
             os.write(writing, two.tobytes())

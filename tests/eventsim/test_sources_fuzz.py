@@ -11,7 +11,8 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from live_sources import PATIENCE_S, drawn, free_port, joined, open_udp, post, standard_input
+from live_sources import drawn, free_port, joined, open_udp, post, standard_input
+from patience import PATIENCE_S
 
 from eventsim.live.sources import open_source
 from eventsim.live.udp import T32, T64, RecordStream

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from patience import PATIENCE_S
 
 from eventsim.errors import EventsimError, RecordingError
 from eventsim.events.arrays import Events, Sensor, make_events
@@ -23,8 +24,6 @@ from eventsim.network.graph import Network
 from eventsim.network.layers import Dense
 from eventsim.network.neurons import LIF
 from eventsim.network.pathways import Flatten
-
-PATIENCE_S = 20.0
 
 
 def network(width: int = 4, height: int = 3) -> Network:

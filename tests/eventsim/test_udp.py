@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
@@ -15,7 +14,8 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from live_sources import PATIENCE_S, drawn, drawn_until, joined, open_udp, post, random_events
+from live_sources import drawn, drawn_until, joined, open_udp, post, random_events
+from patience import PATIENCE_S, wait_until
 from recording_files import EVENTS
 
 from eventsim.errors import EventsimError
@@ -180,24 +180,25 @@ def test_what_the_system_drops_is_counted(small: UdpSource) -> None:
 
 def test_drops_while_a_source_is_read(small: UdpSource) -> None:
     """By a consumer too slow for what comes, with malformed datagrams in between."""
+    hundreds = threading.Semaphore(0)
 
     def consume() -> None:
         for _ in small:
-            time.sleep(0.001)
+            hundreds.acquire(timeout=PATIENCE_S)  # more come meanwhile than there is room for
 
     thread = threading.Thread(target=consume)
     thread.start()
     try:
         pieces = [b"bad" if number % 3 == 0 else b"\0" * 13 for number in range(6000)]
-        post(small, pieces)
-        end, counts = time.monotonic() + PATIENCE_S, small.counters
-        while accounted(counts) < 6000 and time.monotonic() < end:
-            time.sleep(0.001)
-            counts = small.counters
+        for first in range(0, 6000, 100):
+            post(small, pieces[first : first + 100])
+            hundreds.release()
+        hundreds.release(6000)
+        wait_until(lambda: accounted(small.counters) == 6000, "some are neither read nor dropped")
+        counts = small.counters
     finally:
         small.close()
         thread.join()
-    assert accounted(counts) == 6000
     assert min(counts["received"], counts["malformed_datagrams"], counts["system_drops"]) > 0
     assert accounted(small.counters) == 6000
 

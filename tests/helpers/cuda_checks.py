@@ -7,10 +7,10 @@ simulator, with NUMBA_ENABLE_CUDASIM set, which must be before numba is imported
 
 from __future__ import annotations
 
+import os
 from typing import Any
 from unittest.mock import patch
 
-import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -33,8 +33,7 @@ from eventsim.result import Result
 from eventsim.simulator import simulate, simulate_batch
 from eventsim.wiring.wire import program_of
 
-# The simulator takes a second for what a GPU, or the machine, does in some milliseconds.
-EXAMPLES = 30 if numba.config.ENABLE_CUDASIM else 600
+NETWORKS = int(os.environ.get("EVENTSIM_CHECKED_NETWORKS", "600"))
 
 
 def binned(network: Network, events: Any) -> BinnedEvents:
@@ -54,7 +53,7 @@ def check_same(found: Result, expected: Result) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=EXAMPLES)
+@settings(max_examples=NETWORKS)
 def test_spikes_and_counts_are_those_of_the_cpu(data: Any) -> None:
     """Any network with any weights: every spike, count and membrane, bit for bit."""
     options = st.fixed_dictionaries({"plain": st.booleans(), "by_four": st.booleans()})

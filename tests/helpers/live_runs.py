@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+from patience import PATIENCE_S, wait_until
 
 from eventsim.network.graph import Network
 from eventsim.network.layers import Dense
 from eventsim.network.neurons import LIF
 from eventsim.network.pathways import Flatten
 from eventsim.network.storage import save_network
-
-PATIENCE_S = 60.0  # for processes that may have to compile
 
 
 def small_network(path: Path, **more: Any) -> Path:
@@ -32,11 +30,11 @@ def small_network(path: Path, **more: Any) -> Path:
     return path
 
 
-def start(*arguments: Any, **more: Any) -> subprocess.Popen[str]:
+def start(*arguments: Any, stdout: Any = subprocess.PIPE, **more: Any) -> subprocess.Popen[str]:
     """Start a command, for which Ctrl-C is not ignored, as it is for what a shell put behind it."""
     return subprocess.Popen(
         [Path(sys.executable).with_name("eventsim"), *map(str, arguments)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        stdout=stdout, stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler), **more,
     )  # fmt: skip
 
@@ -57,30 +55,24 @@ def documents(text: str) -> dict[str, list[dict[str, Any]]]:
     return kinds
 
 
-def free_udp_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def wait_until_bound(port: int) -> None:
-    """Wait until somebody else has the port."""
-    end = time.monotonic() + PATIENCE_S
-    while time.monotonic() < end:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                return
-        time.sleep(0.05)
-    raise AssertionError(f"nobody bound port {port}")
+    """Wait until somebody has the UDP port; to try it out could take it from under their hands."""
+    table = Path("/proc/net/udp")
+    if not table.exists():
+        pytest.skip("this system does not tell which ports are bound")
+
+    def is_bound() -> bool:
+        places = [line.split()[1] for line in table.read_text().splitlines()[1:]]
+        return any(int(place.partition(":")[2], 16) == port for place in places)
+
+    wait_until(is_bound, f"nobody bound port {port}")
 
 
-def wait_for(path: Path, kind: str, count: int) -> None:
-    """Wait until a file has so many lines of a kind."""
-    end = time.monotonic() + PATIENCE_S
-    while time.monotonic() < end:
-        if path.exists() and len(documents(path.read_text())[kind]) >= count:
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"{path} has fewer than {count} lines of kind {kind}")
+def wait_until_processed(path: Path, count: int) -> None:
+    """Wait until an account among the lines of a file says that so many events are processed."""
+
+    def is_processed() -> bool:
+        accounts = documents(path.read_text())["status"] if path.exists() else []
+        return bool(accounts) and accounts[-1]["events"]["processed"] >= count
+
+    wait_until(is_processed, f"{path} does not tell of {count} processed events")

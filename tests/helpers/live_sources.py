@@ -11,13 +11,13 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from patience import PATIENCE_S
 
 from eventsim.events.arrays import EVENT_DTYPE, Events, make_events
 from eventsim.live.sources import Source, UdpSource, open_source
 from eventsim.live.udp import T64
 
 LOCAL = "udp://127.0.0.1:0"
-PATIENCE_S = 20.0  # until a test that waits in vain gives up and fails
 
 
 def random_events(seed: int, size: int, *, y_end: int = 2**16, longest_us: int = 10**6) -> Events:
@@ -66,11 +66,20 @@ def post(source: UdpSource, pieces: Iterable[bytes]) -> None:
 
 
 @contextmanager
+def reserving() -> Iterator[tuple[socket.socket, str]]:
+    """Hold a port, where nobody listens yet; yields the socket and its address as a source."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as server:
+        server.settimeout(PATIENCE_S)
+        server.bind(("127.0.0.1", 0))
+        yield server, f"tcp://127.0.0.1:{server.getsockname()[1]}"
+
+
+@contextmanager
 def serving() -> Iterator[tuple[socket.socket, str]]:
     """Listen; yields the socket and its address as the name of a source."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(PATIENCE_S)
-        yield server, f"tcp://127.0.0.1:{server.getsockname()[1]}"
+    with reserving() as (server, name):
+        server.listen()
+        yield server, name
 
 
 def free_port(kind: socket.SocketKind) -> int:

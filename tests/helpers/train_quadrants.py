@@ -17,7 +17,6 @@ def shared_settings(model: Any) -> TrainingSettings:
 
 if __name__ == "__main__":
     name, out = sys.argv[1:]
-    torch.set_num_threads(1)
     trained = train(quadrants(), shared_settings(name), progress=False)
     if os.environ["RANK"] == "0":
         history = [tuple(epoch) for epoch in trained.history]

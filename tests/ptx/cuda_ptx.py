@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -36,11 +38,21 @@ def argument_types(weights: str) -> tuple[Any, ...]:
 
 @cache
 def ptx_of(kernel: str, weights: str, architecture: str) -> str:
-    """Compile one of `KERNELS` for weights of a type, and an architecture such as sm_90."""
+    """Compile one of `KERNELS` for weights of a type, and an architecture such as sm_90.
+
+    It takes seconds, so it is kept beside Numba's own cache, which follows the sources
+    (conftest.py).
+    """
     from eventsim.clocked.cuda import layer as kernels
 
-    function = getattr(kernels, kernel).py_func
-    return compiled_to_ptx(function, argument_types(weights), architecture)
+    kept = Path(os.environ["NUMBA_CACHE_DIR"], f"{kernel}-{weights}-{architecture}.ptx")
+    if not kept.exists():
+        function = getattr(kernels, kernel).py_func
+        aside = kept.with_suffix(f".{os.getpid()}")
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_text(compiled_to_ptx(function, argument_types(weights), architecture))
+        aside.replace(kept)
+    return kept.read_text()
 
 
 @cache

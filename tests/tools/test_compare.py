@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -27,15 +26,6 @@ from eventsim_tools.compare.store import Store
 from eventsim_tools.compare.summary import equal_accuracy, wilson
 
 SHAPE = (2, 34, 34)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """As the workers of the cluster have it: sums of floats depend on the number of threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -195,9 +185,8 @@ def test_further_grid_points_are_tested_without_training_what_is_trained(
 
 
 def test_two_workers_of_a_cluster_find_the_same(
-    finished: Path, nmnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished: Path, nmnist: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert run_command(*arguments(nmnist, tmp_path, "--cluster", 2)) == 0
     assert (tmp_path / "results.json").read_bytes() == (finished / "results.json").read_bytes()
 

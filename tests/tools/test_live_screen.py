@@ -7,14 +7,15 @@ import multiprocessing
 import os
 import pty
 import re
+import select
 import signal
-import time
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from live_snapshots import picture, snapshot, snapshots
+from patience import PATIENCE_S
 from rich.cells import cell_len
 from rich.console import Console
 
@@ -175,11 +176,7 @@ def test_the_process_ends_and_leaves_the_terminal_as_it_was(ending: str) -> None
     its.close()
     try:
         mine.send(snapshot())
-        text = b""
-        end = time.monotonic() + 20
-        while b"says" not in text and time.monotonic() < end:
-            text += os.read(ours, 65536)
-        assert b"\x1b[?25l" in text  # the cursor is hidden meanwhile
+        assert b"\x1b[?25l" in read_until(b"says", ours)  # the cursor is hidden meanwhile
         assert process.pid is not None
         os.kill(process.pid, signal.SIGINT)  # Ctrl-C is not for it
         mine.send(snapshot(ended=ending == "ended"))
@@ -187,14 +184,23 @@ def test_the_process_ends_and_leaves_the_terminal_as_it_was(ending: str) -> None
             process.terminate()
         if ending == "closed":
             mine.close()
-        while b"\x1b[?25h" not in text and time.monotonic() < end:
-            text += os.read(ours, 65536)
-        process.join(20)
+        read_until(b"\x1b[?25h", ours)
+        process.join(PATIENCE_S)
         assert process.exitcode == 0
     finally:
         process.terminate()
         os.close(ours)
         os.close(theirs)
+
+
+def read_until(words: bytes, terminal: int) -> bytes:
+    """Read what a terminal shows, until these words are among it."""
+    text = b""
+    while words not in text:
+        readable, _, _ = select.select([terminal], [], [], PATIENCE_S)
+        assert readable, f"{words!r} does not come after {text!r}"
+        text += os.read(terminal, 65536)
+    return text
 
 
 def show_on(frames: Any, terminal: str) -> None:

@@ -11,7 +11,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,10 +24,10 @@ import pytest
 pytest.importorskip("aiohttp")
 
 import aiohttp
+from patience import PATIENCE_S, wait_until
 
 from eventsim_tools.live.server import serve
 
-PATIENCE_S = 30.0  # until a test that waits in vain gives up and fails
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
 )
@@ -350,11 +349,12 @@ def browser(folder: Path) -> Iterator[str]:
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        deadline = time.monotonic() + PATIENCE_S
-        while not (said.exists() and said.read_text().count("\n")):
+
+        def has_said() -> bool:
             assert process.poll() is None, "the browser ended"
-            assert time.monotonic() < deadline, "the browser said nothing"
-            time.sleep(0.05)
+            return said.exists() and "\n" in said.read_text()
+
+        wait_until(has_said, "the browser said nothing")
         yield f"http://127.0.0.1:{said.read_text().split()[0]}"
     finally:
         process.terminate()
@@ -401,7 +401,7 @@ def test_a_browser_shows_what_snapshots_say(tmp_path: Path) -> None:
             await tab.shows("Connected, no data yet")
             for number in range(30):
                 server.frames.send(snapshot(number))
-                await asyncio.sleep(0.05)
+                await tab.shows(f"running for {0.1 * number:.1f} s")
             await tab.shows(*words_of(29), "net.h5\nLive\n", "full colour 9")  # it was, at 20
             server.frames.send(snapshot(1))  # earlier than the one before: another run
             await tab.shows(*words_of(1), "full colour 7")

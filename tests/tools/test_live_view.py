@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from live_runs import PATIENCE_S, small_network, start
+from live_runs import small_network, start
+from patience import PATIENCE_S
 
 from eventsim import make_events
 from eventsim_tools.main import main

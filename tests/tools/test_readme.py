@@ -6,13 +6,15 @@ import importlib.util
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import pytest
-from live_runs import PATIENCE_S, documents, start, wait_until_bound
+import numpy as np
+from live_runs import documents, start, wait_until_bound, wait_until_processed
+from live_sources import free_port
+from patience import PATIENCE_S
 from places import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -23,7 +25,7 @@ EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 def run(arguments: list[str], folder: Path) -> str:
     done = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, f"{arguments}: {done.stderr}"
     return done.stdout
 
 
@@ -36,39 +38,42 @@ def test_files_and_modules_that_a_page_names_are_there(page: Path) -> None:
     assert [name for name in modules if importlib.util.find_spec(name) is None] == []
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the README's commands have run, net.h5 among what they left."""
-    assert COMMANDS[0].startswith("eventsim train ")
-    folder = tmp_path_factory.mktemp("readme")
-    for command in COMMANDS:
-        name, *arguments = shlex.split(command)
-        run([str(Path(sys.executable).with_name(name)), *arguments], folder)
-    return folder
+def command(line: str) -> list[str]:
+    name, *arguments = shlex.split(line, comments=True)
+    return [str(Path(sys.executable).with_name(name)), *arguments]
 
 
-@pytest.mark.parametrize("number", range(len(EXAMPLES)))
-def test_example_runs_as_written(number: int, folder: Path) -> None:
-    assert run([sys.executable, "-c", EXAMPLES[number]], folder).strip()
+def test_all_of_it_runs_as_it_is_written(tmp_path: Path) -> None:
+    """In one test, as what comes later reads the files that what comes before has written."""
+    for line in COMMANDS:
+        run(command(line), tmp_path)
+    for example in EXAMPLES:
+        assert run([sys.executable, "-c", example], tmp_path).strip(), example
+    follow_in_two_terminals(tmp_path)
 
 
-def test_two_terminals(folder: Path) -> None:
-    """One command follows what the other one sends; the example before has saved it."""
+def follow_in_two_terminals(folder: Path) -> None:
+    """One command follows what the other one sends."""
     (block,) = re.findall(r"```sh\n(eventsim stream .*?)```", README, re.DOTALL)
-    follow, send = (shlex.split(line, comments=True)[1:] for line in block.splitlines())
-    saving = next(example for example in EXAMPLES if 'digits.npy", np.con' in example)
-    run([sys.executable, "-c", saving], folder)
-    with start(*follow, cwd=folder) as following:
-        wait_until_bound(7777)
-        run([str(Path(sys.executable).with_name("eventsim")), *send], folder)
-        time.sleep(0.5)
+    (port,) = set(re.findall(r"udp://[\d.]+:(\d+)", block))
+    free = free_port(socket.SOCK_DGRAM)  # the README's may be taken here
+    follow, send = block.replace(f":{port}", f":{free}").splitlines()
+    count = len(np.load(folder / "digits.npy"))
+    lines = folder / "lines.jsonl"
+    with (
+        lines.open("w") as file,
+        start(*command(follow)[1:], cwd=folder, stdout=file) as following,
+    ):
+        wait_until_bound(free)
+        run(command(send), folder)
+        wait_until_processed(lines, count)
         following.send_signal(signal.SIGINT)
-        out, err = following.communicate(timeout=PATIENCE_S)
+        _, err = following.communicate(timeout=PATIENCE_S)
     assert (following.returncode, err) == (0, "")
-    lines = documents(out)
-    (summary,) = lines["summary"]
-    assert summary["events"]["received"] == summary["events"]["processed"] > 10_000
-    assert len(lines["answer"]) > 100
+    found = documents(lines.read_text())
+    (summary,) = found["summary"]
+    assert summary["events"]["received"] == summary["events"]["processed"] == count > 10_000
+    assert len(found["answer"]) > 100
 
 
 def test_there_is_an_example_for_each_use() -> None:

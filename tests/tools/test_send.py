@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from command_line import run_command
 from live_runs import start
-from live_sources import PATIENCE_S, drawn, free_port, joined, open_udp, random_events
+from live_sources import drawn, free_port, joined, open_udp, random_events
+from patience import PATIENCE_S
 from recording_files import EVENTS, WHOLE
 
 from eventsim.events.arrays import Events, make_events
