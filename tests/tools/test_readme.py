@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from live_runs import documents, start, wait_until_bound, wait_until_processed
 from live_sources import free_port
 from patience import PATIENCE_S

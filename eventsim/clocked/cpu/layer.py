@@ -1,22 +1,22 @@
-"""The clocked engine on the CPU: for every layer and timestep route, accumulate, fire.
+"""The clocked engine on the CPU: a layer at a time through a stretch of timesteps.
 
-route       each spike that arrives looks up the sites it reaches and puts its weight row on their
-            lists
-accumulate  each touched site catches up with the silent timesteps, then adds its rows
-fire        each touched site compares, resets, and emits the spikes for the layers behind
+A layer of plain neurons gathers what arrives, position by position through time (`gather.py`). Any
+other, and a narrow one that few spikes reach, goes timestep by timestep:
 
-The first is in `routing.py`, the others are in `updates.py`. Nothing there looks at a site that no
-spike reached, except in layers that may fire without input (their bias carries a neuron over
-threshold) and in the last one where membranes are read out; and sites stay on the list while a
-neuron of theirs may still fire.
+arrive      each spike that gets past max pools and delays (`admission.py`) puts its weight row on
+            the lists of the sites that it reaches, or adds it at once (`routing.py`)
+accumulate  each site with work catches up with the silent timesteps, then adds its rows
+fire        each site with work compares, resets, and emits the spikes for the layers behind
+            (both in `updates.py`; `integrate` is the two for neurons that are not plain)
 
-Spikes only go forward in the list of layers, so a layer runs through a stretch of timesteps before
-the layer behind it follows, and its arrays are cut out of the tuples once a stretch. Before, with
-all layers in every timestep, each cost about 500 ns there besides its work; that Numba counts
-references for every array taken out of a tuple is a likely part of it, not measured by itself.
+Nothing looks at a site that no spike reached, except in layers that may fire without input (their
+bias carries a neuron over threshold) and in the last one where membranes are read out; and sites
+stay on the list while a neuron of theirs may still fire.
 
-Spikes are emitted in ascending order of neurons, so the order of additions, and with it every bit
-of the result, depends on nothing but network and input.
+Spikes only go forward in the list of layers, so a layer runs through a stretch before the layer
+behind it follows, and its arrays are cut out of the tuples once a stretch. They are emitted in
+ascending order of neurons, so the order of additions, and with it every bit of the result, depends
+on nothing but network and input.
 
 Called by `run.py`, stretch by stretch. Arrays are flat; `program.py` says what each offset means.
 """
