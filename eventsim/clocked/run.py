@@ -23,7 +23,17 @@ from ..result import Fired, Result, Seen, channel_first, check_recorded, result_
 from ..wiring.program import Population, Program
 from ..wiring.wire import program_of
 from .cpu.layer import begin_stretch, run_layer, take_in
-from .cpu.state import InputSpikes, Outcome, State, clear, keep, kept, new_outcome, new_state
+from .cpu.state import (
+    InputSpikes,
+    Outcome,
+    State,
+    clear,
+    keep,
+    kept,
+    new_outcome,
+    new_state,
+    renewed,
+)
 
 
 class ClockedRun:
@@ -251,6 +261,7 @@ class Sample:
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Go on from where another sample of the same network was."""
+        state = renewed(self._program, state)
         self._steps, self._before = int(state["steps"]), 0
         for name, array in self._outcome._asdict().items():
             array[:] = state[f"outcome/{name}"]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ...jit import Flags, Float32s, Int32s, Int64s, kernel
-from ...operations import COUNTERS
+from ...operations import ACS, COUNTERS, INPUT_EVENTS, MACS
 from ...vectors import new_array
 from ...wiring.program import Population, Program
 
@@ -174,8 +174,6 @@ def kept(program: Program, state: State) -> dict[str, NDArray[Any]]:
 
 def keep(program: Program, state: State, found: Mapping[str, NDArray[Any]]) -> None:
     """Put what `kept` returned into a state that has been cleared."""
-    if "returning" in found:
-        found = {**found, "returned": _unweighted(program, found["returning"])}
     for name in (*_OF_SITES, *_OF_NEURONS, "pending"):
         getattr(state, name)[: len(found[name])] = found[name]
     first = taken = 0
@@ -190,10 +188,17 @@ def keep(program: Program, state: State, found: Mapping[str, NDArray[Any]]) -> N
         first, taken = first + len(starts), taken + count
 
 
-def _unweighted(program: Program, returning: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the spikes behind weighted ones, which states kept before version 0.2 have."""
+def renewed(program: Program, found: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
+    """Return what `kept` and a sample's counters are now, for what they once were.
+
+    Of neurons that recur to themselves, spikes on their way back were kept weighted, and had been
+    counted already.
+    """
+    if "returning" not in found:
+        return found
+    returning, counters = found["returning"], found["outcome/counters"].copy()
     returned = np.zeros_like(returning)
-    for population in program.populations:
+    for number, population in enumerate(program.populations):
         if population[Population.recurrent] >= 0:
             channels = int(population[Population.groups] * population[Population.channels])
             sites = int(population[Population.sites] // population[Population.groups])
@@ -205,7 +210,9 @@ def _unweighted(program: Program, returning: NDArray[np.float32]) -> NDArray[np.
             )
             known = weights != 0
             returned[own][known] = np.rint(returning[own][known] / weights[known])
-    return returned
+            sops = MACS if program.parameters[population[Population.parameters]]["many"] else ACS
+            counters[number, [INPUT_EVENTS, sops]] -= np.count_nonzero(returned[own])
+    return {**found, "returned": returned, "outcome/counters": counters}
 
 
 def _remembered(program: Program) -> list[slice]:
