@@ -7,7 +7,8 @@ and for `export.py`.
     nFC    n neurons, fully connected      nCk     n channels, k x k convolution, k odd, padding
     MPk    maximum of k x k                        k // 2, so that the map keeps its size
     APk    mean of k x k                   nCksm   the same with stride m
-    SPk    sum of k x k                    n       at the end: n classes, fully connected
+    SPk    sum of k x k                    Uk      each position repeated k x k times
+                                           n       at the end: n classes, fully connected
 
 Parts are joined by "-" and may begin with "Input-". A `Flatten` goes in where the map ends. Adding
 a layer type means adding a class here and to `LAYER_TYPES`.
@@ -22,6 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -180,6 +182,30 @@ class _Pool(LayerType):
         return pool
 
 
+class _Upsample(LayerType):
+    notation = "Uk"
+    pattern = re.compile(r"U(\d+)")
+    takes_map = True
+    layer = pools.Upsample
+    module = nn.Upsample
+
+    def build(self, numbers: Sequence[int], shape: Shape, bias: bool) -> Built:
+        (factor,) = numbers
+        return Built(nn.Upsample(scale_factor=factor), pools.Upsample(factor).output_shape(shape))
+
+    def to_engine(self, module: Any, neuron: Any) -> Layer:
+        factors = np.broadcast_to(np.asarray(module.scale_factor, float), 2)
+        if module.mode != "nearest" or module.size is not None or (factors % 1).any():
+            raise NetworkError(
+                f"{module} cannot be exported, expected Upsample with a whole scale_factor, "
+                f"mode 'nearest'"
+            )
+        return pools.Upsample((int(factors[0]), int(factors[1])))
+
+    def to_torch(self, layer: Any) -> nn.Module:
+        return nn.Upsample(scale_factor=tuple(map(float, layer.factor)))
+
+
 class _Flatten(LayerType):
     notation = ""  # `parse_structure` puts it in
     pattern = re.compile("")
@@ -251,6 +277,7 @@ LAYER_TYPES: tuple[LayerType, ...] = (
     _Pool("MP", pools.MaxPool2d, nn.MaxPool2d),
     _Pool("AP", pools.AvgPool2d, nn.AvgPool2d),
     _Pool("SP", pools.SumPool2d, SumPool2d),
+    _Upsample(),
     FLATTEN,
 )
 TYPE_OF_LAYER = {entry.layer: entry for entry in LAYER_TYPES}

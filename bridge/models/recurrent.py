@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from eventsim.errors import EventsimError
 
-from .layers import build_modules
+from .layers import StructureError, build_modules
 from .sequences import LayeredModel, Temporal, each_step
 
 CellName = Literal["rnn", "lstm"]
@@ -109,6 +109,11 @@ class RecurrentNetwork(LayeredModel):
             raise EventsimError(f"cell is {cell!r}, expected one of {get_args(CellName)}")
         *below, (_, readout) = build_modules(structure, input_shape, bias)
         for kind, module in below:
+            if isinstance(module, nn.Upsample):
+                raise StructureError(
+                    f"structure {structure!r}: expected no U in an RNN or LSTM, whose operations "
+                    f"behind it are not counted"
+                )
             if kind.has_neurons:
                 layer: Any = kind
                 connection, feedback = layer.gated(module, CELLS[cell].gates)

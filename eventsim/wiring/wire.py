@@ -116,6 +116,10 @@ def _program(network: Network, populations: list[WiredPopulation], arrays: Array
     if arrays.sizes["weights"] >= 2**31:
         raise NetworkError(f"{arrays.sizes['weights']} weights, expected fewer than 2^31")
     pooled_cells = max(way.pooled_cells for way in connections)
+    weights, blocks = (
+        narrowed(arrays.joined("weights", np.float32)),
+        arrays.joined("blocks", np.float32),
+    )
     return Program(
         populations=_table(populations, Population, np.int64),
         levels=_table(populations, Level, np.float32),
@@ -126,9 +130,9 @@ def _program(network: Network, populations: list[WiredPopulation], arrays: Array
         incoming=arrays.joined("incoming", np.int32).reshape(-1, len(Entry)),
         run_pointers=arrays.joined("run_pointers", np.int64),
         runs=arrays.joined("runs", np.int32).reshape(-1, 3),
-        blocks=narrowed(arrays.joined("blocks", np.float32)),
+        blocks=blocks if weights.dtype == np.float32 else narrowed(blocks),
         direct=arrays.joined("direct", np.int32),
-        weights=narrowed(arrays.joined("weights", np.float32)),
+        weights=weights,
         biases=arrays.joined("biases", np.float32),
         recurrent=arrays.joined("recurrent", np.float32),
         parameters=arrays.joined("parameters", NEURON_DTYPE),

@@ -64,7 +64,9 @@ def test_a_network_of_the_engine_spikes_alike_in_torch(data: Any) -> None:
     assert_same_network(back, network)
 
 
-@pytest.mark.parametrize("structure", ["20FC-10", "MP2-6C3-AP2-8C3s2-12FC-10", "4C5-SP2-10"])
+@pytest.mark.parametrize(
+    "structure", ["20FC-10", "MP2-6C3-AP2-8C3s2-12FC-10", "4C5-SP2-10", "4C3s2-U2-4C3-10"]
+)
 @pytest.mark.parametrize(
     ("neuron", "bias"),
     [(LIF(0.3, 0.3), True), (LIF(0.9, 0.4, "subtract"), False), (IF(0.5, "subtract"), True)],

@@ -60,7 +60,7 @@ def test_structures_of_the_paper() -> None:
         ("512FC", "'512FC'", "the number of classes"),
         ("512FC-0", "'0'", "the number of classes"),
         ("Input", "''", "the number of classes"),
-        ("512-10", "'512'", "expected one of nFC, nCk, MPk, APk, SPk"),
+        ("512-10", "'512'", "expected one of nFC, nCk, MPk, APk, SPk, Uk"),
         ("512fc-10", "'512fc'", "expected one of"),
         ("64C-10", "'64C'", "expected one of"),
         ("64C3s-10", "'64C3s'", "expected one of"),

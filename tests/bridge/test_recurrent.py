@@ -130,3 +130,9 @@ def test_what_cannot_be_built_is_refused() -> None:
         RecurrentNetwork("6FC-2", (1, 3, 3), cell="gru")  # type: ignore[arg-type]
     with pytest.raises(StructureError, match="no layer"):
         RecurrentNetwork("6X-2", (1, 3, 3), cell="rnn")
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm"])
+def test_upsampling_is_for_spiking_networks(cell: Any) -> None:
+    with pytest.raises(StructureError, match="expected no U in an RNN or LSTM"):
+        RecurrentNetwork("4C3-U2-4C3-5", (2, 6, 6), cell=cell)

@@ -224,4 +224,6 @@ def device_program(program: Program) -> Program:
 
     halves = program.weights.dtype == np.uint16
     weights: Any = program.weights.view(np.float16) if halves else widened(program.weights)
-    return Program(*map(narrow, program))._replace(weights=weights)
+    # Blocks of weights are for the CPU.
+    blocks = np.zeros(0, np.float32)
+    return Program(*map(narrow, program))._replace(weights=weights, blocks=blocks)
