@@ -56,9 +56,9 @@ from numpy.typing import NDArray
 from ..errors import NetworkError, NetworkFileError
 from ..files import replacing
 from . import provenance
+from .file_fields import FileField, file_fields_of
 from .graph import Network
 from .layers import LAYER_TYPES
-from .stored import Form, forms_of
 
 FORMAT = "eventsim-network"
 VERSION = 2
@@ -71,15 +71,15 @@ _SUPERBLOCKS = (2, 3)  # of this layout and later ones
 _LAYOUTS = {getattr(h5py.h5d, name.upper()): name for name in ("compact", "chunked", "virtual")}
 
 
-_TEXT = Form("attribute")
-_GROUP = Form("group")
-_LAYER = Form("group", types=tuple(LAYER_TYPES.values()))
+_TEXT = FileField("attribute")
+_GROUP = FileField("group")
+_LAYER = FileField("group", types=tuple(LAYER_TYPES.values()))
 
 
-_HEAD = {"format": _TEXT, "version": Form("attribute", "<i8")}
-_NETWORK = forms_of(Network, leave_out=("layers", "class_names", "provenance")) | {
-    "class_names": Form("dataset", shape=(None,)),
-    "provenance": Form("dataset"),
+_HEAD = {"format": _TEXT, "version": FileField("attribute", "<i8")}
+_NETWORK = file_fields_of(Network, leave_out=("layers", "class_names", "provenance")) | {
+    "class_names": FileField("dataset", shape=(None,)),
+    "provenance": FileField("dataset"),
 }
 
 
@@ -118,8 +118,8 @@ def network_image(network: Network) -> bytes:
         values = {"format": FORMAT, "version": VERSION}
         values |= {name: getattr(network, name) for name in _NETWORK}
         values["provenance"] = provenance.to_json(network.provenance)
-        for name, form in (_HEAD | _NETWORK).items():
-            _write(file, name, form, values[name])
+        for name, expected in (_HEAD | _NETWORK).items():
+            _write(file, name, expected, values[name])
         layers = file.create_group("layers")
         for index, layer in enumerate(network.layers):
             _write(layers, str(index), _LAYER, layer)
@@ -127,23 +127,23 @@ def network_image(network: Network) -> bytes:
         return bytes(file.id.get_file_image())
 
 
-def _write(group: h5py.Group, name: str, form: Form, value: Any) -> None:
+def _write(group: h5py.Group, name: str, expected: FileField, value: Any) -> None:
     if value is None:
         return
-    if form.place == "group":
+    if expected.place == "group":
         part = group.create_group(name)
         _write(part, "type", _TEXT, type(value).__name__)
-        for field, field_form in forms_of(type(value)).items():
-            _write(part, field, field_form, getattr(value, field))
-    elif form.place == "dataset":
-        group.create_dataset(name, data=_array(value, form, _path(group, name)))
+        for field, inner in file_fields_of(type(value)).items():
+            _write(part, field, inner, getattr(value, field))
+    elif expected.place == "dataset":
+        group.create_dataset(name, data=_array(value, expected, _path(group, name)))
     else:
-        group.attrs.create(name, _array(value, form, _path(group, name)))
+        group.attrs.create(name, _array(value, expected, _path(group, name)))
 
 
-def _array(value: Any, form: Form, field: str) -> NDArray[Any]:
-    if form.dtype is not None:
-        return np.asarray(value, form.dtype)
+def _array(value: Any, expected: FileField, field: str) -> NDArray[Any]:
+    if expected.dtype is not None:
+        return np.asarray(value, expected.dtype)
     texts = [value] if isinstance(value, str) else list(value)
     try:
         encoded = [_refuse_nul(text, field).encode() for text in texts]
@@ -226,26 +226,26 @@ def _read_network(file: h5py.File) -> Network:
         if (found := _read(file, name, _HEAD[name])) != expected:
             raise NetworkFileError(f"{name} is {found!r}, expected {expected!r}")
     _refuse_extra(file, _HEAD | _NETWORK | {"layers": _GROUP})
-    values = {name: _read(file, name, form) for name, form in _NETWORK.items()}
+    values = {name: _read(file, name, expected) for name, expected in _NETWORK.items()}
     values["provenance"] = provenance.from_json(values["provenance"])
     groups = _read(file, "layers", _GROUP)
     numbered = {str(index): _LAYER for index in range(len(groups))}
     if set(groups) != numbered.keys():
         raise NetworkFileError(f"layers holds {', '.join(groups)}, expected {', '.join(numbered)}")
     _refuse_extra(groups, numbered)
-    values["layers"] = [_read(groups, number, form) for number, form in numbered.items()]
+    values["layers"] = [_read(groups, number, expected) for number, expected in numbered.items()]
     try:
         return Network(**values)
     except NetworkError as error:
         raise NetworkFileError(str(error)) from error
 
 
-def _refuse_extra(node: h5py.Group | h5py.Dataset, forms: Mapping[str, Form]) -> None:
+def _refuse_extra(node: h5py.Group | h5py.Dataset, fields: Mapping[str, FileField]) -> None:
     members = node if isinstance(node, h5py.Group) else ()
-    attributes = {name for name, form in forms.items() if form.place == "attribute"}
+    attributes = {name for name, expected in fields.items() if expected.place == "attribute"}
     for kind, found, expected in (
         ("attribute", node.attrs, attributes),
-        ("member", members, forms.keys() - attributes),
+        ("member", members, fields.keys() - attributes),
     ):
         for name in found:
             if name not in expected:
@@ -255,68 +255,68 @@ def _refuse_extra(node: h5py.Group | h5py.Dataset, forms: Mapping[str, Form]) ->
                 )
 
 
-def _read(group: h5py.Group, name: str, form: Form) -> Any:
+def _read(group: h5py.Group, name: str, expected: FileField) -> Any:
     """Read a number, a tuple, text, an array, an object, or a group of whatever else."""
     field = _path(group, name)
     with _reading(field):
-        if form.place == "attribute":
+        if expected.place == "attribute":
             if name in group.attrs:
-                return _read_values(group.attrs.get_id(name), group.file, form, field)
+                return _read_values(group.attrs.get_id(name), group.file, expected, field)
         elif (link := group.get(name, getlink=True)) is not None:
             if not isinstance(link, h5py.HardLink):
-                raise NetworkFileError(f"{field} is a link, expected {form} in this place")
-            return _read_member(group[name], form, field)
-        if not form.optional:
-            raise NetworkFileError(f"{field} is missing, expected {form}")
+                raise NetworkFileError(f"{field} is a link, expected {expected} in this place")
+            return _read_member(group[name], expected, field)
+        if not expected.optional:
+            raise NetworkFileError(f"{field} is missing, expected {expected}")
         return None
 
 
-def _read_member(member: Any, form: Form, field: str) -> Any:
+def _read_member(member: Any, expected: FileField, field: str) -> Any:
     kind = type(member).__name__.lower()
-    if kind != form.place:
-        raise NetworkFileError(f"{field} is a {kind}, expected {form}")
-    if form.place == "dataset":
+    if kind != expected.place:
+        raise NetworkFileError(f"{field} is a {kind}, expected {expected}")
+    if expected.place == "dataset":
         _refuse_extra(member, {})
-        return _read_values(member.id, member.file, form, field)
-    return _read_object(member, form) if form.types else member
+        return _read_values(member.id, member.file, expected, field)
+    return _read_object(member, expected) if expected.types else member
 
 
-def _read_object(group: h5py.Group, form: Form) -> Any:
-    types = {kind.__name__: kind for kind in form.types}
+def _read_object(group: h5py.Group, expected: FileField) -> Any:
+    types = {kind.__name__: kind for kind in expected.types}
     name = _read(group, "type", _TEXT)
     if name not in types:
         raise NetworkFileError(
             f"{_path(group, 'type')} is {name!r}, expected one of {', '.join(types)}"
         )
-    forms = forms_of(types[name])
-    _refuse_extra(group, {"type": _TEXT} | forms)
-    values = {field: _read(group, field, field_form) for field, field_form in forms.items()}
+    fields = file_fields_of(types[name])
+    _refuse_extra(group, {"type": _TEXT} | fields)
+    values = {field: _read(group, field, inner) for field, inner in fields.items()}
     made = types[name](**values)
     for field, value in values.items():
         if value is None and getattr(made, field) is not None:  # a default is not what was saved
-            raise NetworkFileError(f"{_path(group, field)} is missing, expected {forms[field]}")
+            raise NetworkFileError(f"{_path(group, field)} is missing, expected {fields[field]}")
     return made
 
 
 def _read_values(
-    stored: h5py.h5a.AttrID | h5py.h5d.DatasetID, file: h5py.File, form: Form, field: str
+    stored: h5py.h5a.AttrID | h5py.h5d.DatasetID, file: h5py.File, expected: FileField, field: str
 ) -> Any:
     dtype, shape = stored.dtype, stored.shape
     string = h5py.check_string_dtype(dtype)
     fixed_text = string is not None and string.length is not None
-    if not fixed_text if form.dtype is None else dtype != form.dtype:
-        raise NetworkFileError(f"{field} has dtype {dtype}, expected {form.content}")
+    if not fixed_text if expected.dtype is None else dtype != expected.dtype:
+        raise NetworkFileError(f"{field} has dtype {dtype}, expected {expected.content}")
     if stored.get_space().get_simple_extent_type() == h5py.h5s.NULL:
-        raise NetworkFileError(f"{field} holds no value, expected {form}")
-    if not form.admits(shape):
-        raise NetworkFileError(f"{field} has shape {shape}, expected {form.sizes}")
+        raise NetworkFileError(f"{field} holds no value, expected {expected}")
+    if not expected.admits(shape):
+        raise NetworkFileError(f"{field} has shape {shape}, expected {expected.sizes}")
     _check_held(stored, math.prod(shape) * dtype.itemsize, file.id.get_filesize(), field)
     array = np.empty(shape, dtype)
     if isinstance(stored, h5py.h5a.AttrID):
         stored.read(array)
     else:
         stored.read(h5py.h5s.ALL, h5py.h5s.ALL, array)
-    if form.place == "dataset" and form.dtype is not None:
+    if expected.place == "dataset" and expected.dtype is not None:
         return array
     values = tuple(_decode(value, field) for value in array.reshape(-1).tolist())
     return values if shape else values[0]

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_ty
 import numpy as np
 
 
-class Form(NamedTuple):
+class FileField(NamedTuple):
     """How one field is stored."""
 
     place: Literal["attribute", "dataset", "group"]
@@ -48,26 +48,26 @@ class Form(NamedTuple):
         )
 
 
-def forms_of(kind: type[Any], leave_out: Collection[str] = ()) -> dict[str, Form]:
+def file_fields_of(kind: type[Any], leave_out: Collection[str] = ()) -> dict[str, FileField]:
     """Return how the fields of a dataclass are stored, by name."""
     hints = get_type_hints(kind)
     names = [field.name for field in dataclasses.fields(kind) if field.init]
-    return {name: _form(hints[name]) for name in names if name not in leave_out}
+    return {name: _file_field(hints[name]) for name in names if name not in leave_out}
 
 
-def _form(hint: Any) -> Form:
+def _file_field(hint: Any) -> FileField:
     union = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     types = tuple(option for option in union if option is not NoneType)
     optional = NoneType in union
     stored = types[-1]  # of `int | Pair`, the constructors make a pair
     if dataclasses.is_dataclass(stored):
-        return Form("group", optional=optional, types=types)
+        return FileField("group", optional=optional, types=types)
     if get_origin(stored) is np.ndarray:
-        return Form("dataset", "<f4", None, optional)
+        return FileField("dataset", "<f4", None, optional)
     if get_origin(stored) is tuple and Ellipsis in get_args(stored):  # of `float | tuple`
         kind = {int: "<i8", float: "<f8"}[get_args(stored)[0]]
-        return Form("attribute", kind, None, optional)
+        return FileField("attribute", kind, None, optional)
     if get_origin(stored) is tuple:
-        return Form("attribute", "<i8", (len(get_args(stored)),), optional)
+        return FileField("attribute", "<i8", (len(get_args(stored)),), optional)
     dtype = None if get_origin(stored) is Literal else {int: "<i8", float: "<f8"}[stored]
-    return Form("attribute", dtype, (), optional)
+    return FileField("attribute", dtype, (), optional)
