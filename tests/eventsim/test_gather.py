@@ -24,7 +24,8 @@ def run(network: es.Network, binned: es.BinnedEvents, gathers: bool) -> tuple[An
     """Return membranes and counts after all timesteps."""
     with (
         patch.object(runs, "WIDTHS", runs.WIDTHS if gathers else ()),
-        patch.object(populations, "SHARE_FROM", 0.0),
+        patch.object(populations, "WIDE_SHARE", 0.0),
+        patch.object(populations, "NARROW_SHARE", 0.0),
     ):
         program = wire(network)
     assert all(row[Population.width] > 0 for row in program.populations[:1]) == gathers

@@ -36,19 +36,6 @@ Words = NDArray[np.uint64]
 
 
 @kernel
-def gathers(program: Program, number: int, state: State, steps: int) -> bool:
-    """Tell whether so many spikes arrive in a stretch that a layer gathers them."""
-    population, ways, spikes = program.populations[number], program.connections, 0
-    if population[Population.width] == 0:
-        return False
-    first_way = population[Population.connection]
-    for way in range(first_way, first_way + population[Population.connections]):
-        at = ways[way, Connection.start] - ways[way, Connection.delay]
-        spikes += state.starts[at + steps] - state.starts[at]
-    return spikes >= population[Population.gather_from] * steps
-
-
-@kernel
 def run_gathered(
     program: Program, number: int, state: State, first: int, stop: int, outcome: Outcome
 ) -> None:
@@ -57,24 +44,26 @@ def run_gathered(
     counters, chunk = outcome.counters[number], population[Population.chunk]
     slot = population[Population.start] + population[Population.remembered] - first
     words = (population[Population.sites] + 63) >> 6
+    reads = number == len(program.populations) - 1
     for begin in range(first, stop, chunk):
         end = min(begin + chunk, stop)
         state.fired[: words * (end - begin)] = 0
         pending = run_chunk(program, number, state, begin - first, begin, end, counters)
         state.pending[number] = pending
-        for t in range(begin, end):
-            emitted = emit_noted(
-                population, t - begin, state.masks, state.fired, state.spikes, starts[slot + t]
-            )
-            starts[slot + t + 1] = emitted
-            counters[RESETS] += emitted - starts[slot + t]
-            counters[OUTPUT_SPIKES] += emitted - starts[slot + t]
-            if number == len(program.populations) - 1:
+        emit_noted(
+            population, end - begin, state.masks, state.fired, state.spikes, starts[slot + begin :]
+        )
+        spiked = starts[slot + end] - starts[slot + begin]
+        counters[RESETS] += spiked
+        counters[OUTPUT_SPIKES] += spiked
+        # Without spikes there is something to read only where membranes are read.
+        if reads and (spiked > 0 or population[Population.awake]):
+            for t in range(begin, end):
                 read_out(
                     population, program.readout, program.rests, t,
                     state.membranes[population[Population.neuron] :], state.spikes,
-                    state.spike_values, starts[slot + t], emitted, outcome.spike_counts,
-                    outcome.first_spikes, outcome.membranes,
+                    state.spike_values, starts[slot + t], starts[slot + t + 1],
+                    outcome.spike_counts, outcome.first_spikes, outcome.membranes,
                 )  # fmt: skip
 
 
@@ -352,24 +341,28 @@ def fires_again(
     return again
 
 
-@inner_kernel
+@kernel
 def emit_noted(
-    population: Int64s, t: int, masks: Words, fired: Words, spikes: Int32s, emitted: int
-) -> np.int64:
-    """Append the neurons that spiked in a timestep of a chunk, ascending; return the new end.
+    population: Int64s, steps: int, masks: Words, fired: Words, spikes: Int32s, starts: Int64s
+) -> None:
+    """Append the neurons that spiked in the timesteps of a chunk, ascending in each.
 
-    Bits, and not lists of the sites or neurons that fired: blocks come one after the other, so that
-    a list would have to be sorted.
+    Those of timestep t begin at starts[t]; starts[0] is given. Bits, and not lists of the sites or
+    neurons that fired: blocks come one after the other, so that a list would have to be sorted.
     """
     width, channels = population[Population.width], population[Population.channels]
     sites, blocks = population[Population.sites], population[Population.stored] // width
-    words, end = (sites + 63) >> 6, np.uintp(emitted)
-    for word in range(words):
-        noted = fired[np.uintp(t * words + word)]
-        while noted != 0:
-            site = (word << 6) + np.int64(lowest_bit(noted))
-            noted &= noted - np.uint64(1)
-            for block in range(blocks):
-                mask = masks[np.uintp((t * sites + site) * blocks + block)]
-                end = emit(spikes, end, np.uintp(site * channels + block * width), mask)
-    return np.int64(end)
+    words, end, one = np.uintp((sites + 63) >> 6), np.uintp(starts[0]), np.uintp(1)
+    at = np.uintp(0)
+    for t in range(np.uintp(steps)):
+        for word in range(words):
+            noted = fired[at]
+            at += one
+            while noted != 0:
+                site = np.int64(word << np.uintp(6)) + np.int64(lowest_bit(noted))
+                noted &= noted - np.uint64(1)
+                first = np.uintp((np.int64(t) * sites + site) * blocks)
+                for block in range(blocks):
+                    neuron = np.uintp(site * channels + block * width)
+                    end = emit(spikes, end, neuron, masks[first + np.uintp(block)])
+        starts[t + one] = end

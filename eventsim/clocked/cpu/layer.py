@@ -26,7 +26,7 @@ from __future__ import annotations
 from ...jit import kernel
 from ...wiring.program import Connection, Population, Program
 from .admission import admit
-from .gather import gathers, run_gathered
+from .gather import run_gathered
 from .routing import arrive, collect
 from .state import InputSpikes, Outcome, State
 from .updates import accumulate, fire, integrate, read_out
@@ -69,12 +69,30 @@ def take_in(program: Program, state: State, inputs: InputSpikes, first: int, sto
 
 
 @kernel
+def arriving(program: Program, number: int, state: State, steps: int) -> int:
+    """Return how many spikes come to a layer in a stretch, before max pools and delays."""
+    population, ways, spikes = program.populations[number], program.connections, 0
+    first_way = population[Population.connection]
+    for way in range(first_way, first_way + population[Population.connections]):
+        at = ways[way, Connection.start] - ways[way, Connection.delay]
+        spikes += state.starts[at + steps] - state.starts[at]
+    return spikes
+
+
+@kernel
 def run_layer(
     program: Program, number: int, state: State, first: int, stop: int, outcome: Outcome
 ) -> None:
     """Run one layer through the timesteps first .. stop - 1."""
     population, levels = program.populations[number], program.levels[number]
-    if gathers(program, number, state, stop - first):
+    steps, slot = stop - first, population[Population.start] + population[Population.remembered]
+    spikes_arriving = arriving(program, number, state, steps)
+    if spikes_arriving == 0 and not population[Population.awake] and not state.pending[number]:
+        for t in range(steps):
+            state.starts[slot + t + 1] = state.starts[slot]
+        return
+    enough = population[Population.gather_from] * steps
+    if population[Population.width] > 0 and spikes_arriving >= enough:
         run_gathered(program, number, state, first, stop, outcome)
         return
     ways, pointers, spans, weights = (
@@ -114,7 +132,7 @@ def run_layer(
 
     first_way = population[Population.connection]
     end_of_ways = first_way + population[Population.connections]
-    slot = population[Population.start] + population[Population.remembered] - first
+    slot -= first
     reads = number == len(program.populations) - 1
     pending = state.pending[number] > 0
     for t in range(first, stop):

@@ -122,9 +122,10 @@ def note_timesteps(
         for way in range(first_way, end_of_ways):
             at = ways[way, Connection.start] + before + t - ways[way, Connection.delay]
             low, high = np.uintp(starts[at]), np.uintp(starts[at + 1])
-            constant = runs[run_pointers[ways[way, Connection.runs]], 2]
-            copy_rows(rows, noted, spikes, low, high, constant)
-            noted += high - low
+            if high > low:
+                constant = runs[run_pointers[ways[way, Connection.runs]], 2]
+                copy_rows(rows, noted, spikes, low, high, constant)
+                noted += high - low
         if noted > begin:
             visits[visited], row_pointers[visited] = t, begin
             visited += np.uintp(1)
