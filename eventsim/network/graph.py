@@ -36,8 +36,8 @@ class Network:
     input_shape: (polarities, height, width); with one polarity ON and OFF events are merged.
     dt_us: length of a timestep in microseconds, the grid that the network was trained on.
     layers: see `layers.py`. Weights in PyTorch's axis order.
-    input_encoding: "binary" (one or more events in a cell and timestep are a 1) or "counts" (how many
-        there are, up to 2^24).
+    input_encoding: "binary" (one or more events in a cell and timestep are a 1) or "counts" (how
+        many there are, up to 2^24).
     steps: timesteps that the network was trained on, the default length of a simulation;
         None simulates whole recordings.
     readout: what the class is told by: the output neuron with the most spikes ("spike-count"), the
