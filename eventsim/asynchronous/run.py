@@ -20,7 +20,7 @@ from ..events.binning import Grid, check_until
 from ..jit import Compiled, Int64s, compiled_for
 from ..network.graph import Network
 from ..network.neurons import MAX_SPIKES
-from ..operations import COUNTERS, OUTPUT_SPIKES
+from ..operations import COUNTERS
 from ..result import Fired, Result, Seen, channel_first, check_recorded, result_of
 from .kernels import FULL, RUNAWAY, advance_before, feed
 from .layout import Layout, lay_out, with_room
@@ -70,6 +70,7 @@ class AsynchronousRun:
         self._until = 0  # up to here the run has gone on without events
         self._record = record_spikes
         self._traces: list[Int64s] = []
+        self._recorded = np.zeros(len(network.neuron_layers), np.int64)  # spikes in the traces
         self._finished = False
         self._feed = _compiled_feed()
         if self._tables[Header.alone]:
@@ -175,6 +176,7 @@ class AsynchronousRun:
         """
         trace = self.trace()
         self._traces = []
+        self._recorded[:] = 0
         trace = trace[trace[:, Trace.population] == len(self._network.neuron_layers) - 1]
         if len(trace) == 0:
             return
@@ -231,8 +233,10 @@ class AsynchronousRun:
             self._ints[first : first + rows * len(Trace)].reshape(-1, len(Trace)).copy()
         )
         self._ints[Scalar.traced] = 0
-        for number, counts in enumerate(self.counters):
-            check_recorded(self._network, number, int(counts[OUTPUT_SPIKES]))
+        kept = self._traces[-1]
+        np.add.at(self._recorded, kept[:, Trace.population], kept[:, Trace.count])
+        for number, spikes in enumerate(self._recorded):
+            check_recorded(self._network, number, int(spikes))
 
     def trace(self) -> NDArray[np.int64]:
         """Return what was recorded, a row of `Trace` for each neuron that fired in an instant."""

@@ -18,7 +18,6 @@ from ..events.arrays import EVENT_DTYPE, MAX_STEPS, Events, packets_of
 from ..events.binning import BinnedEvents, Binner, Grid, check_until
 from ..jit import kernel
 from ..network.graph import Network
-from ..operations import OUTPUT_SPIKES
 from ..result import Fired, Result, Seen, channel_first, check_recorded, result_of
 from ..wiring.program import Population, Program
 from ..wiring.wire import program_of
@@ -226,6 +225,7 @@ class Sample:
         self._recorded: list[list[Fired]] | None = None
         if record_spikes:
             self._recorded = [[] for _ in program.populations]
+        self._spikes = [0] * len(program.populations)  # recorded
 
     def run(self, stretch: InputSpikes) -> None:
         """Run the next timesteps, at most `program.stretch`; `stretch` has those alone."""
@@ -236,8 +236,8 @@ class Sample:
         self._steps, self._before = stop, stop - first
         for number, several in enumerate(self._recorded or ()):
             several.append(_fired(self._program, self._state, number, first, stop))
-            spikes = int(self._outcome.counters[number, OUTPUT_SPIKES])
-            check_recorded(self._network, number, spikes)
+            self._spikes[number] += int(several[-1].counts.sum(dtype=np.int64))
+            check_recorded(self._network, number, self._spikes[number])
 
     @property
     def spike_counts(self) -> NDArray[np.int64]:

@@ -147,6 +147,7 @@ class Program(NamedTuple):
     begins: int  # entries of where the spikes of positions begin, of a layer in a chunk
     words: int  # positions of all connections of a gathered layer
     visits: int  # that are noted at a time
+    most_sites: int  # of a layer
     visit_rows: int
     pooled_cells: int  # of the largest max pool
     outputs: int

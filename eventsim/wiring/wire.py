@@ -109,6 +109,8 @@ def _program(network: Network, populations: list[WiredPopulation], arrays: Array
     for way in connections:
         own = lists[way.source + 1]
         way.start = own.start + own.remembered
+    for population in populations:
+        population.chunk = min(population.chunk, stretch)
     last = populations[-1]
     last.awake |= network.reads_membranes
     if network.reads_membranes and last.width:
@@ -159,6 +161,7 @@ def _program(network: Network, populations: list[WiredPopulation], arrays: Array
         begins=max(one.index * one.chunk for one in populations),
         words=max(one.index for one in populations),
         visits=NOTED + max(one.chunk for one in populations),
+        most_sites=max(one.sites for one in populations),
         # A site is noted whole, with the rows of every timestep of a chunk at most.
         visit_rows=NOTED + max(one.chunk * one.rows_per_site for one in populations),
         pooled_cells=pooled_cells,

@@ -41,6 +41,18 @@ def test_more_spikes_than_can_be_recorded_are_refused_by_layer(
     assert simulate(net, EVENT, mode=mode).operations.layers[0].output_spikes == 120
 
 
+def test_only_spikes_that_are_kept_count_as_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream that asks for none, or takes them out as it goes, may spike for ever."""
+    monkeypatch.setattr(results, "MOST_RECORDED", 100)
+    net = one_input(Dense(np.ones((4, 1)), neuron=IF(0.5)))
+    for record in (False, True):
+        run = AsynchronousRun(net, start_us=0, record_spikes=record)
+        for number in range(100):
+            run.feed(make_events([number * 10], [0], [0], [1]))
+            assert len(list(run.take_output_spikes())) == record
+        assert run.spike_counts.tolist() == [100] * 4
+
+
 @pytest.mark.parametrize("record", [False, True])
 def test_asynchronous_recurrence_that_multiplies_its_spikes_ends(record: bool) -> None:
     """Each spike makes a hundred after each timestep, and so on."""

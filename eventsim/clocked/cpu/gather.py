@@ -92,8 +92,8 @@ def run_chunk(
         if sites > 1:
             stop, rows = note_visits(
                 first_way, end_of_ways, ways, program.run_pointers, program.runs, first, sites,
-                steps, state.begins, state.position_words, state.spikes, state.visits,
-                state.visit_pointers, state.row_pointers, state.visit_rows,
+                before, steps, state.starts, state.begins, state.position_words, state.spikes,
+                state.visits, state.visit_pointers, state.row_pointers, state.visit_rows,
             )  # fmt: skip
         else:
             stop = 1

@@ -70,12 +70,17 @@ def take_in(program: Program, state: State, inputs: InputSpikes, first: int, sto
 
 @kernel
 def arriving(program: Program, number: int, state: State, steps: int) -> int:
-    """Return how many spikes come to a layer in a stretch, before max pools and delays."""
+    """Return how many spikes come to a layer in a stretch, before max pools and delays.
+
+    Of its own those that it has emitted before, which is all that it gets where nothing else comes.
+    """
     population, ways, spikes = program.populations[number], program.connections, 0
     first_way = population[Population.connection]
     for way in range(first_way, first_way + population[Population.connections]):
-        at = ways[way, Connection.start] - ways[way, Connection.delay]
-        spikes += state.starts[at + steps] - state.starts[at]
+        delay = ways[way, Connection.delay]
+        known = min(delay, steps) if ways[way, Connection.source] == number else steps
+        at = ways[way, Connection.start] - delay
+        spikes += state.starts[at + known] - state.starts[at]
     return spikes
 
 

@@ -39,7 +39,7 @@ class State(NamedTuple):
     begins: Int32s  # (begins,) where the spikes of each position and timestep of a chunk begin
     position_words: NDArray[np.uint64]  # (words,) the timesteps of a chunk in which it spikes
     visits: Int32s  # (visits,) timesteps in which spikes reach the sites that are noted,
-    visit_pointers: Int32s  # (visits + 1,) where the visits of each site begin,
+    visit_pointers: Int32s  # (most_sites + 1,) where the visits of each site begin,
     row_pointers: Int32s  # (visits + 1,) and where the rows of each visit:
     visit_rows: Int32s  # (visit_rows,)
     pooled: Float32s  # (pooled_cells,) maxima in the cells of a max pool, 0 between timesteps
@@ -106,7 +106,7 @@ def new_state(program: Program) -> State:
         begins=rows(program.begins, np.int32),
         position_words=rows(program.words, np.uint64),
         visits=rows(program.visits, np.int32),
-        visit_pointers=rows(program.visits + 1, np.int32),
+        visit_pointers=rows(program.most_sites + 1, np.int32),
         row_pointers=rows(program.visits + 1, np.int32),
         visit_rows=rows(program.visit_rows, np.int32),
         pooled=rows(program.pooled_cells, np.float32),

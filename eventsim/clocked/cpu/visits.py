@@ -21,7 +21,8 @@ def note_positions(
 ) -> None:
     """Note where the spikes of each position begin: of p in timestep t at index[p steps + t].
 
-    Bit t of words[p] says whether there are any.
+    Counted from the first of the chunk, since the list itself may be longer than 2^31. Bit t of
+    words[p] says whether there are any.
     """
     in_channels = np.int64(connection[Connection.in_channels])
     positions, one = np.uintp(connection[Connection.positions]), np.uintp(1)
@@ -29,14 +30,14 @@ def note_positions(
     for t in range(np.uintp(steps)):
         i, stop, at, beyond = starts[t], starts[t + one], np.uintp(t), in_channels
         for p in range(positions):
-            index[at] = i
+            index[at] = i - starts[0]
             at += np.uintp(steps)
             first = i
             while i < stop and spikes[np.uintp(i)] < beyond:
                 i += 1
             words[p] |= np.uint64(i > first) << np.uint64(t)
             beyond += in_channels
-        index[at] = i
+        index[at] = i - starts[0]
 
 
 @kernel
@@ -48,7 +49,9 @@ def note_visits(
     runs: NDArray[np.int32],
     first: int,
     sites: int,
+    before: int,
     steps: int,
+    starts: Int64s,
     index: Int32s,
     words: Words,
     spikes: Int32s,
@@ -77,9 +80,10 @@ def note_visits(
             visited += one
             for way in range(first_way, end_of_ways):
                 pointer, base = ways[way, Connection.runs] + site, ways[way, Connection.index]
+                origin = starts[ways[way, Connection.start] + before - ways[way, Connection.delay]]
                 for run in range(run_pointers[pointer], run_pointers[pointer + 1]):
-                    low = np.uintp(index[np.uintp((base + runs[run, 0]) * steps + t)])
-                    high = np.uintp(index[np.uintp((base + runs[run, 1]) * steps + t)])
+                    low = np.uintp(origin + index[np.uintp((base + runs[run, 0]) * steps + t)])
+                    high = np.uintp(origin + index[np.uintp((base + runs[run, 1]) * steps + t)])
                     copy_rows(rows, noted, spikes, low, high, runs[run, 2])
                     noted += high - low
         site += 1
