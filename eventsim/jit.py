@@ -27,6 +27,7 @@ Int32s = NDArray[np.int32]
 Int64s = NDArray[np.int64]
 Float32s = NDArray[np.float32]
 Flags = NDArray[np.uint8]
+Words = NDArray[np.uint64]  # of 64 bits each
 # Weights are float32, or the bits of float16, which Numba does not know on a CPU: half the bytes
 # of a row, widened when they are added.
 Weights = NDArray[np.float32] | NDArray[np.uint16]

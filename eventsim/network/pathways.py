@@ -154,7 +154,9 @@ class Add(_Merge):
         """Add dense inputs (steps, ...)."""
         return np.asarray(sum(inputs[1:], inputs[0]))
 
-    def pass_on(self, arriving: Sequence[Projections], shapes: Sequence[Shape]) -> Projections:
+    def pass_on(
+        self, arriving: Sequence[Projections], shapes: Sequence[Shape], index: int
+    ) -> Projections:
         """Let all arrive at the same inputs, those that come by one way once."""
         merged: dict[tuple[Any, ...], Projection] = {}
         for projection in (one for several in arriving for one in several):
@@ -185,11 +187,13 @@ class Concatenate(_Merge):
         """Concatenate dense inputs (steps, channels, ...)."""
         return np.concatenate(inputs, axis=1)
 
-    def pass_on(self, arriving: Sequence[Projections], shapes: Sequence[Shape]) -> Projections:
+    def pass_on(
+        self, arriving: Sequence[Projections], shapes: Sequence[Shape], index: int
+    ) -> Projections:
         """Shift the inputs of each source behind those of the one before."""
         first = np.cumsum([0, *(shape[0] for shape in shapes)])
         return tuple(
-            projection._replace(offset=projection.offset + int(start))
+            projection._replace(offset=projection.offset + int(start)).past(index)
             for start, several in zip(first, arriving, strict=False)
             for projection in several
         )

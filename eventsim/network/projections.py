@@ -42,6 +42,10 @@ class Projection(NamedTuple):
     delays: tuple[int, ...] = ()  # timesteps for each channel; empty: none
     through: tuple[int, ...] = ()  # the layers on the way, but for `Add`
 
+    def past(self, index: int) -> Projection:
+        """Return the projection behind layer `index`."""
+        return self._replace(through=(*self.through, index))
+
 
 Projections = tuple[Projection, ...]
 
@@ -64,9 +68,11 @@ class PathwayLayer:
         (one,) = arriving
         return one._replace(shape=self.output_shape(one.shape), sums=one.sums or self.sums)
 
-    def pass_on(self, arriving: Sequence[Projections], shapes: Sequence[Shape]) -> Projections:
-        """Return the projections that leave, for those of each source and its shape."""
-        return tuple(self._pass(projection) for projection in arriving[0])
+    def pass_on(
+        self, arriving: Sequence[Projections], shapes: Sequence[Shape], index: int
+    ) -> Projections:
+        """Return the projections that leave layer `index`, for those of each source, of a shape."""
+        return tuple(self._pass(projection).past(index) for projection in arriving[0])
 
     def _pass(self, projection: Projection) -> Projection:
         raise NotImplementedError

@@ -26,7 +26,6 @@ from ..errors import NetworkError
 from ..network.graph import INPUT, READOUTS, Network
 from ..network.layers import WeightLayer
 from ..network.neurons import NEURON_DTYPE
-from ..network.pathways import Add
 from ..network.projections import Projection, Projections
 from .arrays import Arrays, narrowed
 from .populations import WiredPopulation, lay_out
@@ -76,10 +75,7 @@ def wire(network: Network) -> Program:
             ways.append((own,))
         else:
             shapes = [network.shapes[source + 1] for source in network.sources(index)]
-            passed = layer.pass_on(before, shapes)
-            if not isinstance(layer, Add):
-                passed = tuple(p._replace(through=(*p.through, index)) for p in passed)
-            ways.append(passed)
+            ways.append(layer.pass_on(before, shapes, index))
     return _program(network, wired, arrays)
 
 
@@ -118,10 +114,8 @@ def _program(network: Network, populations: list[WiredPopulation], arrays: Array
     if arrays.sizes["weights"] >= 2**31:
         raise NetworkError(f"{arrays.sizes['weights']} weights, expected fewer than 2^31")
     pooled_cells = max(way.pooled_cells for way in connections)
-    weights, blocks = (
-        narrowed(arrays.joined("weights", np.float32)),
-        arrays.joined("blocks", np.float32),
-    )
+    weights = narrowed(arrays.joined("weights", np.float32))
+    blocks = arrays.joined("blocks", np.float32)
     return Program(
         populations=_table(populations, Population, np.int64),
         levels=_table(populations, Level, np.float32),

@@ -185,7 +185,7 @@ def test_a_chain_of_reaches_is_one_pool_after_the_other(
     x = numbers(seed, *shape).astype(np.float64)
     source = Projection(-1, shape[0], shape[1:])
     for pool, into in ((near, shape), (far, between)):
-        (source,) = pool.pass_on([(source,)], [into])
+        (source,) = pool.pass_on([(source,)], [into], 0)
     pointers, targets, _ = source.linear
     summed = np.zeros((shape[0], outcome[1] * outcome[2]))
     for position, column in enumerate(x.reshape(shape[0], -1).T):

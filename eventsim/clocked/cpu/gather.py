@@ -21,9 +21,8 @@ Spikes are added in their order, as by every other way: the same membranes, bit 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ...jit import Flags, Float32s, Int32s, Int64s, Weights, inner_kernel, kernel
+from ...jit import Flags, Float32s, Int32s, Int64s, Weights, Words, inner_kernel, kernel
 from ...network.neurons.lif import catch_up_plain, factors_of, fires
 from ...operations import ACS, COMPARES, INPUT_EVENTS, OUTPUT_SPIKES, RESETS
 from ...vectors import gather_8, gather_16, gather_32, gather_64, lowest_bit
@@ -31,8 +30,6 @@ from ...wiring.program import Connection, Level, Population, Program
 from .state import Outcome, State
 from .updates import count_updates, emit, read_out
 from .visits import note_positions, note_timesteps, note_visits
-
-Words = NDArray[np.uint64]
 
 
 @kernel
@@ -287,7 +284,10 @@ def catch_up_block(
     gain: np.float32,
     biases: Float32s,
 ) -> None:
-    """Let a block of a layer with biases catch up."""
+    """Let a block of a layer with biases catch up.
+
+    Not a part of `add_rows`: there it took the layer without biases a tenth longer (2312-512-10).
+    """
     at, c = np.uintp(first), np.uintp(channel)
     for k in range(np.uintp(min(width, len(biases) - channel))):
         u[at + k] = catch_up_plain(u[at + k], power, biases[c + k], gain)

@@ -16,10 +16,8 @@ from ...jit import Flags, Float32s, Int32s, Int64s, Weights, inner_kernel, kerne
 from ...operations import ACS, INPUT_EVENTS, MACS
 from ...vectors import LANES, add_lanes, lowest_bit, weight_at
 from ...wiring.program import Connection, Population, Span
+from .admission import Spans, Table
 from .updates import catch_up_site
-
-Table = NDArray[np.int64]
-Spans = NDArray[np.int32]
 
 
 @inner_kernel

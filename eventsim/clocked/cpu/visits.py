@@ -8,11 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ...jit import Int32s, Int64s, inner_kernel, kernel
+from ...jit import Int32s, Int64s, Words, inner_kernel, kernel
 from ...vectors import LANES, lowest_bit, shift_8
 from ...wiring.program import NOTED, Connection
-
-Words = NDArray[np.uint64]
 
 
 @kernel
