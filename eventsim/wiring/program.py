@@ -55,7 +55,8 @@ class Population(Columns):
     start = auto()  # offset of the pointers to the first spike of each timestep
     remembered = auto()  # timesteps before the stretch: the longest delay behind the layer
     width = auto()  # channels that are gathered at a time, 0 where rows are never gathered
-    gather_from = auto()  # spikes in a timestep, on average of a stretch, from which rows are
+    gather_from = auto()  # spikes in a timestep, on average of a stretch, from which rows are,
+    gather_least = auto()  # and beside that as many in a stretch
     chunk = auto()  # timesteps that are gathered at a time
     blocks = auto()  # offset of the weights, block by block
     block = auto()  # their number in a block

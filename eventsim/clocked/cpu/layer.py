@@ -96,7 +96,7 @@ def run_layer(
         for t in range(steps):
             state.starts[slot + t + 1] = state.starts[slot]
         return
-    enough = population[Population.gather_from] * steps
+    enough = population[Population.gather_from] * steps + population[Population.gather_least]
     if population[Population.width] > 0 and spikes_arriving >= enough:
         run_gathered(program, number, state, first, stop, outcome)
         return
