@@ -247,7 +247,6 @@ class _Run:
         # of 5.8 million parameters, whose forward and backward pass took 310.
         adam = torch.optim.Adam(model.parameters(), settings.learning_rate, fused=True)
         self.state = TrainingState(model, adam)
-        self.runner = placement.wrap(model)
         self.recordings = recordings
         self.training = training
         self.settings = settings
@@ -281,21 +280,22 @@ def _train_epoch(run: _Run, epoch: int, batch_done: Callable[[], None]) -> Evalu
     settings, recordings, placement = run.settings, run.recordings, run.placement
     rng = np.random.default_rng([settings.seed, epoch, 1])
     total, correct = 0.0, 0
-    run.runner.train()
+    run.model.train()
     for batch in batches(run.order(epoch), settings.batch_size):
         starts = np.zeros(len(batch), np.int64)
         if settings.random_start:
             starts = recordings.random_starts(batch, rng)
         places = np.arange(len(batch))
         mine = placement.share(places)
-        chosen = mine if len(mine) else places[:1]  # gradients are averaged over all processes
+        chosen = mine if len(mine) else places[:1]  # without a share: gradients of zero
         part = batch[chosen]
         with placement.autocast(settings.mixed_precision):
-            outputs = run.runner(placement.move(recordings.frames(part, starts[chosen])))
+            outputs = run.model(placement.move(recordings.frames(part, starts[chosen])))
             labels = placement.move(torch.from_numpy(recordings.labels[part]))
             loss = error_of(outputs, labels, settings.loss_name)
         run.state.optimizer.zero_grad()
-        (loss * (len(mine) * placement.processes / len(batch))).backward()  # type: ignore[no-untyped-call]
+        (loss * (len(mine) / len(batch))).backward()  # type: ignore[no-untyped-call]
+        placement.add_gradients(run.model)
         run.state.optimizer.step()
         if len(mine):
             total += len(mine) * loss.item()

@@ -1,9 +1,13 @@
 """Where training runs: on the CPU, on a GPU, or shared by the processes that `torchrun` starts.
 
-With several processes each takes its share of every batch, and the gradients are averaged before
-each step (distributed data parallel), so that all of them hold the same weights: those of one
-process with the whole batches, but for the order in which gradients are added up. Batch
-normalisation sees only its process's share, as is usual.
+With several processes each takes its share of every batch, and the gradients are added up before
+each step, so that all of them hold the same weights: those of one process with the whole batches,
+but for the order in which gradients are added up. Batch normalisation sees only its process's
+share, as is usual, and its running statistics are averaged.
+
+torch's `DistributedDataParallel` does the same, but ends the connection of the processes while it
+holds Python's lock, for which the connection's own thread may wait: in torch 2.13 one process in
+ten never exits.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Literal
 
 import torch
@@ -40,12 +45,17 @@ class Placement:
         """Return this process's part of a batch."""
         return indices[self.rank :: self.processes]
 
-    def wrap(self, model: nn.Module) -> nn.Module:
-        """Return what runs the model, and averages its gradients over the processes."""
+    def add_gradients(self, model: nn.Module) -> None:
+        """Add up a model's gradients over the processes; average its running statistics."""
         if self.processes == 1:
-            return model
-        wrapped: nn.Module = nn.parallel.DistributedDataParallel(model)
-        return wrapped
+            return
+        for parameter in model.parameters():
+            if parameter.grad is not None:
+                torch.distributed.all_reduce(parameter.grad)
+        for statistic in model.buffers():
+            if statistic.is_floating_point():
+                torch.distributed.all_reduce(statistic)
+                statistic /= self.processes
 
     def total(self, *values: float) -> tuple[float, ...]:
         """Add up numbers over the processes."""
@@ -82,6 +92,9 @@ def choose_placement(device: Device) -> Iterator[Placement]:
         yield Placement(torch.device("cuda" if on_gpu else "cpu"))
         return
     chosen = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if on_gpu else torch.device("cpu")
+    # The optimiser imports it otherwise, and its defaults then keep the group that exists, whose
+    # threads outlive its end: torch 2.13 aborts as the process exits.
+    import_module("torch.distributed.nn.functional")
     torch.distributed.init_process_group("nccl" if on_gpu else "gloo")
     try:
         yield Placement(chosen, torch.distributed.get_rank(), processes)
