@@ -6,19 +6,16 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain, islice
-from queue import SimpleQueue
 from typing import TypeVar
 
 import numba
 
 from .checks import is_whole
-from .clocked.cpu.state import State, new_state
 from .clocked.run import run_recording
 from .errors import EventsimError, RecordingError
 from .events.arrays import Events
 from .network.graph import Network
 from .result import DEVICES, MODES, Device, Mode, Result
-from .wiring.wire import program_of
 
 # Samples in memory at a time: enough to keep the threads busy, few enough for little memory
 # and a progress bar that moves.
@@ -121,27 +118,8 @@ def simulate_batch(
             network, steps=steps, start_us=start_us, refractory_us=refractory_us, delay_us=delay_us
         )
     else:
-        run = _clocked_runner(network, steps, start_us, threads)
+        run = partial(run_recording, network, steps=steps, start_us=start_us)
     return _gather(_spread(run, recordings, threads), progress)
-
-
-def _clocked_runner(
-    network: Network, steps: int | None, start_us: int | None, threads: int
-) -> Callable[[Events | Iterable[Events]], Result]:
-    """Return what runs one recording, on as many threads at a time; each borrows a state."""
-    program = program_of(network)
-    states: SimpleQueue[State] = SimpleQueue()
-    for _ in range(threads):
-        states.put(new_state(program))
-
-    def run(events: Events | Iterable[Events]) -> Result:
-        state = states.get()
-        try:
-            return run_recording(network, events, steps=steps, start_us=start_us, state=state)
-        finally:
-            states.put(state)
-
-    return run
 
 
 def _spread(

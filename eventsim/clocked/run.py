@@ -6,7 +6,9 @@ Out: a `Result`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import weakref
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -55,7 +57,7 @@ class ClockedRun:
         start_us: int | None = None,
         steps: int | None = None,
         record_spikes: bool = False,
-        _state: State | None = None,  # a batch lends the same memory to one run after the other
+        _state: State | None = None,  # recordings borrow the same memory one after the other
     ) -> None:
         """Allocate the state, every membrane at rest."""
         self._grid = Grid(network.input_shape, network.dt_us, steps, start_us)
@@ -174,20 +176,20 @@ def run_recording(
     steps: int | None = None,
     start_us: int | None = None,
     record_spikes: bool = False,
-    state: State | None = None,
 ) -> Result:
-    """Run one recording from beginning to end, in a state of any content; as `simulate`."""
-    run = ClockedRun(
-        network, start_us=start_us, steps=network.steps if steps is None else steps,
-        record_spikes=record_spikes, _state=state,
-    )  # fmt: skip
-    if isinstance(recording, np.ndarray):
-        # Together with the timestep that it leaves open: another call of the kernels for that took
-        # 40 us a recording.
-        return run._end(run._grid.admit(recording))
-    for events in packets_of(recording):
-        run.feed(events)
-    return run.finish()
+    """Run one recording from beginning to end; as `simulate`."""
+    with _borrowed_state(network) as state:
+        run = ClockedRun(
+            network, start_us=start_us, steps=network.steps if steps is None else steps,
+            record_spikes=record_spikes, _state=state,
+        )  # fmt: skip
+        if isinstance(recording, np.ndarray):
+            # Together with the timestep that it leaves open: another call of the kernels for that
+            # took 40 us a recording.
+            return run._end(run._grid.admit(recording))
+        for events in packets_of(recording):
+            run.feed(events)
+        return run.finish()
 
 
 def run_binned(network: Network, binned: BinnedEvents, *, record_spikes: bool = False) -> Result:
@@ -202,13 +204,33 @@ def run_binned(network: Network, binned: BinnedEvents, *, record_spikes: bool = 
             f"{(binned.input_shape, binned.dt_us, binned.encoding)}, expected {expected}"
         )
     program = program_of(network)
-    sample = Sample(network, program, new_state(program), record_spikes)
-    for first in range(0, binned.steps, program.stretch):
-        pointers = binned.pointers[first : first + program.stretch + 1]
-        sample.run(InputSpikes(pointers, binned.cells, binned.values))
-    return sample.result(
-        Seen(binned.steps, binned.events, binned.early, binned.late, binned.merged)
-    )
+    with _borrowed_state(network) as state:
+        sample = Sample(network, program, state, record_spikes)
+        for first in range(0, binned.steps, program.stretch):
+            pointers = binned.pointers[first : first + program.stretch + 1]
+            sample.run(InputSpikes(pointers, binned.cells, binned.values))
+        return sample.result(
+            Seen(binned.steps, binned.events, binned.early, binned.late, binned.merged)
+        )
+
+
+# States of any content that no recording is using: as many for a network as recordings ran at the
+# same time, for as long as the network lives.
+_IDLE_STATES: weakref.WeakKeyDictionary[Network, list[State]] = weakref.WeakKeyDictionary()
+
+
+@contextmanager
+def _borrowed_state(network: Network) -> Iterator[State]:
+    """Lend memory for one recording, allocated only where all of a network's is lent already."""
+    idle = _IDLE_STATES.setdefault(network, [])
+    try:
+        state = idle.pop()
+    except IndexError:
+        state = new_state(program_of(network))
+    try:
+        yield state
+    finally:
+        idle.append(state)
 
 
 class Sample:
