@@ -18,7 +18,7 @@ pool_adds, pool_compares
                one non-zero value added to a sum, or compared with a maximum, in a pool between the
                layer and the one below
 
-The rules are those of `eventsim.operations`, with the same mercy:
+The rules are those of `eventsim.operations`, just as lenient:
 
 - Zeros are skipped, and weights that an input cannot reach, beyond the border of a map, are not
   touched and not counted. The first addition into an empty sum counts like the others.

@@ -5,9 +5,9 @@ each step, so that all of them hold the same weights: those of one process with 
 but for the order in which gradients are added up. Batch normalisation sees only its process's
 share, as is usual, and its running statistics are averaged.
 
-torch's `DistributedDataParallel` does the same, but ends the connection of the processes while it
-holds Python's lock, for which the connection's own thread may wait: in torch 2.13 one process in
-ten never exits.
+torch's `DistributedDataParallel` would share gradients too, but ends the connection of the
+processes while it holds Python's lock, for which the connection's own thread may wait: with torch
+2.13 one run in ten never ended.
 """
 
 from __future__ import annotations

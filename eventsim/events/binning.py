@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from ..checks import is_whole
 from ..errors import EventsimError, RecordingError
-from ..jit import Float32s, Int32s, Int64s, kernel
+from ..jit import Float32s, Int32s, Int64s, Words, kernel
 from ..vectors import lowest_bit
 from .arrays import (
     INPUT_ENCODINGS,
@@ -200,8 +200,8 @@ class _Open(NamedTuple):
     insertion sort, and 24 so.)
     """
 
-    words: NDArray[np.uint64]
-    level: NDArray[np.uint64]
+    words: Words
+    level: Words
     number: Float32s  # events in each cell; empty for "binary"
 
 
@@ -341,8 +341,8 @@ def _bin(
 
 @kernel
 def _read_out(
-    level: NDArray[np.uint64],
-    words: NDArray[np.uint64],
+    level: Words,
+    words: Words,
     number: Float32s,
     cells: Int32s,
     values: Float32s,

@@ -17,7 +17,7 @@ from random_networks import DT_US, MOST_RECORDED, networks, recordings
 
 from eventsim.clocked.run import ClockedRun, run_binned
 from eventsim.errors import EventsimError, RecordingError
-from eventsim.events.arrays import MAX_STEPS, Events, make_events
+from eventsim.events.arrays import EVENT_DTYPE, MAX_STEPS, Events, make_events
 from eventsim.events.binning import bin_events
 from eventsim.network.graph import Network
 from eventsim.network.layers import Dense
@@ -75,6 +75,21 @@ def test_however_a_recording_is_cut_the_result_is_the_same(stretch: int, data: A
         assert_equal(run.finish(), whole)
         for given_as in (events, packets, iter(packets)):
             assert_equal(simulate(network, given_as, **options), whole)
+
+
+@given(data=st.data())
+@settings(max_examples=50)
+def test_a_recording_that_is_refused_halfway_leaves_nothing_to_the_next(data: Any) -> None:
+    """`simulate` uses a network's memory again; compared with a run that has memory of its own."""
+    network = data.draw(networks(dyadic=False))
+    events = data.draw(recordings(network))
+    run = ClockedRun(network, steps=network.steps)
+    run.feed(events)
+    outside = np.zeros(1, EVENT_DTYPE)
+    outside["t"], outside["x"] = 2**40, 60000
+    with pytest.raises(RecordingError):
+        simulate(network, [events, outside])
+    assert_equal(simulate(network, events), run.finish())
 
 
 @given(data=st.data())

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ...jit import Flags, Float32s, Int32s, Int64s, kernel
+from ...jit import Flags, Float32s, Int32s, Int64s, Words, kernel
 from ...vectors import lowest_bit
 from ...wiring.program import Connection, Span
 
@@ -28,7 +28,7 @@ def admit(
     begin: int,
     end: int,
     pooled: Float32s,
-    pooled_words: NDArray[np.uint64],
+    pooled_words: Words,
     arrived: Int32s,
     arrived_values: Float32s,
 ) -> int:

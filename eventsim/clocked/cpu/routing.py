@@ -10,9 +10,8 @@ Arguments are the arrays of `Program` and `State`, those of sites and neurons cu
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ...jit import Flags, Float32s, Int32s, Int64s, Weights, inner_kernel, kernel
+from ...jit import Flags, Float32s, Int32s, Int64s, Weights, Words, inner_kernel, kernel
 from ...operations import ACS, INPUT_EVENTS, MACS
 from ...vectors import LANES, add_lanes, lowest_bit, weight_at
 from ...wiring.program import Connection, Population, Span
@@ -238,9 +237,7 @@ def catch_up_reached(
 
 
 @inner_kernel
-def collect(
-    population: Int64s, flags: Flags, words: NDArray[np.uint64], touched: Int32s
-) -> np.int64:
+def collect(population: Int64s, flags: Flags, words: Words, touched: Int32s) -> np.int64:
     """List the flagged sites, or all of a layer that is kept awake, ascending; return how many.
 
     Clears the flags.

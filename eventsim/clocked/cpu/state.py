@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ...jit import Flags, Float32s, Int32s, Int64s, kernel
+from ...jit import Flags, Float32s, Int32s, Int64s, Words, kernel
 from ...operations import ACS, COUNTERS, INPUT_EVENTS, MACS
 from ...vectors import new_array
 from ...wiring.program import Population, Program
@@ -23,7 +23,7 @@ class State(NamedTuple):
     membranes: Float32s  # (neurons,)
     last: Int32s  # (sites,) timestep of the last update
     flags: Flags  # (sites,) 1 where a site has work in this timestep
-    words: NDArray[np.uint64]  # the same memory as flags, eight at a time
+    words: Words  # the same memory as flags, eight at a time
     pending: Flags  # (populations,) 1 where a site is flagged for the next timestep
     touched: Int32s  # (sites,) the flagged sites, ascending
     fills: Int32s  # (sites,) length of each row list
@@ -34,16 +34,16 @@ class State(NamedTuple):
     starts: Int64s  # where in `spikes` each timestep begins, at each layer's offset
     arrived: Int32s  # what a max pool or a delay lets pass in a timestep
     arrived_values: Float32s
-    masks: NDArray[np.uint64]  # (masks,) spikes of a gathered layer in a chunk, as bits
-    fired: NDArray[np.uint64]  # (fired,) a bit for each site and timestep that has any of these
+    masks: Words  # (masks,) spikes of a gathered layer in a chunk, as bits
+    fired: Words  # (fired,) a bit for each site and timestep that has any of these
     begins: Int32s  # (begins,) where the spikes of each position and timestep of a chunk begin
-    position_words: NDArray[np.uint64]  # (words,) the timesteps of a chunk in which it spikes
+    position_words: Words  # (words,) the timesteps of a chunk in which it spikes
     visits: Int32s  # (visits,) timesteps in which spikes reach the sites that are noted,
     visit_pointers: Int32s  # (most_sites + 1,) where the visits of each site begin,
     row_pointers: Int32s  # (visits + 1,) and where the rows of each visit:
     visit_rows: Int32s  # (visit_rows,)
     pooled: Float32s  # (pooled_cells,) maxima in the cells of a max pool, 0 between timesteps
-    pooled_words: NDArray[np.uint64]  # a bit for each of them, where it is not 0
+    pooled_words: Words  # a bit for each of them, where it is not 0
     inputs: Float32s  # (row_length,) what arrives at one site, where it is kept apart
     seconds: Float32s  # (neurons,) currents or adaptations; empty if no layer has them
     free_from: Int32s  # (neurons,) first timestep that is not refractory; empty likewise
