@@ -111,6 +111,21 @@ def add_lanes(typingctx: Any, u: Any, i: Any, w: Any, j: Any) -> Any:
 
 
 @_compiled_intrinsic
+def add_scaled_lanes(typingctx: Any, u: Any, i: Any, w: Any, j: Any, value: Any) -> Any:
+    """Add w[j : j + 8], times a value, to u[i : i + 8]."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        u, w = (_data(context, builder, signature.args[k], args[k]) for k in (0, 2))
+        to, membranes = _load(builder, u, args[1], LANES)
+        weights = _load_weights(builder, signature.args[2], w, args[3], LANES)
+        scaled = builder.fmul(weights, _all(builder, args[4], LANES))
+        builder.store(builder.fadd(membranes, scaled), to, align=4)
+        return context.get_dummy_value()
+
+    return types.void(u, types.uintp, w, types.uintp, types.float32), codegen
+
+
+@_compiled_intrinsic
 def advance_lanes(
     typingctx: Any, u: Any, i: Any, power: Any, b: Any, k: Any, gain: Any, w: Any, j: Any
 ) -> Any:
@@ -193,19 +208,22 @@ def _row_adder(lanes: int) -> Compiled:
 add_rows_to_lanes, add_rows_to_block = _row_adder(LANES), _row_adder(BLOCK)
 
 
-def _gatherer(lanes: int) -> Compiled:
+def _gatherer(lanes: int, graded: bool = False) -> Compiled:
     """Make what brings a block of membranes up to date, compares and resets it.
 
-    As `_row_adder`, for weights that lie block by block.
+    As `_row_adder`, for weights that lie block by block. Rows are multiplied by a value each where
+    they are `graded`; `values` is not read else.
     """
 
     def gather(
-        typingctx: Any, u: Any, i: Any, power: Any, w: Any, base: Any, rows: Any, first: Any,
-        stop: Any, limit: Any, subtract: Any, level: Any,
+        typingctx: Any, u: Any, i: Any, power: Any, w: Any, base: Any, rows: Any, values: Any,
+        first: Any, stop: Any, limit: Any, subtract: Any, level: Any,
     ) -> Any:  # fmt: skip
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            u, w, rows = (_data(context, builder, signature.args[k], args[k]) for k in (0, 3, 5))
-            _, at, power, _, base, _, first, stop, limit, subtract, level = args
+            u, w, rows, values = (
+                _data(context, builder, signature.args[k], args[k]) for k in (0, 3, 5, 6)
+            )
+            _, at, power, _, base, _, _, first, stop, limit, subtract, level = args
             to, membranes = _load(builder, u, at, lanes)
             decayed = builder.fmul(membranes, _all(builder, power, lanes))
             before = builder.block
@@ -216,6 +234,9 @@ def _gatherer(lanes: int) -> Compiled:
             row = builder.zext(builder.load(builder.gep(rows, [slot])), base.type)
             element = builder.add(base, builder.mul(row, base.type(lanes)))
             weights = _load_weights(builder, signature.args[3], w, element, lanes)
+            if graded:
+                value = builder.load(builder.gep(values, [slot]))
+                weights = builder.fmul(weights, _all(builder, value, lanes))
             added, following = builder.fadd(partial, weights), builder.add(slot, slot.type(1))
             for phi, at_first, then in ((slot, first, following), (partial, decayed, added)):
                 phi.add_incoming(at_first, before)
@@ -234,18 +255,23 @@ def _gatherer(lanes: int) -> Compiled:
 
         index, single, flag = types.uintp, types.float32, types.boolean
         return types.uint64(
-            u, index, single, w, index, rows, index, index, single, flag, single
+            u, index, single, w, index, rows, values, index, index, single, flag, single
         ), codegen
 
     gather.__doc__ = (
         f"Multiply u[i : i + {lanes}] by `power` and add to it, for each row in rows[first:stop], "
-        f"the {lanes} weights at base + {lanes} row, strictly in this order. Those above `limit` "
-        f"are set to `level`, or with `subtract` get it taken away; returns bits that say which."
+        f"the {lanes} weights at base + {lanes} row"
+        + (", times its value" if graded else "")
+        + ", strictly in this order. Those above `limit` "
+        "are set to `level`, or with `subtract` get it taken away; returns bits that say which."
     )
     return _compiled_intrinsic(gather)
 
 
-gather_8, gather_16, gather_32, gather_64 = map(_gatherer, (8, 16, 32, 64))
+gather_8, gather_16, gather_32, gather_64 = (_gatherer(n) for n in (8, 16, 32, 64))
+gather_graded_8, gather_graded_16, gather_graded_32, gather_graded_64 = (
+    _gatherer(n, graded=True) for n in (8, 16, 32, 64)
+)
 
 
 @_compiled_intrinsic

@@ -345,6 +345,6 @@ def _fired(program: Program, state: State, number: int, first: int, stop: int) -
     listed = slice(starts[0], starts[-1])
     times = np.repeat(np.arange(first, stop, dtype=np.int32), np.diff(starts))
     neurons = state.spikes[listed].copy()
-    if population[Population.plain]:
+    if not population[Population.many]:
         return Fired(times, neurons, np.ones(len(neurons), np.int32))
     return Fired(times, neurons, state.spike_values[listed].astype(np.int32))

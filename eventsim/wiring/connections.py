@@ -43,6 +43,8 @@ class WiredConnection:
     runs: int = -1
     index: int = -1
     start: int = -1  # of the source's spikes: see `wire.py`
+    arriving: int = -1
+    admitted: int = -1
 
 
 def connect(
@@ -75,7 +77,7 @@ def connect(
     in_group = channels // layer.groups
     some_delayed = len(set(source.delays)) > 1
     found = None
-    if layer.groups == 1 and not graded and not some_delayed and source.max_pool is None:
+    if layer.groups == 1:
         length = stored_length(rows.shape[1], sites)
         found = runs_of(layer, source, own, channels, length, sites)
     arrive = np.asarray(source.delays or (0,)) == delay

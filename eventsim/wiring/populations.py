@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..network.layers import WeightLayer
 from ..network.neurons.lif import POWERS
@@ -18,14 +19,8 @@ from ..network.projections import Projection, Projections
 from ..vectors import LINE
 from .arrays import Arrays
 from .connections import WiredConnection, connect, stored_length
+from .program import Value
 from .runs import WIDTHS, width_of
-
-# From this length on, rows of a plain layer that are not gathered are listed by site and added
-# eight at a time, with an eighth of the traffic over the membranes; shorter ones are added as the
-# spikes come. Rows of 64 were never slower listed, and up to 1.5 times faster (maps of 17x17 and
-# 32x32, kernels of 3 and 5, 2 to 64 input channels, activities of 0.2 to 20 %); rows of 32 were
-# slower behind few input channels (0.8 to 0.95), rows of 16 always (0.8).
-LIST_FROM = 64
 
 # Maps gather where more than a share of their inputs spikes; below it rows are listed, or added as
 # the spikes come. Of 64 channels and more, and of fewer, for which the share is larger behind few
@@ -54,13 +49,14 @@ class WiredPopulation:
     stored: int
     rows_per_site: int
     graded: bool
-    lists: bool
     awake: bool
     plain: bool
+    alike: bool
+    many: bool
     neuron: int
     site: int
-    row: int
     bias: int
+    biases: int
     recurrent: int
     parameters: int
     powers: int
@@ -125,6 +121,10 @@ def lay_out(
     limit = p[0]["threshold"]
     if p[0]["at_threshold"]:  # u >= threshold is u > the number before it
         limit = np.nextafter(limit, np.float32(-np.inf))
+    bias = -1 if layer.bias is None else arrays.add("biases", layer.bias)
+    biases = bias
+    if layer.bias is None:
+        biases = 0 if plain else arrays.add("biases", np.zeros(own.channels))
     population = WiredPopulation(
         groups=layer.groups,
         sites=sites,
@@ -132,15 +132,16 @@ def lay_out(
         stored=stored_length(row_length, sites),
         rows_per_site=per_site,
         graded=any(way.graded for way in ways),
-        lists=not plain or sites == 1 or row_length >= LIST_FROM,
         awake=layer.bias is not None and bool(neuron.rises_over_threshold(layer.bias).any()),
         plain=plain,
+        alike=bool((p == p[0]).all()),
+        many=neuron.spikes == "many",
         neuron=arrays.reserve("neurons", sites * row_length, LINE),
         site=arrays.reserve("sites", -(-sites // 8) * 8),  # whole words, for `collect`
-        row=arrays.reserve("rows", sites * per_site),
-        bias=-1 if layer.bias is None else arrays.add("biases", layer.bias),
+        bias=bias,
+        biases=biases,
         recurrent=loop,
-        parameters=arrays.add("parameters", p),
+        parameters=_add_parameters(arrays, p),
         powers=_add_powers(arrays, p[0]["decay"]) if plain else -1,
         variables=neuron.variables,
         leaks=neuron.leaks,
@@ -150,13 +151,12 @@ def lay_out(
         reset_value=p[0]["reset_value"],
         ways=ways,
     )
-    if plain:
-        _gather(population, own.population, arrays)
+    _gather(population, own.population, arrays)
     return population
 
 
 def _gather(population: WiredPopulation, number: int, arrays: Arrays) -> None:
-    """Let a plain layer gather its rows, if every way to it has runs."""
+    """Let a layer gather its rows, if every way to it has runs."""
     found = [way.found for way in population.ways if way.found is not None]
     if len(found) < len(population.ways):
         return
@@ -194,6 +194,12 @@ def _with_gain(layer: WeightLayer) -> WeightLayer:
         if values is not None and (gain != 1).any():
             scaled[name] = values * gain.reshape(-1, *[1] * (values.ndim - 1))
     return replace(layer, **scaled) if scaled else layer
+
+
+def _add_parameters(arrays: Arrays, p: NDArray[Any]) -> int:
+    for value in Value:
+        arrays.add(value.name, p[value.name])
+    return arrays.add("parameters", p)
 
 
 def _add_powers(arrays: Arrays, decay: np.float32) -> int:

@@ -38,13 +38,14 @@ class Population(Columns):
     stored = auto()  # length of a weight row: the channels, or for one site whole cache lines
     rows_per_site = auto()  # the most rows that one timestep can bring to a site
     graded = auto()  # 1 where rows are multiplied by a value before they are added
-    lists = auto()  # 1 where rows are listed site by site before they are added
     awake = auto()  # 1 where every site is updated in every timestep
     plain = auto()  # 1 where the whole layer is LIF of one kind: a loop over arrays will do
+    alike = auto()  # 1 where no channel has parameters of its own
+    many = auto()  # 1 where a neuron may spike several times in a timestep
     neuron = auto()  # offset of the layer's membranes
     site = auto()  # offset of what is kept per site
-    row = auto()  # offset of the row lists
     bias = auto()  # offset of the biases, -1 without
+    biases = auto()  # likewise, but of zeros where a layer that is not plain has none
     recurrent = auto()  # offset of the weights from each neuron to itself, -1 without
     parameters = auto()  # offset of the records of `NEURON_DTYPE`, one for each channel
     powers = auto()  # plain: offset of the table of decay powers, and of their sums
@@ -70,6 +71,17 @@ class Level(Columns):
     reset_value = auto()
 
 
+class Value(Columns):
+    """Parameters of a channel that its neurons compute with: rows of `Program.values`."""
+
+    decay = auto()
+    threshold = auto()
+    reset_value = auto()
+    lower_bound = auto()
+    second_decay = auto()
+    coupling = auto()
+
+
 class Connection(Columns):
     """What the kernels know of a connection: columns of `Program.connections`."""
 
@@ -77,6 +89,10 @@ class Connection(Columns):
     start = auto()  # offset of the source's pointers to its spikes of the stretch's first timestep
     delay = auto()  # timesteps
     delayed = auto()  # offset of a flag for each channel of the source; -1: all arrive
+    arriving = auto()  # offset of the pointers to what arrives in the stretch's first timestep: to
+    # the source's spikes of `delay` timesteps before, or to a list of what of them gets past a max
+    # pool and delays
+    admitted = auto()  # offset of the spikes of such a list, -1 where there is none
     graded = auto()  # 1 where spikes come with a value
     in_channels = auto()  # of the source
     offset = auto()  # channels that arrive before those of the source
@@ -128,23 +144,23 @@ class Program(NamedTuple):
     biases: Float32s
     recurrent: Float32s
     parameters: NDArray[Any]  # records of NEURON_DTYPE
+    values: NDArray[np.float32]  # (Value, channels): what of them vectors are made of
     powers: Float32s  # decay^k, k = 0 .. POWERS
     gains: Float32s  # 1 + decay + ... + decay^(k-1)
     delayed: Flags
     rests: Float32s  # (channels of the last layer,) what its membranes are measured from
     neurons: int  # of all layers
     sites: int
-    row_lists: int
-    row_length: int  # of the longest
     input_spike: int  # of the input cells, as the fields of a population
     input_start: int
     input_remembered: int
     stretch: int  # timesteps that a layer runs through before the next one follows
     spikes: int  # that all layers together can emit in a stretch, with those remembered
     starts: int
-    arrivals: int  # most that can reach a connection in one timestep
     masks: int  # words of 64 spikes that a gathered layer can emit in a chunk
     fired: int
+    multiples: int  # neurons times timesteps of a chunk, where they may spike several times
+    inputs: int  # neurons of the largest layer that is not plain
     begins: int  # entries of where the spikes of positions begin, of a layer in a chunk
     words: int  # positions of all connections of a gathered layer
     visits: int  # that are noted at a time

@@ -41,7 +41,7 @@ def width_of(channels: int) -> int:
 def runs_of(
     layer: WeightLayer, source: Projection, near: Reach, channels: int, stored: int, sites: int
 ) -> Runs | None:
-    """Return the runs of a connection that brings no value, on a layer without groups.
+    """Return the runs of a connection, on a layer without groups, behind the max pool if any.
 
     `near`: the layer's own reach, without pools. `channels` arrive in all; `stored` is the length
     of a row.

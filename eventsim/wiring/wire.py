@@ -28,8 +28,20 @@ from ..network.layers import WeightLayer
 from ..network.neurons import NEURON_DTYPE
 from ..network.projections import Projection, Projections
 from .arrays import Arrays, narrowed
+from .connections import WiredConnection
 from .populations import WiredPopulation, lay_out
-from .program import NOTED, Columns, Connection, Entry, Level, Population, Program, Span
+from .program import (
+    NOTED,
+    Columns,
+    Connection,
+    Entry,
+    Level,
+    Population,
+    Program,
+    Span,
+    Value,
+)
+from .runs import WIDTHS
 
 # A layer runs through a stretch of timesteps before the layer behind it follows: what a layer needs
 # is looked up once a stretch, and its weights stay in the nearest caches. Its length is bounded by
@@ -91,7 +103,9 @@ def _program(network: Network, populations: list[WiredPopulation], arrays: Array
     connections = [way for population in populations for way in population.ways]
     sizes = [math.prod(network.input_shape)]  # of the input, then of each population
     sizes += [population.sites * population.channels for population in populations]
-    stretch = max(1, min(LONGEST_STRETCH, STRETCH_SPIKES // sum(sizes)))
+    admitted = [way for way in connections if way.pooled >= 0 or way.delayed >= 0]
+    listed = sum(_admits(way, sizes) for way in admitted)
+    stretch = max(1, min(LONGEST_STRETCH, STRETCH_SPIKES // (sum(sizes) + listed)))
     lists = []
     for number, size in enumerate(sizes):
         remembered = max((way.delay for way in connections if way.source == number - 1), default=0)
@@ -105,6 +119,10 @@ def _program(network: Network, populations: list[WiredPopulation], arrays: Array
     for way in connections:
         own = lists[way.source + 1]
         way.start = own.start + own.remembered
+        way.arriving = way.start - way.delay
+    for way in admitted:
+        way.admitted = arrays.reserve("spikes", _admits(way, sizes) * stretch)
+        way.arriving = arrays.reserve("starts", stretch + 1)
     for population in populations:
         population.chunk = min(population.chunk, stretch)
     last = populations[-1]
@@ -132,26 +150,26 @@ def _program(network: Network, populations: list[WiredPopulation], arrays: Array
         biases=arrays.joined("biases", np.float32),
         recurrent=arrays.joined("recurrent", np.float32),
         parameters=arrays.joined("parameters", NEURON_DTYPE),
+        values=np.stack([arrays.joined(value.name, np.float32) for value in Value]),
         powers=arrays.joined("powers", np.float32),
         gains=arrays.joined("gains", np.float32),
         delayed=arrays.joined("delayed", np.uint8),
         rests=network.rests.copy(),
         neurons=arrays.sizes["neurons"],
         sites=arrays.sizes["sites"],
-        row_lists=arrays.sizes["rows"],
-        row_length=max(population.stored for population in populations),
         input_spike=lists[0].spike,
         input_start=lists[0].start,
         input_remembered=lists[0].remembered,
         stretch=stretch,
         spikes=arrays.sizes["spikes"],
         starts=arrays.sizes["starts"],
-        arrivals=max(*sizes, pooled_cells),
         masks=max(
             one.chunk * one.sites * (one.stored // one.width) if one.width else 0
             for one in populations
         ),
         fired=max(one.chunk * -(-one.sites // 64) for one in populations),
+        multiples=max(one.chunk * one.sites * one.stored if one.many else 0 for one in populations),
+        inputs=max(0 if one.plain else one.sites * one.stored for one in populations) + WIDTHS[0],
         begins=max(one.index * one.chunk for one in populations),
         words=max(one.index for one in populations),
         visits=NOTED + max(one.chunk for one in populations),
@@ -163,6 +181,11 @@ def _program(network: Network, populations: list[WiredPopulation], arrays: Array
         readout=READOUTS.index(network.readout),
         graded=any(population.graded for population in populations),
     )
+
+
+def _admits(way: WiredConnection, sizes: list[int]) -> int:
+    """Return how many cells or neurons can get past a max pool and delays in a timestep."""
+    return way.pooled_cells if way.pooled >= 0 else sizes[way.source + 1]
 
 
 def _table(rows: Sequence[Any], columns: type[Columns], dtype: Any) -> NDArray[Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -32,7 +31,6 @@ from eventsim.network.pools import AvgPool2d, MaxPool2d
 from eventsim.reference import LayerTrace, run_layer, run_reference
 from eventsim.result import Result
 from eventsim.simulator import available_threads, simulate, simulate_batch
-from eventsim.wiring import populations
 
 
 def frames_of(network: Network, events: Any, steps: int | None = None) -> Any:
@@ -222,8 +220,8 @@ def test_a_skip_adds_the_weights_of_both_spikes() -> None:
     assert result.spike_counts[0] == 1
 
 
-def test_lists_go_on_where_the_spikes_of_another_layer_ended() -> None:
-    """A convolution behind `Concatenate` has a list of rows for each site from both layers."""
+def test_rows_go_on_where_the_spikes_of_another_layer_ended() -> None:
+    """A convolution behind `Concatenate` gets rows from both layers."""
     rng = np.random.default_rng(0)
 
     def conv(inputs: int, outputs: int) -> Conv2d:
@@ -231,12 +229,11 @@ def test_lists_go_on_where_the_spikes_of_another_layer_ended() -> None:
         return Conv2d(weight, padding=1, neuron=IF(1.0))
 
     layers = [conv(1, 3), Concatenate((0, -1)), conv(4, 5)]
-    with patch.object(populations, "LIST_FROM", 1):
-        network = Network((1, 5, 5), DT_US, layers)
-        events = np.zeros(75, EVENT_DTYPE)
-        events["t"] = np.repeat([0, DT_US, 2 * DT_US], 25)
-        events["y"], events["x"] = np.divmod(np.tile(np.arange(25), 3), 5)
-        result = simulate(network, events, record_spikes=True)
+    network = Network((1, 5, 5), DT_US, layers)
+    events = np.zeros(75, EVENT_DTYPE)
+    events["t"] = np.repeat([0, DT_US, 2 * DT_US], 25)
+    events["y"], events["x"] = np.divmod(np.tile(np.arange(25), 3), 5)
+    result = simulate(network, events, record_spikes=True)
     traces = run_reference(network, frames_of(network, events))
     for spikes, trace in zip(dense_spikes(network, result), traces, strict=True):
         np.testing.assert_array_equal(spikes, trace.spikes)

@@ -232,17 +232,15 @@ def some_layout(data: Any) -> Iterator[None]:
     """Lay networks out in one of the ways that must not matter.
 
     Weights that float16 holds are stored in it, or not; rows are gathered, many channels at a time
-    or few, or only where much comes; and where they are not, listed or added at once.
+    or few, or only where much comes.
     """
     narrow = data.draw(st.booleans())
-    list_from = data.draw(st.sampled_from([1, populations.LIST_FROM]))
     share = data.draw(st.sampled_from([0.0, populations.NARROW_SHARE]))
     widths = data.draw(st.sampled_from([(), runs.WIDTHS, (8,)]))
     beyond = data.draw(st.sampled_from([0, populations.BEYOND_CACHES]))
     chunk = data.draw(st.sampled_from([1, 3, populations.MOST_CHUNK]))
     with (
         patch.object(arrays, "widens_float16", lambda: narrow),
-        patch.object(populations, "LIST_FROM", list_from),
         patch.object(populations, "BEYOND_CACHES", beyond),
         patch.object(populations, "WIDE_SHARE", share),
         patch.object(populations, "NARROW_SHARE", share),

@@ -1,4 +1,4 @@
-"""Spikes before they are routed: merged in the cells of a max pool, held back by delays.
+"""What of the spikes of a stretch gets past a max pool and delays: a list like that of a layer.
 
 Arguments are the arrays of `Program` and `State`.
 """
@@ -6,61 +6,81 @@ Arguments are the arrays of `Program` and `State`.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ...jit import Flags, Float32s, Int32s, Int64s, Words, kernel
+from ...jit import kernel_part
 from ...vectors import lowest_bit
-from ...wiring.program import Connection, Span
-
-Table = NDArray[np.int64]
-Spans = NDArray[np.int32]
+from ...wiring.program import Connection, Program, Span
+from .state import State
 
 
-@kernel
-def admit(
-    way: int,
-    ways: Table,
-    pointers: Int64s,
-    spans: Spans,
-    delayed: Flags,
-    source: Int32s,
-    values: Float32s,
-    begin: int,
-    end: int,
-    pooled: Float32s,
-    pooled_words: Words,
-    arrived: Int32s,
-    arrived_values: Float32s,
-) -> int:
-    """List what of source[begin:end], which ascends, gets past a max pool and delays, ascending.
+@kernel_part
+def admit(program: Program, way: int, state: State, steps: int) -> None:
+    """List what gets past a connection's max pool and delays in a stretch, ascending in each step.
 
-    Returns how many. A cell of the pool is listed once, with the largest value in it. `pooled`, and
-    `pooled_words` with a bit for each of its cells, are left all 0.
+    A cell of the pool is listed once, with the largest value in it.
     """
-    in_channels, reach = ways[way, Connection.in_channels], ways[way, Connection.pooled]
-    delay_flags, graded = ways[way, Connection.delayed], ways[way, Connection.graded] > 0
-    active, one, six, low = 0, np.uint64(1), np.uint64(6), np.uint64(63)
-    for i in range(begin, end):
-        position = source[i] // in_channels
-        channel = source[i] - position * in_channels
-        if delay_flags >= 0 and not delayed[delay_flags + channel]:
+    connection, starts = program.connections[way], state.starts
+    source = connection[Connection.start] - connection[Connection.delay]
+    to, end = connection[Connection.arriving], connection[Connection.admitted]
+    starts[to] = end
+    for t in range(steps):
+        begin, stop = starts[source + t], starts[source + t + 1]
+        if stop > begin:
+            if connection[Connection.pooled] >= 0:
+                end = admit_to_pool(program, way, state, begin, stop, end)
+            else:
+                end = admit_delayed(program, way, state, begin, stop, end)
+        starts[to + t + 1] = end
+
+
+@kernel_part
+def admit_delayed(
+    program: Program, way: int, state: State, begin: int, stop: int, end: int
+) -> np.int64:
+    """List the spikes begin .. stop - 1 of channels that have the connection's delay."""
+    connection, spikes, values = program.connections[way], state.spikes, state.spike_values
+    in_channels, flags = connection[Connection.in_channels], connection[Connection.delayed]
+    graded = connection[Connection.graded] > 0
+    for i in range(begin, stop):
+        if program.delayed[flags + spikes[i] % in_channels]:
+            spikes[end] = spikes[i]
+            if graded:
+                values[end] = values[i]
+            end += 1
+    return np.int64(end)
+
+
+@kernel_part
+def admit_to_pool(
+    program: Program, way: int, state: State, begin: int, stop: int, end: int
+) -> np.int64:
+    """List the cells of the max pool that the spikes begin .. stop - 1 reach.
+
+    `pooled`, and `pooled_words` with a bit for each cell of it, are left all 0.
+    """
+    connection, spikes, values = program.connections[way], state.spikes, state.spike_values
+    pointers, pooled, words = program.pointers, state.pooled, state.pooled_words
+    in_channels, flags = connection[Connection.in_channels], connection[Connection.delayed]
+    reach, graded = connection[Connection.pooled], connection[Connection.graded] > 0
+    one, six, low = np.uint64(1), np.uint64(6), np.uint64(63)
+    for i in range(begin, stop):
+        position = spikes[i] // in_channels
+        channel = spikes[i] - position * in_channels
+        if flags >= 0 and not program.delayed[flags + channel]:
             continue
         value = values[i] if graded else np.float32(1.0)
-        if reach < 0:
-            arrived[active], arrived_values[active] = source[i], value
-            active += 1
-            continue
         for entry in range(pointers[reach + position], pointers[reach + position + 1]):
-            cell = np.uint64(spans[entry, Span.row] + channel)
-            pooled_words[cell >> six] |= one << (cell & low)
+            cell = np.uint64(program.spans[entry, Span.row] + channel)
+            words[cell >> six] |= one << (cell & low)
             pooled[cell] = max(pooled[cell], value)
-    if reach >= 0 and end > begin:
-        for word in range(np.uint64((ways[way, Connection.pooled_cells] + 63) // 64)):
-            marked, pooled_words[word] = pooled_words[word], 0
-            while marked != 0:
-                cell = (word << six) + lowest_bit(marked)
-                arrived[active], arrived_values[active] = cell, pooled[cell]
-                pooled[cell] = 0
-                active += 1
-                marked &= marked - one
-    return active
+    for word in range(np.uint64((connection[Connection.pooled_cells] + 63) // 64)):
+        marked, words[word] = words[word], 0
+        while marked != 0:
+            cell = (word << six) + lowest_bit(marked)
+            spikes[end] = cell
+            if graded:
+                values[end] = pooled[cell]
+            pooled[cell] = 0
+            end += 1
+            marked &= marked - one
+    return np.int64(end)

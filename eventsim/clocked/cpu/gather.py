@@ -1,4 +1,4 @@
-"""Layers of plain neurons, position by position through time.
+"""Layers position by position through time: every position looks up what reaches it.
 
 A layer whose inputs do not depend on its own outputs runs through a chunk of timesteps at once:
 
@@ -15,6 +15,9 @@ that a block does concerns another. Where a neuron may fire again without input,
 in the next timestep: then a group has all blocks of a site. A layer with recurrence has chunks of
 one timestep.
 
+Plain neurons stay in registers from one to the other end of a visit. Of all others the input stays
+there until it is complete; `updates.update` does the rest.
+
 Spikes are added in their order, as by every other way: the same membranes, bit for bit.
 """
 
@@ -22,17 +25,28 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...jit import Flags, Float32s, Int32s, Int64s, Weights, Words, inner_kernel, kernel
+from ...jit import Float32s, Int32s, Int64s, Weights, Words, inner_kernel, kernel_glue, kernel_part
+from ...network.neurons import factors
 from ...network.neurons.lif import catch_up_plain, factors_of, fires
-from ...operations import ACS, COMPARES, INPUT_EVENTS, OUTPUT_SPIKES, RESETS
-from ...vectors import gather_8, gather_16, gather_32, gather_64, lowest_bit
+from ...operations import ACS, COMPARES, INPUT_EVENTS, MACS, OUTPUT_SPIKES, RESETS
+from ...vectors import (
+    gather_8,
+    gather_16,
+    gather_32,
+    gather_64,
+    gather_graded_8,
+    gather_graded_16,
+    gather_graded_32,
+    gather_graded_64,
+    lowest_bit,
+)
 from ...wiring.program import Connection, Level, Population, Program
 from .state import Outcome, State
-from .updates import count_updates, emit, read_out
+from .updates import bits_of, count_updates, emit, read_out, update
 from .visits import note_positions, note_timesteps, note_visits
 
 
-@kernel
+@kernel_glue
 def run_gathered(
     program: Program, number: int, state: State, first: int, stop: int, outcome: Outcome
 ) -> None:
@@ -45,26 +59,19 @@ def run_gathered(
     for begin in range(first, stop, chunk):
         end = min(begin + chunk, stop)
         state.fired[: words * (end - begin)] = 0
-        pending = run_chunk(program, number, state, begin - first, begin, end, counters)
-        state.pending[number] = pending
-        emit_noted(
-            population, end - begin, state.masks, state.fired, state.spikes, starts[slot + begin :]
+        state.pending[number] = run_chunk(
+            program, number, state, begin - first, begin, end, counters
         )
-        spiked = starts[slot + end] - starts[slot + begin]
-        counters[RESETS] += spiked
-        counters[OUTPUT_SPIKES] += spiked
+        spikes = emit_noted(population, state, end - begin, slot + begin)
+        counters[RESETS] += starts[slot + end] - starts[slot + begin]
+        counters[OUTPUT_SPIKES] += spikes
         # Without spikes there is something to read only where membranes are read.
-        if reads and (spiked > 0 or population[Population.awake]):
+        if reads and (spikes > 0 or population[Population.awake]):
             for t in range(begin, end):
-                read_out(
-                    population, program.readout, program.rests, t,
-                    state.membranes[population[Population.neuron] :], state.spikes,
-                    state.spike_values, starts[slot + t], starts[slot + t + 1],
-                    outcome.spike_counts, outcome.first_spikes, outcome.membranes,
-                )  # fmt: skip
+                read_out(program, population, state, t, starts[slot + t : slot + t + 2], outcome)
 
 
-@kernel
+@kernel_glue
 def run_chunk(
     program: Program, number: int, state: State, before: int, begin: int, end: int, counters: Int64s
 ) -> bool:
@@ -73,10 +80,10 @@ def run_chunk(
     Returns whether a neuron may fire again without input.
     """
     population, ways, steps = program.populations[number], program.connections, end - begin
-    sites, first_way = population[Population.sites], population[Population.connection]
-    end_of_ways = first_way + population[Population.connections]
-    for way in range(first_way, end_of_ways):
-        at = ways[way, Connection.start] + before - ways[way, Connection.delay]
+    sites, channels = population[Population.sites], population[Population.channels]
+    first_way = population[Population.connection]
+    for way in range(first_way, first_way + population[Population.connections]):
+        at = ways[way, Connection.arriving] + before
         counters[INPUT_EVENTS] += state.starts[at + steps] - state.starts[at]
         if sites > 1:
             index = ways[way, Connection.index]
@@ -87,173 +94,201 @@ def run_chunk(
     pending, first = False, 0
     while first < sites:
         if sites > 1:
-            stop, rows = note_visits(
-                first_way, end_of_ways, ways, program.run_pointers, program.runs, first, sites,
-                before, steps, state.starts, state.begins, state.position_words, state.spikes,
-                state.visits, state.visit_pointers, state.row_pointers, state.visit_rows,
-            )  # fmt: skip
+            stop, rows, multiplied = note_visits(program, population, state, first, before, steps)
         else:
             stop = 1
-            rows = note_timesteps(
-                first_way, end_of_ways, ways, program.run_pointers, program.runs, before, steps,
-                state.starts, state.spikes, state.visits, state.visit_pointers,
-                state.row_pointers, state.visit_rows,
-            )  # fmt: skip
-        counters[ACS] += rows * population[Population.channels]
-        touched, again = visit(program, number, state, first, stop, begin, end)
-        counters[COMPARES] += touched * population[Population.channels]
-        count_updates(population, touched, counters)
-        pending |= again
+            rows, multiplied = note_timesteps(program, population, state, before, steps)
+        counters[ACS] += (rows - multiplied) * channels
+        counters[MACS] += multiplied * channels
+        pending |= visit(program, number, state, first, stop, begin, end, counters)
         first = stop
     return pending
 
 
-@kernel
+@kernel_glue
 def visit(
-    program: Program, number: int, state: State, first: int, stop: int, begin: int, end: int
-) -> tuple[int, bool]:
+    program: Program, number: int, state: State, first: int, stop: int, begin: int, end: int,
+    counters: Int64s,
+) -> bool:  # fmt: skip
     """Update the sites first .. stop - 1 in the timesteps that are noted, and where more is due.
 
-    Returns how many updates there were, and whether a neuron may fire again without input.
+    Returns whether a neuron may fire again without input.
     """
     population, levels = program.populations[number], program.levels[number]
+    if population[Population.plain] and not (
+        population[Population.subtract] or population[Population.awake]
+    ):
+        blocks = population[Population.stored] // population[Population.width]
+        for block in range(blocks):
+            visit_block(program, population, levels, block, state, first, stop, begin)
+        touched = np.int64(state.noted.pointers[stop - first])
+        counters[COMPARES] += touched * population[Population.channels]
+        count_updates(population, touched, counters)
+        return False
+    return visit_in_step(program, population, levels, state, first, stop, begin, end, counters)
+
+
+@kernel_part
+def visit_block(
+    program: Program, population: Int64s, levels: Float32s, block: int, state: State, first: int,
+    stop: int, begin: int,
+) -> None:  # fmt: skip
+    """Update one block of channels of every site, whose weights stay in the nearer caches."""
     u = state.membranes[population[Population.neuron] :]
-    last = state.last[population[Population.site] :]
-    flags = state.flags[population[Population.site] :]
+    last, noted = state.last[population[Population.site] :], state.noted
     powers = program.powers[population[Population.powers] :]
     gains = program.gains[population[Population.powers] :]
-    biases = program.biases[:0]
-    if population[Population.bias] >= 0:
-        biases = program.biases[population[Population.bias] :][: population[Population.channels]]
-    if population[Population.subtract] or population[Population.awake]:
-        return visit_in_step(
-            population, levels, first, stop, begin, end, u, last, flags, powers, gains, biases,
-            program.blocks, state.masks, state.fired, state.visits, state.visit_pointers,
-            state.row_pointers, state.visit_rows,
-        )  # fmt: skip
-    blocks = population[Population.stored] // population[Population.width]
-    for block in range(blocks):
-        visit_block(
-            population, levels, block, block == blocks - 1, first, stop, begin, u, last, powers,
-            gains, biases, program.blocks, state.masks, state.fired, state.visits,
-            state.visit_pointers, state.row_pointers, state.visit_rows,
-        )  # fmt: skip
-    return state.visit_pointers[stop - first], False
-
-
-@kernel
-def visit_block(
-    population: Int64s,
-    levels: Float32s,
-    block: int,
-    is_last: bool,
-    first: int,
-    stop: int,
-    begin: int,
-    u: Float32s,
-    last: Int32s,
-    powers: Float32s,
-    gains: Float32s,
-    biases: Float32s,
-    weights: Weights,
-    masks: Words,
-    fired: Words,
-    visits: Int32s,
-    visit_pointers: Int32s,
-    row_pointers: Int32s,
-    rows: Int32s,
-) -> None:
-    """Update one block of channels of every site, whose weights stay in the nearer caches."""
+    biases = program.biases[population[Population.biases] :]
     sites, channels = population[Population.sites], population[Population.channels]
     width, level = population[Population.width], levels[Level.reset_value]
     blocks, channel = population[Population.stored] // width, block * width
     base = population[Population.blocks] + block * population[Population.block]
-    changes = population[Population.leaks] > 0 or len(biases) > 0
+    biased, graded = population[Population.bias] >= 0, population[Population.graded] > 0
+    changes = population[Population.leaks] > 0 or biased
     limit, one, power = levels[Level.limit], np.uintp(1), np.float32(1.0)
     for site in range(np.uintp(first), np.uintp(stop)):
-        updated, noted = last[site], site - np.uintp(first)
+        updated, own = last[site], site - np.uintp(first)
         at = np.int64(site) * channels + channel
-        for k in range(np.uintp(visit_pointers[noted]), np.uintp(visit_pointers[noted + one])):
-            t = visits[k]
+        for k in range(np.uintp(noted.pointers[own]), np.uintp(noted.pointers[own + one])):
+            t = noted.timesteps[k]
             if changes:
                 power, gain = factors_of(begin + t - updated, powers, gains)
                 updated = begin + t
-                if len(biases) > 0:
-                    catch_up_block(u, at, channel, width, power, gain, biases)
+                if biased:
+                    catch_up_block(u, at, channel, max(0, min(width, channels - channel)), power, gain,
+                                   biases)  # fmt: skip
                     power = np.float32(1.0)
             crossed = add_rows(
-                u, at, power, weights, base, rows, row_pointers[k], row_pointers[k + one], limit,
-                False, level, width,
+                u, at, power, program.blocks, base, noted.rows, noted.values,
+                noted.row_pointers[k], noted.row_pointers[k + one], limit, False, level, width,
+                graded,
             )  # fmt: skip
             if crossed != 0:
                 note_spikes(
-                    t, np.int64(site), block, crossed, np.int64(sites), blocks, masks, fired
-                )
-        if is_last:
+                    t, np.int64(site), block, crossed, np.int64(sites), blocks, state.masks,
+                    state.fired,
+                )  # fmt: skip
+        if block == blocks - 1:
             last[site] = updated
 
 
-@kernel
+@kernel_part
 def visit_in_step(
-    population: Int64s,
-    levels: Float32s,
-    first: int,
-    stop: int,
-    begin: int,
-    end: int,
-    u: Float32s,
-    last: Int32s,
-    flags: Flags,
-    powers: Float32s,
-    gains: Float32s,
-    biases: Float32s,
-    weights: Weights,
-    masks: Words,
-    fired: Words,
-    visits: Int32s,
-    visit_pointers: Int32s,
-    row_pointers: Int32s,
-    rows: Int32s,
-) -> tuple[int, bool]:
+    program: Program, population: Int64s, levels: Float32s, state: State, first: int, stop: int,
+    begin: int, end: int, counters: Int64s,
+) -> bool:  # fmt: skip
     """Update all blocks of a site in each timestep: neurons may fire again without input."""
-    sites, channels = population[Population.sites], population[Population.channels]
-    width, awake = population[Population.width], population[Population.awake] > 0
-    blocks, subtract = population[Population.stored] // width, population[Population.subtract] > 0
-    changes = population[Population.leaks] > 0 or len(biases) > 0
-    touched, pending, limit = 0, False, levels[Level.limit]
-    level = levels[Level.threshold] if subtract else levels[Level.reset_value]
+    last = state.last[population[Population.site] :]
+    flags, noted = state.flags[population[Population.site] :], state.noted
+    sites, width = population[Population.sites], population[Population.width]
+    blocks, awake = population[Population.stored] // width, population[Population.awake] > 0
+    touched, pending = 0, False
     for site in range(first, stop):
         updated, again, t = last[site], flags[site] > 0 or awake, begin - 1
-        k, beyond = visit_pointers[site - first], visit_pointers[site - first + 1]
+        k, beyond = noted.pointers[site - first], noted.pointers[site - first + 1]
         while again or k < beyond:
-            t = t + 1 if again else begin + visits[k]
+            t = t + 1 if again else begin + noted.timesteps[k]
             if t == end:
                 break
             row = end_of_rows = 0
-            if k < beyond and begin + visits[k] == t:
-                row, end_of_rows = row_pointers[k], row_pointers[k + 1]
+            if k < beyond and begin + noted.timesteps[k] == t:
+                row, end_of_rows = noted.row_pointers[k], noted.row_pointers[k + 1]
                 k += 1
-            power, gain = np.float32(1.0), np.float32(0.0)
-            if changes:
-                power, gain = factors_of(t - updated, powers, gains)
-            updated, again = t, awake
-            touched += 1
-            for block in range(blocks):
-                at, factor = site * channels + block * width, power
-                if len(biases) > 0:
-                    catch_up_block(u, at, block * width, width, power, gain, biases)
-                    factor = np.float32(1.0)
-                base = population[Population.blocks] + block * population[Population.block]
-                crossed = add_rows(
-                    u, at, factor, weights, base, rows, row, end_of_rows, limit, subtract, level,
-                    width,
+            again = awake
+            if population[Population.plain]:
+                again |= visit_plain(
+                    program, population, levels, state, site, t, t - updated, begin, row,
+                    end_of_rows, counters,
                 )  # fmt: skip
-                if crossed != 0:
-                    note_spikes(t - begin, site, block, crossed, sites, blocks, masks, fired)
-                    again |= fires_again(u, at, block * width, crossed, limit, powers, biases)
+            else:
+                again |= visit_others(
+                    program, population, state, site, t, t - updated, begin, row, end_of_rows,
+                    counters,
+                )  # fmt: skip
+            updated = t
+            touched += 1
         last[site], flags[site] = updated, again and not awake
         pending |= again and not awake
-    return touched, pending
+    count_updates(population, touched, counters)
+    return pending
+
+
+@inner_kernel
+def visit_plain(
+    program: Program, population: Int64s, levels: Float32s, state: State, site: int, t: int,
+    silent: int, begin: int, row: int, end_of_rows: int, counters: Int64s,
+) -> bool:  # fmt: skip
+    """Update all blocks of a site; return whether a neuron may fire again without input."""
+    u = state.membranes[population[Population.neuron] :]
+    powers = program.powers[population[Population.powers] :]
+    gains = program.gains[population[Population.powers] :]
+    biases, biased = (
+        program.biases[population[Population.biases] :],
+        population[Population.bias] >= 0,
+    )
+    sites, channels = population[Population.sites], population[Population.channels]
+    width, subtract = population[Population.width], population[Population.subtract] > 0
+    blocks, graded = population[Population.stored] // width, population[Population.graded] > 0
+    limit, level = levels[Level.limit], levels[Level.reset_value]
+    if subtract:
+        level = levels[Level.threshold]
+    power, gain, again = np.float32(1.0), np.float32(0.0), False
+    if population[Population.leaks] > 0 or biased:
+        power, gain = factors_of(silent, powers, gains)
+    for block in range(blocks):
+        channel, factor = block * width, power
+        at = site * channels + channel
+        if biased:
+            catch_up_block(
+                u, at, channel, max(0, min(width, channels - channel)), power, gain, biases
+            )  # fmt: skip
+            factor = np.float32(1.0)
+        crossed = add_rows(
+            u, at, factor, program.blocks,
+            population[Population.blocks] + block * population[Population.block],
+            state.noted.rows, state.noted.values, row, end_of_rows, limit, subtract, level, width,
+            graded,
+        )  # fmt: skip
+        if crossed != 0:
+            note_spikes(t - begin, site, block, crossed, sites, blocks, state.masks, state.fired)
+            again |= fires_again(u, at, channel, crossed, limit, powers, biases, biased)
+    counters[COMPARES] += channels
+    return again
+
+
+@inner_kernel
+def visit_others(
+    program: Program, population: Int64s, state: State, site: int, t: int, silent: int, begin: int,
+    row: int, end_of_rows: int, counters: Int64s,
+) -> bool:  # fmt: skip
+    """Do as `visit_plain` for neurons of any model."""
+    sites, channels = population[Population.sites], population[Population.channels]
+    width, graded = population[Population.width], population[Population.graded] > 0
+    blocks, x, again = population[Population.stored] // width, state.inputs, False
+    p = program.parameters[population[Population.parameters]]
+    usual = factors(p, silent - 1, silent - 1)
+    for block in range(blocks):
+        add_rows(
+            x, 0, np.float32(1.0), program.blocks,
+            population[Population.blocks] + block * population[Population.block],
+            state.noted.rows, state.noted.values, row, end_of_rows, np.float32(np.inf), False,
+            np.float32(0.0), width, graded,
+        )  # fmt: skip
+        channel = block * width
+        neuron, n = site * channels + channel, max(0, min(width, channels - channel))
+        again |= update(
+            program, population, state, neuron, channel, n, 0, t, silent - 1, usual, counters
+        )
+        for k in range(np.uintp(n), np.uintp(width)):
+            state.spiked[k] = 0
+        crossed = bits_of(state.spiked, width)
+        if crossed != 0:
+            note_spikes(t - begin, site, block, crossed, sites, blocks, state.masks, state.fired)
+            if population[Population.many]:
+                at = np.uintp((t - begin) * sites * channels + neuron)
+                for k in range(np.uintp(width)):
+                    state.multiples[at + k] = state.spiked[k]
+    return again
 
 
 @inner_kernel
@@ -276,84 +311,74 @@ def note_spikes(
 
 @inner_kernel
 def catch_up_block(
-    u: Float32s,
-    first: int,
-    channel: int,
-    width: int,
-    power: np.float32,
-    gain: np.float32,
+    u: Float32s, first: int, channel: int, n: int, power: np.float32, gain: np.float32,
     biases: Float32s,
-) -> None:
-    """Let a block of a layer with biases catch up.
+) -> None:  # fmt: skip
+    """Let n channels of a layer with biases catch up.
 
     Not a part of `add_rows`: there it took the layer without biases a tenth longer (2312-512-10).
     """
     at, c = np.uintp(first), np.uintp(channel)
-    for k in range(np.uintp(min(width, len(biases) - channel))):
+    for k in range(np.uintp(n)):
         u[at + k] = catch_up_plain(u[at + k], power, biases[c + k], gain)
 
 
 @inner_kernel
 def add_rows(
-    u: Float32s,
-    first: int,
-    power: np.float32,
-    weights: Weights,
-    base: int,
-    rows: Int32s,
-    row: int,
-    end_of_rows: int,
-    limit: np.float32,
-    subtract: bool,
-    level: np.float32,
-    width: int,
-) -> np.uint64:
+    u: Float32s, first: int, power: np.float32, weights: Weights, base: int, rows: Int32s,
+    values: Float32s, row: int, end_of_rows: int, limit: np.float32, subtract: bool,
+    level: np.float32, width: int, graded: bool,
+) -> np.uint64:  # fmt: skip
     """Add rows to a block, compare and reset it; return bits that say which neurons spiked."""
     at, b, k, n = np.uintp(first), np.uintp(base), np.uintp(row), np.uintp(end_of_rows)
+    w = weights
+    if graded:
+        if width == 64:
+            return gather_graded_64(u, at, power, w, b, rows, values, k, n, limit, subtract, level)
+        if width == 32:
+            return gather_graded_32(u, at, power, w, b, rows, values, k, n, limit, subtract, level)
+        if width == 16:
+            return gather_graded_16(u, at, power, w, b, rows, values, k, n, limit, subtract, level)
+        return gather_graded_8(u, at, power, w, b, rows, values, k, n, limit, subtract, level)
     if width == 64:
-        return gather_64(u, at, power, weights, b, rows, k, n, limit, subtract, level)
+        return gather_64(u, at, power, w, b, rows, values, k, n, limit, subtract, level)
     if width == 32:
-        return gather_32(u, at, power, weights, b, rows, k, n, limit, subtract, level)
+        return gather_32(u, at, power, w, b, rows, values, k, n, limit, subtract, level)
     if width == 16:
-        return gather_16(u, at, power, weights, b, rows, k, n, limit, subtract, level)
-    return gather_8(u, at, power, weights, b, rows, k, n, limit, subtract, level)
+        return gather_16(u, at, power, w, b, rows, values, k, n, limit, subtract, level)
+    return gather_8(u, at, power, w, b, rows, values, k, n, limit, subtract, level)
 
 
 @inner_kernel
 def fires_again(
-    u: Float32s,
-    first: int,
-    channel: int,
-    crossed: np.uint64,
-    limit: np.float32,
-    powers: Float32s,
-    biases: Float32s,
-) -> bool:
+    u: Float32s, first: int, channel: int, crossed: np.uint64, limit: np.float32,
+    powers: Float32s, biases: Float32s, biased: bool,
+) -> bool:  # fmt: skip
     """Tell whether a neuron of a block, of those that spiked, may fire again without input."""
     again, bias = False, np.float32(0.0)
     while crossed != 0:
         k = np.int64(lowest_bit(crossed))
         crossed &= crossed - np.uint64(1)
-        if len(biases) > 0:
+        if biased:
             bias = biases[channel + k]
         moved = catch_up_plain(u[np.uintp(first + k)], powers[1], bias, np.float32(1.0))
         again |= fires(moved, limit)
     return again
 
 
-@kernel
-def emit_noted(
-    population: Int64s, steps: int, masks: Words, fired: Words, spikes: Int32s, starts: Int64s
-) -> None:
+@kernel_part
+def emit_noted(population: Int64s, state: State, steps: int, slot: int) -> int:
     """Append the neurons that spiked in the timesteps of a chunk, ascending in each.
 
-    Those of timestep t begin at starts[t]; starts[0] is given. Bits, and not lists of the sites or
-    neurons that fired: blocks come one after the other, so that a list would have to be sorted.
+    Those of timestep t begin at starts[slot + t]; the first is given. Returns the spikes, of which
+    a neuron may emit many in a timestep. Bits, and not lists of the sites or neurons that fired:
+    blocks come one after the other, so that a list would have to be sorted.
     """
+    masks, fired, spikes, starts = state.masks, state.fired, state.spikes, state.starts
     width, channels = population[Population.width], population[Population.channels]
     sites, blocks = population[Population.sites], population[Population.stored] // width
-    words, end, one = np.uintp((sites + 63) >> 6), np.uintp(starts[0]), np.uintp(1)
-    at = np.uintp(0)
+    words, end, one = np.uintp((sites + 63) >> 6), np.uintp(starts[slot]), np.uintp(1)
+    at, begin, several = np.uintp(0), np.uintp(starts[slot]), 0
     for t in range(np.uintp(steps)):
         for word in range(words):
             noted = fired[at]
@@ -365,4 +390,11 @@ def emit_noted(
                 for block in range(blocks):
                     neuron = np.uintp(site * channels + block * width)
                     end = emit(spikes, end, neuron, masks[first + np.uintp(block)])
-        starts[t + one] = end
+        starts[slot + np.int64(t) + 1] = end
+        if population[Population.many]:
+            of_step = np.uintp(np.int64(t) * sites * channels)
+            for k in range(np.uintp(starts[slot + np.int64(t)]), end):
+                value = state.multiples[of_step + np.uintp(spikes[k])]
+                state.spike_values[k] = value
+                several += np.int64(value)
+    return several if population[Population.many] else np.int64(end - begin)

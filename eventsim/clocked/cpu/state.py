@@ -11,43 +11,47 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ...jit import Flags, Float32s, Int32s, Int64s, Words, kernel
+from ...jit import Flags, Float32s, Int32s, Int64s, Words, kernel_glue
 from ...operations import ACS, COUNTERS, INPUT_EVENTS, MACS
 from ...vectors import new_array
 from ...wiring.program import Population, Program
+
+
+class Noted(NamedTuple):
+    """In which timesteps spikes reach the sites that are noted, and with which rows."""
+
+    timesteps: Int32s  # (visits,)
+    pointers: Int32s  # (most_sites + 1,) where the visits of each site begin,
+    row_pointers: Int32s  # (visits + 1,) and where the rows of each visit:
+    rows: Int32s  # (visit_rows,)
+    values: Float32s  # likewise, what they are multiplied by; empty if all are 1
 
 
 class State(NamedTuple):
     """The state of one running sample."""
 
     membranes: Float32s  # (neurons,)
-    last: Int32s  # (sites,) timestep of the last update
-    flags: Flags  # (sites,) 1 where a site has work in this timestep
-    words: Words  # the same memory as flags, eight at a time
-    pending: Flags  # (populations,) 1 where a site is flagged for the next timestep
-    touched: Int32s  # (sites,) the flagged sites, ascending
-    fills: Int32s  # (sites,) length of each row list
-    rows: Int32s  # row lists: offsets into the weights
-    row_values: Float32s  # the values that rows are multiplied by; empty if all are 1
-    spikes: Int32s  # neurons that spiked in the stretch, at each layer's offset
-    spike_values: Float32s  # how many spikes each stands for; empty if all are 1
-    starts: Int64s  # where in `spikes` each timestep begins, at each layer's offset
-    arrived: Int32s  # what a max pool or a delay lets pass in a timestep
-    arrived_values: Float32s
-    masks: Words  # (masks,) spikes of a gathered layer in a chunk, as bits
-    fired: Words  # (fired,) a bit for each site and timestep that has any of these
-    begins: Int32s  # (begins,) where the spikes of each position and timestep of a chunk begin
-    position_words: Words  # (words,) the timesteps of a chunk in which it spikes
-    visits: Int32s  # (visits,) timesteps in which spikes reach the sites that are noted,
-    visit_pointers: Int32s  # (most_sites + 1,) where the visits of each site begin,
-    row_pointers: Int32s  # (visits + 1,) and where the rows of each visit:
-    visit_rows: Int32s  # (visit_rows,)
-    pooled: Float32s  # (pooled_cells,) maxima in the cells of a max pool, 0 between timesteps
-    pooled_words: Words  # a bit for each of them, where it is not 0
-    inputs: Float32s  # (row_length,) what arrives at one site, where it is kept apart
     seconds: Float32s  # (neurons,) currents or adaptations; empty if no layer has them
     free_from: Int32s  # (neurons,) first timestep that is not refractory; empty likewise
     returned: Float32s  # (neurons,) own spikes of the timestep before; empty likewise
+    last: Int32s  # (sites,) timestep of the last update
+    flags: Flags  # (sites,) 1 where a site has work in the next timestep
+    pending: Flags  # (populations,) 1 where a site has
+    spikes: Int32s  # neurons that spiked in the stretch, at each layer's offset
+    spike_values: Float32s  # how many spikes each stands for; empty if all are 1
+    starts: Int64s  # where in `spikes` each timestep begins, at each layer's offset
+    begins: Int32s  # (begins,) where the spikes of each position and timestep of a chunk begin
+    position_words: Words  # (words,) the timesteps of a chunk in which it spikes
+    noted: Noted
+    masks: Words  # (masks,) spikes of a gathered layer in a chunk, as bits
+    fired: Words  # (fired,) a bit for each site and timestep that has any of these
+    multiples: Float32s  # (multiples,) how many spikes each of these is, where that may be many
+    touched: Int32s  # (sites,) the sites that have work in a timestep, ascending
+    words: Words  # the same memory as flags, eight at a time
+    inputs: Float32s  # (inputs,) what arrives at neurons that are not plain; 0 between updates
+    spiked: Float32s  # (inputs,) how often each of some such neurons spiked
+    pooled: Float32s  # (pooled_cells,) maxima in the cells of a max pool, 0 between timesteps
+    pooled_words: Words  # a bit for each of them, where it is not 0
 
 
 class InputSpikes(NamedTuple):
@@ -86,35 +90,36 @@ def new_state(program: Program) -> State:
 
     flags = rows(program.sites, np.uint8)
     general = not program.populations[:, Population.plain].all()
+    valued = program.graded or bool(program.populations[:, Population.many].any())
     return State(
         membranes=rows(program.neurons, np.float32),
-        last=rows(program.sites, np.int32),
-        flags=flags,
-        words=flags.view(np.uint64),
-        pending=rows(len(program.populations), np.uint8),
-        touched=rows(program.sites, np.int32),
-        fills=rows(program.sites, np.int32),
-        rows=rows(program.row_lists, np.int32),
-        row_values=rows(program.row_lists, np.float32, program.graded),
-        spikes=rows(program.spikes, np.int32),
-        spike_values=rows(program.spikes, np.float32, general or program.graded),
-        starts=rows(program.starts, np.int64),
-        arrived=rows(program.arrivals, np.int32),
-        arrived_values=rows(program.arrivals, np.float32),
-        masks=rows(program.masks, np.uint64),
-        fired=rows(program.fired, np.uint64),
-        begins=rows(program.begins, np.int32),
-        position_words=rows(program.words, np.uint64),
-        visits=rows(program.visits, np.int32),
-        visit_pointers=rows(program.most_sites + 1, np.int32),
-        row_pointers=rows(program.visits + 1, np.int32),
-        visit_rows=rows(program.visit_rows, np.int32),
-        pooled=rows(program.pooled_cells, np.float32),
-        pooled_words=rows(-(-program.pooled_cells // 64), np.uint64),
-        inputs=rows(program.row_length, np.float32, general),
         seconds=rows(program.neurons, np.float32, general),
         free_from=rows(program.neurons, np.int32, general),
         returned=rows(program.neurons, np.float32, general),
+        last=rows(program.sites, np.int32),
+        flags=flags,
+        pending=rows(len(program.populations), np.uint8),
+        spikes=rows(program.spikes, np.int32),
+        spike_values=rows(program.spikes, np.float32, valued),
+        starts=rows(program.starts, np.int64),
+        begins=rows(program.begins, np.int32),
+        position_words=rows(program.words, np.uint64),
+        noted=Noted(
+            timesteps=rows(program.visits, np.int32),
+            pointers=rows(program.most_sites + 1, np.int32),
+            row_pointers=rows(program.visits + 1, np.int32),
+            rows=rows(program.visit_rows, np.int32),
+            values=rows(program.visit_rows, np.float32, program.graded),
+        ),
+        masks=rows(program.masks, np.uint64),
+        fired=rows(program.fired, np.uint64),
+        multiples=rows(program.multiples, np.float32),
+        touched=rows(program.sites, np.int32),
+        words=flags.view(np.uint64),
+        inputs=rows(program.inputs, np.float32, general),
+        spiked=rows(program.inputs, np.float32, general),
+        pooled=rows(program.pooled_cells, np.float32),
+        pooled_words=rows(-(-program.pooled_cells // 64), np.uint64),
     )
 
 
@@ -128,19 +133,19 @@ def new_outcome(program: Program) -> Outcome:
     )
 
 
-@kernel
+@kernel_glue
 def clear(program: Program, state: State) -> None:
     """Silence a state, before each sample."""
     state.membranes[:] = 0
-    state.last[:] = -1
-    state.flags[:] = 0
-    state.pending[:] = 0
-    state.fills[:] = 0
-    state.pooled[:] = 0
-    state.pooled_words[:] = 0
     state.seconds[:] = 0
     state.free_from[:] = 0
     state.returned[:] = 0
+    state.last[:] = -1
+    state.flags[:] = 0
+    state.pending[:] = 0
+    state.inputs[:] = 0
+    state.pooled[:] = 0
+    state.pooled_words[:] = 0
     # Nobody spiked before the first timestep.
     for k in range(program.input_remembered + 1):
         state.starts[program.input_start + k] = program.input_spike

@@ -1,15 +1,12 @@
-"""Membranes: decay and add the rows that arrived (accumulate), compare and reset (fire).
+"""Membranes, apart from what reaches them: catching up, comparing, resetting, reading out.
 
-Two ways with the same outcome, chosen layer by layer by `wiring/`: `accumulate` and `fire` for
-layers of plain LIF or IF neurons with one set of parameters, in loops over contiguous channels that
-compile to vector instructions; and `integrate` for every other neuron, one at a time, with the
-rules of its model.
+A plain neuron is LIF or IF, one like all others of its layer: `gather.py` and `scatter.py` add to
+its membrane as spikes come, and compare it, in loops over contiguous channels. For all others
+`update` takes what has arrived in a timestep, with the rules of their model.
 
 The innermost loops index with unsigned integers: for a signed index Numba tests whether it counts
 from the end, and with that test in the way the compiler did not vectorise (3.0 instead of 23
 billion SOP/s, 512-channel rows in the nearest caches).
-
-Arguments are the arrays of `Program` and `State`, those of sites and neurons cut to the layer.
 """
 
 from __future__ import annotations
@@ -17,13 +14,21 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...events.arrays import MAX_STEPS
-from ...jit import Flags, Float32s, Int32s, Int64s, Weights, inner_kernel, kernel
+from ...jit import Float32s, Int32s, Int64s, inner_kernel, kernel_part
 from ...network.graph import READOUTS
-from ...network.neurons import catch_up, may_fire, step
-from ...network.neurons.lif import add_product, catch_up_plain, factors_of, fires
+from ...network.neurons import (
+    ALIF_KIND,
+    CUBALIF_KIND,
+    LIF_KIND,
+    Parameters,
+    catch_up,
+    may_fire,
+    relax,
+    step,
+)
+from ...network.neurons.lif import add_product
 from ...operations import (
     ACS,
     BIAS_ADDS,
@@ -31,70 +36,14 @@ from ...operations import (
     DECAYS,
     INPUT_EVENTS,
     MACS,
-    OUTPUT_SPIKES,
-    RESETS,
     SITE_UPDATES,
     UPDATES,
 )
-from ...vectors import (
-    BLOCK,
-    LANES,
-    above_in_block,
-    above_in_lanes,
-    add_rows_to_block,
-    add_rows_to_lanes,
-    lowest_bit,
-    weight_at,
-)
-from ...wiring.program import Level, Population
+from ...vectors import BLOCK, LANES, above_in_block, above_in_lanes, lowest_bit
+from ...wiring.program import Population, Program, Value
+from .state import Outcome, State
 
 LAST_MEMBRANE, MEAN_MEMBRANE = map(READOUTS.index, ("last-membrane", "mean-membrane"))
-
-
-@inner_kernel
-def accumulate(
-    population: Int64s,
-    touched: Int32s,
-    sites: int,
-    t: int,
-    u: Float32s,
-    last: Int32s,
-    fills: Int32s,
-    rows: Int32s,
-    row_values: Float32s,
-    weights: Weights,
-    powers: Float32s,
-    gains: Float32s,
-    biases: Float32s,
-    counters: Int64s,
-) -> None:
-    """Bring the touched sites up to date, then add their rows, in the order of the spikes."""
-    channels, graded, lists = (
-        population[Population.channels],
-        population[Population.graded],
-        population[Population.lists],
-    )
-    rows_per_site, stored = population[Population.rows_per_site], population[Population.stored]
-    changes = population[Population.leaks] > 0 or len(biases) > 0
-    for i in range(sites if lists or changes else 0):
-        site = touched[i]
-        power = np.float32(1.0)
-        if changes and last[site] != t:  # otherwise `scatter` has been here
-            if lists and not graded and len(biases) == 0:
-                power, _ = factors_of(t - last[site], powers, gains)
-            else:
-                catch_up_site(population, site, t - last[site], u, powers, gains, biases)
-            last[site] = t
-        if lists:
-            base, first = site * channels, site * rows_per_site
-            stop = first + fills[site]
-            if graded:
-                add_graded_rows(u, base, channels, weights, rows, row_values, first, stop)
-            else:
-                add_rows(u, base, stored, power, weights, rows, first, stop)
-            fills[site] = 0
-    count_updates(population, sites, counters)
-    counters[COMPARES] += sites * channels
 
 
 @inner_kernel
@@ -108,148 +57,167 @@ def count_updates(population: Int64s, sites: int, counters: Int64s) -> None:
         counters[BIAS_ADDS] += neurons
 
 
-@kernel
-def catch_up_site(
-    population: Int64s,
-    site: int,
-    silent: int,
-    u: Float32s,
-    powers: Float32s,
-    gains: Float32s,
-    biases: Float32s,
-) -> None:
-    """Apply the decay and bias of `silent` timesteps at once to the membranes of a site."""
-    n = np.uintp(population[Population.channels])
-    b = np.uintp(site) * n
-    power, gain = factors_of(silent, powers, gains)
-    if len(biases) == 0:
-        for c in range(n):
-            u[b + c] *= power
-        return
-    first = np.uintp(np.int64(site) % population[Population.groups]) * n
-    for c in range(n):
-        u[b + c] = catch_up_plain(u[b + c], power, biases[first + c], gain)
+@inner_kernel
+def update(
+    program: Program, population: Int64s, state: State, neuron: int, channel: int, n: int,
+    at: int, t: int, silent: int, usual: tuple[np.float32, ...], counters: Int64s,
+) -> bool:  # fmt: skip
+    """Bring n neighbouring neurons of any model to timestep t, with the inputs from `at` on.
+
+    `usual`: the factors of the `silent` timesteps before, where no parameter is a channel's own and
+    no neuron is held. How often each spiked is in `state.spiked`. Returns whether one may fire
+    again without input.
+    """
+    first = population[Population.neuron] + neuron
+    u, seconds = state.membranes[first:], state.seconds[first:]
+    free_from, returned = state.free_from[first:], state.returned[first:]
+    x, biases = state.inputs[at:], program.biases[population[Population.biases] + channel :]
+    parameters = program.parameters[population[Population.parameters] + channel :]
+    loop = population[Population.recurrent]
+    p = parameters[0]
+    if loop >= 0:
+        back = add_returned(x, program.recurrent[loop + channel :], returned, n)
+        counters[INPUT_EVENTS] += back
+        counters[MACS if p.many else ACS] += back
+    if silent > 0 and (not population[Population.alike] or is_held(free_from, n, t - silent)):
+        for k in range(n):
+            unheld = min(silent, max(0, t - free_from[k]))
+            u[k], seconds[k] = catch_up(
+                parameters[k], biases[k], u[k], seconds[k], silent, unheld
+            )  # fmt: skip
+        silent = 0
+    kind, values = p.kind, program.values
+    c, after = population[Population.parameters] + channel, min(t + 1 + p.refractory, MAX_STEPS + 1)
+    spiked = state.spiked
+    if kind == CUBALIF_KIND:
+        again, free = advance(
+            CUBALIF_KIND,
+            p,
+            values,
+            c,
+            n,
+            t,
+            after,
+            silent,
+            usual,
+            u,
+            seconds,
+            free_from,
+            x,
+            biases,
+            spiked,
+        )
+    elif kind == ALIF_KIND:
+        again, free = advance(
+            ALIF_KIND,
+            p,
+            values,
+            c,
+            n,
+            t,
+            after,
+            silent,
+            usual,
+            u,
+            seconds,
+            free_from,
+            x,
+            biases,
+            spiked,
+        )
+    else:
+        again, free = advance(
+            LIF_KIND,
+            p,
+            values,
+            c,
+            n,
+            t,
+            after,
+            silent,
+            usual,
+            u,
+            seconds,
+            free_from,
+            x,
+            biases,
+            spiked,
+        )
+    counters[COMPARES] += free
+    if loop >= 0:
+        for k in range(np.uintp(n)):
+            returned[k] = state.spiked[k]
+            again |= state.spiked[k] > 0
+    return again
 
 
 @inner_kernel
-def add_rows(
-    u: Float32s,
-    base: int,
-    channels: int,
-    power: np.float32,
-    w: Weights,
-    rows: Int32s,
-    first: int,
-    stop: int,
-) -> None:
-    """Multiply the membranes `u` of one site by `power`, then add the rows first .. stop - 1.
-
-    As many membranes as fit in the registers stay there for the whole list; the additions are
-    strictly in the order of the list, the same float32 result as row by row.
-    """
-    begin, end, zero = np.uintp(first), np.uintp(stop), np.uintp(0)
-    c, n, b = zero, np.uintp(channels), np.uintp(base)
-    while c + np.uintp(BLOCK) <= n:
-        ahead = min(c + np.uintp(BLOCK), n - np.uintp(BLOCK))
-        add_rows_to_block(u, b + c, power, w, rows, begin, end, c, ahead)
-        c += np.uintp(BLOCK)
-    while c + np.uintp(LANES) <= n:
-        add_rows_to_lanes(u, b + c, power, w, rows, begin, end, c, c)
-        c += np.uintp(LANES)
-    while c < n:
-        membrane = u[b + c] * power
-        for slot in range(begin, end):
-            membrane += weight_at(w, np.uintp(rows[slot]) + c)
-        u[b + c] = membrane
-        c += np.uintp(1)
-
-
-@kernel
-def add_graded_rows(
-    u: Float32s,
-    base: int,
-    channels: int,
-    w: Weights,
-    rows: Int32s,
-    row_values: Float32s,
-    first: int,
-    stop: int,
-) -> None:
-    """Add rows as `add_rows` does, those with a graded input multiplied by it."""
-    b = np.uintp(base)
-    for slot in range(first, stop):
-        row, value = np.uintp(rows[slot]), row_values[slot]
-        if value == 1:
-            for c in range(np.uintp(channels)):
-                u[b + c] = u[b + c] + weight_at(w, row + c)
-        else:
-            for c in range(np.uintp(channels)):
-                u[b + c] = u[b + c] + weight_at(w, row + c) * value
+def add_returned(x: Float32s, recurrent: Float32s, returned: Float32s, n: int) -> int:
+    """Add what n neurons' own spikes of the timestep before bring; return how many did spike."""
+    back = 0
+    for k in range(np.uintp(n)):
+        if returned[k] > 0:
+            x[k] = add_product(x[k], recurrent[k], returned[k])
+            back += 1
+    return back
 
 
 @inner_kernel
-def fire(
-    population: Int64s,
-    levels: Float32s,
-    touched: Int32s,
-    sites: int,
-    u: Float32s,
-    powers: Float32s,
-    biases: Float32s,
-    flags: Flags,
-    spikes: Int32s,
-    emitted: int,
-    counters: Int64s,
-) -> tuple[np.int64, bool]:
-    """Compare and reset the touched sites; append their spikes to spikes[:emitted], ascending.
+def is_held(free_from: Int32s, n: int, t: int) -> bool:
+    """Tell whether one of n neurons is held in timestep t, or after it."""
+    held = np.int32(0)
+    for k in range(np.uintp(n)):
+        held |= np.int32(free_from[k] > np.int32(t))
+    return held > 0
 
-    Returns the new end of the list, and whether a neuron may fire again without input. All sites
-    are compared, then reset: site by site took a convolutional network 20 % longer. Nor is anything
-    won by comparing 32 sites at a time, while they are in the nearest cache.
+
+@inner_kernel
+def advance(
+    kind: int, p: Any, values: Float32s, first: int, n: int, t: int, after: int,
+    silent: int, usual: tuple[np.float32, ...], u: Float32s, seconds: Float32s, free_from: Int32s,
+    x: Float32s, biases: Float32s, spiked: Float32s,
+) -> tuple[bool, int]:  # fmt: skip
+    """Run n neurons of one model through the silent timesteps, and then timestep t.
+
+    `kind` is a number that the compiler knows, so that it makes loops of vectors of each model:
+    0.6 ns a neuron; 1.0 where it finds out by itself; one by one, 7 ns. A neuron that spikes is
+    free from timestep `after` on. Returns whether one may fire again without input, and how many
+    were free.
     """
-    limit, threshold, reset_value = (
-        levels[Level.limit],
-        levels[Level.threshold],
-        levels[Level.reset_value],
-    )
-    one = np.uintp(1)
-    channels, lanes, block = (
-        np.uintp(population[Population.channels]),
-        np.uintp(LANES),
-        np.uintp(BLOCK),
-    )
-    first, end, pending = np.uintp(emitted), np.uintp(emitted), False
-    for i in range(sites):
-        neuron = np.uintp(touched[i]) * channels
-        stop = neuron + channels
-        while neuron + block <= stop:
-            end = emit(spikes, end, neuron, above_in_block(u, neuron, limit))
-            neuron += block
-        while neuron + lanes <= stop:
-            end = emit(spikes, end, neuron, above_in_lanes(u, neuron, limit))
-            neuron += lanes
-        while neuron < stop:
-            if fires(u[neuron], limit):
-                spikes[end] = neuron
-                end += one
-            neuron += one
-    for k in range(first, end):
-        neuron = np.uintp(spikes[k])
-        if not population[Population.subtract]:
-            u[neuron] = reset_value
-            continue
-        u[neuron] -= threshold
-        site, c = neuron // channels, neuron % channels
-        bias = np.float32(0.0)
-        if len(biases) > 0:
-            bias = biases[site % np.uintp(population[Population.groups]) * channels + c]
-        if fires(catch_up_plain(u[neuron], powers[1], bias, np.float32(1.0)), limit):
-            flags[site] = 1
-            pending = True
-    spiked = np.int64(end - first)
-    counters[RESETS] += spiked
-    counters[OUTPUT_SPIKES] += spiked
-    return emitted + spiked, pending
+    many, at_threshold, reset = p.many > 0, p.at_threshold > 0, p.reset
+    c, steps, then = np.uintp(first), np.int32(t), np.int32(after)
+    for k in range(np.uintp(n) if silent > 0 else np.uintp(0)):
+        own = Parameters(
+            kind, np.float32(0), np.float32(0), at_threshold, many, reset, np.float32(0),
+            values[Value.lower_bound, c + k], np.float32(0), np.float32(0),
+        )  # fmt: skip
+        u[k], seconds[k] = relax(own, biases[k], u[k], seconds[k], usual)
+    again, frees = np.int32(0), np.int32(0)
+    for k in range(np.uintp(n)):
+        own = Parameters(
+            kind, values[Value.decay, c + k], values[Value.threshold, c + k], at_threshold, many,
+            reset, values[Value.reset_value, c + k], values[Value.lower_bound, c + k],
+            values[Value.second_decay, c + k], values[Value.coupling, c + k],
+        )  # fmt: skip
+        free = steps >= free_from[k]
+        membrane, second, fired = step(own, biases[k], u[k], seconds[k], x[k], free)
+        u[k], seconds[k], x[k], spiked[k] = membrane, second, 0, fired
+        free_from[k] = then if fired > 0 else free_from[k]
+        frees += np.int32(free)
+        again |= np.int32(may_fire(own, biases[k], membrane, second))
+    return again > 0, np.int64(frees)
+
+
+@inner_kernel
+def bits_of(spiked: Float32s, width: int) -> np.uint64:
+    """Return bits that say which of the first `width` neurons spiked."""
+    if width == BLOCK:
+        return above_in_block(spiked, np.uintp(0), np.float32(0))
+    bits = np.uint64(0)
+    for k in range(np.uintp(width // LANES)):
+        some = above_in_lanes(spiked, k * np.uintp(LANES), np.float32(0))
+        bits |= some << np.uint64(k * np.uintp(LANES))
+    return bits
 
 
 @inner_kernel
@@ -262,108 +230,20 @@ def emit(spikes: Int32s, end: np.uintp, neuron: np.uintp, crossed: np.uint64) ->
     return end
 
 
-@kernel
-def integrate(
-    population: Int64s,
-    touched: Int32s,
-    sites: int,
-    t: int,
-    u: Float32s,
-    seconds: Float32s,
-    free_from: Int32s,
-    returned: Float32s,
-    x: Float32s,
-    last: Int32s,
-    fills: Int32s,
-    rows: Int32s,
-    row_values: Float32s,
-    weights: Weights,
-    biases: Float32s,
-    parameters: NDArray[Any],
-    recurrent: Float32s,
-    flags: Flags,
-    spikes: Int32s,
-    spike_values: Float32s,
-    emitted: int,
-    counters: Int64s,
-) -> tuple[int, bool]:
-    """Update the touched sites neuron by neuron: `accumulate` and `fire` for any neuron model.
-
-    `spike_values` says how often each neuron in `spikes` spiked. Returns as `fire` does.
-    """
-    channels, groups, loops = (
-        population[Population.channels],
-        population[Population.groups],
-        population[Population.recurrent],
-    )
-    stored = population[Population.stored]
-    first, compares, output_spikes = emitted, 0, 0
-    pending = False
-    for i in range(sites):
-        site = touched[i]
-        x[:stored] = 0
-        start = site * population[Population.rows_per_site]
-        stop = start + fills[site]
-        if population[Population.graded]:
-            add_graded_rows(x, 0, channels, weights, rows, row_values, start, stop)
-        else:
-            add_rows(x, 0, stored, np.float32(1.0), weights, rows, start, stop)
-        silent = t - 1 - last[site]
-        last[site], fills[site] = t, 0
-        for c in range(channels):
-            neuron, channel = site * channels + c, (site % groups) * channels + c
-            p = parameters[channel]
-            bias = biases[channel] if len(biases) > 0 else np.float32(0.0)
-            free = t >= free_from[neuron]
-            unheld = min(silent, max(0, t - free_from[neuron]))
-            membrane, second = catch_up(p, bias, u[neuron], seconds[neuron], silent, unheld)
-            if returned[neuron] > 0:
-                x[c] = add_product(x[c], recurrent[channel], returned[neuron])
-                returned[neuron] = 0
-                counters[INPUT_EVENTS] += 1
-                counters[MACS if p.many else ACS] += 1
-            membrane, second, fired = step(p, bias, membrane, second, x[c], free)
-            u[neuron], seconds[neuron] = membrane, second
-            compares += free
-            if fired > 0:
-                spikes[emitted], spike_values[emitted] = neuron, fired
-                emitted += 1
-                output_spikes += fired
-                after = t + 1 + np.int64(p.refractory)
-                free_from[neuron] = min(after, np.int64(MAX_STEPS + 1))
-                if loops >= 0:
-                    returned[neuron] = fired
-                    flags[site], pending = 1, True
-            if may_fire(p, bias, membrane, second):
-                flags[site], pending = 1, True
-    count_updates(population, sites, counters)
-    counters[COMPARES] += compares
-    counters[OUTPUT_SPIKES] += output_spikes
-    counters[RESETS] += emitted - first
-    return emitted, pending
-
-
-@kernel
+@kernel_part
 def read_out(
-    population: Int64s,
-    readout: int,
-    rests: Float32s,
-    t: int,
-    u: Float32s,
-    spikes: Int32s,
-    spike_values: Float32s,
-    begin: int,
-    end: int,
-    spike_counts: Int64s,
-    first_spikes: Int64s,
-    membranes: NDArray[np.float64],
+    program: Program, population: Int64s, state: State, t: int, starts: Int64s, outcome: Outcome
 ) -> None:
     """Note the spikes of the last layer, and its membranes where the readout asks for them."""
-    for i in range(begin, end):
-        neuron = spikes[i]
-        spike_counts[neuron] += 1 if population[Population.plain] else int(spike_values[i])
-        if first_spikes[neuron] < 0:
-            first_spikes[neuron] = t
+    u, rests, readout = (
+        state.membranes[population[Population.neuron] :], program.rests, program.readout
+    )  # fmt: skip
+    many, membranes = population[Population.many] > 0, outcome.membranes
+    for i in range(starts[0], starts[1]):
+        neuron = state.spikes[i]
+        outcome.spike_counts[neuron] += int(state.spike_values[i]) if many else 1
+        if outcome.first_spikes[neuron] < 0:
+            outcome.first_spikes[neuron] = t
     if readout in (LAST_MEMBRANE, MEAN_MEMBRANE):
         for neuron in range(len(membranes)):
             membrane = u[neuron] + rests[neuron % len(rests)]

@@ -6,14 +6,14 @@ Arguments are the arrays of `Program` and `State`.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ...jit import Int32s, Int64s, Words, inner_kernel, kernel
+from ...jit import Int32s, Int64s, Words, inner_kernel, kernel_part
 from ...vectors import LANES, lowest_bit, shift_8
-from ...wiring.program import NOTED, Connection
+from ...wiring.program import NOTED, Connection, Population, Program
+from .state import Noted, State
 
 
-@kernel
+@kernel_part
 def note_positions(
     connection: Int64s, spikes: Int32s, starts: Int64s, steps: int, index: Int32s, words: Words
 ) -> None:
@@ -38,33 +38,24 @@ def note_positions(
         index[at] = i - starts[0]
 
 
-@kernel
+@kernel_part
 def note_visits(
-    first_way: int,
-    end_of_ways: int,
-    ways: NDArray[np.int64],
-    run_pointers: Int64s,
-    runs: NDArray[np.int32],
-    first: int,
-    sites: int,
-    before: int,
-    steps: int,
-    starts: Int64s,
-    index: Int32s,
-    words: Words,
-    spikes: Int32s,
-    visits: Int32s,
-    visit_pointers: Int32s,
-    row_pointers: Int32s,
-    rows: Int32s,
-) -> tuple[int, np.int64]:
+    program: Program, population: Int64s, state: State, first: int, before: int, steps: int
+) -> tuple[int, np.int64, np.int64]:
     """Note in which timesteps spikes reach the sites from `first` on, and with which rows.
 
-    Until `NOTED` rows or visits are noted. Returns the next site, and how many rows.
+    Until `NOTED` rows or visits are noted. The chunk of `steps` timesteps begins `before` after
+    the stretch. Returns the next site, how many rows, and how many of them with a value.
     """
-    visited, noted, site, one = np.uintp(0), np.uintp(0), first, np.uintp(1)
-    while site < sites and noted < NOTED and visited < NOTED:
-        visit_pointers[site - first] = visited
+    ways, runs, run_pointers = program.connections, program.runs, program.run_pointers
+    starts, spikes, index, words = state.starts, state.spikes, state.begins, state.position_words
+    noted, graded = state.noted, population[Population.graded] > 0
+    first_way = population[Population.connection]
+    end_of_ways = first_way + population[Population.connections]
+    visited, rows, multiplied, one = np.uintp(0), np.uintp(0), np.uintp(0), np.uintp(1)
+    site, sites = first, population[Population.sites]
+    while site < sites and rows < NOTED and visited < NOTED:
+        noted.pointers[site - first] = visited
         reached = np.uint64(0)
         for way in range(first_way, end_of_ways):
             pointer, base = ways[way, Connection.runs] + site, ways[way, Connection.index]
@@ -74,19 +65,21 @@ def note_visits(
         while reached != 0:
             t = np.int64(lowest_bit(reached))
             reached &= reached - np.uint64(1)
-            visits[visited], row_pointers[visited] = t, noted
+            noted.timesteps[visited], noted.row_pointers[visited] = t, rows
             visited += one
             for way in range(first_way, end_of_ways):
                 pointer, base = ways[way, Connection.runs] + site, ways[way, Connection.index]
-                origin = starts[ways[way, Connection.start] + before - ways[way, Connection.delay]]
+                origin = starts[ways[way, Connection.arriving] + before]
                 for run in range(run_pointers[pointer], run_pointers[pointer + 1]):
                     low = np.uintp(origin + index[np.uintp((base + runs[run, 0]) * steps + t)])
                     high = np.uintp(origin + index[np.uintp((base + runs[run, 1]) * steps + t)])
-                    copy_rows(rows, noted, spikes, low, high, runs[run, 2])
-                    noted += high - low
+                    copy_rows(noted.rows, rows, spikes, low, high, runs[run, 2])
+                    if graded:
+                        multiplied += copy_values(noted, rows, ways[way], state, low, high)
+                    rows += high - low
         site += 1
-    visit_pointers[site - first], row_pointers[visited] = visited, noted
-    return site, np.int64(noted)
+    noted.pointers[site - first], noted.row_pointers[visited] = visited, rows
+    return site, np.int64(rows), np.int64(multiplied)
 
 
 @inner_kernel
@@ -101,35 +94,42 @@ def copy_rows(
         shift_8(rows, to, spikes, low, constant)
 
 
-@kernel
+@inner_kernel
+def copy_values(
+    noted: Noted, to: np.uintp, connection: Int64s, state: State, low: np.uintp, high: np.uintp
+) -> np.uintp:
+    """Note what the rows of spikes[low:high] are multiplied by; return how many are."""
+    if connection[Connection.graded]:
+        for i in range(high - low):
+            noted.values[to + i] = state.spike_values[low + i]
+        return high - low
+    for i in range(high - low):
+        noted.values[to + i] = 1.0
+    return np.uintp(0)
+
+
+@kernel_part
 def note_timesteps(
-    first_way: int,
-    end_of_ways: int,
-    ways: NDArray[np.int64],
-    run_pointers: Int64s,
-    runs: NDArray[np.int32],
-    before: int,
-    steps: int,
-    starts: Int64s,
-    spikes: Int32s,
-    visits: Int32s,
-    visit_pointers: Int32s,
-    row_pointers: Int32s,
-    rows: Int32s,
-) -> np.int64:
+    program: Program, population: Int64s, state: State, before: int, steps: int
+) -> tuple[np.int64, np.int64]:
     """Do as `note_visits` for a layer of one site, which every spike reaches."""
-    visited, noted = np.uintp(0), np.uintp(0)
+    ways, starts, noted = program.connections, state.starts, state.noted
+    first_way, graded = population[Population.connection], population[Population.graded] > 0
+    end_of_ways = first_way + population[Population.connections]
+    visited, rows, multiplied = np.uintp(0), np.uintp(0), np.uintp(0)
     for t in range(steps):
-        begin = noted
+        begin = rows
         for way in range(first_way, end_of_ways):
-            at = ways[way, Connection.start] + before + t - ways[way, Connection.delay]
+            at = ways[way, Connection.arriving] + before + t
             low, high = np.uintp(starts[at]), np.uintp(starts[at + 1])
             if high > low:
-                constant = runs[run_pointers[ways[way, Connection.runs]], 2]
-                copy_rows(rows, noted, spikes, low, high, constant)
-                noted += high - low
-        if noted > begin:
-            visits[visited], row_pointers[visited] = t, begin
+                constant = program.runs[program.run_pointers[ways[way, Connection.runs]], 2]
+                copy_rows(noted.rows, rows, state.spikes, low, high, constant)
+                if graded:
+                    multiplied += copy_values(noted, rows, ways[way], state, low, high)
+                rows += high - low
+        if rows > begin:
+            noted.timesteps[visited], noted.row_pointers[visited] = t, begin
             visited += np.uintp(1)
-    visit_pointers[0], visit_pointers[1], row_pointers[visited] = 0, visited, noted
-    return np.int64(noted)
+    noted.pointers[0], noted.pointers[1], noted.row_pointers[visited] = 0, visited, rows
+    return np.int64(rows), np.int64(multiplied)

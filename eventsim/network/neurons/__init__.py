@@ -17,6 +17,8 @@ with a record of `NEURON_DTYPE`, or anything that has the fields of one.
 
 from __future__ import annotations
 
+import numpy as np
+
 from ...jit import rule
 from . import alif, cubalif, lif
 from .alif import ALIF
@@ -24,12 +26,14 @@ from .alif import KIND as ALIF_KIND
 from .cubalif import CUBALIF
 from .cubalif import KIND as CUBALIF_KIND
 from .lif import IF, LI, LIF
+from .lif import KIND as LIF_KIND
 from .neuron import (
     MAX_SPIKES,
     NEURON_DTYPE,
     RESET_SUBTRACT,
     NeuronModel,
     NeuronState,
+    Parameters,
     after_reset,
     crosses,
     spikes_over,
@@ -43,6 +47,7 @@ __all__ = [
     "IF",
     "LI",
     "LIF",
+    "LIF_KIND",
     "MAX_SPIKES",
     "NEURON_DTYPE",
     "NEURON_TYPES",
@@ -50,14 +55,17 @@ __all__ = [
     "Neuron",
     "NeuronModel",
     "NeuronState",
+    "Parameters",
     "adapt",
     "after_reset",
     "catch_up",
+    "factors",
     "integral",
     "may_come",
     "may_fire",
     "over_threshold",
     "receive",
+    "relax",
     "rises",
     "spikes_over",
     "step",
@@ -70,19 +78,42 @@ NEURON_TYPES: dict[str, type[Neuron]] = {
 
 
 @rule
+def factors(p, k, free):  # type: ignore[no-untyped-def]
+    """Return four numbers that say what k timesteps without input do to a neuron, for `relax`.
+
+    The last `free` of them were not held.
+    """
+    if p.kind == CUBALIF_KIND:
+        return cubalif.factors(p, k, free)
+    if p.kind == ALIF_KIND:
+        return alif.factors(p, k, free)
+    return lif.factors(p, k, free)
+
+
+@rule
+def relax(p, bias, u, second, factors):  # type: ignore[no-untyped-def]
+    """Return (u, second) after the timesteps without input that have these `factors`.
+
+    Nothing can have fired meanwhile: neurons that might are brought up to date in every timestep
+    (`may_fire`).
+    """
+    if p.kind == CUBALIF_KIND:
+        u, second = cubalif.relax(p, bias, u, second, factors)
+    elif p.kind == ALIF_KIND:
+        u, second = alif.relax(p, bias, u, second, factors)
+    else:
+        u, second = lif.relax(p, bias, u, second, factors)
+    return u, second
+
+
+@rule
 def catch_up(p, bias, u, second, k, free):  # type: ignore[no-untyped-def]
     """Return (u, second) after k timesteps without input, of which the last `free` were not held.
 
-    k may be whole or not. Nothing can have fired meanwhile: neurons that might are brought up to
-    date in every timestep (`may_fire`).
+    k may be whole or not.
     """
     if k > 0:
-        if p.kind == CUBALIF_KIND:
-            u, second = cubalif.catch_up(p, bias, u, second, k, free)
-        elif p.kind == ALIF_KIND:
-            u, second = alif.catch_up(p, bias, u, second, k, free)
-        else:
-            u, second = lif.catch_up(p, bias, u, second, k, free)
+        u, second = relax(p, bias, u, second, factors(p, k, free))
     return u, second
 
 
@@ -96,7 +127,7 @@ def step(p, bias, u, second, x, free):  # type: ignore[no-untyped-def]
         u, second = cubalif.charge(p, bias, u, second, x, free)
     else:
         u, second = lif.charge(p, bias, u, second, x, free)
-    spikes = 0
+    spikes = np.int32(0)
     if free and over_threshold(p, u, second):
         spikes = spikes_over(p, u, p.threshold)
         u = after_reset(p, u, spikes)

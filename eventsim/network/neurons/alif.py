@@ -70,10 +70,17 @@ class ALIF(NeuronModel):
 
 
 @rule
-def catch_up(p, bias, u, second, k, free):  # type: ignore[no-untyped-def]
-    """Return (u, second) after k timesteps without input, the last `free` of them not held."""
-    u, second = lif.catch_up(p, bias, u, second, k, free)
-    return u, product(second, np.float32(power_of(np.float64(p.second_decay), k)))
+def factors(p, k, free):  # type: ignore[no-untyped-def]
+    """Return what k timesteps without input do, the last `free` of them not held."""
+    power, gain, held, _ = lif.factors(p, k, free)
+    return power, gain, held, np.float32(power_of(np.float64(p.second_decay), k))
+
+
+@rule
+def relax(p, bias, u, second, factors):  # type: ignore[no-untyped-def]
+    """Return (u, second) after the timesteps without input that have these `factors`."""
+    u, second = lif.relax(p, bias, u, second, factors)
+    return u, product(second, factors[3])
 
 
 @rule

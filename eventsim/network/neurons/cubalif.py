@@ -131,16 +131,28 @@ def _cross(a, b, k):  # type: ignore[no-untyped-def]
 
 
 @rule
-def catch_up(p, bias, u, second, k, free):  # type: ignore[no-untyped-def]
-    """Return (u, second) after k timesteps without input, of which the last `free` were not held.
+def factors(p, k, free):  # type: ignore[no-untyped-def]
+    """Return what k timesteps without input do, of which the last `free` were not held.
 
-    In float64: u decay^f + i sum_{j=1..f} current_decay^j decay^(f-j).
+    Computed in float64: decay^f, sum_{j=1..f} current_decay^j decay^(f-j), current_decay^(k-f),
+    current_decay^f.
     """
     a, b = np.float64(p.second_decay), np.float64(p.decay)
-    u = product(u, np.float32(power_of(b, free)))
-    second = product(second, np.float32(power_of(a, k - free)))
-    u = u + product(second, np.float32(_cross(a, b, free)))
-    return max(u, p.lower_bound), product(second, np.float32(power_of(a, free)))
+    return (
+        np.float32(power_of(b, free)),
+        np.float32(_cross(a, b, free)),
+        np.float32(power_of(a, k - free)),
+        np.float32(power_of(a, free)),
+    )
+
+
+@rule
+def relax(p, bias, u, second, factors):  # type: ignore[no-untyped-def]
+    """Return (u, second) after the timesteps without input that have these `factors`."""
+    power, cross, held, rest = factors
+    second = product(second, held)
+    u = product(u, power) + product(second, cross)
+    return max(u, p.lower_bound), product(second, rest)
 
 
 @rule

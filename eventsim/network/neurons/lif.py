@@ -86,18 +86,23 @@ class LI(_Leaky):
 
 
 @rule
-def catch_up(p, bias, u, second, k, free):  # type: ignore[no-untyped-def]
-    """Return (u, second) after k timesteps without input, of which the last `free` were not held.
+def factors(p, k, free):  # type: ignore[no-untyped-def]
+    """Return what k timesteps without input do, of which the last `free` were not held.
 
-    In float64: u decay^f + bias (1 + decay + ... + decay^(f-1)).
+    Computed in float64: decay^f and 1 + decay + ... + decay^(f-1) of the membrane; of a second
+    variable, which there is none of, what is left where the membrane is held, and free.
     """
-    b = np.float64(p.decay)
+    b, one = np.float64(p.decay), np.float32(1.0)
     power = power_of(b, free)
-    u = product(u, np.float32(power))
-    if bias != 0:
-        gain = np.float64(free) if b == 1 else (1 - power) / (1 - b)
-        u = u + product(bias, np.float32(gain))
-    return max(u, p.lower_bound), second
+    gain = np.float64(free) if b == 1 else (1 - power) / (1 - b)
+    return np.float32(power), np.float32(gain), one, one
+
+
+@rule
+def relax(p, bias, u, second, factors):  # type: ignore[no-untyped-def]
+    """Return (u, second) after the timesteps without input that have these `factors`."""
+    power, gain, _, _ = factors
+    return max(product(u, power) + product(bias, gain), p.lower_bound), second
 
 
 @rule

@@ -57,6 +57,21 @@ NEURON_DTYPE = np.dtype(
 )
 
 
+class Parameters(NamedTuple):
+    """The fields of a record of `NEURON_DTYPE` that the rules of a timestep read, as numbers."""
+
+    kind: int
+    decay: np.float32
+    threshold: np.float32
+    at_threshold: bool
+    many: bool
+    reset: int
+    reset_value: np.float32
+    lower_bound: np.float32
+    second_decay: np.float32
+    coupling: np.float32
+
+
 class NeuronState(NamedTuple):
     """The state of a whole layer in the dense reference, each of the layer's shape."""
 
@@ -340,11 +355,11 @@ def crosses(p, u: np.float32, threshold: np.float32) -> np.bool_:  # type: ignor
 
 
 @rule
-def spikes_over(p, u: np.float32, threshold: np.float32) -> int:  # type: ignore[no-untyped-def]
+def spikes_over(p, u: np.float32, threshold: np.float32) -> np.int32:  # type: ignore[no-untyped-def]
     """Return how many spikes a membrane over its threshold makes at once."""
     if p.many:
-        return int(min(u / threshold, np.float32(MAX_SPIKES)))  # positive: rounds down
-    return 1
+        return np.int32(min(u / threshold, np.float32(MAX_SPIKES)))  # positive: rounds down
+    return np.int32(1)
 
 
 @rule
