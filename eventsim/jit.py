@@ -18,7 +18,7 @@ from typing import Any
 import numba
 import numpy as np
 from llvmlite import ir
-from numba.core import types
+from numba.core import event, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
@@ -148,6 +148,26 @@ def compiled_for(function: Compiled, *arguments: object) -> Compiled:
         tuple(map(numba.typeof, arguments))
     )
     return compiled
+
+
+class _Compiling(event.Listener):
+    """Calls a function when the first kernel is compiled, and not again."""
+
+    def __init__(self, notice: Callable[[], None]) -> None:
+        self._notice: Callable[[], None] | None = notice
+
+    def on_start(self, event: event.Event) -> None:
+        notice, self._notice = self._notice, None
+        if notice is not None:
+            notice()
+
+    def on_end(self, event: event.Event) -> None:
+        pass
+
+
+def call_when_compiling(notice: Callable[[], None]) -> None:
+    """Call `notice` once when a kernel is compiled: no cache on disk has it yet."""
+    event.register("numba:compile", _Compiling(notice))
 
 
 def device_kernel(function: Compiled) -> Any:

@@ -220,9 +220,7 @@ def _gatherer(lanes: int, graded: bool = False) -> Compiled:
         first: Any, stop: Any, limit: Any, subtract: Any, level: Any,
     ) -> Any:  # fmt: skip
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            u, w, rows, values = (
-                _data(context, builder, signature.args[k], args[k]) for k in (0, 3, 5, 6)
-            )
+            u, w, rows = (_data(context, builder, signature.args[k], args[k]) for k in (0, 3, 5))
             _, at, power, _, base, _, _, first, stop, limit, subtract, level = args
             to, membranes = _load(builder, u, at, lanes)
             decayed = builder.fmul(membranes, _all(builder, power, lanes))
@@ -235,6 +233,7 @@ def _gatherer(lanes: int, graded: bool = False) -> Compiled:
             element = builder.add(base, builder.mul(row, base.type(lanes)))
             weights = _load_weights(builder, signature.args[3], w, element, lanes)
             if graded:
+                values = _data(context, builder, signature.args[6], args[6])
                 value = builder.load(builder.gep(values, [slot]))
                 weights = builder.fmul(weights, _all(builder, value, lanes))
             added, following = builder.fadd(partial, weights), builder.add(slot, slot.type(1))

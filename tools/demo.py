@@ -14,6 +14,7 @@ from .report import (
     operations_json,
     operations_table,
     progress_bar,
+    say_when_compiling,
     write_json,
 )
 from .train import GRIDS, save_tested, simulate_test_split
@@ -42,6 +43,7 @@ def demo(
 
     from .plots import draw_sample
 
+    say_when_compiling()
     out.mkdir(parents=True, exist_ok=True)
     dataset = open_dataset("digits")
     console.print(

@@ -25,6 +25,13 @@ console = Console(width=None if sys.stdout.isatty() else 120)
 notes = Console(stderr=True)
 
 
+def say_when_compiling() -> None:
+    """Say so on stderr if kernels have to be compiled: it takes seconds, with nothing to see."""
+    from eventsim.jit import call_when_compiling
+
+    call_when_compiling(lambda: notes.print("compiling kernels, once", highlight=False))
+
+
 @contextmanager
 def progress_bar(what: str, total: int | None) -> Iterator[Any]:
     """Show a bar on stderr, one without an end where the total is None.

@@ -21,6 +21,7 @@ from .report import (
     operations_json,
     operations_table,
     progress_bar,
+    say_when_compiling,
     write_json,
 )
 
@@ -90,6 +91,7 @@ def run(
     """Simulate recordings or a data set spike by spike; print predictions and operations."""
     import eventsim as es
 
+    say_when_compiling()
     if mode == "async" and against_torch:
         raise es.EventsimError(
             "--against-torch is set with --mode async, expected --mode clocked: torch has timesteps"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ..report import console, new_table, notes, progress_bar, write_json
+from ..report import console, new_table, notes, progress_bar, say_when_compiling, write_json
 
 if TYPE_CHECKING:
     from .cells import Finished
@@ -87,6 +87,7 @@ def compare(
     dataset = open_data(plan)
     store = Store(out, plan, _digest(dataset))
     cells = plan.cells(_input_shape(dataset))
+    say_when_compiling()
     _run_all(plan, cells, store, cluster, device)
     results = _results(plan, cells, store, table)
     _write(plan, results, store, out)

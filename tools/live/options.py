@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from ..report import say_when_compiling
 from ..send import play, repeated
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ def open_stream(network: Network, options: LiveOptions) -> Stream:
     """
     from eventsim import FilterSettings, Session, Stream
 
+    say_when_compiling()
     leak_us = options.leak_us
     if options.answer == "leaky" and leak_us is None:
         leak_us = options.window_us

@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...jit import kernel_part
+from ...jit import Float32s, kernel_part
 from ...vectors import lowest_bit
 from ...wiring.program import Connection, Program, Span
 from .state import State
 
 
 @kernel_part
-def admit(program: Program, way: int, state: State, steps: int) -> None:
+def admit(
+    pooled: Float32s | None, program: Program, way: int, state: State, steps: int
+) -> None:
     """List what gets past a connection's max pool and delays in a stretch, ascending in each step.
 
     A cell of the pool is listed once, with the largest value in it.
     """
+    if pooled is None:
+        return
     connection, starts = program.connections[way], state.starts
     source = connection[Connection.start] - connection[Connection.delay]
     to, end = connection[Connection.arriving], connection[Connection.admitted]

@@ -88,13 +88,15 @@ def run_chunk(
         if sites > 1:
             index = ways[way, Connection.index]
             note_positions(
-                ways[way], state.spikes, state.starts[at:], steps, state.begins[index * steps :],
-                state.position_words[index:],
+                state.position_words, index, ways[way], state.spikes, state.starts[at:], steps,
+                state.begins[index * steps :],
             )  # fmt: skip
     pending, first = False, 0
     while first < sites:
         if sites > 1:
-            stop, rows, multiplied = note_visits(program, population, state, first, before, steps)
+            stop, rows, multiplied = note_visits(
+                state.position_words, program, population, state, first, before, steps
+            )
         else:
             stop = 1
             rows, multiplied = note_timesteps(program, population, state, before, steps)
@@ -202,7 +204,7 @@ def visit_in_step(
                 )  # fmt: skip
             else:
                 again |= visit_others(
-                    program, population, state, site, t, t - updated, begin, row, end_of_rows,
+                    state.spiked, program, population, state, site, t, t - updated, begin, row, end_of_rows,
                     counters,
                 )  # fmt: skip
             updated = t
@@ -258,10 +260,12 @@ def visit_plain(
 
 @inner_kernel
 def visit_others(
-    program: Program, population: Int64s, state: State, site: int, t: int, silent: int, begin: int,
+    spiked: Float32s | None, program: Program, population: Int64s, state: State, site: int, t: int, silent: int, begin: int,
     row: int, end_of_rows: int, counters: Int64s,
 ) -> bool:  # fmt: skip
     """Do as `visit_plain` for neurons of any model."""
+    if spiked is None:
+        return False
     sites, channels = population[Population.sites], population[Population.channels]
     width, graded = population[Population.width], population[Population.graded] > 0
     blocks, x, again = population[Population.stored] // width, state.inputs, False
@@ -280,14 +284,14 @@ def visit_others(
             program, population, state, neuron, channel, n, 0, t, silent - 1, usual, counters
         )
         for k in range(np.uintp(n), np.uintp(width)):
-            state.spiked[k] = 0
-        crossed = bits_of(state.spiked, width)
+            spiked[k] = 0
+        crossed = bits_of(spiked, width)
         if crossed != 0:
             note_spikes(t - begin, site, block, crossed, sites, blocks, state.masks, state.fired)
             if population[Population.many]:
                 at = np.uintp((t - begin) * sites * channels + neuron)
                 for k in range(np.uintp(width)):
-                    state.multiples[at + k] = state.spiked[k]
+                    state.multiples[at + k] = spiked[k]
     return again
 
 
@@ -326,20 +330,21 @@ def catch_up_block(
 @inner_kernel
 def add_rows(
     u: Float32s, first: int, power: np.float32, weights: Weights, base: int, rows: Int32s,
-    values: Float32s, row: int, end_of_rows: int, limit: np.float32, subtract: bool,
+    values: Float32s | None, row: int, end_of_rows: int, limit: np.float32, subtract: bool,
     level: np.float32, width: int, graded: bool,
 ) -> np.uint64:  # fmt: skip
     """Add rows to a block, compare and reset it; return bits that say which neurons spiked."""
     at, b, k, n = np.uintp(first), np.uintp(base), np.uintp(row), np.uintp(end_of_rows)
     w = weights
-    if graded:
-        if width == 64:
-            return gather_graded_64(u, at, power, w, b, rows, values, k, n, limit, subtract, level)
-        if width == 32:
-            return gather_graded_32(u, at, power, w, b, rows, values, k, n, limit, subtract, level)
-        if width == 16:
-            return gather_graded_16(u, at, power, w, b, rows, values, k, n, limit, subtract, level)
-        return gather_graded_8(u, at, power, w, b, rows, values, k, n, limit, subtract, level)
+    if values is not None:
+        if graded:
+            if width == 64:
+                return gather_graded_64(u, at, power, w, b, rows, values, k, n, limit, subtract, level)
+            if width == 32:
+                return gather_graded_32(u, at, power, w, b, rows, values, k, n, limit, subtract, level)
+            if width == 16:
+                return gather_graded_16(u, at, power, w, b, rows, values, k, n, limit, subtract, level)
+            return gather_graded_8(u, at, power, w, b, rows, values, k, n, limit, subtract, level)
     if width == 64:
         return gather_64(u, at, power, w, b, rows, values, k, n, limit, subtract, level)
     if width == 32:

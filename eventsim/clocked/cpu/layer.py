@@ -86,7 +86,7 @@ def run_layer(
     first_way = population[Population.connection]
     for way in range(first_way, first_way + population[Population.connections]):
         if program.connections[way, Connection.admitted] >= 0:
-            admit(program, way, state, steps)
+            admit(state.pooled, program, way, state, steps)
     spikes = arriving(program, number, state, steps)
     if spikes == 0 and not population[Population.awake] and not state.pending[number]:
         slot = population[Population.start] + population[Population.remembered]
@@ -97,4 +97,4 @@ def run_layer(
     if population[Population.width] > 0 and spikes >= enough:
         run_gathered(program, number, state, first, stop, outcome)
     else:
-        run_scattered(program, number, state, first, stop, outcome)
+        run_scattered(state.touched, program, number, state, first, stop, outcome)

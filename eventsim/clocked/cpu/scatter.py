@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...jit import Float32s, Int32s, Int64s, inner_kernel, kernel_glue, kernel_part
+from ...jit import Float32s, Int32s, Int64s, inner_kernel, kernel_part
 from ...network.neurons import factors
 from ...network.neurons.lif import catch_up_plain, factors_of, fires
 from ...operations import ACS, COMPARES, INPUT_EVENTS, MACS, OUTPUT_SPIKES, RESETS
@@ -37,11 +37,13 @@ from .state import Outcome, State
 from .updates import count_updates, emit, read_out, update
 
 
-@kernel_glue
+@kernel_part
 def run_scattered(
-    program: Program, number: int, state: State, first: int, stop: int, outcome: Outcome
+    touched: Int32s | None, program: Program, number: int, state: State, first: int, stop: int, outcome: Outcome
 ) -> None:
     """Run one layer through the timesteps first .. stop - 1, as `layer.run_layer` does."""
+    if touched is None:
+        return
     population, ways = program.populations[number], program.connections
     counters, starts = outcome.counters[number], state.starts
     channels, plain = population[Population.channels], population[Population.plain] > 0
@@ -74,7 +76,7 @@ def run_scattered(
                 )  # fmt: skip
             else:
                 emitted, pending = update_touched(
-                    program, population, state, sites, t, emitted, counters
+                    state.spiked, program, population, state, sites, t, emitted, counters
                 )  # fmt: skip
         starts[slot + t + 1] = emitted
         if busy and reads:
@@ -311,16 +313,19 @@ def subtract(
 
 @kernel_part
 def update_touched(
-    program: Program, population: Int64s, state: State, sites: int, t: int, emitted: int,
-    counters: Int64s,
+    spiked: Float32s | None, program: Program, population: Int64s, state: State, sites: int,
+    t: int, emitted: int, counters: Int64s,
 ) -> tuple[np.int64, bool]:  # fmt: skip
     """Do as `fire` for neurons that are not plain."""
+    if spiked is None:
+        return np.int64(emitted), False
     last, flags = (
         state.last[population[Population.site] :],
         state.flags[population[Population.site] :],
     )
     channels, groups = population[Population.channels], population[Population.groups]
-    p, pending, spiked = program.parameters[population[Population.parameters]], False, emitted
+    p, pending = program.parameters[population[Population.parameters]], False
+    before = emitted
     for i in range(sites):
         site = np.int64(state.touched[i])
         silent, last[site], neuron = t - 1 - last[site], t, site * channels
@@ -333,15 +338,15 @@ def update_touched(
         begin = emitted
         emitted = np.int64(
             emit_above(
-                state.spiked, np.uintp(0), np.uintp(neuron), np.uintp(neuron + channels),
+                spiked, np.uintp(0), np.uintp(neuron), np.uintp(neuron + channels),
                 np.float32(0), state.spikes, np.uintp(emitted),
             )
         )  # fmt: skip
         if population[Population.many]:
             for k in range(begin, emitted):
-                state.spike_values[k] = state.spiked[state.spikes[k] - neuron]
+                state.spike_values[k] = spiked[state.spikes[k] - neuron]
                 counters[OUTPUT_SPIKES] += np.int64(state.spike_values[k])
-    counters[RESETS] += emitted - spiked
+    counters[RESETS] += emitted - before
     if not population[Population.many]:
-        counters[OUTPUT_SPIKES] += emitted - spiked
+        counters[OUTPUT_SPIKES] += emitted - before
     return np.int64(emitted), pending

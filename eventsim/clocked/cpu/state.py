@@ -1,6 +1,7 @@
-"""What one running sample changes, and what comes out of it, for the kernels of `cpu.py`.
+"""What one running sample changes, and what comes out of it, for the kernels of this folder.
 
-`new_state` allocates everything before the first timestep; nothing is allocated after that.
+`new_state` allocates everything before the first timestep; nothing is allocated after that. Where
+an array is None, the network has no use for it, and the kernels that need it are not compiled.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ...jit import Flags, Float32s, Int32s, Int64s, Words, kernel_glue
+from ...jit import Flags, Float32s, Int32s, Int64s, Words, kernel_glue, kernel_part
 from ...operations import ACS, COUNTERS, INPUT_EVENTS, MACS
 from ...vectors import new_array
-from ...wiring.program import Population, Program
+from ...wiring.program import Connection, Population, Program
 
 
 class Noted(NamedTuple):
@@ -24,7 +25,7 @@ class Noted(NamedTuple):
     pointers: Int32s  # (most_sites + 1,) where the visits of each site begin,
     row_pointers: Int32s  # (visits + 1,) and where the rows of each visit:
     rows: Int32s  # (visit_rows,)
-    values: Float32s  # likewise, what they are multiplied by; empty if all are 1
+    values: Float32s | None  # likewise, what they are multiplied by; None if all are 1
 
 
 class State(NamedTuple):
@@ -41,16 +42,16 @@ class State(NamedTuple):
     spike_values: Float32s  # how many spikes each stands for; empty if all are 1
     starts: Int64s  # where in `spikes` each timestep begins, at each layer's offset
     begins: Int32s  # (begins,) where the spikes of each position and timestep of a chunk begin
-    position_words: Words  # (words,) the timesteps of a chunk in which it spikes
+    position_words: Words | None  # (words,) the timesteps of a chunk in which it spikes
     noted: Noted
     masks: Words  # (masks,) spikes of a gathered layer in a chunk, as bits
     fired: Words  # (fired,) a bit for each site and timestep that has any of these
     multiples: Float32s  # (multiples,) how many spikes each of these is, where that may be many
-    touched: Int32s  # (sites,) the sites that have work in a timestep, ascending
+    touched: Int32s | None  # (sites,) the sites that have work in a timestep, ascending
     words: Words  # the same memory as flags, eight at a time
     inputs: Float32s  # (inputs,) what arrives at neurons that are not plain; 0 between updates
-    spiked: Float32s  # (inputs,) how often each of some such neurons spiked
-    pooled: Float32s  # (pooled_cells,) maxima in the cells of a max pool, 0 between timesteps
+    spiked: Float32s | None  # (inputs,) how often each of some such neurons spiked
+    pooled: Float32s | None  # (pooled_cells,) maxima in the cells of a max pool, 0 between timesteps
     pooled_words: Words  # a bit for each of them, where it is not 0
 
 
@@ -91,6 +92,10 @@ def new_state(program: Program) -> State:
     flags = rows(program.sites, np.uint8)
     general = not program.populations[:, Population.plain].all()
     valued = program.graded or bool(program.populations[:, Population.many].any())
+    # Three kinds of networks, so that the kernels are compiled three times at most: of plain layers
+    # of one site, which only gather; of plain layers, with binary spikes; and all others.
+    plain = not general and not valued
+    flat = plain and gathers_always(program)
     return State(
         membranes=rows(program.neurons, np.float32),
         seconds=rows(program.neurons, np.float32, general),
@@ -103,23 +108,35 @@ def new_state(program: Program) -> State:
         spike_values=rows(program.spikes, np.float32, valued),
         starts=rows(program.starts, np.int64),
         begins=rows(program.begins, np.int32),
-        position_words=rows(program.words, np.uint64),
+        position_words=None if flat else rows(program.words, np.uint64),
         noted=Noted(
             timesteps=rows(program.visits, np.int32),
             pointers=rows(program.most_sites + 1, np.int32),
             row_pointers=rows(program.visits + 1, np.int32),
             rows=rows(program.visit_rows, np.int32),
-            values=rows(program.visit_rows, np.float32, program.graded),
+            values=None if plain else rows(program.visit_rows, np.float32),
         ),
         masks=rows(program.masks, np.uint64),
         fired=rows(program.fired, np.uint64),
         multiples=rows(program.multiples, np.float32),
-        touched=rows(program.sites, np.int32),
+        touched=None if flat else rows(program.sites, np.int32),
         words=flags.view(np.uint64),
         inputs=rows(program.inputs, np.float32, general),
-        spiked=rows(program.inputs, np.float32, general),
-        pooled=rows(program.pooled_cells, np.float32),
+        spiked=None if plain else rows(program.inputs, np.float32),
+        pooled=None if flat else rows(program.pooled_cells, np.float32),
         pooled_words=rows(-(-program.pooled_cells // 64), np.uint64),
+    )
+
+
+def gathers_always(program: Program) -> bool:
+    """Tell whether all layers have one site and gather whatever comes, straight from layers."""
+    layers, ways = program.populations, program.connections
+    least = layers[:, [Population.gather_from, Population.gather_least]]
+    return bool(
+        (layers[:, Population.sites] == 1).all()
+        and (layers[:, Population.width] > 0).all()
+        and (least == 0).all()
+        and (ways[:, Connection.admitted] < 0).all()
     )
 
 
@@ -144,8 +161,7 @@ def clear(program: Program, state: State) -> None:
     state.flags[:] = 0
     state.pending[:] = 0
     state.inputs[:] = 0
-    state.pooled[:] = 0
-    state.pooled_words[:] = 0
+    silence_pool(state.pooled, state.pooled_words)
     # Nobody spiked before the first timestep.
     for k in range(program.input_remembered + 1):
         state.starts[program.input_start + k] = program.input_spike
@@ -153,6 +169,15 @@ def clear(program: Program, state: State) -> None:
         population = program.populations[number]
         for k in range(population[Population.remembered] + 1):
             state.starts[population[Population.start] + k] = population[Population.spike]
+
+
+@kernel_part
+def silence_pool(pooled: Float32s | None, words: Words) -> None:
+    """Silence the cells of a max pool."""
+    if pooled is None:
+        return
+    pooled[:] = 0
+    words[:] = 0
 
 
 # What lives from one timestep to the next; the rest is empty between them.

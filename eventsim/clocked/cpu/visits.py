@@ -7,48 +7,55 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...jit import Int32s, Int64s, Words, inner_kernel, kernel_part
+from ...jit import Float32s, Int32s, Int64s, Words, inner_kernel, kernel_part
 from ...vectors import LANES, lowest_bit, shift_8
 from ...wiring.program import NOTED, Connection, Population, Program
-from .state import Noted, State
+from .state import State
 
 
 @kernel_part
 def note_positions(
-    connection: Int64s, spikes: Int32s, starts: Int64s, steps: int, index: Int32s, words: Words
-) -> None:
+    words: Words | None, first: int, connection: Int64s, spikes: Int32s, starts: Int64s,
+    steps: int, index: Int32s,
+) -> None:  # fmt: skip
     """Note where the spikes of each position begin: of p in timestep t at index[p steps + t].
 
     Counted from the first of the chunk, since the list itself may be longer than 2^31. Bit t of
-    words[p] says whether there are any.
+    words[first + p] says whether there are any.
     """
+    if words is None:
+        return
+    own = words[first:]
     in_channels = np.int64(connection[Connection.in_channels])
     positions, one = np.uintp(connection[Connection.positions]), np.uintp(1)
-    words[:positions] = 0
+    own[:positions] = 0
     for t in range(np.uintp(steps)):
         i, stop, at, beyond = starts[t], starts[t + one], np.uintp(t), in_channels
         for p in range(positions):
             index[at] = i - starts[0]
             at += np.uintp(steps)
-            first = i
+            begin = i
             while i < stop and spikes[np.uintp(i)] < beyond:
                 i += 1
-            words[p] |= np.uint64(i > first) << np.uint64(t)
+            own[p] |= np.uint64(i > begin) << np.uint64(t)
             beyond += in_channels
         index[at] = i - starts[0]
 
 
 @kernel_part
 def note_visits(
-    program: Program, population: Int64s, state: State, first: int, before: int, steps: int
-) -> tuple[int, np.int64, np.int64]:
+    words: Words | None, program: Program, population: Int64s, state: State, first: int,
+    before: int, steps: int,
+) -> tuple[int, np.int64, np.int64]:  # fmt: skip
     """Note in which timesteps spikes reach the sites from `first` on, and with which rows.
 
     Until `NOTED` rows or visits are noted. The chunk of `steps` timesteps begins `before` after
     the stretch. Returns the next site, how many rows, and how many of them with a value.
     """
+    if words is None:
+        return first, np.int64(0), np.int64(0)
     ways, runs, run_pointers = program.connections, program.runs, program.run_pointers
-    starts, spikes, index, words = state.starts, state.spikes, state.begins, state.position_words
+    starts, spikes, index = state.starts, state.spikes, state.begins
     noted, graded = state.noted, population[Population.graded] > 0
     first_way = population[Population.connection]
     end_of_ways = first_way + population[Population.connections]
@@ -75,7 +82,7 @@ def note_visits(
                     high = np.uintp(origin + index[np.uintp((base + runs[run, 1]) * steps + t)])
                     copy_rows(noted.rows, rows, spikes, low, high, runs[run, 2])
                     if graded:
-                        multiplied += copy_values(noted, rows, ways[way], state, low, high)
+                        multiplied += copy_values(noted.values, rows, ways[way], state, low, high)
                     rows += high - low
         site += 1
     noted.pointers[site - first], noted.row_pointers[visited] = visited, rows
@@ -96,15 +103,18 @@ def copy_rows(
 
 @inner_kernel
 def copy_values(
-    noted: Noted, to: np.uintp, connection: Int64s, state: State, low: np.uintp, high: np.uintp
-) -> np.uintp:
+    values: Float32s | None, to: np.uintp, connection: Int64s, state: State, low: np.uintp,
+    high: np.uintp,
+) -> np.uintp:  # fmt: skip
     """Note what the rows of spikes[low:high] are multiplied by; return how many are."""
+    if values is None:
+        return np.uintp(0)
     if connection[Connection.graded]:
         for i in range(high - low):
-            noted.values[to + i] = state.spike_values[low + i]
+            values[to + i] = state.spike_values[low + i]
         return high - low
     for i in range(high - low):
-        noted.values[to + i] = 1.0
+        values[to + i] = 1.0
     return np.uintp(0)
 
 
@@ -126,7 +136,7 @@ def note_timesteps(
                 constant = program.runs[program.run_pointers[ways[way, Connection.runs]], 2]
                 copy_rows(noted.rows, rows, state.spikes, low, high, constant)
                 if graded:
-                    multiplied += copy_values(noted, rows, ways[way], state, low, high)
+                    multiplied += copy_values(noted.values, rows, ways[way], state, low, high)
                 rows += high - low
         if rows > begin:
             noted.timesteps[visited], noted.row_pointers[visited] = t, begin
