@@ -22,11 +22,13 @@ from .connections import WiredConnection, connect, stored_length
 from .program import Value
 from .runs import WIDTHS, width_of
 
-# Maps gather where more than a share of their inputs spikes; below it rows are listed, or added as
-# the spikes come. Of 64 channels and more, and of fewer, for which the share is larger behind few
-# input channels. 64 to 128 channels, 3x3 on 32x32: listed 0.47, 1.06, 1.57, 2.4 and 5.2 ms at 0.1,
-# 0.5, 1, 2 and 5 %, gathered 0.79, 1.26, 1.44, 1.8 and 3.6.
-WIDE, WIDE_SHARE, NARROW_SHARE, FEW_CHANNELS = 64, 0.008, 0.1, 4
+# Maps gather where a timestep brings so many rows to a site, for each run that it looks up; below
+# it spikes scatter. Of 32 channels and more, and of fewer. 20 timesteps on 32x32, scatter beside
+# gather at 1, 3 and 5 rows a site: 3x3 to 8 channels 0.7, 0.8, 1.0; to 32 0.85, 1.0, 1.2; to 128
+# 1.0, 1.2, 1.5; 5x5 to 8 0.5, 0.6, 0.7; to 32 0.7, 0.8, 1.0; to 128 0.85, 1.0, 1.15; the same
+# behind 4, 16 and 64 channels. (Lists of rows, site by site, were a third way: at 0.5 % to 128
+# channels a fifth faster than to scatter, and as fast for fewer than 64.)
+WIDE, WIDE_ROWS, NARROW_ROWS = 32, 1.0, 1.7
 
 # Of a fully connected layer with so many weights, a block of a row comes from memory by itself,
 # where a listed row comes whole: it gathers where a stretch uses each row once, on average. n to
@@ -163,19 +165,20 @@ def _gather(population: WiredPopulation, number: int, arrays: Arrays) -> None:
     sites, width = population.sites, width_of(population.stored)
     population.width = width
     if sites > 1:
-        share = WIDE_SHARE if population.channels >= WIDE else NARROW_SHARE
-        inputs = sum(way.positions * (way.in_channels + FEW_CHANNELS) for way in population.ways)
-        population.gather_from = int(share * inputs)
+        rows = WIDE_ROWS if population.channels >= WIDE else NARROW_ROWS
+        inputs = sum(way.positions * way.in_channels for way in population.ways)
+        looked_up = sum(int(np.diff(runs.pointers).max()) for runs in found)
+        population.gather_from = int(rows * looked_up * inputs / population.rows_per_site)
     population.chunk = max(1, MOST_MASKS // (sites * (population.stored // width)))
     if sites > 1:
         population.chunk = min(population.chunk, MOST_CHUNK)
     if any(way.source == number for way in population.ways):
         population.chunk = 1
-    rows = np.concatenate([runs.blocks for runs in found], axis=1)
-    if sites == 1 and rows.size >= BEYOND_CACHES:
+    weights = np.concatenate([runs.blocks for runs in found], axis=1)
+    if sites == 1 and weights.size >= BEYOND_CACHES:
         population.gather_least = sum(way.positions * way.in_channels for way in population.ways)
-    population.blocks = arrays.add("blocks", rows, WIDTHS[0])
-    population.block = rows[0].size
+    population.blocks = arrays.add("blocks", weights, WIDTHS[0])
+    population.block = weights[0].size
     row = index = 0
     for way, runs in zip(population.ways, found, strict=True):
         table = runs.table + np.array([0, 0, row], np.int32)

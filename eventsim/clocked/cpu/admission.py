@@ -14,9 +14,7 @@ from .state import State
 
 
 @kernel_part
-def admit(
-    pooled: Float32s | None, program: Program, way: int, state: State, steps: int
-) -> None:
+def admit(pooled: Float32s | None, program: Program, way: int, state: State, steps: int) -> None:
     """List what gets past a connection's max pool and delays in a stretch, ascending in each step.
 
     A cell of the pool is listed once, with the largest value in it.

@@ -339,11 +339,17 @@ def add_rows(
     if values is not None:
         if graded:
             if width == 64:
-                return gather_graded_64(u, at, power, w, b, rows, values, k, n, limit, subtract, level)
+                return gather_graded_64(
+                    u, at, power, w, b, rows, values, k, n, limit, subtract, level
+                )
             if width == 32:
-                return gather_graded_32(u, at, power, w, b, rows, values, k, n, limit, subtract, level)
+                return gather_graded_32(
+                    u, at, power, w, b, rows, values, k, n, limit, subtract, level
+                )
             if width == 16:
-                return gather_graded_16(u, at, power, w, b, rows, values, k, n, limit, subtract, level)
+                return gather_graded_16(
+                    u, at, power, w, b, rows, values, k, n, limit, subtract, level
+                )
             return gather_graded_8(u, at, power, w, b, rows, values, k, n, limit, subtract, level)
     if width == 64:
         return gather_64(u, at, power, w, b, rows, values, k, n, limit, subtract, level)

@@ -39,7 +39,13 @@ from .updates import count_updates, emit, read_out, update
 
 @kernel_part
 def run_scattered(
-    touched: Int32s | None, program: Program, number: int, state: State, first: int, stop: int, outcome: Outcome
+    touched: Int32s | None,
+    program: Program,
+    number: int,
+    state: State,
+    first: int,
+    stop: int,
+    outcome: Outcome,
 ) -> None:
     """Run one layer through the timesteps first .. stop - 1, as `layer.run_layer` does."""
     if touched is None:

@@ -51,7 +51,9 @@ class State(NamedTuple):
     words: Words  # the same memory as flags, eight at a time
     inputs: Float32s  # (inputs,) what arrives at neurons that are not plain; 0 between updates
     spiked: Float32s | None  # (inputs,) how often each of some such neurons spiked
-    pooled: Float32s | None  # (pooled_cells,) maxima in the cells of a max pool, 0 between timesteps
+    pooled: (
+        Float32s | None
+    )  # (pooled_cells,) maxima in the cells of a max pool, 0 between timesteps
     pooled_words: Words  # a bit for each of them, where it is not 0
 
 
