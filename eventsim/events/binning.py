@@ -201,7 +201,8 @@ class Marked(NamedTuple):
 
     A second level has a bit for each word of these that is not 0: reading them out gives the cells
     sorted, each once. (On N-MNIST at 1 ms `bin_events` without its checks took 46 ns an event with
-    insertion sort, and 24 so.)
+    insertion sort, and 24 so. With a byte for each word, read eight at a time, `next_stretch` took
+    33 us a recording instead of 28.)
     """
 
     words: Words
