@@ -15,7 +15,8 @@ def is_whole(value: object, least: int | None = None, most: int | None = None) -
     Python's integers and NumPy's are; a bool, which Python counts among them, is not, nor is a
     float without a fraction.
     """
-    if not isinstance(value, Integral) or isinstance(value, bool):
-        return False
-    whole = int(value)
-    return (least is None or whole >= least) and (most is None or whole <= most)
+    if type(value) is not int:  # what nearly all are: to ask for `Integral` takes 0.2 microseconds
+        if not isinstance(value, Integral) or isinstance(value, bool):
+            return False
+        value = int(value)
+    return (least is None or value >= least) and (most is None or value <= most)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import chain, islice
 from typing import TypeVar
@@ -146,11 +147,18 @@ def _spread(
         while group := list(islice(numbered, TASK)):
             yield run_several(group)
         return
+    # Two tasks a thread are under way, and as many recordings wait to become tasks: where a group
+    # had to end before the next was drawn, the threads waited for the last one of them.
+    running: deque[Future[list[Outcome]]] = deque()
     with ThreadPoolExecutor(threads) as pool:
-        while group := list(islice(numbered, BATCH)):
-            size = min(TASK, -(-len(group) // threads))
-            tasks = [group[first : first + size] for first in range(0, len(group), size)]
-            yield from pool.map(run_several, tasks)
+        while group := list(islice(numbered, BATCH // 2)):
+            size = min(TASK, -(-len(group) // (2 * threads)))
+            for first in range(0, len(group), size):
+                if len(running) == 2 * threads:
+                    yield running.popleft().result()
+                running.append(pool.submit(run_several, group[first : first + size]))
+        while running:
+            yield running.popleft().result()
 
 
 def _gather(

@@ -6,6 +6,7 @@ or as packets of it. Out: checked event arrays.
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..checks import is_whole
 from ..errors import RecordingError
-from ..jit import kernel
+from ..jit import short_kernel
 
 # faery's type, so that arrays pass between the two without a copy.
 EVENT_DTYPE = np.dtype([("t", "<u8"), ("x", "<u2"), ("y", "<u2"), (("p", "on"), "?")])
@@ -119,7 +120,7 @@ def check_events(
     """
     array = as_events(events)
     width, height = (65536, 65536) if sensor is None else (sensor.width, sensor.height)
-    if _in_order(array["t"], array["x"], array["y"], width, height, after_us):
+    if _in_order(of_one_type(array), width, height, after_us):
         return array
     if sensor is not None:
         for name, size in (("x", sensor.width), ("y", sensor.height)):
@@ -178,19 +179,24 @@ def packets_of(recording: Events | Iterable[Events]) -> Iterable[Events]:
     return recording
 
 
-@kernel
-def _in_order(
-    t: NDArray[np.uint64],
-    x: NDArray[np.uint16],
-    y: NDArray[np.uint16],
-    width: int,
-    height: int,
-    after_us: int,
-) -> bool:
+def of_one_type(events: Events) -> Events:
+    """Return events as kernels take them, which do not change them.
+
+    Numba compiles a kernel once more for an array that is read-only, half a minute for the largest.
+    """
+    if events.flags.writeable:
+        return events
+    memory = (ctypes.c_uint8 * events.nbytes).from_address(events.ctypes.data)
+    return np.frombuffer(memoryview(memory), EVENT_DTYPE)
+
+
+@short_kernel
+def _in_order(events: Events, width: int, height: int, after_us: int) -> bool:
     """Tell whether events are what `check_events` expects, in one pass."""
     before = np.uint64(after_us)
-    for i in range(len(t)):
-        if x[i] >= width or y[i] >= height or t[i] < before:
+    for i in range(np.uintp(len(events))):
+        event = events[i]
+        if event.x >= width or event.y >= height or event.t < before:
             return False
-        before = t[i]
+        before = event.t
     return bool(before < np.uint64(2**63))

@@ -7,8 +7,9 @@ both, so all of them see the same input.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +27,7 @@ from .arrays import (
     InputEncoding,
     Sensor,
     check_events,
+    of_one_type,
 )
 
 
@@ -86,9 +88,11 @@ def bin_events(
     events = grid.admit(events)
     binner = Binner(grid, encoding)
     length = grid.length()
-    pointers, cells, values = np.zeros(1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32)
-    for stretch in binner.stretches(events, length, until=length):
-        pointers, cells, values = stretch  # the only one, of `length` timesteps
+    packet, stretch = binner.take(events, length, until=length)
+    next_stretch(packet, binner.marked, binner.numbers, stretch)  # the only one
+    pointers, cells, values = stretch
+    early, late, merged = binner.seen()
+    filled = int(pointers[-1])
     polarities, height, width = input_shape
     return BinnedEvents(
         input_shape=(polarities, height, width),
@@ -96,13 +100,13 @@ def bin_events(
         start_us=grid.start_us or 0,
         steps=length,
         pointers=pointers,
-        cells=cells,
-        values=values,
+        cells=cells[:filled],
+        values=values[:filled],
         encoding=encoding,
         events=grid.events,
-        early=binner.early,
-        late=binner.late,
-        merged=binner.merged,
+        early=early,
+        late=late,
+        merged=merged,
     )
 
 
@@ -192,17 +196,50 @@ def check_until(until_us: Any) -> None:
         raise EventsimError(f"until_us is {until_us!r}, expected a whole number below 2^63")
 
 
-class _Open(NamedTuple):
+class Marked(NamedTuple):
     """The timestep that is being filled: its active cells are bits.
 
     A second level has a bit for each word of these that is not 0: reading them out gives the cells
     sorted, each once. (On N-MNIST at 1 ms `bin_events` without its checks took 46 ns an event with
-    insertion sort, and 24 so.)
+    insertion sort, and 24 so. With a byte for each word, read eight at a time, `next_stretch` took
+    33 us a recording instead of 28.)
     """
 
     words: Words
     level: Words
     number: Float32s  # events in each cell; empty for "binary"
+
+
+class Place(IntEnum):
+    """Where a binner is: columns of its `numbers`. `Binner.state` has those before `event`."""
+
+    waiting = 0  # events in the open timestep
+    step = 1  # timesteps handed out; the next one is open
+    early = 2
+    late = 3
+    filled = 4  # cells handed out
+    event = 5  # number of the next event of the packet
+
+
+class Packet(NamedTuple):
+    """A packet on its grid, for `next_stretch`."""
+
+    events: Events
+    start_us: int
+    dt_us: int
+    width: int
+    polarities: int
+    limit: int  # the grid has no timestep after it
+    until: int  # timesteps before it are closed at the end of the packet
+    longest: int  # timesteps in a stretch
+
+
+class Stretch(NamedTuple):
+    """Timesteps that were closed, as in `BinnedEvents`; the next ones overwrite them."""
+
+    pointers: Int64s
+    cells: Int32s
+    values: Float32s
 
 
 class Binner:
@@ -213,130 +250,107 @@ class Binner:
         words = np.zeros(grid.cells // 64 + 1, np.uint64)
         level = np.zeros(len(words) // 64 + 1, np.uint64)
         number = np.zeros(grid.cells if encoding == "counts" else 0, np.float32)
-        self._open = _Open(words, level, number)
-        self._waiting = 0  # events in the open timestep
+        self.marked = Marked(words, level, number)
+        self.numbers = np.zeros(len(Place), np.int64)
         self._grid = grid
-        self.step = 0  # timesteps handed out; the next one is open
-        self.early = 0
-        self.late = 0
-        self._filled = 0
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return what changes, for `restore`."""
-        numbers = [self._waiting, self.step, self.early, self.late, self._filled]
-        return self._open._asdict() | {"numbers": np.array(numbers, np.int64)}
+        return self.marked._asdict() | {"numbers": self.numbers[: Place.event].copy()}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Go on from where another binner was."""
-        numbers = state["numbers"].tolist()
-        self._waiting, self.step, self.early, self.late, self._filled = numbers
-        self._open = _Open(*(state[name].copy() for name in _Open._fields))
+        self.numbers[: Place.event] = state["numbers"]
+        self.marked = Marked(*(state[name].copy() for name in Marked._fields))
 
-    @property
-    def merged(self) -> int:
-        """Events in a cell and timestep that already had one, when all timesteps are closed."""
-        return self._grid.events - self.early - self.late - self._filled
+    def seen(self) -> tuple[int, int, int]:
+        """Return how many events were early, late, and, when all timesteps are closed, merged.
 
-    def stretches(
-        self, events: Events, longest: int, until: int = 0
-    ) -> Iterator[tuple[Int64s, Int32s, Float32s]]:
-        """Take in events that the grid has admitted; yield the timesteps that this closes.
+        Merged are those in a cell and timestep that already had one.
+        """
+        _, _, early, late, filled, _ = self.numbers.tolist()
+        return early, late, self._grid.events - early - late - filled
+
+    def take(self, events: Events, longest: int, until: int = 0) -> tuple[Packet, Stretch]:
+        """Take in events that the grid has admitted: what `next_stretch` needs to bin them.
 
         A timestep is closed by an event after it, and if it is one of the first `until`. They come
-        in stretches of at most `longest`, each as the `pointers`, `cells` and `values` of
-        `BinnedEvents`, in arrays that the next stretch overwrites. A silence of any length takes
-        the memory of one stretch.
+        in stretches of at most `longest`. A silence of any length takes the memory of one stretch.
         """
         grid = self._grid
         start = grid.start_us or 0
         limit = MAX_STEPS if grid.steps is None else grid.steps
+        waiting, step = self.numbers[: Place.step + 1].tolist()
+        self.numbers[Place.event] = 0
         reached = max(until, (grid.latest_us - start) // grid.dt_us)
-        room = max(0, min(longest, limit - self.step, reached - self.step))
-        pointers = np.zeros(room + 1, np.int64)
-        most = min(self._waiting, grid.cells) + len(events)
-        cells, values = np.empty(most, np.int32), np.empty(most, np.float32)
-        width, polarities = grid.sensor.width, grid.sensor.polarities
-        t, x, y, on = events["t"], events["x"], events["y"], events["on"]
-        i = 0
-        while i < len(events) or self.step < until:
-            end = min(self.step + longest, limit)
-            i, early, closed, filled, self._waiting = _bin(
-                t, x, y, on, i, start, grid.dt_us, width, polarities, self._open, self._waiting,
-                self.step, end, until, pointers, cells, values,
-            )  # fmt: skip
-            self.early += early
-            if closed == 0:
-                break
-            self.step += closed
-            self._filled += filled
-            yield pointers[: closed + 1], cells[:filled], values[:filled]
-        self.late += len(events) - i
+        room = max(0, min(longest, limit - step, reached - step))
+        most = min(waiting, grid.cells) + len(events)
+        packet = Packet(
+            of_one_type(events), start, grid.dt_us, grid.sensor.width, grid.sensor.polarities,
+            limit, until, longest,
+        )  # fmt: skip
+        return packet, Stretch(
+            np.zeros(room + 1, np.int64), np.empty(most, np.int32), np.empty(most, np.float32)
+        )
 
 
 @kernel
-def _bin(
-    t: NDArray[np.uint64],
-    x: NDArray[np.uint16],
-    y: NDArray[np.uint16],
-    on: NDArray[np.bool_],
-    i: int,
-    start_us: int,
-    dt_us: int,
-    width: int,
-    polarities: int,
-    opened: _Open,
-    waiting: int,
-    step: int,
-    end: int,
-    until: int,
-    pointers: Int64s,
-    cells: Int32s,
-    values: Float32s,
-) -> tuple[np.int64, np.int64, int, int, int]:
-    """Put the events from the i-th on into the timesteps step .. end - 1; leave early ones out.
+def next_stretch(packet: Packet, marked: Marked, numbers: Int64s, stretch: Stretch) -> int:
+    """Bin the next events of a packet up to the end of a stretch; return its timesteps.
 
-    Timestep `step` is open, with `waiting` events in it; those before `until` are closed at the
-    end. Returns the first event past the end; how many events were early, timesteps closed and
-    cells filled; and the events in the timestep that is open now.
+    No timesteps are the end of the packet.
     """
-    words, level, number = opened.words, opened.level, opened.number
-    start, dt = np.uint64(start_us), np.uint64(dt_us)
-    first = step
-    filled = 0
+    events = packet.events
+    words, level, number = marked.words, marked.level, marked.number
+    pointers, cells, values = stretch.pointers, stretch.cells, stretch.values
+    start, dt = np.uint64(packet.start_us), np.uint64(packet.dt_us)
+    width, polarities = np.uint64(packet.width), np.uint64(packet.polarities)
+    first = step = numbers[Place.step]
+    end = min(step + packet.longest, packet.limit)
+    filled, waiting = 0, numbers[Place.waiting]
     # Unsigned, so that no index is tested for counting from the end: with these tests `bin_events`
     # took 8 % longer on N-MNIST.
-    n, one, j = np.uintp(len(t)), np.uintp(1), np.uintp(i)
-    while j < n and t[j] < start:
+    n, one, j = np.uintp(len(events)), np.uintp(1), np.uintp(numbers[Place.event])
+    six, low = np.uint64(6), np.uint64(63)
+    while j < n and events[j].t < start:
         j += one
-    early = np.int64(j) - i
-    while j < n:
-        k = np.int64(min(np.int64((t[j] - start) // dt), end))  # type: ignore[arg-type]
-        if k > step:
-            filled, waiting = _read_out(level, words, number, cells, values, filled), 0
-            while step < k:
-                step += 1
-                pointers[step - first] = filled
-        if k == end:
-            break
-        closes = start + np.uint64(k + 1) * dt
+        numbers[Place.early] += 1
+    while j < n and step < end:
+        closes = start + np.uint64(step + 1) * dt
         before = j
-        while j < n and t[j] < closes:
-            cell = np.uint64((np.int64(y[j]) * width + np.int64(x[j])) * polarities)
-            if polarities == 2 and on[j]:
-                cell += np.uint64(1)
-            word = cell >> np.uint64(6)
-            words[word] |= np.uint64(1) << (cell & np.uint64(63))
-            level[word >> np.uint64(6)] |= np.uint64(1) << (word & np.uint64(63))
+        while j < n and events[j].t < closes:
+            event = events[j]
+            cell = (np.uint64(event.y) * width + np.uint64(event.x)) * polarities
+            if polarities == 2:
+                cell += np.uint64(event.on)
+            word = cell >> six
+            words[word] |= np.uint64(1) << (cell & low)
+            level[word >> six] |= np.uint64(1) << (word & low)
             if len(number) > 0:
                 number[cell] += np.float32(1)
             j += one
-        waiting += np.int64(j - before)  # type: ignore[assignment]
-    if step < min(until, end):
+        waiting += np.int64(j - before)
+        if j == n:
+            break
         filled, waiting = _read_out(level, words, number, cells, values, filled), 0
-        while step < min(until, end):
+        step += 1
+        pointers[step - first] = filled
+        if events[j].t - closes >= dt:  # silent timesteps
+            reached = np.int64((events[j].t - start) // dt)
+            while step < min(reached, end):
+                step += 1
+                pointers[step - first] = filled
+    if j == n and step < min(packet.until, end):
+        filled, waiting = _read_out(level, words, number, cells, values, filled), 0
+        while step < min(packet.until, end):
             step += 1
             pointers[step - first] = filled
-    return np.int64(j), early, step - first, filled, waiting
+    if step == packet.limit:
+        numbers[Place.late] += np.int64(n - j)
+        j = n
+    numbers[Place.waiting], numbers[Place.step], numbers[Place.event] = waiting, step, j
+    numbers[Place.filled] += filled
+    return step - first
 
 
 @kernel
@@ -352,9 +366,11 @@ def _read_out(
     end = np.uintp(filled)
     one, six = np.uint64(1), np.uint64(6)
     for part in range(np.uintp(len(level))):
-        while level[part] != 0:
-            word = (np.uint64(part) << six) + lowest_bit(level[part])
-            level[part] &= level[part] - one
+        left = level[part]
+        level[part] = 0
+        while left != 0:
+            word = (np.uint64(part) << six) + lowest_bit(left)
+            left &= left - one
             bits = words[word]
             words[word] = 0
             while bits != 0:
