@@ -72,7 +72,7 @@ def short_kernel(function: Compiled) -> Compiled:
     Each time that a thread gives the lock away it may wait for it: with loops of 300 microseconds
     and four of these gaps in each, two threads did 1.6 times what one does, and 1.95 with one gap.
     """
-    return numba.njit(cache=True, error_model="numpy")(function)
+    return _compiled(function, nogil=False)
 
 
 def inner_kernel(function: Compiled) -> Compiled:
@@ -86,9 +86,8 @@ def inner_kernel(function: Compiled) -> Compiled:
 def _compiled(function: Compiled, **more: Any) -> Compiled:
     # `_nrt` (Numba's runtime for references) and the wrappers are options that its type hints do
     # not list.
-    compiled: Compiled = numba.njit(  # type: ignore[call-overload]
-        cache=True, nogil=True, error_model="numpy", _nrt=False, no_cfunc_wrapper=True, **more
-    )(function)
+    options = {"nogil": True, "_nrt": False, "no_cfunc_wrapper": True} | more
+    compiled: Compiled = numba.njit(cache=True, error_model="numpy", **options)(function)
     return compiled
 
 

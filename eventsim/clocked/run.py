@@ -27,7 +27,7 @@ from ..events.binning import (
     check_until,
     next_stretch,
 )
-from ..jit import Int64s, kernel
+from ..jit import Int64s, kernel, kernel_glue
 from ..network.graph import Network
 from ..result import Fired, Result, Seen, channel_first, check_recorded, result_of
 from ..wiring.program import Population, Program
@@ -333,7 +333,7 @@ class Sample:
         )  # fmt: skip
 
 
-@kernel
+@kernel_glue
 def run_stretch(
     program: Program,
     state: State,

@@ -204,7 +204,7 @@ def visit_in_step(
                 )  # fmt: skip
             else:
                 again |= visit_others(
-                    state.spiked, program, population, state, site, t, t - updated, begin, row, end_of_rows,
+                    state.inputs, program, population, state, site, t, t - updated, begin, row, end_of_rows,
                     counters,
                 )  # fmt: skip
             updated = t
@@ -260,20 +260,20 @@ def visit_plain(
 
 @inner_kernel
 def visit_others(
-    spiked: Float32s | None, program: Program, population: Int64s, state: State, site: int, t: int, silent: int, begin: int,
-    row: int, end_of_rows: int, counters: Int64s,
+    x: Float32s | None, program: Program, population: Int64s, state: State, site: int, t: int,
+    silent: int, begin: int, row: int, end_of_rows: int, counters: Int64s,
 ) -> bool:  # fmt: skip
-    """Do as `visit_plain` for neurons of any model."""
-    if spiked is None:
+    """Do as `visit_plain` for neurons of any model, whose inputs are in x meanwhile."""
+    if x is None:
         return False
     sites, channels = population[Population.sites], population[Population.channels]
     width, graded = population[Population.width], population[Population.graded] > 0
-    blocks, x, again = population[Population.stored] // width, state.inputs, False
+    blocks, again = population[Population.stored] // width, False
     p = program.parameters[population[Population.parameters]]
     usual = factors(p, silent - 1, silent - 1)
     for block in range(blocks):
-        add_rows(
-            x, 0, np.float32(1.0), program.blocks,
+        add_rows(  # to nothing, whatever is there
+            x, 0, np.float32(0.0), program.blocks,
             population[Population.blocks] + block * population[Population.block],
             state.noted.rows, state.noted.values, row, end_of_rows, np.float32(np.inf), False,
             np.float32(0.0), width, graded,
@@ -283,15 +283,15 @@ def visit_others(
         again |= update(
             program, population, state, neuron, channel, n, 0, t, silent - 1, usual, counters
         )
-        for k in range(np.uintp(n), np.uintp(width)):
-            spiked[k] = 0
-        crossed = bits_of(spiked, width)
+        crossed = bits_of(x, width)
         if crossed != 0:
             note_spikes(t - begin, site, block, crossed, sites, blocks, state.masks, state.fired)
             if population[Population.many]:
                 at = np.uintp((t - begin) * sites * channels + neuron)
-                for k in range(np.uintp(width)):
-                    state.multiples[at + k] = spiked[k]
+                for k in range(np.uintp(n)):
+                    state.multiples[at + k] = x[k]
+    for k in range(np.uintp(width)):
+        x[k] = 0
     return again
 
 

@@ -70,7 +70,7 @@ def run_scattered(
             busy = True
             if changes:
                 catch_up_reached(program, population, way, state, begin, end, t)
-            rows = scatter(program, population, way, state, begin, end)
+            rows = scatter(state.inputs, program, population, way, state, begin, end)
             counters[INPUT_EVENTS] += end - begin
             counters[MACS if ways[way, Connection.graded] else ACS] += rows * channels
         if busy:
@@ -82,7 +82,7 @@ def run_scattered(
                 )  # fmt: skip
             else:
                 emitted, pending = update_touched(
-                    state.spiked, program, population, state, sites, t, emitted, counters
+                    state.inputs, program, population, state, sites, t, emitted, counters
                 )  # fmt: skip
         starts[slot + t + 1] = emitted
         if busy and reads:
@@ -92,8 +92,9 @@ def run_scattered(
 
 @kernel_part
 def scatter(
-    program: Program, population: Int64s, way: int, state: State, begin: int, end: int
-) -> np.int64:
+    x: Float32s | None, program: Program, population: Int64s, way: int, state: State, begin: int,
+    end: int,
+) -> np.int64:  # fmt: skip
     """Add the weight rows of the spikes begin .. end - 1 to all that they reach.
 
     Returns how many rows. Unsigned numbers, 32 bits for the division, no call inside: a loop
@@ -105,9 +106,10 @@ def scatter(
         state.spikes, state.spike_values, program.pointers, program.spans
     )  # fmt: skip
     weights, flags = program.weights, state.flags[population[Population.site] :]
-    u = state.inputs
-    if population[Population.plain]:
-        u = state.membranes[population[Population.neuron] :]
+    u = state.membranes[population[Population.neuron] :]
+    if x is not None:
+        if not population[Population.plain]:
+            u = x
     in_channels, reach = (
         np.uint32(connection[Connection.in_channels]),
         np.uintp(connection[Connection.reach]),
@@ -252,7 +254,7 @@ def fire(
         if changes and last[touched[i]] != t:  # no spike reached it
             catch_up_site(program, population, state, np.int64(touched[i]), t)
         neuron = np.uintp(touched[i]) * channels
-        end = emit_above(u, neuron, neuron, neuron + channels, limit, spikes, end)
+        end = emit_above(u, neuron, neuron + channels, limit, spikes, end)
     pending = False
     if not population[Population.subtract]:
         for k in range(first, end):
@@ -267,25 +269,21 @@ def fire(
 
 @inner_kernel
 def emit_above(
-    u: Float32s, at: np.uintp, neuron: np.uintp, stop: np.uintp, limit: np.float32,
-    spikes: Int32s, end: np.uintp,
-) -> np.uintp:  # fmt: skip
-    """Append the neurons neuron .. stop - 1, whose values begin at u[at], that are above a limit.
-
-    Returns the new end of the list.
-    """
+    u: Float32s, neuron: np.uintp, stop: np.uintp, limit: np.float32, spikes: Int32s, end: np.uintp
+) -> np.uintp:
+    """Append the neurons neuron .. stop - 1 that are above a limit; return the list's new end."""
     lanes, block = np.uintp(LANES), np.uintp(BLOCK)
     while neuron + block <= stop:
-        end = emit(spikes, end, neuron, above_in_block(u, at, limit))
-        neuron, at = neuron + block, at + block
+        end = emit(spikes, end, neuron, above_in_block(u, neuron, limit))
+        neuron += block
     while neuron + lanes <= stop:
-        end = emit(spikes, end, neuron, above_in_lanes(u, at, limit))
-        neuron, at = neuron + lanes, at + lanes
+        end = emit(spikes, end, neuron, above_in_lanes(u, neuron, limit))
+        neuron += lanes
     while neuron < stop:
-        if fires(u[at], limit):
+        if fires(u[neuron], limit):
             spikes[end] = neuron
             end += np.uintp(1)
-        neuron, at = neuron + np.uintp(1), at + np.uintp(1)
+        neuron += np.uintp(1)
     return end
 
 
@@ -319,11 +317,11 @@ def subtract(
 
 @kernel_part
 def update_touched(
-    spiked: Float32s | None, program: Program, population: Int64s, state: State, sites: int,
-    t: int, emitted: int, counters: Int64s,
+    x: Float32s | None, program: Program, population: Int64s, state: State, sites: int, t: int,
+    emitted: int, counters: Int64s,
 ) -> tuple[np.int64, bool]:  # fmt: skip
-    """Do as `fire` for neurons that are not plain."""
-    if spiked is None:
+    """Do as `fire` for neurons that are not plain, whose inputs are in x."""
+    if x is None:
         return np.int64(emitted), False
     last, flags = (
         state.last[population[Population.site] :],
@@ -331,7 +329,7 @@ def update_touched(
     )
     channels, groups = population[Population.channels], population[Population.groups]
     p, pending = program.parameters[population[Population.parameters]], False
-    before = emitted
+    first = emitted
     for i in range(sites):
         site = np.int64(state.touched[i])
         silent, last[site], neuron = t - 1 - last[site], t, site * channels
@@ -341,18 +339,16 @@ def update_touched(
         )  # fmt: skip
         if again:
             flags[site], pending = 1, True
+        at, stop = np.uintp(neuron), np.uintp(neuron + channels)
         begin = emitted
-        emitted = np.int64(
-            emit_above(
-                spiked, np.uintp(0), np.uintp(neuron), np.uintp(neuron + channels),
-                np.float32(0), state.spikes, np.uintp(emitted),
-            )
-        )  # fmt: skip
+        emitted = np.int64(emit_above(x, at, stop, np.float32(0), state.spikes, np.uintp(emitted)))
         if population[Population.many]:
             for k in range(begin, emitted):
-                state.spike_values[k] = spiked[state.spikes[k] - neuron]
+                state.spike_values[k] = x[state.spikes[k]]
                 counters[OUTPUT_SPIKES] += np.int64(state.spike_values[k])
-    counters[RESETS] += emitted - before
+        for k in range(at, stop):
+            x[k] = 0
+    counters[RESETS] += emitted - first
     if not population[Population.many]:
-        counters[OUTPUT_SPIKES] += emitted - before
+        counters[OUTPUT_SPIKES] += emitted - first
     return np.int64(emitted), pending

@@ -49,8 +49,7 @@ class State(NamedTuple):
     multiples: Float32s  # (multiples,) how many spikes each of these is, where that may be many
     touched: Int32s | None  # (sites,) the sites that have work in a timestep, ascending
     words: Words  # the same memory as flags, eight at a time
-    inputs: Float32s  # (inputs,) what arrives at neurons that are not plain; 0 between updates
-    spiked: Float32s | None  # (inputs,) how often each of some such neurons spiked
+    inputs: Float32s | None  # (inputs,) what arrives at neurons that are not plain, 0 else
     pooled: (
         Float32s | None
     )  # (pooled_cells,) maxima in the cells of a max pool, 0 between timesteps
@@ -123,8 +122,7 @@ def new_state(program: Program) -> State:
         multiples=rows(program.multiples, np.float32),
         touched=None if flat else rows(program.sites, np.int32),
         words=flags.view(np.uint64),
-        inputs=rows(program.inputs, np.float32, general),
-        spiked=None if plain else rows(program.inputs, np.float32),
+        inputs=None if plain else rows(program.inputs, np.float32),
         pooled=None if flat else rows(program.pooled_cells, np.float32),
         pooled_words=rows(-(-program.pooled_cells // 64), np.uint64),
     )
@@ -162,8 +160,9 @@ def clear(program: Program, state: State) -> None:
     state.last[:] = -1
     state.flags[:] = 0
     state.pending[:] = 0
-    state.inputs[:] = 0
-    silence_pool(state.pooled, state.pooled_words)
+    silence(state.inputs)
+    silence(state.pooled)
+    state.pooled_words[:] = 0
     # Nobody spiked before the first timestep.
     for k in range(program.input_remembered + 1):
         state.starts[program.input_start + k] = program.input_spike
@@ -174,12 +173,11 @@ def clear(program: Program, state: State) -> None:
 
 
 @kernel_part
-def silence_pool(pooled: Float32s | None, words: Words) -> None:
-    """Silence the cells of a max pool."""
-    if pooled is None:
+def silence(array: Float32s | None) -> None:
+    """Fill an array with zeros, if it is there."""
+    if array is None:
         return
-    pooled[:] = 0
-    words[:] = 0
+    array[:] = 0
 
 
 # What lives from one timestep to the next; the rest is empty between them.
