@@ -103,7 +103,7 @@ def test_layers_are_timed_beside_torch() -> None:
         check_rates(case, ["eventsim", "torch"], 1)
     for case in dense["cases"]:
         assert case["dense_macs"] == 5 * case["n"] ** 2
-        check_rates(case, ["eventsim", "torch", "torch CSR"], 3)
+        check_rates(case, ["eventsim", "torch CSR", "torch"], 3)
 
 
 def check_rates(case: Any, names: list[str], repeats: int) -> None:
@@ -189,12 +189,12 @@ MLP = {
          "verdict": "rounding"},
     ],
     "timings": [
-        {"name": "torch CSR", "threads": 2, "median": 0.004, "min": 0.003, "max": 0.005,
-         "times_the_engine": 4.0},
-        {"name": "torch CSR", "threads": 1, "median": 0.008, "min": 0.008, "max": 0.009,
-         "times_the_engine": 6.4},
-        {"name": "eventsim", "threads": 1, "median": 0.00125, "min": 0.001, "max": 0.002,
-         "times_the_engine": 1.0},
+        {"name": "torch CSR", "given": "ready CSR frames", "threads": 2, "median": 0.004,
+         "min": 0.003, "max": 0.005, "times_the_engine": 4.0},
+        {"name": "torch CSR", "given": "ready CSR frames", "threads": 1, "median": 0.008,
+         "min": 0.008, "max": 0.009, "times_the_engine": 6.4},
+        {"name": "eventsim", "given": "raw events", "threads": 1, "median": 0.00125,
+         "min": 0.001, "max": 0.002, "times_the_engine": 1.0},
     ],
 }  # fmt: skip
 CONVOLUTION = {
@@ -237,9 +237,9 @@ LATENCY = {
     [
         ("mlp", MLP, [
             ["torch CSR", "2.4", "0 of 4,321, 1 of 50", "rounding"],
-            ["eventsim", "1", "1.250", "1.000 - 2.000", "1.00"],
-            ["torch CSR", "1", "8.000", "8.000 - 9.000", "6.40"],
-            ["torch CSR", "2", "4.000", "3.000 - 5.000", "4.00"],
+            ["eventsim", "raw events", "1", "1.250", "1.000 - 2.000", "1.00"],
+            ["torch CSR", "ready CSR frames", "1", "8.000", "8.000 - 9.000", "6.40"],
+            ["torch CSR", "ready CSR frames", "2", "4.000", "3.000 - 5.000", "4.00"],
         ], [
             "512FC-10; 300 timesteps of 1 ms; layers fire at 1.25%, 30.00%",
             "norse is left out: not installed",

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..plots import DENSE, SPARSE
 from .machine import machine_line
+from .timing import ENGINE
 
 
 def draw_all(results: dict[str, Any], machine: dict[str, Any], folder: Path) -> None:
@@ -37,7 +38,7 @@ def _draw_contest(axes: Any, result: dict[str, Any]) -> None:
     rows = sorted(result["timings"], key=lambda row: (-row["threads"], -row["median"]))
     for place, row in enumerate(rows):
         milliseconds = 1e3 * row["median"]
-        is_engine = row["name"] == "eventsim"
+        is_engine = row["name"].startswith(ENGINE)
         axes.barh(place, milliseconds, color=SPARSE if is_engine else DENSE)
         spread = [[milliseconds - 1e3 * row["min"]], [1e3 * row["max"] - milliseconds]]
         axes.errorbar(milliseconds, place, xerr=spread, color="k", lw=1, capsize=2)
@@ -105,6 +106,7 @@ PICTURES: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     "mlp": _draw_contest,
     "conv": _draw_contest,
     "gesture": _draw_contest,
+    "graded": _draw_contest,
     "layer-conv": _draw_layer,
     "scaling": _draw_scaling,
     "ceiling": _draw_ceiling,

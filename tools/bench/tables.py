@@ -11,6 +11,7 @@ from rich.table import Table
 
 from ..report import new_table
 from .machine import machine_line
+from .timing import ENGINE
 
 
 def print_workload(
@@ -54,17 +55,18 @@ def timing_table(result: dict[str, Any]) -> Table:
         f"{result['samples']} samples, {result['events_a_sample']:,.0f} events and "
         f"{result['sops_a_sample']:,.0f} SOPs each "
         f"({result['dense_macs_a_sample']:,.0f} dense MACs)",
-        [""],
+        ["", "timed from"],
         ["threads", "ms a sample (median)", "min - max", "times eventsim's"],
     )
     for row in sorted(result["timings"], key=lambda row: (row["threads"], row["median"])):
         table.add_row(
             row["name"],
+            row["given"],
             str(row["threads"]),
             _ms(row["median"]),
             f"{_ms(row['min'])} - {_ms(row['max'])}",
             f"{row['times_the_engine']:.2f}",
-            style="bold" if row["name"] == "eventsim" else "",
+            style="bold" if row["name"].startswith(ENGINE) else "",
         )
     return table
 
@@ -74,7 +76,8 @@ def _layer(result: dict[str, Any], console: Console) -> None:
     what = result.get("layer", f"n to n at {result.get('activity', 0):.0%} input activity")
     rivals = list(result["cases"][0]["ratio"])
     table = new_table(
-        f"{what}, {result['steps']} timesteps, one thread",
+        f"{what}, {result['steps']} timesteps, one thread; "
+        f"the engine from ready spikes, torch the product alone of ready frames",
         [],
         [
             "n" if key == "n" else "input activity",
@@ -180,6 +183,7 @@ TABLES: dict[str, Callable[[dict[str, Any], Console], None]] = {
     "mlp": _contest,
     "conv": _contest,
     "gesture": _contest,
+    "graded": _contest,
     "layer-conv": _layer,
     "layer-dense": _layer,
     "scaling": _scaling,

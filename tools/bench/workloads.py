@@ -13,6 +13,7 @@ from eventsim_bridge.models import PAPER_NEURON
 from ..report import notes
 from .ceiling import CONV_ACTIVITIES, measure_ceiling, rows_of_convolution, rows_of_dense
 from .contest import run_contest
+from .graded import GRADED, graded_network
 from .inputs import read_recordings
 from .latency import measure_latency
 from .layers import time_convolution, time_dense
@@ -58,8 +59,11 @@ def choose(
     network = random_network(structure, recordings.input_shape, neuron, dt_us=dt_us, steps=steps)
     notes.print(f"scaling the random weights of {structure}", highlight=False)
     network = scale_to_rate(network, events[:4], options.rate)
-    words = f"random weights, each layer scaled to fire at {options.rate:.2%}"
-    return Chosen(network, events, f"{data_set}, {structure}, {words}")
+    return Chosen(network, events, f"{data_set}, {structure}, {_scaled(options.rate)}")
+
+
+def _scaled(rate: float) -> str:
+    return f"random weights, each layer scaled to fire at {rate:.2%}"
 
 
 def _choose_mlp(options: Options) -> Chosen:
@@ -83,6 +87,15 @@ def _conv(options: Options) -> dict[str, Any]:
 def _gesture(options: Options) -> dict[str, Any]:
     # 60 timesteps of 25 ms: the first 1.5 s of a gesture
     return _contest(choose(options, "dvsgesture", GESTURE, PAPER_NEURON, (25_000, 60)), options)
+
+
+def _graded(options: Options) -> dict[str, Any]:
+    # the grid of the gesture workload
+    events = list(read_recordings("dvsgesture", options.root, options.limit).events)
+    notes.print(f"scaling the random weights of {GRADED}", highlight=False)
+    network = graded_network(events[:4], options.rate, 25_000, 60)
+    words = f"{_scaled(options.rate)}, several spikes a timestep"
+    return _contest(Chosen(network, events, f"dvsgesture, {GRADED}, {words}"), options)
 
 
 def _layer_conv(options: Options) -> dict[str, Any]:
@@ -113,6 +126,7 @@ WORKLOADS: dict[str, Callable[[Options], dict[str, Any]]] = {
     "mlp": _mlp,
     "conv": _conv,
     "gesture": _gesture,
+    "graded": _graded,
     "layer-conv": _layer_conv,
     "layer-dense": _layer_dense,
     "scaling": _scaling,
