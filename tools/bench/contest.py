@@ -31,7 +31,10 @@ ROUNDING = 1e-5  # membranes that come nearer to the threshold may cross it on o
 def run_contest(network: es.Network, recordings: Sequence[Any], repeats: int) -> dict[str, Any]:
     """Compare the spikes of all, then time all in turn; return everything for JSON and tables."""
     built, left_out = build_peers(network, PEERS)
-    agreement = [check(peer, network, recordings[:CHECKED]) for peer in built]
+    agreement = []
+    for peer in built:
+        notes.print(f"comparing the spikes of {peer.name} with the engine's", highlight=False)
+        agreement.append(check(peer, network, recordings[:CHECKED]))
     contestants = _contestants(network, recordings, built)
     with progress_bar("timing", (repeats + 1) * len(contestants)) as advance:
         timings = take_turns(contestants, repeats, len(recordings), advance)
@@ -73,7 +76,6 @@ def build_peers(
 
 def check(peer: Peer, network: es.Network, recordings: Sequence[Any]) -> dict[str, Any]:
     """Compare every spike of a peer with the engine's; say how many differ, and why."""
-    notes.print(f"comparing the spikes of {peer.name} with the engine's", highlight=False)
     agreement = compare_spikes(peer, network, recordings)
     differences = {peer.difference(network.layers[i].neuron) for i in network.neuron_layers}  # type: ignore[union-attr]
     return {

@@ -13,6 +13,13 @@ from ..report import new_table
 from .machine import machine_line
 from .timing import ENGINE
 
+# name, what it is, how a value of it is written
+AXES = (
+    ("length", "recording length", "{:,} events"),
+    ("size", "network size, n-n-n", "n = {}"),
+    ("batch", "batch, 512-512-512", "batch of {}"),
+)
+
 
 def print_workload(
     name: str, result: dict[str, Any], machine: dict[str, Any], console: Console
@@ -101,9 +108,20 @@ def _layer(result: dict[str, Any], console: Console) -> None:
         console.print(f"break-even with {name}: {where}", highlight=False)
 
 
-def _scaling(result: dict[str, Any], console: Console) -> None:
+def _growth(result: dict[str, Any], console: Console) -> None:
+    _operations(result["operations"], console)
+    for name, what, form in AXES:
+        console.print(axis_table(result[name], f"Time against {what}", form))
+        for point in result[name]["points"]:
+            for peer, verdict in point["verdicts"].items():
+                if verdict != "equal":
+                    at = f"spikes of {peer} at {point['x']:,}: {verdict}"
+                    console.print(at, highlight=False, markup=False)
+
+
+def _operations(result: dict[str, Any], console: Console) -> None:
     table = new_table(
-        f"n-n-n, {result['steps']} timesteps, one thread",
+        f"n-n-n, {result['steps']} timesteps, one thread, from raw events",
         [],
         ["n", "rate", "measured rates", "SOPs a sample", "ms a sample", "ns a SOP"],
     )
@@ -122,6 +140,26 @@ def _scaling(result: dict[str, Any], console: Console) -> None:
         f"SOPs, R² = {result['r_squared']:.5f} (least squares, {len(result['points'])} points)",
         highlight=False,
     )
+
+
+def axis_table(axis: dict[str, Any], title: str, form: str) -> Table:
+    """Return the times of everybody over one thing, and the slopes in log-log at the end."""
+    names = list(axis["points"][0]["seconds"])
+    head = f"{title}, one thread; the engine from raw events, torch from ready frames"
+    table = new_table(head, [""], [f"ms, {name}" for name in names])
+    for point in axis["points"]:
+        cells = (_ms(median(s)) if (s := point["seconds"].get(n)) else "-" for n in names)
+        table.add_row(form.format(point["x"]), *cells)
+    table.add_section()
+    for key, words, digits in (
+        ("slope", "slope in log-log", 3),
+        ("r_squared", "R² of that", 4),
+        ("last_slope", "slope between the last two", 3),
+    ):
+        slopes = axis["slopes"]
+        cells = (f"{slopes[n][key]:.{digits}f}" if n in slopes else "-" for n in names)
+        table.add_row(words, *cells)
+    return table
 
 
 def _ceiling(result: dict[str, Any], console: Console) -> None:
@@ -186,7 +224,7 @@ TABLES: dict[str, Callable[[dict[str, Any], Console], None]] = {
     "graded": _contest,
     "layer-conv": _layer,
     "layer-dense": _layer,
-    "scaling": _scaling,
+    "growth": _growth,
     "ceiling": _ceiling,
     "latency": _latency,
 }

@@ -14,11 +14,11 @@ from ..report import notes
 from .ceiling import CONV_ACTIVITIES, measure_ceiling, rows_of_convolution, rows_of_dense
 from .contest import run_contest
 from .graded import GRADED, graded_network
+from .growth import measure_growth
 from .inputs import read_recordings
 from .latency import measure_latency
 from .layers import time_convolution, time_dense
 from .networks import CONV, GESTURE, MLP, random_network, scale_to_rate
-from .scaling import measure_scaling
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Options:
     limit: int
     repeats: int
     rate: float
+    longest: int
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,8 @@ def _layer_dense(options: Options) -> dict[str, Any]:
     return time_dense(options.repeats)
 
 
-def _scaling(options: Options) -> dict[str, Any]:
-    return measure_scaling(options.repeats)
+def _growth(options: Options) -> dict[str, Any]:
+    return measure_growth(options.repeats, options.longest)
 
 
 def _ceiling(options: Options) -> dict[str, Any]:
@@ -129,7 +130,7 @@ WORKLOADS: dict[str, Callable[[Options], dict[str, Any]]] = {
     "graded": _graded,
     "layer-conv": _layer_conv,
     "layer-dense": _layer_dense,
-    "scaling": _scaling,
+    "growth": _growth,
     "ceiling": _ceiling,
     "latency": _latency,
 }
