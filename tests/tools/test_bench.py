@@ -14,7 +14,7 @@ import torch
 from command_line import run_command, write_nmnist
 
 import eventsim as es
-from eventsim_tools.bench import ceiling, contest, graded, inputs, layers, networks
+from eventsim_tools.bench import ceiling, contest, graded, inputs, layers, networks, workloads
 from eventsim_tools.bench.peers import PEERS, TorchCsr, TorchDense
 from eventsim_tools.bench.peers.peer import Peer, just_above
 
@@ -291,6 +291,18 @@ def test_random_networks_fire_at_the_rate_that_was_asked_for() -> None:
     np.testing.assert_allclose(factors, factors[0, 0], rtol=1e-5)
     with pytest.raises(es.EventsimError, match="no scale of its random weights"):
         networks.scale_to_rate(network, [es.make_events([0], [0], [0], [1])], 0.5)
+
+
+def test_a_random_network_has_the_grid_and_the_encoding_of_its_workload(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_nmnist(tmp_path / "Test" / "0" / "00001.bin", 3, seed=1)
+    monkeypatch.setattr(workloads, "scale_to_rate", lambda network, *_: network)
+    monkeypatch.setattr(workloads, "_contest", lambda chosen, _: vars(chosen))
+    options = workloads.Options(None, None, tmp_path, 1, 1, 0.02, 10**5)
+    for name, steps, encoding in (("mlp", 300, "binary"), ("conv", 340, "counts")):
+        network = workloads.WORKLOADS[name](options)["network"]
+        assert (network.dt_us, network.steps, network.input_encoding) == (1000, steps, encoding)
 
 
 def test_firing_rates_are_spikes_per_neuron_and_timestep() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import eventsim as es
+from eventsim.events.arrays import InputEncoding
 from eventsim_bridge.models import PAPER_NEURON
 
 from ..report import notes
@@ -50,6 +51,7 @@ def choose(
     neuron: es.LIF | es.IF,
     grid: tuple[int, int],
     file: Path | None = None,
+    encoding: InputEncoding = "binary",
 ) -> Chosen:
     """Read recordings; load the network, or draw one on a grid (dt_us, steps) and scale it."""
     recordings = read_recordings(data_set, options.root, options.limit)
@@ -57,7 +59,9 @@ def choose(
     if file is not None:
         return Chosen(es.load_network(file), events, f"{data_set}, {file.name}")
     dt_us, steps = grid
-    network = random_network(structure, recordings.input_shape, neuron, dt_us=dt_us, steps=steps)
+    network = random_network(
+        structure, recordings.input_shape, neuron, dt_us=dt_us, steps=steps, input_encoding=encoding
+    )
     notes.print(f"scaling the random weights of {structure}", highlight=False)
     network = scale_to_rate(network, events[:4], options.rate)
     return Chosen(network, events, f"{data_set}, {structure}, {_scaled(options.rate)}")
@@ -81,7 +85,7 @@ def _mlp(options: Options) -> dict[str, Any]:
 
 
 def _conv(options: Options) -> dict[str, Any]:
-    chosen = choose(options, "nmnist", CONV, es.IF(1.0), (1000, 340), options.conv)
+    chosen = choose(options, "nmnist", CONV, es.IF(1.0), (1000, 340), options.conv, "counts")
     return _contest(chosen, options)
 
 
