@@ -138,8 +138,8 @@ class _Tally:
 
     def add(
         self,
-        of_torch: NDArray[np.bool_],
-        of_engine: NDArray[np.bool_],
+        of_torch: NDArray[np.float32],
+        of_engine: NDArray[np.float32],
         below: NDArray[Any],
         agreed: int,
     ) -> int:
@@ -149,11 +149,11 @@ class _Tally:
         `agreed` timesteps.
         """
         differs = of_torch != of_engine
-        self.torch_spikes += int(of_torch.sum())
-        self.engine_spikes += int(of_engine.sum())
+        self.torch_spikes += int(of_torch.sum(dtype=np.float64))
+        self.engine_spikes += int(of_engine.sum(dtype=np.float64))
         if not differs.any():
             return len(differs)
-        self.differing += int(differs.sum())
+        self.differing += int(np.abs(of_torch - of_engine).sum(dtype=np.float64))
         origins = differs[:agreed] & (np.cumsum(differs[:agreed], axis=0) == 1)
         if origins.any():
             distances = self._distances(below[:agreed])[origins]
@@ -162,7 +162,10 @@ class _Tally:
         return int(np.argmax(differs.any(axis=tuple(range(1, differs.ndim)))))
 
     def _distances(self, below: NDArray[Any]) -> NDArray[np.float64]:
-        """Return how far from the threshold the membranes come (steps, *shape), in float64."""
+        """Return how far from the threshold the membranes come (steps, *shape), in float64.
+
+        Of neurons that spike several times in a timestep: from the nearest multiple of it.
+        """
         layers, shapes = self.network.layers, self.network.shapes
         first = self.index
         while first > 0 and not isinstance(layers[first - 1], WeightLayer):
@@ -172,7 +175,10 @@ class _Tally:
             arriving = pool.run([arriving])  # type: ignore[union-attr]
         layer: Any = layers[self.index]
         membranes = run_layer(layer, arriving, shapes[self.index + 1]).membranes
-        distances: NDArray[np.float64] = np.abs(membranes - layer.neuron.parameters()["threshold"])
+        limit = layer.neuron.parameters()["threshold"].astype(np.float64)
+        if layer.neuron.spikes == "many":
+            limit = limit * np.maximum(1, np.round(membranes / limit))
+        distances: NDArray[np.float64] = np.abs(membranes - limit)
         return distances
 
     def result(self) -> LayerAgreement:
@@ -181,20 +187,20 @@ class _Tally:
         return LayerAgreement(self.network.layer_name(self.index), **counts)
 
 
-def _spikes_of_torch(model: SpikingModel, frames: NDArray[np.float32]) -> list[NDArray[np.bool_]]:
-    """Return the spikes (steps, *shape) of each layer with neurons."""
+def _spikes_of_torch(model: SpikingModel, frames: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Return how often each neuron spiked (steps, *shape), of each layer with neurons."""
     with torch.no_grad():
         layers = model.layer_spikes(torch.from_numpy(frames)[None])
-    return [spikes[0].numpy() > 0 for spikes in layers]
+    return [spikes[0].numpy() for spikes in layers]
 
 
-def _spikes_of_engine(network: Network, result: Result) -> list[NDArray[np.bool_]]:
-    """Return the spikes (steps, *shape) of each layer with neurons."""
+def _spikes_of_engine(network: Network, result: Result) -> list[NDArray[np.float32]]:
+    """Return how often each neuron spiked (steps, *shape), of each layer with neurons."""
     assert result.spikes is not None
     shapes = [network.shapes[index + 1] for index in network.neuron_layers]
     layers = []
     for shape, spikes in zip(shapes, result.spikes, strict=True):
-        dense = np.zeros((result.steps, *shape, *(1,) * (3 - len(shape))), np.bool_)
-        dense[tuple(spikes.T)] = True
+        dense = np.zeros((result.steps, *shape, *(1,) * (3 - len(shape))), np.float32)
+        np.add.at(dense, tuple(spikes.T), 1)
         layers.append(dense.reshape(result.steps, *shape))
     return layers

@@ -14,7 +14,7 @@ import torch
 from command_line import run_command, write_nmnist
 
 import eventsim as es
-from eventsim_tools.bench import ceiling, contest, layers, networks
+from eventsim_tools.bench import ceiling, contest, graded, inputs, layers, networks, workloads
 from eventsim_tools.bench.peers import PEERS, TorchCsr, TorchDense
 from eventsim_tools.bench.peers.peer import Peer, just_above
 
@@ -24,6 +24,12 @@ NEURONS = [
     es.LIF(0.9, 1.0, reset="subtract"),
     es.IF(1.0),
     es.IF(1.0, reset="subtract"),
+]
+SEVERAL = {"reset": "subtract", "comparison": ">=", "spikes": "many"}
+NEURONS_OF_SEVERAL_SPIKES = [
+    es.IF(0.5, **SEVERAL),
+    es.IF(0.5, lower_bound=-1.0, **SEVERAL),
+    es.LIF(0.5, 0.5, lower_bound=-0.25, **SEVERAL),
 ]
 
 
@@ -43,7 +49,8 @@ class Missing(TorchDense):
 def weights(neuron: Any, deviation: float, shape: tuple[int, ...]) -> Any:
     """Draw weights; for IF whole eighths, so that membranes come to the threshold exactly."""
     drawn = np.random.default_rng(0).normal(0, deviation, shape)
-    return np.round(8 * drawn) / 8 if isinstance(neuron, es.IF) else drawn
+    exact = isinstance(neuron, es.IF) or neuron.spikes == "many"
+    return np.round(8 * drawn) / 8 if exact else drawn
 
 
 def dense_network(neuron: Any, steps: int | None = STEPS) -> es.Network:
@@ -96,6 +103,91 @@ def test_peers_give_the_spikes_of_the_engine(kind: type[Peer], neuron: Any) -> N
             assert row["verdict"] == "equal"
 
 
+@pytest.mark.parametrize("neuron", NEURONS_OF_SEVERAL_SPIKES, ids=repr)
+@pytest.mark.parametrize("kind", [*map(compiling_is_slow, PEERS)], ids=lambda kind: kind.name)
+def test_peers_spike_several_times_or_say_that_they_cannot(kind: type[Peer], neuron: Any) -> None:
+    peer = installed(kind)
+    network = dense_network(neuron)
+    if not kind.several:
+        with pytest.raises(es.EventsimError, match="spike at most once in a timestep"):
+            peer.build(network)
+        return
+    try:
+        peer.build(network)
+    except es.EventsimError as error:
+        assert "torch.compile does not work here" in str(error)  # noqa: PT017
+        pytest.skip(str(error))
+    row = contest.check(peer, network, recordings())
+    several = np.concatenate([es.simulate(network, r).spike_counts for r in recordings()])
+    assert several.max() > STEPS / 2
+    assert min(row["engine_spikes"]) > 0
+    assert (row["differing"], row["verdict"]) == ([0, 0], "equal")
+
+
+@pytest.mark.parametrize(
+    "neuron",
+    [
+        es.LIF(0.3, 0.3, refractory=2),
+        es.LIF(0.3, 0.3, lower_bound=-1.0),
+        es.IF(1.0, **(SEVERAL | {"reset": "zero"})),
+        es.IF(1.0, refractory=1, **SEVERAL),
+    ],
+    ids=repr,
+)
+def test_peers_refuse_what_they_would_run_as_something_else(neuron: Any) -> None:
+    with pytest.raises(es.EventsimError, match=r"^neuron is L?IF\(.*expected LIF or IF"):
+        TorchDense().build(dense_network(neuron))
+
+
+def test_every_spike_of_several_is_compared() -> None:
+    """Three spikes in a timestep are one more than two; the membrane is 0.25 above three."""
+
+    def network(weight: float) -> es.Network:
+        dense = es.Dense(np.array([[weight]]), neuron=es.IF(1.0, **SEVERAL))
+        return es.Network((1, 1, 1), 1000, [es.Flatten(), dense], steps=2)
+
+    peer = TorchDense()
+    peer.build(network(2.75))
+    row = contest.check(peer, network(3.25), [es.make_events([0], [0], [0], [1])])
+    assert (row["engine_spikes"], row["differing"]) == ([3], [1])
+    assert row["farthest_from_threshold"] == pytest.approx(0.25)
+
+
+def test_the_graded_network_fires_as_asked_and_no_sum_of_it_rounds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(contest, "PEERS", (TorchDense, Missing))
+    events = networks.random_events((2, 128, 128), 0.02, 4, 1000)
+    network = graded.graded_network([events], 0.2, 1000, 4)
+    assert network.input_encoding == "counts"
+    assert network.shapes[1] == (16, 64, 64)
+    assert network.shapes[-5:] == ((64, 2, 2), (256, 1, 1), (256,), (128,), (11,))
+    assert networks.firing_rates(network, [events]) == pytest.approx([0.2] * 9, rel=0.1)
+    for index in network.neuron_layers:
+        weight: Any = network.layers[index].weight / graded.GRID  # type: ignore[union-attr]
+        np.testing.assert_array_equal(weight, np.round(weight))
+    spikes = (es.simulate(network, events, record_spikes=True).spikes or ())[0]
+    assert np.unique(spikes, axis=0, return_counts=True)[1].max() > 1
+    result = contest.run_contest(network, [events], 1)
+    assert [row["verdict"] for row in result["agreement"]] == ["equal"]
+    given = {(row["name"], row["given"]) for row in result["timings"]}
+    assert given == {
+        ("eventsim", "raw events"),
+        ("eventsim, binned", "binned events"),
+        ("torch dense", "ready frames"),
+    }
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_binned_recordings_are_run_each_once(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = dense_network(es.LIF(0.3, 0.3))
+    binned = inputs.bin_all(network, recordings(5))
+    ran: list[int] = []
+    monkeypatch.setattr(es, "run_binned", lambda _, one: ran.append(binned.index(one)))
+    contest.run_all_binned(network, binned, threads)
+    assert sorted(ran) == [0, 1, 2, 3, 4]
+
+
 @pytest.mark.parametrize("kind", PEERS, ids=lambda kind: kind.name)
 def test_a_second_run_begins_anew(kind: type[Peer]) -> None:
     """No membranes are left over from the batch before, whatever its size."""
@@ -139,7 +231,7 @@ def test_the_next_float_makes_a_comparison_strict() -> None:
 def test_the_command_writes_what_the_docs_say(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(contest, "PEERS", (TorchDense, TorchCsr, Missing))
+    monkeypatch.setattr(contest, "PEERS", (TorchCsr, TorchDense, Missing))
     rng = np.random.default_rng(0)
     dense = es.Dense(rng.normal(0, 0.1, (10, 2312)), neuron=es.LIF(0.3, 0.3))
     net = es.Network((2, 34, 34), 1000, [es.Flatten(), dense], steps=STEPS)
@@ -161,15 +253,18 @@ def test_the_command_writes_what_the_docs_say(
     }
     assert [row["verdict"] for row in result["agreement"]] == ["equal", "equal"]
     threads = sorted({1, es.available_threads()})
-    names = ["eventsim", "torch dense", "torch CSR"]
+    engines, peers = ["eventsim", "eventsim, binned"], ["torch CSR", "torch dense"]
     assert [(t["name"], t["threads"]) for t in result["timings"]] == [
-        (name, n) for name in names for n in threads
+        *((name, n) for n in threads for name in engines),
+        *((name, n) for name in peers for n in threads),
     ]
     for row in result["timings"]:
         assert 0 < row["min"] <= row["median"] <= row["max"]
         assert len(row["seconds_a_sample"]) == 1
         (engine,) = (
-            t for t in result["timings"] if (t["name"], t["threads"]) == (names[0], row["threads"])
+            t
+            for t in result["timings"]
+            if (t["name"], t["threads"]) == ("eventsim", row["threads"])
         )
         assert row["times_the_engine"] == pytest.approx(row["median"] / engine["median"])
     events = [es.read_recording(p).events for p in sorted((tmp_path / "data").rglob("*.bin"))[:2]]
@@ -196,6 +291,18 @@ def test_random_networks_fire_at_the_rate_that_was_asked_for() -> None:
     np.testing.assert_allclose(factors, factors[0, 0], rtol=1e-5)
     with pytest.raises(es.EventsimError, match="no scale of its random weights"):
         networks.scale_to_rate(network, [es.make_events([0], [0], [0], [1])], 0.5)
+
+
+def test_a_random_network_has_the_grid_and_the_encoding_of_its_workload(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_nmnist(tmp_path / "Test" / "0" / "00001.bin", 3, seed=1)
+    monkeypatch.setattr(workloads, "scale_to_rate", lambda network, *_: network)
+    monkeypatch.setattr(workloads, "_contest", lambda chosen, _: vars(chosen))
+    options = workloads.Options(None, None, tmp_path, 1, 1, 0.02, 10**5)
+    for name, steps, encoding in (("mlp", 300, "binary"), ("conv", 340, "counts")):
+        network = workloads.WORKLOADS[name](options)["network"]
+        assert (network.dt_us, network.steps, network.input_encoding) == (1000, steps, encoding)
 
 
 def test_firing_rates_are_spikes_per_neuron_and_timestep() -> None:

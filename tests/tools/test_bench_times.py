@@ -6,27 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rich.table import Table
+from stand_ins import Clock, Printed
 
 import eventsim as es
-from eventsim_tools.bench import ceiling, latency, layers, scaling, timing
+from eventsim_tools.bench import ceiling, latency, layers, timing
 from eventsim_tools.bench.tables import print_workload
-
-
-class Clock:
-    """Stands in for `time`: it goes on by what runs take, or at each look a little more."""
-
-    def __init__(self, *, by_looks: bool = False) -> None:
-        self.now, self.slept, self._by_looks = 0.0, [], by_looks  # type: ignore[var-annotated]
-        self._looks = 0
-
-    def perf_counter(self) -> float:
-        self._looks += 1
-        self.now += (0.02 + 0.001 * self._looks) * self._by_looks
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
 
 
 @pytest.fixture
@@ -60,29 +44,6 @@ def test_everybody_has_a_turn_in_every_round(monkeypatch: pytest.MonkeyPatch) ->
     assert timings[1].as_dict(timings)["times_the_engine"] == pytest.approx(0.25)
 
 
-def test_the_fit_is_that_of_least_squares() -> None:
-    rng = np.random.default_rng(0)
-    x = rng.uniform(0, 1e6, 30)
-    y = 2e-4 + 3e-9 * x + rng.normal(0, 1e-4, 30)
-    fit = scaling.fit_line(list(x), list(y))
-    b, a = np.polyfit(x, y, 1)
-    assert (fit.a, fit.b) == pytest.approx((a, b))
-    assert fit.r_squared == pytest.approx(np.corrcoef(x, y)[0, 1] ** 2)
-
-
-@pytest.mark.usefixtures("looks")
-def test_scaling_counts_what_it_times() -> None:
-    result = scaling.measure_scaling(1, rates=(0.05, 0.3), sizes=(16, 64), steps=10)
-    points = result["points"]
-    assert [(p["n"], p["rate"]) for p in points] == [(16, 0.05), (16, 0.3), (64, 0.05), (64, 0.3)]
-    assert points[-1]["sops"] > 4 * points[0]["sops"] > 0
-    assert points[-1]["measured_rates"] == pytest.approx([0.3, 0.3], rel=0.4)
-    assert [p["seconds"] for p in points] == pytest.approx([0.024, 0.028, 0.032, 0.036])
-    fit = scaling.fit_line([p["sops"] for p in points], [p["seconds"] for p in points])
-    found = (result["a_seconds"], result["b_seconds_a_sop"], result["r_squared"])
-    assert found == (fit.a, fit.b, fit.r_squared)
-
-
 def test_break_even_lies_where_the_ratio_comes_to_one() -> None:
     assert layers.break_even([0.01, 0.1], [10, 0.1]) == pytest.approx(0.01 * 10**0.5)
     assert layers.break_even([0.01, 0.1], [10, 2]) is None
@@ -103,7 +64,7 @@ def test_layers_are_timed_beside_torch() -> None:
         check_rates(case, ["eventsim", "torch"], 1)
     for case in dense["cases"]:
         assert case["dense_macs"] == 5 * case["n"] ** 2
-        check_rates(case, ["eventsim", "torch", "torch CSR"], 3)
+        check_rates(case, ["eventsim", "torch CSR", "torch"], 3)
 
 
 def check_rates(case: Any, names: list[str], repeats: int) -> None:
@@ -166,20 +127,6 @@ def test_each_event_is_timed_in_a_run_that_keeps_its_state(monkeypatch: pytest.M
     assert result["one_packet_events_a_second"] == pytest.approx([2500 / 2501e-6] * 2)
 
 
-class Printed:
-    """Stands in for a console: the cells of tables, row by row, and sentences."""
-
-    def __init__(self) -> None:
-        self.rows: list[list[str]] = []
-        self.sentences: list[str] = []
-
-    def print(self, what: Any, **more: Any) -> None:
-        if isinstance(what, Table):
-            self.rows += map(list, zip(*(column.cells for column in what.columns), strict=True))
-        else:
-            self.sentences.append(what)
-
-
 MLP = {
     "description": "512FC-10", "steps": 300, "dt_us": 1000, "firing_rates": [0.0125, 0.3],
     "samples": 2, "events_a_sample": 4084.5, "sops_a_sample": 2e6, "dense_macs_a_sample": 1e9,
@@ -189,12 +136,12 @@ MLP = {
          "verdict": "rounding"},
     ],
     "timings": [
-        {"name": "torch CSR", "threads": 2, "median": 0.004, "min": 0.003, "max": 0.005,
-         "times_the_engine": 4.0},
-        {"name": "torch CSR", "threads": 1, "median": 0.008, "min": 0.008, "max": 0.009,
-         "times_the_engine": 6.4},
-        {"name": "eventsim", "threads": 1, "median": 0.00125, "min": 0.001, "max": 0.002,
-         "times_the_engine": 1.0},
+        {"name": "torch CSR", "given": "ready CSR frames", "threads": 2, "median": 0.004,
+         "min": 0.003, "max": 0.005, "times_the_engine": 4.0},
+        {"name": "torch CSR", "given": "ready CSR frames", "threads": 1, "median": 0.008,
+         "min": 0.008, "max": 0.009, "times_the_engine": 6.4},
+        {"name": "eventsim", "given": "raw events", "threads": 1, "median": 0.00125,
+         "min": 0.001, "max": 0.002, "times_the_engine": 1.0},
     ],
 }  # fmt: skip
 CONVOLUTION = {
@@ -209,13 +156,6 @@ DENSE = {
     "cases": [
         {"n": 128, "seconds": {"eventsim": [0.001]}, "sops_a_second": 2e9, "macs_a_second": 3e9,
          "ratio": {"torch": 1.25}},
-    ],
-}  # fmt: skip
-SCALING = {
-    "steps": 100, "a_seconds": 2e-4, "b_seconds_a_sop": 3e-9, "r_squared": 0.9876543,
-    "points": [
-        {"n": 32, "rate": 0.001, "measured_rates": [0.001, 0.0], "sops": 0, "seconds": 0.0001},
-        {"n": 512, "rate": 0.1, "measured_rates": [0.1, 0.098], "sops": 4000, "seconds": 0.002},
     ],
 }  # fmt: skip
 CEILING = {
@@ -237,9 +177,9 @@ LATENCY = {
     [
         ("mlp", MLP, [
             ["torch CSR", "2.4", "0 of 4,321, 1 of 50", "rounding"],
-            ["eventsim", "1", "1.250", "1.000 - 2.000", "1.00"],
-            ["torch CSR", "1", "8.000", "8.000 - 9.000", "6.40"],
-            ["torch CSR", "2", "4.000", "3.000 - 5.000", "4.00"],
+            ["eventsim", "raw events", "1", "1.250", "1.000 - 2.000", "1.00"],
+            ["torch CSR", "ready CSR frames", "1", "8.000", "8.000 - 9.000", "6.40"],
+            ["torch CSR", "ready CSR frames", "2", "4.000", "3.000 - 5.000", "4.00"],
         ], [
             "512FC-10; 300 timesteps of 1 ms; layers fire at 1.25%, 30.00%",
             "norse is left out: not installed",
@@ -249,10 +189,6 @@ LATENCY = {
             "break-even with CSR: not within these activities",
         ]),
         ("layer-dense", DENSE, [["128", "1.000", "2.00e+09", "3.00e+09", "1.25"]], []),
-        ("scaling", SCALING, [
-            ["32", "0.1%", "0.1%, 0.0%", "0", "0.100", "100000.000"],
-            ["512", "10.0%", "10.0%, 9.8%", "4,000", "2.000", "500.000"],
-        ], ["time = 0.2000 ms + 3.0000 ns x SOPs, R² = 0.98765 (least squares, 2 points)"]),
         ("ceiling", CEILING, [["mlp", "1,000", "2.5", "3.00e+09", "4.00e+09", "75.0%"]], []),
         ("latency", LATENCY, [
             ["an empty recording of 10 s", "2.000", "1.000 - 3.000"],
@@ -265,7 +201,7 @@ LATENCY = {
             ["in one packet, events a second", "2,000,000", "1,000,000 - 3,000,000"],
         ], []),
     ],
-    ids=["mlp", "layer-conv", "layer-dense", "scaling", "ceiling", "latency"],
+    ids=["mlp", "layer-conv", "layer-dense", "ceiling", "latency"],
 )  # fmt: skip
 def test_tables_hold_what_was_measured(
     workload: str, result: Any, rows: list[list[str]], sentences: list[str]

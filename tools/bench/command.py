@@ -9,7 +9,7 @@ import typer
 
 from ..report import console, notes, write_json
 
-NAMES = "mlp, conv, gesture, layer-conv, layer-dense, scaling, ceiling, latency"
+NAMES = "mlp, conv, gesture, graded, layer-conv, layer-dense, growth, ceiling, latency"
 
 
 def bench(
@@ -29,6 +29,9 @@ def bench(
     ] = 0.02,
     limit: Annotated[int, typer.Option(help="Use the first N recordings.", min=1)] = 32,
     repeats: Annotated[int, typer.Option(help="Counted rounds; one more warms up.", min=1)] = 7,
+    longest: Annotated[
+        int, typer.Option(help="Events in growth's longest recording.", min=100_000)
+    ] = 100_000_000,
     json: Annotated[
         Path | None, typer.Option(help="Write everything as JSON; - is stdout.", metavar="FILE")
     ] = None,
@@ -48,7 +51,7 @@ def bench(
         raise es.EventsimError(
             f"--workload is {workload!r}, expected {', '.join(WORKLOADS)} or all"
         )
-    options = Options(mlp, conv, root, limit, repeats, rate)
+    options = Options(mlp, conv, root, limit, repeats, rate, longest)
     results: dict[str, Any] = {}
     machine = describe_machine()
     quiet = json is not None and str(json) == "-"

@@ -1,12 +1,14 @@
-"""Whole networks on recordings: the engine beside every peer (workloads mlp, conv, gesture).
+"""Whole networks on recordings: the engine beside every peer (mlp, conv, gesture, graded).
 
-The engine gets raw events and bins them in the time that is measured. Peers get frames that are
-ready made, in batches, in the memory layout that they want.
+The engine is timed twice: from raw events, which it bins in the time that is measured, and from
+binned ones. Ratios are to the former. Peers get frames that are ready made, in batches, in the
+memory layout that they want.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -16,11 +18,11 @@ import eventsim as es
 from eventsim_bridge.agreement import Agreement, compare_spikes
 
 from ..report import notes, progress_bar
-from .inputs import dense_frames
+from .inputs import bin_all, dense_frames
 from .networks import firing_rates
 from .peers import PEERS
 from .peers.peer import Peer
-from .timing import ENGINE, Contestant, take_turns
+from .timing import ENGINE, ENGINE_BINNED, Contestant, take_turns
 
 CHECKED = 4  # recordings on which every spike is compared before anything is timed
 ROUNDING = 1e-5  # membranes that come nearer to the threshold may cross it on one side alone
@@ -29,7 +31,10 @@ ROUNDING = 1e-5  # membranes that come nearer to the threshold may cross it on o
 def run_contest(network: es.Network, recordings: Sequence[Any], repeats: int) -> dict[str, Any]:
     """Compare the spikes of all, then time all in turn; return everything for JSON and tables."""
     built, left_out = build_peers(network, PEERS)
-    agreement = [check(peer, network, recordings[:CHECKED]) for peer in built]
+    agreement = []
+    for peer in built:
+        notes.print(f"comparing the spikes of {peer.name} with the engine's", highlight=False)
+        agreement.append(check(peer, network, recordings[:CHECKED]))
     contestants = _contestants(network, recordings, built)
     with progress_bar("timing", (repeats + 1) * len(contestants)) as advance:
         timings = take_turns(contestants, repeats, len(recordings), advance)
@@ -71,7 +76,6 @@ def build_peers(
 
 def check(peer: Peer, network: es.Network, recordings: Sequence[Any]) -> dict[str, Any]:
     """Compare every spike of a peer with the engine's; say how many differ, and why."""
-    notes.print(f"comparing the spikes of {peer.name} with the engine's", highlight=False)
     agreement = compare_spikes(peer, network, recordings)
     differences = {peer.difference(network.layers[i].neuron) for i in network.neuron_layers}  # type: ignore[union-attr]
     return {
@@ -100,17 +104,34 @@ def _contestants(
     network: es.Network, recordings: Sequence[Any], peers: Iterable[Peer]
 ) -> list[Contestant]:
     threads = sorted({1, es.available_threads()})
-    contestants = [
-        Contestant(ENGINE, n, partial(es.simulate_batch, network, recordings, threads=n))
-        for n in threads
-    ]
+    binned = bin_all(network, recordings)
+    contestants = []
+    for n in threads:
+        raw = partial(es.simulate_batch, network, recordings, threads=n)
+        contestants.append(Contestant(ENGINE, n, raw, "raw events"))
+        ready = partial(run_all_binned, network, binned, n)
+        contestants.append(Contestant(ENGINE_BINNED, n, ready, "binned events"))
     batches = dense_frames(network, recordings)
     for peer in peers:
-        ready = [peer.ready(batch) for batch in batches]
+        frames = [peer.ready(batch) for batch in batches]
         contestants += [
-            Contestant(peer.name, n, partial(run_all, peer.run, ready, n)) for n in threads
+            Contestant(peer.name, n, partial(run_all, peer.run, frames, n), peer.given)
+            for n in threads
         ]
     return contestants
+
+
+def run_all_binned(network: es.Network, binned: Sequence[es.BinnedEvents], threads: int) -> None:
+    """Run binned recordings in the engine, spread over so many threads."""
+
+    def run(share: Sequence[es.BinnedEvents]) -> None:
+        for one in share:
+            es.run_binned(network, one)
+
+    if threads == 1:
+        return run(binned)
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(run, [binned[first::threads] for first in range(threads)]))
 
 
 def run_all(run: Callable[[Any], object], batches: Iterable[Any], threads: int) -> None:

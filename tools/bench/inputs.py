@@ -41,15 +41,20 @@ def read_recordings(data_set: str, root: Path | None, limit: int) -> Recordings:
     )
 
 
+def bin_all(network: es.Network, recordings: Sequence[Any]) -> list[es.BinnedEvents]:
+    """Put recordings on the grid of a network, as the engine does."""
+    shape, dt_us, encoding = network.input_shape, network.dt_us, network.input_encoding
+    return [es.bin_events(r, shape, dt_us, network.steps, encoding=encoding) for r in recordings]
+
+
 def dense_frames(network: es.Network, recordings: Sequence[Any]) -> list[Tensor]:
     """Return batches of frames (batch, steps, polarities, y, x) for torch, as the engine bins."""
-    shape, dt_us, encoding = network.input_shape, network.dt_us, network.input_encoding
-    binned = [es.bin_events(r, shape, dt_us, network.steps, encoding=encoding) for r in recordings]
+    binned = bin_all(network, recordings)
     longest = max(one.steps for one in binned)
     batches = []
     for first in range(0, len(binned), TORCH_BATCH):
         group = binned[first : first + TORCH_BATCH]
-        frames = np.zeros((len(group), longest, *shape), np.float32)
+        frames = np.zeros((len(group), longest, *network.input_shape), np.float32)
         for sample, one in enumerate(group):
             frames[sample, : one.steps] = one.frames()
         batches.append(torch.from_numpy(frames))

@@ -148,12 +148,12 @@ def _time_layer(network: es.Network, binned: es.BinnedEvents, frames: Tensor, re
     layer: Any = network.layers[-1]
     module: Any = TYPE_OF_LAYER[type(layer)].to_torch(layer)
     contestants = [Contestant(ENGINE, 1, last_layer_alone(network, binned))]
-    contestants.append(Contestant("torch", 1, partial(_run, module, frames)))
     if isinstance(layer, es.Dense):
         sparse, weight = to_csr(frames), module.weight.detach().T.contiguous()
         contestants.append(
             Contestant("torch CSR", 1, partial(_run, partial(torch.sparse.mm, sparse), weight))
         )
+    contestants.append(Contestant("torch", 1, partial(_run, module, frames)))
     timings = take_turns(contestants, repeats, 1, lambda done: None)
     seconds = {timing.name: np.array(timing.seconds) for timing in timings}
     medians = {name: statistics.median(times) for name, times in seconds.items()}

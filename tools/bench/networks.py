@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import eventsim as es
+from eventsim.events.arrays import InputEncoding
 from eventsim.network.neurons import Neuron
 
 Events = NDArray[Any]
@@ -35,6 +36,7 @@ def random_network(
     dt_us: int,
     steps: int,
     seed: int = 0,
+    input_encoding: InputEncoding = "binary",
 ) -> es.Network:
     """Return a network of a structure (`bridge/models/layers.py`), no bias, torch's weights.
 
@@ -53,7 +55,7 @@ def random_network(
             with torch.no_grad():
                 for parameter in model.parameters():
                     parameter.add_(parameter.abs().max() / 3)
-    return export_network(model, dt_us=dt_us, steps=steps)
+    return export_network(model, dt_us=dt_us, steps=steps, input_encoding=input_encoding)
 
 
 def scale_to_rate(network: es.Network, recordings: Sequence[Events], rate: float) -> es.Network:

@@ -9,6 +9,9 @@ from typing import Any
 
 from ..plots import DENSE, SPARSE
 from .machine import machine_line
+from .timing import ENGINE
+
+COLOURS = {"eventsim": SPARSE, "torch CSR": "#e08214", "torch dense": "#c1272d"}
 
 
 def draw_all(results: dict[str, Any], machine: dict[str, Any], folder: Path) -> None:
@@ -25,19 +28,20 @@ def draw_all(results: dict[str, Any], machine: dict[str, Any], folder: Path) -> 
         # The object interface with its own canvas: no global state, no display needed.
         figure = Figure(figsize=(9, 5), layout="constrained")
         FigureCanvasAgg(figure)
-        draw(figure.add_subplot(), results[name])
+        draw(figure, results[name])
         words = machine_line(machine).split("; ")[0]
         figure.text(0.99, 0.005, words, ha="right", fontsize=7, color="#666666")
         with replacing(folder / f"{name}.png") as file:
             figure.savefig(file, dpi=120, format="png")
 
 
-def _draw_contest(axes: Any, result: dict[str, Any]) -> None:
+def _draw_contest(figure: Any, result: dict[str, Any]) -> None:
     """Draw bars of the peers, on a logarithmic scale."""
+    axes = figure.add_subplot()
     rows = sorted(result["timings"], key=lambda row: (-row["threads"], -row["median"]))
     for place, row in enumerate(rows):
         milliseconds = 1e3 * row["median"]
-        is_engine = row["name"] == "eventsim"
+        is_engine = row["name"].startswith(ENGINE)
         axes.barh(place, milliseconds, color=SPARSE if is_engine else DENSE)
         spread = [[milliseconds - 1e3 * row["min"]], [1e3 * row["max"] - milliseconds]]
         axes.errorbar(milliseconds, place, xerr=spread, color="k", lw=1, capsize=2)
@@ -54,8 +58,9 @@ def _label(row: dict[str, Any]) -> str:
     return f"{row['name']}, {row['threads']} thread{'s' if row['threads'] > 1 else ''}"
 
 
-def _draw_layer(axes: Any, result: dict[str, Any]) -> None:
+def _draw_layer(figure: Any, result: dict[str, Any]) -> None:
     """Draw time against the firing rate of the input, and where the engine breaks even."""
+    axes = figure.add_subplot()
     rates = [100 * case["activity"] for case in result["cases"]]
     for name, colour in (("eventsim", SPARSE), ("torch", "#c1272d")):
         times = [1e3 * median(case["seconds"][name]) for case in result["cases"]]
@@ -69,7 +74,31 @@ def _draw_layer(axes: Any, result: dict[str, Any]) -> None:
     axes.legend()
 
 
-def _draw_scaling(axes: Any, result: dict[str, Any]) -> None:
+def _draw_growth(figure: Any, result: dict[str, Any]) -> None:
+    """Draw time against operations, recording length, network size and batch."""
+    figure.set_size_inches(11, 8)
+    (first, *others) = figure.subplots(2, 2).ravel()
+    _draw_operations(first, result["operations"])
+    labels = ("events in a recording", "n of a network n-n-n", "samples in a batch")
+    for axes, name, label in zip(others, ("length", "size", "batch"), labels, strict=True):
+        _draw_axis(axes, result[name])
+        axes.set_xlabel(label)
+
+
+def _draw_axis(axes: Any, axis: dict[str, Any]) -> None:
+    """Draw everybody's times and slopes."""
+    for name, slopes in axis["slopes"].items():
+        chosen = [point for point in axis["points"] if name in point["seconds"]]
+        times = [1e3 * median(point["seconds"][name]) for point in chosen]
+        axes.loglog(
+            [point["x"] for point in chosen], times, "o-", color=COLOURS.get(name, DENSE),
+            label=f"{name}: slope {slopes['slope']:.2f}, at the end {slopes['last_slope']:.2f}",
+        )  # fmt: skip
+    axes.set_ylabel("ms, one thread")
+    axes.legend(fontsize=8)
+
+
+def _draw_operations(axes: Any, result: dict[str, Any]) -> None:
     """Draw time against SOPs, with the fitted line."""
     points = result["points"]
     for n in sorted({point["n"] for point in points}):
@@ -83,14 +112,15 @@ def _draw_scaling(axes: Any, result: dict[str, Any]) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("synaptic operations in a sample")
-    axes.set_ylabel("ms a sample")
+    axes.set_ylabel("ms, one thread")
     title = f"a = {1e3 * result['a_seconds']:.3f} ms, b = {1e9 * result['b_seconds_a_sop']:.4f} ns"
     axes.set_title(title, loc="left", fontsize=9)
     axes.legend(fontsize=8)
 
 
-def _draw_ceiling(axes: Any, result: dict[str, Any]) -> None:
+def _draw_ceiling(figure: Any, result: dict[str, Any]) -> None:
     """Draw the share of the speed of only reading the weights."""
+    axes = figure.add_subplot()
     cases = result["cases"]
     for place, case in enumerate(cases):
         axes.bar(place, 100 * case["share"], 0.6, color=SPARSE)
@@ -105,7 +135,8 @@ PICTURES: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     "mlp": _draw_contest,
     "conv": _draw_contest,
     "gesture": _draw_contest,
+    "graded": _draw_contest,
     "layer-conv": _draw_layer,
-    "scaling": _draw_scaling,
+    "growth": _draw_growth,
     "ceiling": _draw_ceiling,
 }

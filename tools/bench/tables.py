@@ -11,6 +11,14 @@ from rich.table import Table
 
 from ..report import new_table
 from .machine import machine_line
+from .timing import ENGINE
+
+# name, what it is, how a value of it is written
+AXES = (
+    ("length", "recording length", "{:,} events"),
+    ("size", "network size, n-n-n", "n = {}"),
+    ("batch", "batch, 512-512-512", "batch of {}"),
+)
 
 
 def print_workload(
@@ -54,17 +62,18 @@ def timing_table(result: dict[str, Any]) -> Table:
         f"{result['samples']} samples, {result['events_a_sample']:,.0f} events and "
         f"{result['sops_a_sample']:,.0f} SOPs each "
         f"({result['dense_macs_a_sample']:,.0f} dense MACs)",
-        [""],
+        ["", "timed from"],
         ["threads", "ms a sample (median)", "min - max", "times eventsim's"],
     )
     for row in sorted(result["timings"], key=lambda row: (row["threads"], row["median"])):
         table.add_row(
             row["name"],
+            row["given"],
             str(row["threads"]),
             _ms(row["median"]),
             f"{_ms(row['min'])} - {_ms(row['max'])}",
             f"{row['times_the_engine']:.2f}",
-            style="bold" if row["name"] == "eventsim" else "",
+            style="bold" if row["name"].startswith(ENGINE) else "",
         )
     return table
 
@@ -74,7 +83,8 @@ def _layer(result: dict[str, Any], console: Console) -> None:
     what = result.get("layer", f"n to n at {result.get('activity', 0):.0%} input activity")
     rivals = list(result["cases"][0]["ratio"])
     table = new_table(
-        f"{what}, {result['steps']} timesteps, one thread",
+        f"{what}, {result['steps']} timesteps, one thread; "
+        f"the engine from ready spikes, torch the product alone of ready frames",
         [],
         [
             "n" if key == "n" else "input activity",
@@ -98,9 +108,20 @@ def _layer(result: dict[str, Any], console: Console) -> None:
         console.print(f"break-even with {name}: {where}", highlight=False)
 
 
-def _scaling(result: dict[str, Any], console: Console) -> None:
+def _growth(result: dict[str, Any], console: Console) -> None:
+    _operations(result["operations"], console)
+    for name, what, form in AXES:
+        console.print(axis_table(result[name], f"Time against {what}", form))
+        for point in result[name]["points"]:
+            for peer, verdict in point["verdicts"].items():
+                if verdict != "equal":
+                    at = f"spikes of {peer} at {point['x']:,}: {verdict}"
+                    console.print(at, highlight=False, markup=False)
+
+
+def _operations(result: dict[str, Any], console: Console) -> None:
     table = new_table(
-        f"n-n-n, {result['steps']} timesteps, one thread",
+        f"n-n-n, {result['steps']} timesteps, one thread, from raw events",
         [],
         ["n", "rate", "measured rates", "SOPs a sample", "ms a sample", "ns a SOP"],
     )
@@ -119,6 +140,26 @@ def _scaling(result: dict[str, Any], console: Console) -> None:
         f"SOPs, R² = {result['r_squared']:.5f} (least squares, {len(result['points'])} points)",
         highlight=False,
     )
+
+
+def axis_table(axis: dict[str, Any], title: str, form: str) -> Table:
+    """Return the times of everybody over one thing, and the slopes in log-log at the end."""
+    names = list(axis["points"][0]["seconds"])
+    head = f"{title}, one thread; the engine from raw events, torch from ready frames"
+    table = new_table(head, [""], [f"ms, {name}" for name in names])
+    for point in axis["points"]:
+        cells = (_ms(median(s)) if (s := point["seconds"].get(n)) else "-" for n in names)
+        table.add_row(form.format(point["x"]), *cells)
+    table.add_section()
+    for key, words, digits in (
+        ("slope", "slope in log-log", 3),
+        ("r_squared", "R² of that", 4),
+        ("last_slope", "slope between the last two", 3),
+    ):
+        slopes = axis["slopes"]
+        cells = (f"{slopes[n][key]:.{digits}f}" if n in slopes else "-" for n in names)
+        table.add_row(words, *cells)
+    return table
 
 
 def _ceiling(result: dict[str, Any], console: Console) -> None:
@@ -180,9 +221,10 @@ TABLES: dict[str, Callable[[dict[str, Any], Console], None]] = {
     "mlp": _contest,
     "conv": _contest,
     "gesture": _contest,
+    "graded": _contest,
     "layer-conv": _layer,
     "layer-dense": _layer,
-    "scaling": _scaling,
+    "growth": _growth,
     "ceiling": _ceiling,
     "latency": _latency,
 }

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-ENGINE = "eventsim"
+ENGINE = "eventsim"  # from raw events
+ENGINE_BINNED = "eventsim, binned"
 
 # Threads of the contestant before go on spinning for a while after their last loop; with as many
 # cores as threads they would take time from the next one.
@@ -24,6 +25,7 @@ class Contestant:
     name: str
     threads: int
     run: Callable[[], object]  # sets its own number of threads
+    given: str = ""  # what lies ready before the clock starts
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Timing:
     name: str
     threads: int
     seconds: tuple[float, ...]  # of each counted round, for one sample
+    given: str = ""
 
     @property
     def median(self) -> float:
@@ -43,6 +46,7 @@ class Timing:
         """Return all for JSON; `timings` has the engine's among them."""
         return {
             "name": self.name,
+            "given": self.given,
             "threads": self.threads,
             "seconds_a_sample": list(self.seconds),
             "median": self.median,
@@ -70,7 +74,7 @@ def take_turns(
                 times.append(seconds_a_run / samples)
             advance(1)
     return [
-        Timing(contestant.name, contestant.threads, tuple(times))
+        Timing(contestant.name, contestant.threads, tuple(times), contestant.given)
         for contestant, times in zip(contestants, seconds, strict=True)
     ]
 

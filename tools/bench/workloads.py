@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import eventsim as es
+from eventsim.events.arrays import InputEncoding
 from eventsim_bridge.models import PAPER_NEURON
 
 from ..report import notes
 from .ceiling import CONV_ACTIVITIES, measure_ceiling, rows_of_convolution, rows_of_dense
 from .contest import run_contest
+from .graded import GRADED, graded_network
+from .growth import measure_growth
 from .inputs import read_recordings
 from .latency import measure_latency
 from .layers import time_convolution, time_dense
 from .networks import CONV, GESTURE, MLP, random_network, scale_to_rate
-from .scaling import measure_scaling
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Options:
     limit: int
     repeats: int
     rate: float
+    longest: int
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ def choose(
     neuron: es.LIF | es.IF,
     grid: tuple[int, int],
     file: Path | None = None,
+    encoding: InputEncoding = "binary",
 ) -> Chosen:
     """Read recordings; load the network, or draw one on a grid (dt_us, steps) and scale it."""
     recordings = read_recordings(data_set, options.root, options.limit)
@@ -55,11 +59,16 @@ def choose(
     if file is not None:
         return Chosen(es.load_network(file), events, f"{data_set}, {file.name}")
     dt_us, steps = grid
-    network = random_network(structure, recordings.input_shape, neuron, dt_us=dt_us, steps=steps)
+    network = random_network(
+        structure, recordings.input_shape, neuron, dt_us=dt_us, steps=steps, input_encoding=encoding
+    )
     notes.print(f"scaling the random weights of {structure}", highlight=False)
     network = scale_to_rate(network, events[:4], options.rate)
-    words = f"random weights, each layer scaled to fire at {options.rate:.2%}"
-    return Chosen(network, events, f"{data_set}, {structure}, {words}")
+    return Chosen(network, events, f"{data_set}, {structure}, {_scaled(options.rate)}")
+
+
+def _scaled(rate: float) -> str:
+    return f"random weights, each layer scaled to fire at {rate:.2%}"
 
 
 def _choose_mlp(options: Options) -> Chosen:
@@ -76,13 +85,22 @@ def _mlp(options: Options) -> dict[str, Any]:
 
 
 def _conv(options: Options) -> dict[str, Any]:
-    chosen = choose(options, "nmnist", CONV, es.IF(1.0), (1000, 340), options.conv)
+    chosen = choose(options, "nmnist", CONV, es.IF(1.0), (1000, 340), options.conv, "counts")
     return _contest(chosen, options)
 
 
 def _gesture(options: Options) -> dict[str, Any]:
     # 60 timesteps of 25 ms: the first 1.5 s of a gesture
     return _contest(choose(options, "dvsgesture", GESTURE, PAPER_NEURON, (25_000, 60)), options)
+
+
+def _graded(options: Options) -> dict[str, Any]:
+    # the grid of the gesture workload
+    events = list(read_recordings("dvsgesture", options.root, options.limit).events)
+    notes.print(f"scaling the random weights of {GRADED}", highlight=False)
+    network = graded_network(events[:4], options.rate, 25_000, 60)
+    words = f"{_scaled(options.rate)}, several spikes a timestep"
+    return _contest(Chosen(network, events, f"dvsgesture, {GRADED}, {words}"), options)
 
 
 def _layer_conv(options: Options) -> dict[str, Any]:
@@ -93,8 +111,8 @@ def _layer_dense(options: Options) -> dict[str, Any]:
     return time_dense(options.repeats)
 
 
-def _scaling(options: Options) -> dict[str, Any]:
-    return measure_scaling(options.repeats)
+def _growth(options: Options) -> dict[str, Any]:
+    return measure_growth(options.repeats, options.longest)
 
 
 def _ceiling(options: Options) -> dict[str, Any]:
@@ -113,9 +131,10 @@ WORKLOADS: dict[str, Callable[[Options], dict[str, Any]]] = {
     "mlp": _mlp,
     "conv": _conv,
     "gesture": _gesture,
+    "graded": _graded,
     "layer-conv": _layer_conv,
     "layer-dense": _layer_dense,
-    "scaling": _scaling,
+    "growth": _growth,
     "ceiling": _ceiling,
     "latency": _latency,
 }

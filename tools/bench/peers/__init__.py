@@ -16,8 +16,8 @@ from .torch_csr import TorchCsr
 from .torch_dense import TorchDense
 
 PEERS: tuple[type[Peer], ...] = (
-    TorchDense,
     TorchCsr,
+    TorchDense,
     TorchCompiled,
     SnnTorch,
     SpikingJelly,

@@ -10,17 +10,27 @@ import importlib.metadata
 import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from eventsim import Network
-from eventsim.network.neurons import Neuron
+from eventsim import EventsimError, Network
+from eventsim.network.neurons import IF, LIF, Neuron
 from eventsim_bridge.models import SpikingLayer, import_network
+from eventsim_bridge.models.neurons import check_trainable
 
 Neurons = Callable[[Tensor], Tensor]  # currents over time -> spikes of the same shape
+
+
+class Rules(NamedTuple):
+    """A neuron that may spike several times in a timestep, its numbers as the kernels have them."""
+
+    decay: float
+    threshold: float
+    lower_bound: float  # -inf for none
 
 
 class Peer(ABC):
@@ -29,8 +39,11 @@ class Peer(ABC):
     name: ClassVar[str]
     package: ClassVar[str] = "torch"
     install: ClassVar[str] = "pip install 'eventsim[peers]'"
+    given: ClassVar[str] = "ready frames"  # what `ready` makes, for tables
     # The order of memory that the peer's neurons want: (batch, steps, ...) or (steps, batch, ...).
     batch_first: ClassVar[bool] = False
+    # Whether its neurons can spike several times in a timestep; `neurons` gets such ones only then.
+    several: ClassVar[bool] = False
 
     @classmethod
     def installed(cls) -> bool:
@@ -50,9 +63,19 @@ class Peer(ABC):
         self.layers: list[tuple[nn.Module, Neurons | None]] = []
         for layer in import_network(network).layers:
             if isinstance(layer, SpikingLayer):
+                self._check(layer.neuron)
                 self.layers.append((layer.connection, self.neurons(layer.neuron)))
             else:
                 self.layers.append((layer, None))
+
+    def _check(self, neuron: Neuron) -> None:
+        """Refuse a neuron that would be run as another one."""
+        if neuron.spikes == "one":
+            check_trainable(neuron)
+        elif not self.several:
+            raise EventsimError("its neurons spike at most once in a timestep")
+        else:
+            rules_of(neuron)
 
     @abstractmethod
     def neurons(self, neuron: Neuron) -> Neurons:
@@ -98,6 +121,27 @@ def float32s(neuron: Neuron) -> tuple[float, float]:
     """Return decay and threshold as the engine's kernels have them."""
     (p,) = neuron.parameters()
     return float(p["decay"]), float(p["threshold"])
+
+
+def rules_of(neuron: Neuron) -> Rules:
+    """Return the numbers of a neuron that may spike several times in a timestep.
+
+    Raises `EventsimError` for one with other parameters than LIF or IF, a reset by subtraction and
+    a lower bound. (The bound is never above 0, so whether it is applied before the reset, as in the
+    engine, or after it makes no difference.)
+    """
+    if isinstance(neuron, LIF | IF) and neuron.channels is None:
+        expected = replace(
+            neuron, reset="subtract", comparison=">=", spikes="many", refractory=0, rest=0.0,
+            reset_value=0.0, input_gain="one",
+        )  # fmt: skip
+        if neuron == expected:
+            (p,) = neuron.parameters()
+            return Rules(float(p["decay"]), float(p["threshold"]), float(p["lower_bound"]))
+    raise EventsimError(
+        f"neuron is {neuron!r}, expected LIF or IF with one decay and threshold, reset by "
+        f"subtraction, and no other parameters but a lower bound, to spike several times in torch"
+    )
 
 
 def just_above(threshold: float) -> float:

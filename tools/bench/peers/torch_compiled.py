@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from eventsim import EventsimError, Network
 from eventsim.network.neurons import Neuron
 
-from .peer import Neurons, Peer, float32s
+from .peer import Neurons, Peer, float32s, rules_of
+
+# (currents, membranes after the last reset) -> (spikes, membranes after this one)
+Timestep = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 # Timesteps unrolled into one compiled kernel; 300 and 340 are multiples. Others were not tried.
 BLOCK = 20
@@ -21,6 +26,7 @@ class TorchCompiled(Peer):
     """Dense products as in `TorchDense`; the neurons of a block of timesteps are one kernel."""
 
     name = "torch.compile"
+    several = True
 
     def build(self, network: Network) -> None:
         """Take over weights and neurons; refuse where there is no working compiler."""
@@ -34,17 +40,14 @@ class TorchCompiled(Peer):
 
     def neurons(self, neuron: Neuron) -> Neurons:
         """Return a compiled form of the engine's equation."""
-        decay, threshold = float32s(neuron)
-        subtract = neuron.reset == "subtract"
+        timestep = _several_spikes(neuron) if neuron.spikes == "many" else _one_spike(neuron)
 
         @torch.compile(dynamic=False, fullgraph=True)
         def run_block(currents: Tensor, rest: Tensor) -> tuple[Tensor, Tensor]:
             spikes = []
             for t in range(len(currents)):
-                u = currents[t] + decay * rest
-                fired = u > threshold
-                rest = u - threshold * fired if subtract else torch.where(fired, 0.0, u)
-                spikes.append(fired.to(u.dtype))
+                fired, rest = timestep(currents[t], rest)
+                spikes.append(fired)
             return torch.stack(spikes), rest
 
         def run(currents: Tensor) -> Tensor:
@@ -60,3 +63,29 @@ class TorchCompiled(Peer):
             return torch.cat(blocks).reshape(currents.shape)
 
         return run
+
+
+def _one_spike(neuron: Neuron) -> Timestep:
+    """Return a timestep of neurons that spike at most once in it."""
+    decay, threshold = float32s(neuron)
+    subtract = neuron.reset == "subtract"
+
+    def timestep(current: Tensor, rest: Tensor) -> tuple[Tensor, Tensor]:
+        u = current + decay * rest
+        fired = u > threshold
+        rest = u - threshold * fired if subtract else torch.where(fired, 0.0, u)
+        return fired.to(u.dtype), rest
+
+    return timestep
+
+
+def _several_spikes(neuron: Neuron) -> Timestep:
+    """Return a timestep of neurons that may spike several times in it."""
+    decay, threshold, lower_bound = rules_of(neuron)
+
+    def timestep(current: Tensor, rest: Tensor) -> tuple[Tensor, Tensor]:
+        u = (current + decay * rest).clamp(min=lower_bound)
+        fired = torch.floor(u / threshold).clamp(min=0.0)
+        return fired, u - threshold * fired
+
+    return timestep

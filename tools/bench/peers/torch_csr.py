@@ -1,4 +1,7 @@
-"""torch with the frames of a fully connected first layer as a sparse matrix (CSR)."""
+"""torch with the frames of a fully connected first layer as a sparse matrix (CSR).
+
+Of all peers the strongest on a fully connected network, so it stands first among them.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ class TorchCsr(TorchDense):
     """As `TorchDense`, but the first product skips the zeros of the input."""
 
     name = "torch CSR"
+    given = "ready CSR frames"
 
     def build(self, network: Network) -> None:
         """Take over weights and neurons; the first layer's weights as (inputs, outputs)."""
