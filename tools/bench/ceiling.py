@@ -1,7 +1,8 @@
 """How near the engine's hot loop comes to only reading the weights it adds (workload ceiling).
 
-`add_rows` adds lists of weight rows into membranes. Nothing that adds them can be faster than
-reading them, in the same order, from the same place. `read_lists` does just that: it sums all rows
+`add_rows` adds lists of weight rows to a block of membranes, block by block, position by position
+through time. Nothing that adds them can be faster than reading them, in the same order, from the
+same place. `read_lists` does just that: it sums all rows
 into one number. It sums their bits, as integers, because only then may the compiler keep many
 partial sums in vector registers (four and more of eight lanes) under the strict floating-point
 rules of `eventsim/jit.py`; a float sum in order would wait for each addition.
@@ -19,9 +20,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import eventsim as es
-from eventsim.clocked.cpu.updates import add_rows
+from eventsim.clocked.cpu.gather import add_rows
 from eventsim.jit import Float32s, Int32s, Int64s, kernel
 from eventsim.vectors import new_array
+from eventsim.wiring.runs import width_of
 
 from ..report import progress_bar
 from .timing import Contestant, take_turns
@@ -33,32 +35,48 @@ class RowLists(NamedTuple):
     """Lists of weight rows, each for one site in one timestep."""
 
     name: str
-    channels: int  # weights in a row
-    weights: Float32s
-    rows: Int32s  # offsets in `weights`
+    channels: int
+    blocks: Float32s  # (blocks, rows, width): the weights, block by block of channels
+    rows: Int32s
     pointers: Int64s  # rows[pointers[i] : pointers[i + 1]] is list i
-    sites: int  # list i goes to site i % sites
+    steps: int  # list i goes to site i // steps
 
 
 @kernel
 def add_lists(
-    u: Float32s, channels: int, w: Float32s, rows: Int32s, pointers: Int64s, sites: int
+    u: Float32s, channels: int, blocks: Float32s, rows: Int32s, pointers: Int64s, steps: int
 ) -> None:
     """Add every list to the membranes of its site."""
-    for i in range(len(pointers) - 1):
-        base = (i % sites) * channels
-        add_rows(u, base, channels, np.float32(1.0), w, rows, pointers[i], pointers[i + 1])
+    width, w = blocks.shape[2], blocks.reshape(-1)
+    for block in range(len(blocks)):
+        for i in range(len(pointers) - 1):
+            add_rows(
+                u, i // steps * channels + block * width, np.float32(1.0), w,
+                block * blocks.shape[1] * width, rows, None, pointers[i], pointers[i + 1],
+                np.float32(np.inf), False, np.float32(0.0), width, False,
+            )  # fmt: skip
 
 
 @kernel
-def read_lists(pairs: int, w: Int64s, rows: Int32s) -> int:
-    """Read every row in the same order; `w` are the weights two by two, `pairs` those of a row."""
-    total = 0
-    for slot in range(len(rows)):
-        first = np.uintp(rows[slot]) // np.uintp(2)
-        for c in range(np.uintp(pairs)):
-            total += w[first + c]
+def read_lists(blocks: Int64s, rows: Int32s) -> int:
+    """Read every row of every block in the same order; `blocks` are the weights two by two."""
+    total, pairs, w = 0, np.uintp(blocks.shape[2]), blocks.reshape(-1)
+    for block in range(len(blocks)):
+        base = np.uintp(block * blocks.shape[1]) * pairs
+        for slot in range(len(rows)):
+            first = base + np.uintp(rows[slot]) * pairs
+            for c in range(pairs):
+                total += w[first + c]
     return total
+
+
+def in_blocks(weights: Float32s) -> Float32s:
+    """Return rows of weights (rows, channels) as (blocks, rows, width), aligned."""
+    width = width_of(weights.shape[1])
+    parts = weights.reshape(len(weights), -1, width).swapaxes(0, 1)
+    blocks = new_array(weights.size, np.float32).reshape(parts.shape)
+    blocks[:] = parts
+    return blocks
 
 
 def rows_of_dense(network: es.Network, recordings: Sequence[Any]) -> RowLists:
@@ -73,12 +91,12 @@ def rows_of_dense(network: es.Network, recordings: Sequence[Any]) -> RowLists:
             encoding=network.input_encoding,
         )  # fmt: skip
         pixel, polarity = np.divmod(binned.cells, polarities)
-        rows.append((polarity * (layer.weight.shape[1] // polarities) + pixel) * channels)
+        rows.append(polarity * (layer.weight.shape[1] // polarities) + pixel)
         lengths.append(np.diff(binned.pointers))
     pointers = np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
     return RowLists(
-        f"mlp, rows of {channels}", channels, np.ascontiguousarray(layer.weight.T).ravel(),
-        np.concatenate(rows).astype(np.int32), pointers, sites=1,
+        f"mlp, rows of {channels}", channels, in_blocks(layer.weight.T),
+        np.concatenate(rows).astype(np.int32), pointers, steps=len(pointers) - 1,
     )  # fmt: skip
 
 
@@ -90,14 +108,13 @@ def rows_of_convolution(
     active = rng.random((steps, inputs, side, side)) < activity
     padded = np.pad(active, ((0, 0), (0, 0), (1, 1), (1, 1)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(2, 3))
-    # (step, y, x, ky, kx, input channel): to each site the spikes come in this order
-    flat = windows.transpose(0, 2, 3, 4, 5, 1).reshape(steps * side * side, -1)
+    # (y, x, step, ky, kx, input channel): to each site the spikes come in this order
+    flat = windows.transpose(2, 3, 0, 4, 5, 1).reshape(side * side * steps, -1)
     lists, taps = np.nonzero(flat)
-    weights = rng.standard_normal(flat.shape[1] * channels).astype(np.float32)
+    weights = rng.standard_normal((flat.shape[1], channels)).astype(np.float32)
     return RowLists(
-        f"convolution at {activity:.1%}, rows of {channels}", channels, weights,
-        (taps * channels).astype(np.int32),
-        np.searchsorted(lists, np.arange(len(flat) + 1)), sites=side * side,
+        f"convolution at {activity:.1%}, rows of {channels}", channels, in_blocks(weights),
+        taps.astype(np.int32), np.searchsorted(lists, np.arange(len(flat) + 1)), steps=steps,
     )  # fmt: skip
 
 
@@ -112,14 +129,13 @@ def measure_ceiling(all_lists: Sequence[RowLists], repeats: int) -> dict[str, An
 
 
 def _measure(lists: RowLists, repeats: int) -> dict[str, Any]:
-    membranes = new_array(lists.sites * lists.channels, np.float32)
-    weights = new_array(lists.weights.size, np.float32)
-    membranes[:], weights[:] = 0, lists.weights
-    pairs = weights.view(np.int64)
+    sites = (len(lists.pointers) - 1) // lists.steps
+    membranes = new_array(sites * lists.channels, np.float32)
+    membranes[:] = 0
     add = partial(
-        add_lists, membranes, lists.channels, weights, lists.rows, lists.pointers, lists.sites
+        add_lists, membranes, lists.channels, lists.blocks, lists.rows, lists.pointers, lists.steps
     )
-    read = partial(read_lists, lists.channels // 2, pairs, lists.rows)
+    read = partial(read_lists, lists.blocks.view(np.int64), lists.rows)
     timings = take_turns(
         [Contestant("add_rows", 1, add), Contestant("only reading", 1, read)],
         repeats, 1, lambda done: None,
@@ -131,7 +147,7 @@ def _measure(lists: RowLists, repeats: int) -> dict[str, Any]:
         "name": lists.name,
         "lists": len(lists.pointers) - 1,
         "rows": len(lists.rows),
-        "weight_bytes": lists.weights.nbytes,
+        "weight_bytes": lists.blocks.nbytes,
         "add_rows_seconds": adding,
         "only_reading_seconds": reading,
         "add_rows_sops_a_second": sops / adding,

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...jit import Float32s, Int32s, Int64s, Weights, Words, inner_kernel, kernel_glue, kernel_part
+from ...jit import Float32s, Int32s, Int64s, Weights, inner_kernel, kernel_glue, kernel_part
 from ...network.neurons import factors
 from ...network.neurons.lif import catch_up_plain, factors_of, fires
 from ...operations import ACS, COMPARES, INPUT_EVENTS, MACS, OUTPUT_SPIKES, RESETS
@@ -41,8 +41,9 @@ from ...vectors import (
     lowest_bit,
 )
 from ...wiring.program import Connection, Level, Population, Program
+from .emission import bits_of, emit_noted, note_spikes
 from .state import Outcome, State
-from .updates import bits_of, count_updates, emit, read_out, update
+from .updates import count_updates, read_out, update
 from .visits import note_positions, note_timesteps, note_visits
 
 
@@ -157,8 +158,8 @@ def visit_block(
                 power, gain = factors_of(begin + t - updated, powers, gains)
                 updated = begin + t
                 if biased:
-                    catch_up_block(u, at, channel, max(0, min(width, channels - channel)), power, gain,
-                                   biases)  # fmt: skip
+                    n = max(0, min(width, channels - channel))
+                    catch_up_block(u, at, channel, n, power, gain, biases)
                     power = np.float32(1.0)
             crossed = add_rows(
                 u, at, power, program.blocks, base, noted.rows, noted.values,
@@ -182,8 +183,7 @@ def visit_in_step(
     """Update all blocks of a site in each timestep: neurons may fire again without input."""
     last = state.last[population[Population.site] :]
     flags, noted = state.flags[population[Population.site] :], state.noted
-    sites, width = population[Population.sites], population[Population.width]
-    blocks, awake = population[Population.stored] // width, population[Population.awake] > 0
+    awake = population[Population.awake] > 0
     touched, pending = 0, False
     for site in range(first, stop):
         updated, again, t = last[site], flags[site] > 0 or awake, begin - 1
@@ -204,8 +204,8 @@ def visit_in_step(
                 )  # fmt: skip
             else:
                 again |= visit_others(
-                    state.inputs, program, population, state, site, t, t - updated, begin, row, end_of_rows,
-                    counters,
+                    state.inputs, program, population, state, site, t, t - updated, begin, row,
+                    end_of_rows, counters,
                 )  # fmt: skip
             updated = t
             touched += 1
@@ -296,24 +296,6 @@ def visit_others(
 
 
 @inner_kernel
-def note_spikes(
-    t: int, site: int, block: int, crossed: np.uint64, sites: int, blocks: int, masks: Words,
-    fired: Words,
-) -> None:  # fmt: skip
-    """Note the spikes of a block as bits, and in `fired` that the site has some.
-
-    Only the words of a site that has are ever read, so nothing else needs to be 0.
-    """
-    word = np.uintp(t * ((sites + 63) >> 6) + (site >> 6))
-    bit = np.uint64(1) << np.uint64(site & 63)
-    first = np.uintp((t * sites + site) * blocks)
-    if fired[word] & bit == 0:
-        fired[word] |= bit
-        masks[first : first + np.uintp(blocks)] = 0
-    masks[first + np.uintp(block)] = crossed
-
-
-@inner_kernel
 def catch_up_block(
     u: Float32s, first: int, channel: int, n: int, power: np.float32, gain: np.float32,
     biases: Float32s,
@@ -336,21 +318,14 @@ def add_rows(
     """Add rows to a block, compare and reset it; return bits that say which neurons spiked."""
     at, b, k, n = np.uintp(first), np.uintp(base), np.uintp(row), np.uintp(end_of_rows)
     w = weights
-    if values is not None:
-        if graded:
-            if width == 64:
-                return gather_graded_64(
-                    u, at, power, w, b, rows, values, k, n, limit, subtract, level
-                )
-            if width == 32:
-                return gather_graded_32(
-                    u, at, power, w, b, rows, values, k, n, limit, subtract, level
-                )
-            if width == 16:
-                return gather_graded_16(
-                    u, at, power, w, b, rows, values, k, n, limit, subtract, level
-                )
-            return gather_graded_8(u, at, power, w, b, rows, values, k, n, limit, subtract, level)
+    if values is not None and graded:
+        if width == 64:
+            return gather_graded_64(u, at, power, w, b, rows, values, k, n, limit, subtract, level)
+        if width == 32:
+            return gather_graded_32(u, at, power, w, b, rows, values, k, n, limit, subtract, level)
+        if width == 16:
+            return gather_graded_16(u, at, power, w, b, rows, values, k, n, limit, subtract, level)
+        return gather_graded_8(u, at, power, w, b, rows, values, k, n, limit, subtract, level)
     if width == 64:
         return gather_64(u, at, power, w, b, rows, values, k, n, limit, subtract, level)
     if width == 32:
@@ -375,37 +350,3 @@ def fires_again(
         moved = catch_up_plain(u[np.uintp(first + k)], powers[1], bias, np.float32(1.0))
         again |= fires(moved, limit)
     return again
-
-
-@kernel_part
-def emit_noted(population: Int64s, state: State, steps: int, slot: int) -> int:
-    """Append the neurons that spiked in the timesteps of a chunk, ascending in each.
-
-    Those of timestep t begin at starts[slot + t]; the first is given. Returns the spikes, of which
-    a neuron may emit many in a timestep. Bits, and not lists of the sites or neurons that fired:
-    blocks come one after the other, so that a list would have to be sorted.
-    """
-    masks, fired, spikes, starts = state.masks, state.fired, state.spikes, state.starts
-    width, channels = population[Population.width], population[Population.channels]
-    sites, blocks = population[Population.sites], population[Population.stored] // width
-    words, end, one = np.uintp((sites + 63) >> 6), np.uintp(starts[slot]), np.uintp(1)
-    at, begin, several = np.uintp(0), np.uintp(starts[slot]), 0
-    for t in range(np.uintp(steps)):
-        for word in range(words):
-            noted = fired[at]
-            at += one
-            while noted != 0:
-                site = np.int64(word << np.uintp(6)) + np.int64(lowest_bit(noted))
-                noted &= noted - np.uint64(1)
-                first = np.uintp((np.int64(t) * sites + site) * blocks)
-                for block in range(blocks):
-                    neuron = np.uintp(site * channels + block * width)
-                    end = emit(spikes, end, neuron, masks[first + np.uintp(block)])
-        starts[slot + np.int64(t) + 1] = end
-        if population[Population.many]:
-            of_step = np.uintp(np.int64(t) * sites * channels)
-            for k in range(np.uintp(starts[slot + np.int64(t)]), end):
-                value = state.multiples[of_step + np.uintp(spikes[k])]
-                state.spike_values[k] = value
-                several += np.int64(value)
-    return several if population[Population.many] else np.int64(end - begin)

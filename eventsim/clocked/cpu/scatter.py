@@ -19,22 +19,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...jit import Float32s, Int32s, Int64s, inner_kernel, kernel_part
+from ...jit import Float32s, Int32s, Int64s, kernel_part
 from ...network.neurons import factors
 from ...network.neurons.lif import catch_up_plain, factors_of, fires
 from ...operations import ACS, COMPARES, INPUT_EVENTS, MACS, OUTPUT_SPIKES, RESETS
 from ...vectors import (
-    BLOCK,
     LANES,
-    above_in_block,
-    above_in_lanes,
     add_scaled_lanes,
     lowest_bit,
     weight_at,
 )
 from ...wiring.program import Connection, Level, Population, Program, Span
+from .emission import emit_above
 from .state import Outcome, State
-from .updates import count_updates, emit, read_out, update
+from .updates import count_updates, read_out, update
 
 
 @kernel_part
@@ -107,9 +105,8 @@ def scatter(
     )  # fmt: skip
     weights, flags = program.weights, state.flags[population[Population.site] :]
     u = state.membranes[population[Population.neuron] :]
-    if x is not None:
-        if not population[Population.plain]:
-            u = x
+    if x is not None and not population[Population.plain]:
+        u = x
     in_channels, reach = (
         np.uint32(connection[Connection.in_channels]),
         np.uintp(connection[Connection.reach]),
@@ -248,7 +245,7 @@ def fire(
         state.last[population[Population.site] :],
     )
     limit = levels[Level.limit]
-    one, channels = np.uintp(1), np.uintp(population[Population.channels])
+    channels = np.uintp(population[Population.channels])
     first, end = np.uintp(emitted), np.uintp(emitted)
     for i in range(sites):
         if changes and last[touched[i]] != t:  # no spike reached it
@@ -265,26 +262,6 @@ def fire(
     counters[RESETS] += np.int64(end - first)
     counters[OUTPUT_SPIKES] += np.int64(end - first)
     return np.int64(end), pending
-
-
-@inner_kernel
-def emit_above(
-    u: Float32s, neuron: np.uintp, stop: np.uintp, limit: np.float32, spikes: Int32s, end: np.uintp
-) -> np.uintp:
-    """Append the neurons neuron .. stop - 1 that are above a limit; return the list's new end."""
-    lanes, block = np.uintp(LANES), np.uintp(BLOCK)
-    while neuron + block <= stop:
-        end = emit(spikes, end, neuron, above_in_block(u, neuron, limit))
-        neuron += block
-    while neuron + lanes <= stop:
-        end = emit(spikes, end, neuron, above_in_lanes(u, neuron, limit))
-        neuron += lanes
-    while neuron < stop:
-        if fires(u[neuron], limit):
-            spikes[end] = neuron
-            end += np.uintp(1)
-        neuron += np.uintp(1)
-    return end
 
 
 @kernel_part
@@ -329,7 +306,7 @@ def update_touched(
     )
     channels, groups = population[Population.channels], population[Population.groups]
     p, pending = program.parameters[population[Population.parameters]], False
-    first = emitted
+    first = end = np.int64(emitted)
     for i in range(sites):
         site = np.int64(state.touched[i])
         silent, last[site], neuron = t - 1 - last[site], t, site * channels
@@ -340,15 +317,15 @@ def update_touched(
         if again:
             flags[site], pending = 1, True
         at, stop = np.uintp(neuron), np.uintp(neuron + channels)
-        begin = emitted
-        emitted = np.int64(emit_above(x, at, stop, np.float32(0), state.spikes, np.uintp(emitted)))
+        begin = end
+        end = np.int64(emit_above(x, at, stop, np.float32(0), state.spikes, np.uintp(end)))
         if population[Population.many]:
-            for k in range(begin, emitted):
+            for k in range(begin, end):
                 state.spike_values[k] = x[state.spikes[k]]
                 counters[OUTPUT_SPIKES] += np.int64(state.spike_values[k])
         for k in range(at, stop):
             x[k] = 0
-    counters[RESETS] += emitted - first
+    counters[RESETS] += end - first
     if not population[Population.many]:
-        counters[OUTPUT_SPIKES] += emitted - first
-    return np.int64(emitted), pending
+        counters[OUTPUT_SPIKES] += end - first
+    return end, pending

@@ -25,7 +25,7 @@ class Noted(NamedTuple):
     pointers: Int32s  # (most_sites + 1,) where the visits of each site begin,
     row_pointers: Int32s  # (visits + 1,) and where the rows of each visit:
     rows: Int32s  # (visit_rows,)
-    values: Float32s | None  # likewise, what they are multiplied by; None if all are 1
+    values: Float32s  # likewise, what they are multiplied by; None if all are 1
 
 
 class State(NamedTuple):
@@ -42,14 +42,14 @@ class State(NamedTuple):
     spike_values: Float32s  # how many spikes each stands for; empty if all are 1
     starts: Int64s  # where in `spikes` each timestep begins, at each layer's offset
     begins: Int32s  # (begins,) where the spikes of each position and timestep of a chunk begin
-    position_words: Words | None  # (words,) the timesteps of a chunk in which it spikes
+    position_words: Words  # (words,) the timesteps of a chunk in which it spikes
     noted: Noted
     masks: Words  # (masks,) spikes of a gathered layer in a chunk, as bits
     fired: Words  # (fired,) a bit for each site and timestep that has any of these
     multiples: Float32s  # (multiples,) how many spikes each of these is, where that may be many
-    touched: Int32s | None  # (sites,) the sites that have work in a timestep, ascending
+    touched: Int32s  # (sites,) the sites that have work in a timestep, ascending
     words: Words  # the same memory as flags, eight at a time
-    inputs: Float32s | None  # (inputs,) what arrives at neurons that are not plain, 0 else
+    inputs: Float32s  # (inputs,) what arrives at neurons that are not plain, 0 else
     pooled: (
         Float32s | None
     )  # (pooled_cells,) maxima in the cells of a max pool, 0 between timesteps
@@ -109,21 +109,21 @@ def new_state(program: Program) -> State:
         spike_values=rows(program.spikes, np.float32, valued),
         starts=rows(program.starts, np.int64),
         begins=rows(program.begins, np.int32),
-        position_words=None if flat else rows(program.words, np.uint64),
+        position_words=None if flat else rows(program.words, np.uint64),  # type: ignore[arg-type]
         noted=Noted(
             timesteps=rows(program.visits, np.int32),
             pointers=rows(program.most_sites + 1, np.int32),
             row_pointers=rows(program.visits + 1, np.int32),
             rows=rows(program.visit_rows, np.int32),
-            values=None if plain else rows(program.visit_rows, np.float32),
+            values=None if plain else rows(program.visit_rows, np.float32),  # type: ignore[arg-type]
         ),
         masks=rows(program.masks, np.uint64),
         fired=rows(program.fired, np.uint64),
         multiples=rows(program.multiples, np.float32),
-        touched=None if flat else rows(program.sites, np.int32),
+        touched=None if flat else rows(program.sites, np.int32),  # type: ignore[arg-type]
         words=flags.view(np.uint64),
-        inputs=None if plain else rows(program.inputs, np.float32),
-        pooled=None if flat else rows(program.pooled_cells, np.float32),
+        inputs=None if plain else rows(program.inputs, np.float32),  # type: ignore[arg-type]
+        pooled=None if flat else rows(program.pooled_cells, np.float32),  # type: ignore[arg-type]
         pooled_words=rows(-(-program.pooled_cells // 64), np.uint64),
     )
 

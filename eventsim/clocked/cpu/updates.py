@@ -40,7 +40,6 @@ from ...operations import (
     SITE_UPDATES,
     UPDATES,
 )
-from ...vectors import BLOCK, LANES, above_in_block, above_in_lanes, lowest_bit
 from ...wiring.program import Population, Program, Value
 from .state import Outcome, State
 
@@ -124,7 +123,7 @@ def is_held(free_from: Int32s, n: int, t: int) -> bool:
     held = np.int32(0)
     for k in range(np.uintp(n)):
         held |= np.int32(free_from[k] > np.int32(t))
-    return held > 0
+    return bool(held > 0)
 
 
 @inner_kernel
@@ -161,7 +160,7 @@ def step_alike(
         membrane, second, fired = step(own, biases[k], u[k], seconds[k], x[k], True)
         u[k], seconds[k], x[k] = membrane, second, fired
         again |= np.int32(may_fire(own, biases[k], membrane, second))
-    return again > 0
+    return bool(again > 0)
 
 
 @inner_kernel
@@ -186,29 +185,7 @@ def step_each(
         free_from[k] = then if fired > 0 else free_from[k]
         frees += np.int32(free)
         again |= np.int32(may_fire(own, biases[k], membrane, second))
-    return again > 0, np.int64(frees)
-
-
-@inner_kernel
-def bits_of(x: Float32s, width: int) -> np.uint64:
-    """Return bits that say which of the first `width` neurons spiked."""
-    if width == BLOCK:
-        return above_in_block(x, np.uintp(0), np.float32(0))
-    bits = np.uint64(0)
-    for k in range(np.uintp(width // LANES)):
-        some = above_in_lanes(x, k * np.uintp(LANES), np.float32(0))
-        bits |= some << np.uint64(k * np.uintp(LANES))
-    return bits
-
-
-@inner_kernel
-def emit(spikes: Int32s, end: np.uintp, neuron: np.uintp, crossed: np.uint64) -> np.uintp:
-    """Append the neurons whose bits are set, bit 0 being `neuron`; return the new end."""
-    while crossed != 0:
-        spikes[end] = neuron + lowest_bit(crossed)
-        end += np.uintp(1)
-        crossed &= crossed - np.uint64(1)
-    return end
+    return bool(again > 0), np.int64(frees)
 
 
 @kernel_part

@@ -17,6 +17,8 @@ with a record of `NEURON_DTYPE`, or anything that has the fields of one.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from ...jit import rule
@@ -33,7 +35,6 @@ from .neuron import (
     RESET_SUBTRACT,
     NeuronModel,
     NeuronState,
-    Parameters,
     after_reset,
     crosses,
     spikes_over,
@@ -72,6 +73,23 @@ __all__ = [
 ]
 
 Neuron = LIF | IF | LI | CUBALIF | ALIF
+
+
+class Parameters(NamedTuple):
+    """The fields of a record of `NEURON_DTYPE` that the rules of a timestep read, as numbers."""
+
+    kind: int
+    decay: np.float32
+    threshold: np.float32
+    at_threshold: bool
+    many: bool
+    reset: int
+    reset_value: np.float32
+    lower_bound: np.float32
+    second_decay: np.float32
+    coupling: np.float32
+
+
 NEURON_TYPES: dict[str, type[Neuron]] = {
     kind.__name__: kind for kind in (LIF, IF, LI, CUBALIF, ALIF)
 }

@@ -57,21 +57,6 @@ NEURON_DTYPE = np.dtype(
 )
 
 
-class Parameters(NamedTuple):
-    """The fields of a record of `NEURON_DTYPE` that the rules of a timestep read, as numbers."""
-
-    kind: int
-    decay: np.float32
-    threshold: np.float32
-    at_threshold: bool
-    many: bool
-    reset: int
-    reset_value: np.float32
-    lower_bound: np.float32
-    second_decay: np.float32
-    coupling: np.float32
-
-
 class NeuronState(NamedTuple):
     """The state of a whole layer in the dense reference, each of the layer's shape."""
 

@@ -1,0 +1,105 @@
+"""Spikes that leave a layer: as bits while it gathers, and as lists, ascending in each timestep."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...jit import Float32s, Int32s, Int64s, Words, inner_kernel, kernel_part
+from ...network.neurons.lif import fires
+from ...vectors import BLOCK, LANES, above_in_block, above_in_lanes, lowest_bit
+from ...wiring.program import Population
+from .state import State
+
+
+@inner_kernel
+def bits_of(x: Float32s, width: int) -> np.uint64:
+    """Return bits that say which of the first `width` neurons spiked."""
+    if width == BLOCK:
+        return above_in_block(x, np.uintp(0), np.float32(0))
+    bits = np.uint64(0)
+    for k in range(np.uintp(width // LANES)):
+        some = above_in_lanes(x, k * np.uintp(LANES), np.float32(0))
+        bits |= some << np.uint64(k * np.uintp(LANES))
+    return bits
+
+
+@inner_kernel
+def note_spikes(
+    t: int, site: int, block: int, crossed: np.uint64, sites: int, blocks: int, masks: Words,
+    fired: Words,
+) -> None:  # fmt: skip
+    """Note the spikes of a block as bits, and in `fired` that the site has some.
+
+    Only the words of a site that has are ever read, so nothing else needs to be 0.
+    """
+    word = np.uintp(t * ((sites + 63) >> 6) + (site >> 6))
+    bit = np.uint64(1) << np.uint64(site & 63)
+    first = np.uintp((t * sites + site) * blocks)
+    if fired[word] & bit == 0:
+        fired[word] |= bit
+        masks[first : first + np.uintp(blocks)] = 0
+    masks[first + np.uintp(block)] = crossed
+
+
+@kernel_part
+def emit_noted(population: Int64s, state: State, steps: int, slot: int) -> np.int64:
+    """Append the neurons that spiked in the timesteps of a chunk, ascending in each.
+
+    Those of timestep t begin at starts[slot + t]; the first is given. Returns the spikes, of which
+    a neuron may emit many in a timestep. Bits, and not lists of the sites or neurons that fired:
+    blocks come one after the other, so that a list would have to be sorted.
+    """
+    masks, fired, spikes, starts = state.masks, state.fired, state.spikes, state.starts
+    width, channels = population[Population.width], population[Population.channels]
+    sites, blocks = population[Population.sites], population[Population.stored] // width
+    words, end, one = np.uintp((sites + 63) >> 6), np.uintp(starts[slot]), np.uintp(1)
+    at, begin, several = np.uintp(0), np.uintp(starts[slot]), np.int64(0)
+    for t in range(np.uintp(steps)):
+        for word in range(words):
+            noted = fired[at]
+            at += one
+            while noted != 0:
+                site = np.int64(word << np.uintp(6)) + np.int64(lowest_bit(noted))
+                noted &= noted - np.uint64(1)
+                first = np.uintp((np.int64(t) * sites + site) * blocks)
+                for block in range(blocks):
+                    neuron = np.uintp(site * channels + block * width)
+                    end = emit(spikes, end, neuron, masks[first + np.uintp(block)])
+        starts[slot + np.int64(t) + 1] = end
+        if population[Population.many]:
+            of_step = np.uintp(np.int64(t) * sites * channels)
+            for k in range(np.uintp(starts[slot + np.int64(t)]), end):
+                value = state.multiples[of_step + np.uintp(spikes[k])]
+                state.spike_values[k] = value
+                several += np.int64(value)
+    return several if population[Population.many] else np.int64(end - begin)
+
+
+@inner_kernel
+def emit(spikes: Int32s, end: np.uintp, neuron: np.uintp, crossed: np.uint64) -> np.uintp:
+    """Append the neurons whose bits are set, bit 0 being `neuron`; return the new end."""
+    while crossed != 0:
+        spikes[end] = neuron + lowest_bit(crossed)
+        end += np.uintp(1)
+        crossed &= crossed - np.uint64(1)
+    return end
+
+
+@inner_kernel
+def emit_above(
+    u: Float32s, neuron: np.uintp, stop: np.uintp, limit: np.float32, spikes: Int32s, end: np.uintp
+) -> np.uintp:
+    """Append the neurons neuron .. stop - 1 that are above a limit; return the list's new end."""
+    lanes, block = np.uintp(LANES), np.uintp(BLOCK)
+    while neuron + block <= stop:
+        end = emit(spikes, end, neuron, above_in_block(u, neuron, limit))
+        neuron += block
+    while neuron + lanes <= stop:
+        end = emit(spikes, end, neuron, above_in_lanes(u, neuron, limit))
+        neuron += lanes
+    while neuron < stop:
+        if fires(u[neuron], limit):
+            spikes[end] = neuron
+            end += np.uintp(1)
+        neuron += np.uintp(1)
+    return end
