@@ -50,9 +50,7 @@ class State(NamedTuple):
     touched: Int32s  # (sites,) the sites that have work in a timestep, ascending
     words: Words  # the same memory as flags, eight at a time
     inputs: Float32s  # (inputs,) what arrives at neurons that are not plain, 0 else
-    pooled: (
-        Float32s | None
-    )  # (pooled_cells,) maxima in the cells of a max pool, 0 between timesteps
+    pooled: Float32s  # (pooled_cells,) maxima in the cells of a max pool, 0 between timesteps
     pooled_words: Words  # a bit for each of them, where it is not 0
 
 
