@@ -49,6 +49,11 @@ def kernel(function: Compiled) -> Compiled:
     return _compiled(function)
 
 
+def allocating_kernel(function: Compiled) -> Compiled:
+    """Compile a loop for one CPU thread that makes arrays of its own."""
+    return _compiled(function, _nrt=True)
+
+
 def kernel_part(function: Compiled) -> Compiled:
     """Compile what kernels call, and only they.
 

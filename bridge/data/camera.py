@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.progress import track
 
 from eventsim.events.arrays import EVENT_DTYPE, Events, Sensor
-from eventsim.jit import Int64s, kernel, rule
+from eventsim.jit import Int64s, allocating_kernel, rule
 
 from .cache import Arrays, cached_arrays
 
@@ -240,7 +240,7 @@ def random_below(bound: int, stream: Words) -> np.int64:
     return np.int64(((random_word(stream) >> np.uint64(32)) * np.uint64(bound)) >> np.uint64(32))
 
 
-@kernel
+@allocating_kernel
 def _mismatched(means: Int64s, deviation: int, pixels: int, stream: Words) -> Int64s:
     """Return each pixel's thresholds, (pixels, 2), normal around the means.
 
@@ -257,7 +257,7 @@ def _mismatched(means: Int64s, deviation: int, pixels: int, stream: Words) -> In
     return thresholds
 
 
-@kernel
+@allocating_kernel
 def watch_pixel(levels: Int64s, pixel: int, pixels: Any, count: int) -> int:
     """Write the events of one pixel that sees L = `levels`, (steps + 1,); return the new count."""
     before = level = levels[0]
@@ -286,7 +286,7 @@ def watch_pixel(levels: Int64s, pixel: int, pixels: Any, count: int) -> int:
     return count
 
 
-@kernel
+@allocating_kernel
 def _add_noise(
     chances: Int64s, steps: int, height: int, width: int, pixels: Any, count: int
 ) -> int:

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eventsim.events.arrays import Sensor
-from eventsim.jit import Int64s, kernel, rule
+from eventsim.jit import Int64s, allocating_kernel, rule
 
 from .cache import Arrays
 from .camera import (
@@ -163,7 +163,7 @@ def _ink(image: NDArray[np.int64], u: int, v: int) -> int:
     return (upper * (CELL - down) + lower * down) // (16 * CELL * CELL // FULL_INK)
 
 
-@kernel
+@allocating_kernel
 def _watch(
     image: NDArray[np.int64],
     path: NDArray[np.int64],

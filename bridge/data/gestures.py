@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eventsim.events.arrays import Sensor
-from eventsim.jit import Int64s, kernel, rule
+from eventsim.jit import Int64s, allocating_kernel, rule
 
 from .cache import Arrays
 from .camera import (
@@ -195,7 +195,7 @@ def _value(joint: Int64s, phase: int, sine: Int64s) -> int:
     return value
 
 
-@kernel
+@allocating_kernel
 def _pose(motion: Any, body: Any, sway: Int64s, sine: Int64s, steps: int) -> NDArray[np.int64]:
     """Return where the parts are at each step, (PARTS, 5, steps + 1).
 
@@ -234,7 +234,7 @@ def _pose(motion: Any, body: Any, sway: Int64s, sine: Int64s, steps: int) -> NDA
     return parts
 
 
-@kernel
+@allocating_kernel
 def _boxes(parts: NDArray[np.int64], radii: Int64s) -> NDArray[np.int64]:
     """Return what each part sweeps in each block, (blocks, PARTS, 4): x and y, least and most."""
     steps = parts.shape[2]
@@ -251,7 +251,7 @@ def _boxes(parts: NDArray[np.int64], radii: Int64s) -> NDArray[np.int64]:
     return boxes
 
 
-@kernel
+@allocating_kernel
 def _paint(
     levels: Int64s,
     at_x: int,
@@ -281,7 +281,7 @@ def _paint(
             levels[step] += (shade - levels[step]) * cover // OPAQUE
 
 
-@kernel
+@allocating_kernel
 def _show(
     parts: NDArray[np.int64], radii: Int64s, shades: Int64s, slope: Int64s, pixels: Any
 ) -> int:

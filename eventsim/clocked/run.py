@@ -17,25 +17,14 @@ from numpy.typing import NDArray
 from ..checks import is_whole
 from ..errors import EventsimError, RecordingError
 from ..events.arrays import EVENT_DTYPE, MAX_STEPS, Events, packets_of
-from ..events.binning import (
-    BinnedEvents,
-    Binner,
-    Grid,
-    Marked,
-    Packet,
-    Place,
-    check_until,
-    next_stretch,
-)
-from ..jit import Int64s, kernel, kernel_glue
+from ..events.binning import BinnedEvents, Binner, Grid, check_until
 from ..network.graph import Network
 from ..result import Fired, Result, Seen, channel_first, check_recorded, result_of
 from ..wiring.program import Population, Program
 from ..wiring.wire import program_of
-from .cpu.layer import begin_stretch, run_layer, take_in
+from .cpu.layer import begin_stretch, run_stretch, run_stretches
 from .cpu.state import (
     InputSpikes,
-    Outcome,
     State,
     clear,
     keep,
@@ -331,62 +320,6 @@ class Sample:
             self._network, outcome.counters.tolist(), outcome.spike_counts, outcome.first_spikes,
             membranes, seen, recorded, "clocked",
         )  # fmt: skip
-
-
-@kernel_glue
-def run_stretch(
-    program: Program,
-    state: State,
-    stretch: InputSpikes,
-    first: int,
-    stop: int,
-    before: int,
-    outcome: Outcome,
-) -> None:
-    """Run the timesteps first .. stop - 1, which `stretch` has; add to `outcome`.
-
-    The first stretch of a recording silences the state: a kernel of its own for that took 13 us,
-    most of it to take the arrays out of the tuples. `before` is the number of timesteps that the
-    call before this one ran through. The spikes of each layer stand in `state.spikes` until the
-    next call.
-    """
-    if first == 0:
-        clear(program, state)
-    begin_stretch(program, state, before)
-    take_in(program, state, stretch, 0, stop - first)
-    for number in range(len(program.populations)):
-        run_layer(program, number, state, first, stop, outcome)
-
-
-@kernel
-def run_stretches(
-    program: Program,
-    state: State,
-    packet: Packet,
-    marked: Marked,
-    numbers: Int64s,
-    spikes: InputSpikes,
-    before: int,
-    most: int,
-    outcome: Outcome,
-) -> tuple[int, int, bool]:
-    """Bin a packet and run the timesteps that it closes, at most so many stretches of them.
-
-    `spikes` is memory for one stretch, `before` as in `run_stretch`. Returns how many timesteps
-    were run, how many by the last stretch, and whether there may be more.
-
-    One kernel for both: two threads that came back to Python in between did 1.2 times what one
-    does (see `short_kernel`).
-    """
-    steps = 0
-    for _ in range(most):
-        step = numbers[Place.step]
-        closed = next_stretch(packet, marked, numbers, spikes)
-        if closed == 0:
-            return steps, before, False
-        run_stretch(program, state, spikes, step, step + closed, before, outcome)
-        steps, before = steps + closed, closed
-    return steps, before, True
 
 
 def _joined(several: list[Fired]) -> Fired:
