@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..checks import is_whole
 from ..errors import EventsimError, RecordingError
 from ..events.arrays import EVENT_DTYPE, MAX_STEPS, Events, packets_of
-from ..events.binning import BinnedEvents, Binner, Grid, check_until
+from ..events.binning import BinnedEvents, Binner, Grid, check_until, next_stretch
 from ..network.graph import Network
 from ..result import Fired, Result, Seen, channel_first, check_recorded, result_of
 from ..wiring.program import Population, Program
