@@ -126,3 +126,28 @@ def test_a_fully_connected_layer_behind_a_whole_sensor_takes_little_memory() -> 
     assert 4 * program.visit_rows < 2**28
     result = es.simulate(network, es.make_events(range(8), range(8), range(8), [1] * 8))
     assert result.spike_counts.tolist() == [1, 1]
+
+
+def test_a_network_has_arrays_for_what_it_needs() -> None:
+    """What is None is not compiled for: see `new_state`."""
+
+    def state_of(*layers: es.Dense | es.Conv2d | es.Flatten, encoding: Any = "binary") -> Any:
+        return new_state(wire.wire(es.Network((2, 8, 8), 1000, layers, input_encoding=encoding)))
+
+    rng = np.random.default_rng(0)
+    plain = es.LIF(0.3, 0.3)
+    conv = es.Conv2d(normal(rng, 8, 2, 3, 3), padding=1, neuron=plain)
+    flat = state_of(es.Flatten(), es.Dense(normal(rng, 5, 128), neuron=plain))
+    assert flat.touched is None
+    assert flat.pooled is None
+    assert flat.position_words is None
+    for state in (flat, state_of(conv)):
+        assert state.inputs is None
+        assert state.noted.values is None
+    assert state_of(conv).touched is not None
+    adaptive = es.ALIF(0.3, 0.3, 0.5, 0.1)
+    general = state_of(es.Conv2d(normal(rng, 8, 2, 3, 3), neuron=adaptive))
+    graded = state_of(conv, encoding="counts")
+    for state in (general, graded):
+        assert state.inputs is not None
+        assert state.noted.values is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from functools import partial
@@ -285,6 +286,18 @@ def test_the_installed_command_ends_without_a_traceback(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr == f"eventsim: {tmp_path}/none.bin: there is no such file\n"
     assert done.stdout == ""
+
+
+def test_kernels_are_compiled_once_and_said_to_be(network: Path, tmp_path: Path) -> None:
+    file = write_nmnist(tmp_path / "a.bin", 0)
+    command = [Path(sys.executable).with_name("eventsim"), "run", network, file]
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "kernels")}
+    said = [
+        subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stderr
+        for _ in range(2)
+    ]
+    assert [text.startswith("compiling kernels, once\n") for text in said] == [True, False]
+    assert "compiling" not in said[1]
 
 
 def test_demo_shows_the_main_job(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
