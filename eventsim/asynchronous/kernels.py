@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..jit import Float32s, Int64s, bare_inner_kernel, bare_kernel
 from ..network.neurons import MAX_SPIKES
 from ..operations import ACS, COUNTERS, INPUT_EVENTS, MACS, OUTPUT_SPIKES
+from .dense import list_row, update_dense
 from .schedule import crowded, enqueue, next_due, take_due
 from .tables import NEVER, POPULATION, WAY, Header, Population, Queue, Scalar, Way
 from .updates import add_row, catch_up_plain_site, factors_since, list_site, update_sites
@@ -138,7 +139,10 @@ def instant(
             while ready < ints[Scalar.ready] and ints[tables[Header.ready] + ready] < end:
                 site = ints[tables[Header.ready] + ready] - tables[population + Population.site]
                 touched = list_site(tables, ints, population, site, touched)
-                if tables[population + Population.plain]:
+                if (
+                    tables[population + Population.plain]
+                    and tables[population + Population.rows] < 0
+                ):
                     memo = factors_since(tables, weights, ints, floats, number, population, site, t)
                     if memo >= 0:
                         catch_up_plain_site(
@@ -148,7 +152,10 @@ def instant(
         if touched > 0:
             spikes = tables[Header.counters] + number * len(COUNTERS) + OUTPUT_SPIKES
             before = ints[spikes]
-            length = update_sites(tables, weights, ints, floats, number, population, t, touched)
+            if tables[population + Population.rows] >= 0:
+                length = update_dense(tables, weights, ints, floats, number, population, t)
+            else:
+                length = update_sites(tables, weights, ints, floats, number, population, t, touched)
             if ints[spikes] - before >= MAX_SPIKES:
                 wild = number
         ints[tables[Header.lengths] + number] = length
@@ -251,6 +258,8 @@ def scatter(
     found with one product: networks that run away fire 2^24 times in an instant.
     """
     population = tables[Header.population] + number * POPULATION
+    if tables[population + Population.rows] >= 0:
+        return list_row(tables, weights, ints, floats, number, way, spike, count, t, touched)
     in_channels, graded = tables[way + Way.in_channels], tables[way + Way.graded] > 0
     position = spike // in_channels
     channel = spike - position * in_channels

@@ -138,7 +138,7 @@ def lay_out(
         neuron=arrays.reserve("neurons", sites * row_length, LINE),
         site=arrays.reserve("sites", -(-sites // 8) * 8),  # whole words, for `collect`
         row=arrays.reserve("rows", sites * per_site),
-        bias=-1 if layer.bias is None else arrays.add("biases", layer.bias),
+        bias=-1 if layer.bias is None else arrays.add("biases", layer.bias, LINE),
         recurrent=loop,
         parameters=arrays.add("parameters", p),
         powers=_add_powers(arrays, p[0]["decay"]) if plain else -1,
