@@ -60,7 +60,7 @@ def bare_kernel(function: Compiled) -> Compiled:
     much as a third of an event in asynchronous time, all of whose kernels are bare. Between kernels
     it makes no difference, where they are compiled into each other.
     """
-    return _bare(function)
+    return _bare(function, forceinline=False)
 
 
 def bare_inner_kernel(function: Compiled) -> Compiled:

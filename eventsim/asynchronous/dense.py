@@ -34,14 +34,23 @@ def list_row(
         ints[rows] += 1
         ints[rows + ints[rows]] = row
     else:
-        value = np.float32(count)
-        add_row(tables, weights, ints, floats, number, population, 0, row, value, t)
+        add_multiple(tables, weights, ints, floats, number, population, row, count, t)
     graded = tables[way + Way.graded] > 0
     counters = tables[Header.counters] + number * len(COUNTERS)
     times = 1 if graded else count
     ints[counters + INPUT_EVENTS] += times
     ints[counters + (MACS if graded else ACS)] += times * tables[population + Population.channels]
     return 1
+
+
+@bare_kernel
+def add_multiple(
+    tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s,
+    number: int, population: int, row: int, count: int, t: int,
+) -> None:  # fmt: skip
+    """Add a row times a value."""
+    value = np.float32(count)
+    add_row(tables, weights, ints, floats, number, population, 0, row, value, t)
 
 
 @bare_kernel

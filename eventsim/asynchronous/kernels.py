@@ -131,9 +131,16 @@ def instant(
             elif event:
                 begin, spikes = Scalar.input_cell + 0, 1
             if spikes > 0:
-                touched = arrive(
-                    tables, weights, ints, floats, number, way, begin, spikes, t, touched
-                )
+                if tables[population + Population.rows] >= 0 and tables[way + Way.pooled] < 0:
+                    for entry in range(begin, begin + 2 * spikes, 2):
+                        touched = list_row(
+                            tables, weights, ints, floats, number, way, ints[entry],
+                            ints[entry + 1], t, touched,
+                        )
+                else:
+                    touched = arrive(
+                        tables, weights, ints, floats, number, way, begin, spikes, t, touched
+                    )
         if not event and tables[population + Population.alone]:
             end = tables[population + Population.site] + tables[population + Population.sites]
             while ready < ints[Scalar.ready] and ints[tables[Header.ready] + ready] < end:
@@ -162,7 +169,7 @@ def instant(
     return wild
 
 
-@bare_inner_kernel
+@bare_kernel
 def arrive(
     tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s,
     number: int, way: int, begin: int, spikes: int, t: int, touched: int,

@@ -146,7 +146,7 @@ def catch_up_plain_site(
         floats[base + c] = catch_up_plain(floats[base + c], power, weights[first + c], gain)
 
 
-@bare_inner_kernel
+@bare_kernel
 def update_sites(
     tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s,
     number: int, population: int, t: int, touched: int,
