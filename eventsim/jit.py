@@ -81,6 +81,15 @@ def rule(function: Compiled) -> Compiled:
     return numba.njit(inline="always", error_model="numpy")(function)
 
 
+@rule
+def offset(number: int) -> int:
+    """Return an index that is not negative, so that the compiler need not ask.
+
+    Else every access to an array asks whether it counts from the end: three instructions.
+    """
+    return number & 0xFFFFFFFFFFFF
+
+
 def _product(typing: Any, a: Any, b: Any) -> Any:
     """Multiply two float32, and round, also where an addition follows.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..jit import Float32s, Int64s, bare_inner_kernel, bare_kernel
+from ..jit import Float32s, Int64s, bare_inner_kernel, bare_kernel, offset
 from ..operations import ACS, COMPARES, COUNTERS, INPUT_EVENTS, MACS, SITE_UPDATES, UPDATES
 from ..vectors import BLOCK, LINE, lowest_bit, receive_16, receive_64
 from .tables import MOST_ROWS, POPULATION, Header, Population, Way
@@ -22,21 +22,23 @@ def list_row(
     number: int, way: int, spike: int, count: int, t: int, touched: int,
 ) -> int:  # fmt: skip
     """List the row of a spike, or add it at once where it is to be multiplied by a value."""
-    population = tables[Header.population] + number * POPULATION
+    population = offset(tables[Header.population] + number * POPULATION)
+    way = offset(way)
     flags = tables[way + Way.channels_delayed]
     delayed = flags >= 0 and tables[way + Way.pooled] < 0
     if delayed and not tables[flags + spike % tables[way + Way.in_channels]]:
         return touched
-    row, rows = tables[tables[way + Way.direct] + spike], tables[population + Population.rows]
+    row = tables[offset(tables[way + Way.direct] + spike)]
+    rows = offset(tables[population + Population.rows])
     if count != 1 or ints[rows] == MOST_ROWS:
         add_listed(tables, weights, ints, floats, number, population, t)
     if count == 1:
         ints[rows] += 1
-        ints[rows + ints[rows]] = row
+        ints[offset(rows + ints[rows])] = row
     else:
         add_multiple(tables, weights, ints, floats, number, population, row, count, t)
     graded = tables[way + Way.graded] > 0
-    counters = tables[Header.counters] + number * len(COUNTERS)
+    counters = offset(tables[Header.counters] + number * len(COUNTERS))
     times = 1 if graded else count
     ints[counters + INPUT_EVENTS] += times
     ints[counters + (MACS if graded else ACS)] += times * tables[population + Population.channels]
@@ -79,8 +81,9 @@ def update_dense(
     number: int, population: int, t: int,
 ) -> int:  # fmt: skip
     """Add what is listed, compare and reset; return how many neurons spiked."""
-    rows, stored = tables[population + Population.rows], tables[population + Population.stored]
-    limit = weights[tables[population + Population.levels] + 6]
+    rows = offset(tables[population + Population.rows])
+    stored = tables[population + Population.stored]
+    limit = weights[offset(tables[population + Population.levels] + 6)]
     words, spiked, first = rows + 1 + MOST_ROWS, 0, 0
     memo = factors_since(tables, weights, ints, floats, number, population, 0, t)
     while first < stored:
@@ -90,10 +93,10 @@ def update_dense(
         )
         while crossed:
             block = np.int64(lowest_bit(crossed))
-            word = np.uint64(ints[words + block])
+            word = np.uint64(ints[offset(words + block)])
             neuron = first + block * lanes + np.int64(lowest_bit(word))
             word &= word - np.uint64(1)
-            ints[words + block] = word
+            ints[offset(words + block)] = word
             crossed ^= np.uint64(word == 0) << np.uint64(block)
             spikes = reset_plain(tables, weights, floats, population, neuron, limit)
             spiked = emit(tables, ints, number, population, neuron, spikes, t, spiked)
@@ -102,7 +105,7 @@ def update_dense(
     if tables[population + Population.alone]:
         schedule(tables, weights, ints, floats, population, 0, t)
     channels = tables[population + Population.channels]
-    counters = tables[Header.counters] + number * len(COUNTERS)
+    counters = offset(tables[Header.counters] + number * len(COUNTERS))
     ints[counters + SITE_UPDATES] += 1
     ints[counters + UPDATES] += channels * tables[population + Population.variables]
     ints[counters + COMPARES] += channels
@@ -125,13 +128,14 @@ def receive(
     population: int, memo: int, first: int, lanes: int, blocks: int, limit: np.float32,
 ) -> np.uint64:  # fmt: skip
     """Bring a part of a layer up to date, add what is listed, and compare; as `receive_64`."""
-    rows, bias = tables[population + Population.rows], tables[population + Population.bias]
+    rows = offset(tables[population + Population.rows])
+    bias = tables[population + Population.bias]
     begin, stop = np.uintp(rows + 1), np.uintp(rows + 1 + ints[rows])
     words, count, c = np.uintp(rows + 1 + MOST_ROWS), np.uintp(blocks), np.uintp(first)
     at, b = np.uintp(tables[population + Population.neuron]) + c, np.uintp(bias) + c
     power, gain, biased = np.float32(1.0), np.float32(0.0), bias >= 0 and memo >= 0
     if memo >= 0:
-        power, gain = floats[memo], floats[memo + 1]
+        power, gain = floats[offset(memo)], floats[offset(memo) + 1]
     if lanes == BLOCK:
         return receive_64(
             floats, at, power, biased, weights, b, gain, weights, c, ints, begin, stop, limit,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..jit import Float32s, Int64s, bare_inner_kernel, bare_kernel
+from ..jit import Float32s, Int64s, bare_inner_kernel, bare_kernel, offset
 from ..network.neurons import MAX_SPIKES
 from ..operations import ACS, COUNTERS, INPUT_EVENTS, MACS, OUTPUT_SPIKES
 from .dense import list_row, update_dense
@@ -117,25 +117,35 @@ def instant(
         take_due(tables, ints, t)
     ready, wild = 0, -1
     for number in range(tables[Header.populations]):
-        population = tables[Header.population] + number * POPULATION
+        population = offset(tables[Header.population] + number * POPULATION)
         touched, length = 0, 0
         first = tables[population + Population.way]
-        for way in range(first, first + tables[population + Population.ways] * WAY, WAY):
+        for which in range(tables[population + Population.ways]):
+            way = offset(first + which * WAY)
             source, begin, spikes = tables[way + Way.source], 0, 0
             if tables[way + Way.delay] > 0:
                 if not event:
                     touched = arrive_late(tables, weights, ints, floats, number, way, t, touched)
             elif source >= 0:
-                begin = tables[tables[Header.population] + source * POPULATION + Population.spikes]
-                spikes = ints[tables[Header.lengths] + source]
+                feeder = offset(tables[Header.population] + source * POPULATION)
+                begin = tables[feeder + Population.spikes]
+                spikes = ints[offset(tables[Header.lengths] + source)]
             elif event:
                 begin, spikes = Scalar.input_cell + 0, 1
             if spikes > 0:
                 if tables[population + Population.rows] >= 0 and tables[way + Way.pooled] < 0:
                     for entry in range(begin, begin + 2 * spikes, 2):
                         touched = list_row(
-                            tables, weights, ints, floats, number, way, ints[entry],
-                            ints[entry + 1], t, touched,
+                            tables,
+                            weights,
+                            ints,
+                            floats,
+                            number,
+                            way,
+                            ints[offset(entry)],
+                            ints[offset(entry) + 1],
+                            t,
+                            touched,
                         )
                 else:
                     touched = arrive(
@@ -165,7 +175,7 @@ def instant(
                 length = update_sites(tables, weights, ints, floats, number, population, t, touched)
             if ints[spikes] - before >= MAX_SPIKES:
                 wild = number
-        ints[tables[Header.lengths] + number] = length
+        ints[offset(tables[Header.lengths] + number)] = length
     return wild
 
 
@@ -264,7 +274,7 @@ def scatter(
     A spike that is not graded and came `count` times is `count` additions, of which the sum is
     found with one product: networks that run away fire 2^24 times in an instant.
     """
-    population = tables[Header.population] + number * POPULATION
+    population = offset(tables[Header.population] + number * POPULATION)
     if tables[population + Population.rows] >= 0:
         return list_row(tables, weights, ints, floats, number, way, spike, count, t, touched)
     in_channels, graded = tables[way + Way.in_channels], tables[way + Way.graded] > 0
@@ -289,7 +299,7 @@ def scatter(
             add_row(tables, weights, ints, floats, number, population, site, row, value, t)
             row += channels
         reached += sites
-    counters = tables[Header.counters] + number * len(COUNTERS)
+    counters = offset(tables[Header.counters] + number * len(COUNTERS))
     times = 1 if graded else count
     ints[counters + INPUT_EVENTS] += times
     ints[counters + (MACS if graded else ACS)] += times * reached * channels
@@ -302,7 +312,7 @@ def return_spike(
     number: int, way: int, neuron: int, count: int, t: int, touched: int,
 ) -> int:  # fmt: skip
     """Bring a neuron's own spike back to it."""
-    population = tables[Header.population] + number * POPULATION
+    population = offset(tables[Header.population] + number * POPULATION)
     channels, groups = (
         tables[population + Population.channels],
         tables[population + Population.groups],
@@ -314,7 +324,7 @@ def return_spike(
         weight * np.float32(count)
     )
     graded = tables[way + Way.graded] > 0
-    counters = tables[Header.counters] + number * len(COUNTERS)
+    counters = offset(tables[Header.counters] + number * len(COUNTERS))
     times = 1 if graded else count
     ints[counters + INPUT_EVENTS] += times
     ints[counters + (MACS if graded else ACS)] += times

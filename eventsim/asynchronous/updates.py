@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..jit import Float32s, Int64s, bare_inner_kernel, bare_kernel
+from ..jit import Float32s, Int64s, bare_inner_kernel, bare_kernel, offset
 from ..network.neurons import (
     MAX_SPIKES,
     RESET_SUBTRACT,
@@ -103,28 +103,28 @@ def factors_since(
 
     Returns -1 where nothing changes.
     """
-    last = tables[Header.last] + tables[population + Population.site] + site
+    last = offset(tables[Header.last] + tables[population + Population.site] + site)
     elapsed = t - ints[last]
     if elapsed == 0:
         return -1
     ints[last] = t
     bias, leaks = tables[population + Population.bias], tables[population + Population.leaks]
     channels = tables[population + Population.channels]
-    counters = tables[Header.counters] + number * len(COUNTERS)
+    counters = offset(tables[Header.counters] + number * len(COUNTERS))
     ints[counters + DECAYS] += leaks * channels
     if bias >= 0:
         ints[counters + BIAS_ADDS] += channels
     elif leaks == 0:
         return -1
     place = number * MEMO + (elapsed & (MEMO - 1))
-    memo = tables[Header.powers] + 2 * place
-    if ints[tables[Header.memo] + place] != elapsed:
+    memo, known = offset(tables[Header.powers] + 2 * place), offset(tables[Header.memo] + place)
+    if ints[known] != elapsed:
         decay = np.float64(weights[tables[population + Population.levels]])
         f = np.float64(elapsed) / np.float64(tables[Header.dt])
         power = decay**f
         floats[memo] = power
         floats[memo + 1] = f if decay == 1 else (1 - power) / (1 - decay)
-        ints[tables[Header.memo] + place] = elapsed
+        ints[known] = elapsed
     return memo
 
 
@@ -167,7 +167,7 @@ def update_sites(
         if tables[population + Population.alone]:
             schedule(tables, weights, ints, floats, population, site, t)
     neurons = touched * tables[population + Population.channels]
-    counters = tables[Header.counters] + number * len(COUNTERS)
+    counters = offset(tables[Header.counters] + number * len(COUNTERS))
     ints[counters + SITE_UPDATES] += touched
     ints[counters + UPDATES] += neurons * tables[population + Population.variables]
     ints[counters + COMPARES] += neurons if plain else 0
@@ -210,15 +210,16 @@ def reset_plain(
     limit: np.float32,
 ) -> int:  # fmt: skip
     """Reset a membrane until it is not over threshold; return how often."""
-    levels, count = tables[population + Population.levels], 0
-    u = floats[tables[population + Population.neuron] + neuron]
+    levels, count = offset(tables[population + Population.levels]), 0
+    own = offset(tables[population + Population.neuron] + neuron)
+    u = floats[own]
     while fires(u, limit) and count < MAX_SPIKES:
         count += 1
         if tables[population + Population.reset] == RESET_SUBTRACT:
             u = u - weights[levels + 1]
         else:
             u = weights[levels + 2]
-    floats[tables[population + Population.neuron] + neuron] = u
+    floats[own] = u
     return count
 
 
@@ -228,7 +229,7 @@ def emit(
     neuron: int, count: int, t: int, spiked: int,
 ) -> int:  # fmt: skip
     """Note a neuron's spikes of this instant wherever somebody needs them."""
-    entry = tables[population + Population.spikes] + 2 * spiked
+    entry = offset(tables[population + Population.spikes] + 2 * spiked)
     ints[entry], ints[entry + 1] = neuron, count
     if tables[population + Population.queue] >= 0:
         enqueue(ints, tables[population + Population.queue], t, neuron, count)
@@ -242,7 +243,7 @@ def emit(
         ints[row + Trace.population], ints[row + Trace.neuron] = number, neuron
         ints[row + Trace.count] = count
         ints[Scalar.traced] += 1
-    counters = tables[Header.counters] + number * len(COUNTERS)
+    counters = offset(tables[Header.counters] + number * len(COUNTERS))
     ints[counters + OUTPUT_SPIKES] += count
     ints[counters + RESETS] += 1
     return spiked + 1
@@ -327,7 +328,7 @@ def catch_up_site(
                 p, bias, before, second_before, u, elapsed, held, dt
             )
         floats[neuron], floats[second] = u, after
-    counters = tables[Header.counters] + number * len(COUNTERS)
+    counters = offset(tables[Header.counters] + number * len(COUNTERS))
     ints[counters + DECAYS] += channels * tables[population + Population.leaks]
     ints[counters + BIAS_ADDS] += channels if tables[population + Population.bias] >= 0 else 0
 
@@ -361,7 +362,7 @@ def schedule(
 def begin(tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s) -> None:
     """Note which sites fire if no event ever comes."""
     for number in range(tables[Header.populations]):
-        population = tables[Header.population] + number * POPULATION
+        population = offset(tables[Header.population] + number * POPULATION)
         if tables[population + Population.alone]:
             for site in range(tables[population + Population.sites]):
                 schedule(tables, weights, ints, floats, population, site, 0)
@@ -371,7 +372,7 @@ def begin(tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s) -> 
 def finish(tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s, stop: int) -> None:
     """Bring the membranes of the last layer up to `stop`, for a readout that asks for them."""
     number = tables[Header.populations] - 1
-    population = tables[Header.population] + number * POPULATION
+    population = offset(tables[Header.population] + number * POPULATION)
     sites = tables[population + Population.sites]
     for site in range(sites):
         if tables[population + Population.plain]:
@@ -380,7 +381,7 @@ def finish(tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s, st
                 catch_up_plain_site(tables, weights, ints, floats, number, population, site, memo)
         else:
             catch_up_site(tables, weights, ints, floats, number, population, site, stop)
-    counters = tables[Header.counters] + number * len(COUNTERS)
+    counters = offset(tables[Header.counters] + number * len(COUNTERS))
     neurons = sites * tables[population + Population.channels]
     ints[counters + SITE_UPDATES] += sites
     ints[counters + UPDATES] += neurons * tables[population + Population.variables]
