@@ -1,8 +1,13 @@
 """Fully connected layers of plain neurons: what an instant brings is listed and added in one pass.
 
 Called by `kernels.py`. A block of membranes is brought up to date, gets the rows of all spikes, and
-is compared while it is in registers; between, nothing looks up where a row leads. Other layers add
-each row as it comes (`updates.py`).
+is compared, while it is in registers. Other layers add each row as it comes (`updates.py`).
+
+2312-512-10 with its weights from the third-level cache: an event reads 6 kB (its row, membranes,
+biases) and writes 2 kB, in vectors of 64 bytes about 100 cycles, 30 ns. With 1.9 spikes it took 112
+ns, half as long as row by row. What made no difference, or was slower: asking for the row of the
+next event beforehand (none; with no bias 100 ns instead of 92), the first row apart from the loop
+over rows (3 %), a loop over the spikes of each block instead of one over all (2 %).
 """
 
 from __future__ import annotations
@@ -21,7 +26,7 @@ def list_row(
     tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s,
     number: int, way: int, spike: int, count: int, t: int, touched: int,
 ) -> int:  # fmt: skip
-    """List the row of a spike, or add it at once where it is to be multiplied by a value."""
+    """List the row of a spike, or add it at once where it counts more than 1; as `scatter`."""
     population = offset(tables[Header.population] + number * POPULATION)
     way = offset(way)
     flags = tables[way + Way.channels_delayed]
@@ -45,12 +50,27 @@ def list_row(
     return 1
 
 
+@bare_inner_kernel
+def list_rows(
+    tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s,
+    number: int, way: int, begin: int, spikes: int, t: int, touched: int,
+) -> int:  # fmt: skip
+    """List the rows of a list of spikes; as `arrive`."""
+    for k in range(spikes):
+        entry = offset(begin + 2 * k)
+        spike, count = ints[entry], ints[entry + 1]
+        touched = list_row(
+            tables, weights, ints, floats, number, way, spike, count, t, touched
+        )  # fmt: skip
+    return touched
+
+
 @bare_kernel
 def add_multiple(
     tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s,
     number: int, population: int, row: int, count: int, t: int,
 ) -> None:  # fmt: skip
-    """Add a row times a value."""
+    """Add a row times a value: a call of its own, as it is rare."""
     value = np.float32(count)
     add_row(tables, weights, ints, floats, number, population, 0, row, value, t)
 

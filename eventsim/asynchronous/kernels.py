@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..jit import Float32s, Int64s, bare_inner_kernel, bare_kernel, offset
 from ..network.neurons import MAX_SPIKES
 from ..operations import ACS, COUNTERS, INPUT_EVENTS, MACS, OUTPUT_SPIKES
-from .dense import list_row, update_dense
+from .dense import list_row, list_rows, update_dense
 from .schedule import crowded, enqueue, next_due, take_due
 from .tables import NEVER, POPULATION, WAY, Header, Population, Queue, Scalar, Way
 from .updates import add_row, catch_up_plain_site, factors_since, list_site, update_sites
@@ -118,7 +118,7 @@ def instant(
     ready, wild = 0, -1
     for number in range(tables[Header.populations]):
         population = offset(tables[Header.population] + number * POPULATION)
-        touched, length = 0, 0
+        touched, length, dense = 0, 0, tables[population + Population.rows] >= 0
         first = tables[population + Population.way]
         for which in range(tables[population + Population.ways]):
             way = offset(first + which * WAY)
@@ -133,20 +133,10 @@ def instant(
             elif event:
                 begin, spikes = Scalar.input_cell + 0, 1
             if spikes > 0:
-                if tables[population + Population.rows] >= 0 and tables[way + Way.pooled] < 0:
-                    for entry in range(begin, begin + 2 * spikes, 2):
-                        touched = list_row(
-                            tables,
-                            weights,
-                            ints,
-                            floats,
-                            number,
-                            way,
-                            ints[offset(entry)],
-                            ints[offset(entry) + 1],
-                            t,
-                            touched,
-                        )
+                if dense and tables[way + Way.pooled] < 0:
+                    touched = list_rows(
+                        tables, weights, ints, floats, number, way, begin, spikes, t, touched
+                    )
                 else:
                     touched = arrive(
                         tables, weights, ints, floats, number, way, begin, spikes, t, touched
@@ -156,10 +146,7 @@ def instant(
             while ready < ints[Scalar.ready] and ints[tables[Header.ready] + ready] < end:
                 site = ints[tables[Header.ready] + ready] - tables[population + Population.site]
                 touched = list_site(tables, ints, population, site, touched)
-                if (
-                    tables[population + Population.plain]
-                    and tables[population + Population.rows] < 0
-                ):
+                if tables[population + Population.plain] and not dense:
                     memo = factors_since(tables, weights, ints, floats, number, population, site, t)
                     if memo >= 0:
                         catch_up_plain_site(
@@ -169,7 +156,7 @@ def instant(
         if touched > 0:
             spikes = tables[Header.counters] + number * len(COUNTERS) + OUTPUT_SPIKES
             before = ints[spikes]
-            if tables[population + Population.rows] >= 0:
+            if dense:
                 length = update_dense(tables, weights, ints, floats, number, population, t)
             else:
                 length = update_sites(tables, weights, ints, floats, number, population, t, touched)
