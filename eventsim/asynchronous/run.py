@@ -27,7 +27,7 @@ from .kernels import FULL, RUNAWAY, advance_before, feed
 from .layout import Layout, lay_out, with_room
 from .schedule import crowded
 from .tables import NEVER, POPULATION, Header, Population, Scalar, Trace
-from .updates import begin, finish
+from .updates import begin, finish, remember
 
 MOST_US = 2**40  # for delays and refractory times that are given in microseconds: 12 days
 
@@ -299,7 +299,8 @@ def _layout(network: Network, refractory_us: int | None, delay_us: int) -> Layou
     layouts = _LAYOUTS.setdefault(network, {})
     key = (refractory_us, delay_us)
     if key not in layouts:
-        layouts[key] = lay_out(network, refractory_us, delay_us)
+        layout = layouts[key] = lay_out(network, refractory_us, delay_us)
+        remember(layout.tables, layout.weights, layout.ints, layout.floats)
     return layouts[key]
 
 
