@@ -251,8 +251,8 @@ gather_8, gather_16, gather_32, gather_64 = map(_gatherer, (8, 16, 32, 64))
 def _receiver(lanes: int) -> Compiled:
     """Make what brings all membranes of a layer up to date, block by block, and compares them.
 
-    All loops are written here: with that over blocks in Numba, half of an event's instructions
-    moved what the registers had no room for.
+    All loops are written here: with that over blocks in Numba, whose variables filled the
+    registers, an event of 2312-512-10 in asynchronous time took 164 ns, and 140 so.
     """
 
     def receive(

@@ -155,7 +155,8 @@ def receive(
     at, b = np.uintp(tables[population + Population.neuron]) + c, np.uintp(bias) + c
     power, gain, biased = np.float32(1.0), np.float32(0.0), bias >= 0 and memo >= 0
     if memo >= 0:
-        power, gain = floats[offset(memo)], floats[offset(memo) + 1]
+        found: int = offset(memo)
+        power, gain = floats[found], floats[found + 1]
     if lanes == BLOCK:
         return receive_64(
             floats, at, power, biased, weights, b, gain, weights, c, ints, begin, stop, limit,

@@ -129,7 +129,8 @@ def instant(
             elif source >= 0:
                 feeder = offset(tables[Header.population] + source * POPULATION)
                 begin = tables[feeder + Population.spikes]
-                spikes = ints[offset(tables[Header.lengths] + source)]
+                length_of: int = offset(tables[Header.lengths] + source)
+                spikes = ints[length_of]
             elif event:
                 begin, spikes = Scalar.input_cell + 0, 1
             if spikes > 0:
