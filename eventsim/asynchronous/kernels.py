@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..jit import Float32s, Int64s, bare_inner_kernel, bare_kernel
+from ..jit import Float32s, Int64s, inner_kernel, kernel, offset
 from ..network.neurons import MAX_SPIKES
 from ..operations import ACS, COUNTERS, INPUT_EVENTS, MACS, OUTPUT_SPIKES
+from .dense import list_row, list_rows, update_dense
 from .schedule import crowded, enqueue, next_due, take_due
 from .tables import NEVER, POPULATION, WAY, Header, Population, Queue, Scalar, Way
 from .updates import add_row, catch_up_plain_site, factors_since, list_site, update_sites
@@ -22,7 +23,7 @@ FULL = -1  # there is no room for another instant: the trace or a queue is full
 RUNAWAY = -(2**62)  # RUNAWAY - n: layer n spiked more often in an instant than anybody can count
 
 
-@bare_kernel
+@kernel
 def feed(
     tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s, events: NDArray[Any],
     first: int,
@@ -62,7 +63,7 @@ def feed(
     return len(events)
 
 
-@bare_kernel
+@kernel
 def first_bad(tables: Int64s, ints: Int64s, events: NDArray[Any]) -> int:
     """Return the first event that is outside of the input, or before the one before; -1 if none."""
     width, height, start = tables[Header.width], tables[Header.height], ints[Scalar.start]
@@ -76,7 +77,7 @@ def first_bad(tables: Int64s, ints: Int64s, events: NDArray[Any]) -> int:
     return -1
 
 
-@bare_inner_kernel
+@inner_kernel
 def no_room(tables: Int64s, ints: Int64s) -> bool:
     """Tell whether the trace or a queue could overflow in the next instant."""
     if ints[Scalar.trace_rows] > 0 and 2 * ints[Scalar.traced] > ints[Scalar.trace_rows]:
@@ -84,7 +85,7 @@ def no_room(tables: Int64s, ints: Int64s) -> bool:
     return tables[Header.waits] > 0 and crowded(tables, ints)
 
 
-@bare_kernel
+@kernel
 def advance_before(
     tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s, stop: int
 ) -> int:
@@ -101,7 +102,7 @@ def advance_before(
             return RUNAWAY - wild
 
 
-@bare_inner_kernel
+@inner_kernel
 def instant(
     tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s, t: int, event: bool
 ) -> int:
@@ -116,29 +117,37 @@ def instant(
         take_due(tables, ints, t)
     ready, wild = 0, -1
     for number in range(tables[Header.populations]):
-        population = tables[Header.population] + number * POPULATION
-        touched, length = 0, 0
+        population = offset(tables[Header.population] + number * POPULATION)
+        touched, length, dense = 0, 0, tables[population + Population.rows] >= 0
         first = tables[population + Population.way]
-        for way in range(first, first + tables[population + Population.ways] * WAY, WAY):
+        for which in range(tables[population + Population.ways]):
+            way = offset(first + which * WAY)
             source, begin, spikes = tables[way + Way.source], 0, 0
             if tables[way + Way.delay] > 0:
                 if not event:
                     touched = arrive_late(tables, weights, ints, floats, number, way, t, touched)
             elif source >= 0:
-                begin = tables[tables[Header.population] + source * POPULATION + Population.spikes]
-                spikes = ints[tables[Header.lengths] + source]
+                feeder = offset(tables[Header.population] + source * POPULATION)
+                begin = tables[feeder + Population.spikes]
+                length_of: int = offset(tables[Header.lengths] + source)
+                spikes = ints[length_of]
             elif event:
                 begin, spikes = Scalar.input_cell + 0, 1
             if spikes > 0:
-                touched = arrive(
-                    tables, weights, ints, floats, number, way, begin, spikes, t, touched
-                )
+                if dense and tables[way + Way.pooled] < 0:
+                    touched = list_rows(
+                        tables, weights, ints, floats, number, way, begin, spikes, t, touched
+                    )
+                else:
+                    touched = arrive(
+                        tables, weights, ints, floats, number, way, begin, spikes, t, touched
+                    )
         if not event and tables[population + Population.alone]:
             end = tables[population + Population.site] + tables[population + Population.sites]
             while ready < ints[Scalar.ready] and ints[tables[Header.ready] + ready] < end:
                 site = ints[tables[Header.ready] + ready] - tables[population + Population.site]
                 touched = list_site(tables, ints, population, site, touched)
-                if tables[population + Population.plain]:
+                if tables[population + Population.plain] and not dense:
                     memo = factors_since(tables, weights, ints, floats, number, population, site, t)
                     if memo >= 0:
                         catch_up_plain_site(
@@ -148,14 +157,17 @@ def instant(
         if touched > 0:
             spikes = tables[Header.counters] + number * len(COUNTERS) + OUTPUT_SPIKES
             before = ints[spikes]
-            length = update_sites(tables, weights, ints, floats, number, population, t, touched)
+            if dense:
+                length = update_dense(tables, weights, ints, floats, number, population, t)
+            else:
+                length = update_sites(tables, weights, ints, floats, number, population, t, touched)
             if ints[spikes] - before >= MAX_SPIKES:
                 wild = number
-        ints[tables[Header.lengths] + number] = length
+        ints[offset(tables[Header.lengths] + number)] = length
     return wild
 
 
-@bare_inner_kernel
+@kernel
 def arrive(
     tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s,
     number: int, way: int, begin: int, spikes: int, t: int, touched: int,
@@ -173,7 +185,7 @@ def arrive(
     return scatter_pooled(tables, weights, ints, floats, number, way, cells, t, touched)
 
 
-@bare_kernel
+@kernel
 def arrive_late(
     tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s,
     number: int, way: int, t: int, touched: int,
@@ -200,7 +212,7 @@ def arrive_late(
     return scatter_pooled(tables, weights, ints, floats, number, way, cells, t, touched)
 
 
-@bare_kernel
+@kernel
 def pool(
     tables: Int64s, ints: Int64s, floats: Float32s, way: int, spike: int, count: int, cells: int
 ) -> int:
@@ -226,7 +238,7 @@ def pool(
     return cells
 
 
-@bare_kernel
+@kernel
 def scatter_pooled(
     tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s,
     number: int, way: int, cells: int, t: int, touched: int,
@@ -240,7 +252,7 @@ def scatter_pooled(
     return touched
 
 
-@bare_inner_kernel
+@inner_kernel
 def scatter(
     tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s,
     number: int, way: int, spike: int, count: int, t: int, touched: int,
@@ -250,7 +262,9 @@ def scatter(
     A spike that is not graded and came `count` times is `count` additions, of which the sum is
     found with one product: networks that run away fire 2^24 times in an instant.
     """
-    population = tables[Header.population] + number * POPULATION
+    population = offset(tables[Header.population] + number * POPULATION)
+    if tables[population + Population.rows] >= 0:
+        return list_row(tables, weights, ints, floats, number, way, spike, count, t, touched)
     in_channels, graded = tables[way + Way.in_channels], tables[way + Way.graded] > 0
     position = spike // in_channels
     channel = spike - position * in_channels
@@ -273,20 +287,20 @@ def scatter(
             add_row(tables, weights, ints, floats, number, population, site, row, value, t)
             row += channels
         reached += sites
-    counters = tables[Header.counters] + number * len(COUNTERS)
+    counters = offset(tables[Header.counters] + number * len(COUNTERS))
     times = 1 if graded else count
     ints[counters + INPUT_EVENTS] += times
     ints[counters + (MACS if graded else ACS)] += times * reached * channels
     return touched
 
 
-@bare_kernel
+@kernel
 def return_spike(
     tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s,
     number: int, way: int, neuron: int, count: int, t: int, touched: int,
 ) -> int:  # fmt: skip
     """Bring a neuron's own spike back to it."""
-    population = tables[Header.population] + number * POPULATION
+    population = offset(tables[Header.population] + number * POPULATION)
     channels, groups = (
         tables[population + Population.channels],
         tables[population + Population.groups],
@@ -298,7 +312,7 @@ def return_spike(
         weight * np.float32(count)
     )
     graded = tables[way + Way.graded] > 0
-    counters = tables[Header.counters] + number * len(COUNTERS)
+    counters = offset(tables[Header.counters] + number * len(COUNTERS))
     times = 1 if graded else count
     ints[counters + INPUT_EVENTS] += times
     ints[counters + (MACS if graded else ACS)] += times

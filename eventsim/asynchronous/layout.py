@@ -19,11 +19,12 @@ from ..network.graph import Network
 from ..network.layers import WeightLayer
 from ..network.neurons.neuron import RESET_SUBTRACT
 from ..operations import COUNTERS
-from ..wiring.arrays import widened
+from ..vectors import LINE
+from ..wiring.arrays import Arrays, widened
 from ..wiring.program import Columns, Connection, Program
 from ..wiring.program import Population as Wired
 from ..wiring.wire import program_of
-from .tables import LEVELS, MEMO, Header, Population, Queue, Scalar, Trace, Way
+from .tables import LEVELS, MEMO, MOST_ROWS, Header, Population, Queue, Scalar, Trace, Way
 
 LONGEST = 2**52  # microseconds: what delays and refractory times are cut to
 MOST_DT = 2**32
@@ -47,8 +48,11 @@ def lay_out(network: Network, refractory_us: int | None, delay_us: int) -> Layou
     """
     _check(network)
     program = program_of(network)
-    bias, recurrent = len(program.weights), len(program.weights) + len(program.biases)
-    levels = recurrent + len(program.recurrent)
+    arrays = Arrays()
+    _, bias, recurrent, levels = (
+        arrays.add("weights", part, LINE)
+        for part in (widened(program.weights), program.biases, program.recurrent, _levels(program))
+    )
     populations = _populations(network, program, refractory_us, bias, levels)
     ways = _ways(network, program, populations, delay_us, recurrent)
     header, ints, floats = _state(program, populations, ways)
@@ -62,9 +66,7 @@ def lay_out(network: Network, refractory_us: int | None, delay_us: int) -> Layou
     }  # fmt: skip
     return Layout(
         _tables(program, header, populations, ways),
-        np.concatenate(
-            [widened(program.weights), program.biases, program.recurrent, _levels(program)]
-        ),
+        arrays.joined("weights", np.float32),
         ints, floats, program.rests,
     )  # fmt: skip
 
@@ -113,7 +115,8 @@ def _populations(
             "bias": biases + p[Wired.bias] if p[Wired.bias] >= 0 else -1,
             "levels": levels + p[Wired.parameters] * len(LEVELS),
             "variables": 1 + layer.neuron.has_second + (refractory > 0),
-            "leaks": p[Wired.leaks], "spikes": -1, "queue": -1,
+            "leaks": p[Wired.leaks], "spikes": -1, "queue": -1, "rows": -1,
+            "stored": p[Wired.stored],
             "recurrent": p[Wired.recurrent],
         })  # fmt: skip
     return populations
@@ -152,7 +155,7 @@ def _ways(
                 "in_channels": row[Connection.in_channels], "offset": row[Connection.offset],
                 "in_group": row[Connection.in_group], "reach": row[Connection.reach],
                 "stride": row[Connection.stride], "pooled": row[Connection.pooled],
-                "to_itself": -1, "queue": -1,
+                "direct": row[Connection.direct], "to_itself": -1, "queue": -1,
             })  # fmt: skip
         if population["recurrent"] >= 0:
             ways.append(dict.fromkeys((column.name for column in Way), -1) | {
@@ -160,6 +163,8 @@ def _ways(
                 "to_itself": recurrent + population["recurrent"],
             })  # fmt: skip
         population["way"], population["ways"] = first, len(ways) - first
+        direct = all(way["direct"] >= 0 for way in ways[first:])
+        population["dense"] = population["plain"] and population["sites"] == 1 and direct
     return ways
 
 
@@ -171,7 +176,7 @@ def _state(
     ints.add(len(Scalar))
     alone = any(one["alone"] for one in populations)
     plain = all(one["plain"] for one in populations)
-    neurons, sites, outputs = program.neurons, program.sites, program.outputs
+    neurons, sites, outputs = -(-program.neurons // LINE) * LINE, program.sites, program.outputs
     sizes = {
         "counters": len(populations) * len(COUNTERS), "spike_counts": outputs,
         "first_spikes": outputs, "integrals": outputs, "lengths": len(populations),
@@ -183,6 +188,8 @@ def _state(
     header = {name: ints.add(size) for name, size in sizes.items()}
     for population in populations:
         population["spikes"] = ints.add(2 * population["sites"] * population["channels"])
+        if population["dense"]:
+            population["rows"] = ints.add(1 + MOST_ROWS + 64)
     queues = {source: ints.add(len(Queue)) for source in sorted(_waiting(ways))}
     header["input_queue"] = queues.get(-1, -1)
     for number, population in enumerate(populations):
@@ -232,15 +239,19 @@ def _tables(
     first_span = header["way"] + len(ways) * len(Way)
     pointers = first_span + spans.size
     flags = pointers + len(program.pointers)
+    direct = flags + len(program.delayed)
     for population in populations:
         population["way"] = header["way"] + population["way"] * len(Way)
     for way in ways:
-        for name, base in (("reach", pointers), ("pooled", pointers), ("channels_delayed", flags)):
+        for name, base in (
+            ("reach", pointers), ("pooled", pointers), ("channels_delayed", flags),
+            ("direct", direct),
+        ):  # fmt: skip
             if way[name] >= 0:
                 way[name] += base
     parts = (
         _table([header], Header), _table(populations, Population), _table(ways, Way), spans,
-        first_span + 3 * program.pointers, program.delayed,
+        first_span + 3 * program.pointers, program.delayed, program.direct,
     )  # fmt: skip
     return np.concatenate([np.asarray(part, np.int64).reshape(-1) for part in parts])
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..jit import Float32s, Int64s, bare_kernel
+from ..jit import Float32s, Int64s, kernel
 from ..network.neurons import catch_up, integral, may_come, over_threshold, rises
 from .tables import NEVER, Population
 
@@ -32,7 +32,7 @@ class Model(NamedTuple):
     coupling: np.float32
 
 
-@bare_kernel
+@kernel
 def model_of(tables: Int64s, weights: Float32s, population: int, channel: int) -> Model:
     """Read the parameters of one channel; the columns are those of `LEVELS`."""
     row = tables[population + Population.levels] + 7 * channel
@@ -50,7 +50,7 @@ def model_of(tables: Int64s, weights: Float32s, population: int, channel: int) -
     )
 
 
-@bare_kernel
+@kernel
 def catch_up_us(p, bias, u, second, elapsed, held, dt):  # type: ignore[no-untyped-def]
     """Return (u, second) after `elapsed` microseconds, of which the first `held` were refractory.
 
@@ -60,21 +60,21 @@ def catch_up_us(p, bias, u, second, elapsed, held, dt):  # type: ignore[no-untyp
     return catch_up(p, bias, u, second, np.float64(elapsed) / dt, free)
 
 
-@bare_kernel
+@kernel
 def is_over_at(p, bias, u, second, elapsed, held, dt):  # type: ignore[no-untyped-def]
     """Tell whether a neuron would be over its threshold after `elapsed` microseconds."""
     u, second = catch_up_us(p, bias, u, second, elapsed, held, dt)
     return over_threshold(p, u, second)
 
 
-@bare_kernel
+@kernel
 def rises_at(p, bias, u, second, elapsed, held, dt):  # type: ignore[no-untyped-def]
     """Tell whether a membrane comes closer to its threshold after `elapsed` microseconds."""
     u, second = catch_up_us(p, bias, u, second, elapsed, held, dt)
     return rises(p, bias, u, second)
 
 
-@bare_kernel
+@kernel
 def due_after(p, bias, u, second, held, dt):  # type: ignore[no-untyped-def]
     """Return the microseconds until a neuron fires without input, NEVER if it does not.
 
@@ -105,7 +105,7 @@ def due_after(p, bias, u, second, held, dt):  # type: ignore[no-untyped-def]
     return NEVER
 
 
-@bare_kernel
+@kernel
 def crossing(p, bias, u, second, held, dt, low, high):  # type: ignore[no-untyped-def]
     """Return the first microsecond over threshold in low + 1 .. high, where only the last is sure.
 
@@ -120,7 +120,7 @@ def crossing(p, bias, u, second, held, dt, low, high):  # type: ignore[no-untype
     return high
 
 
-@bare_kernel
+@kernel
 def around_peak(p, bias, u, second, held, dt, low, high):  # type: ignore[no-untyped-def]
     """Return the first microsecond over threshold between `low`, rising, and `high`, falling."""
     start = low
@@ -136,7 +136,7 @@ def around_peak(p, bias, u, second, held, dt, low, high):  # type: ignore[no-unt
     return NEVER
 
 
-@bare_kernel
+@kernel
 def integral_us(p, bias, u, second, end, elapsed, held, dt):  # type: ignore[no-untyped-def]
     """Return the integral of a membrane over `elapsed` microseconds, `held` of them refractory.
 

@@ -17,16 +17,17 @@ from ..checks import is_whole
 from ..errors import EventsimError, RecordingError
 from ..events.arrays import EVENT_DTYPE, Events, Sensor, check_events, packets_of
 from ..events.binning import Grid, check_until
-from ..jit import Compiled, Int64s, compiled_for
+from ..jit import Compiled, Float32s, Int64s, compiled_for
 from ..network.graph import Network
 from ..network.neurons import MAX_SPIKES
 from ..operations import COUNTERS
 from ..result import Fired, Result, Seen, channel_first, check_recorded, result_of
+from ..vectors import new_array
 from .kernels import FULL, RUNAWAY, advance_before, feed
 from .layout import Layout, lay_out, with_room
 from .schedule import crowded
-from .tables import NEVER, Header, Scalar, Trace
-from .updates import begin, finish
+from .tables import NEVER, POPULATION, Header, Population, Scalar, Trace
+from .updates import begin, finish, remember
 
 MOST_US = 2**40  # for delays and refractory times that are given in microseconds: 12 days
 
@@ -65,7 +66,7 @@ class AsynchronousRun:
         self._layout = _layout(network, refractory_us, delay_us)
         self._tables, self._weights = self._layout.tables, self._layout.weights
         self._ints = with_room(self._layout, self._layout.ints, record_spikes)
-        self._floats = self._layout.floats.copy()
+        self._floats = _aligned(self._layout.floats)
         self._start = start_us
         self._until = 0  # up to here the run has gone on without events
         self._record = record_spikes
@@ -166,7 +167,7 @@ class AsynchronousRun:
         """Go on from where another run of the same network, with the same arguments, was."""
         start, until = state["times"].tolist()
         self._start, self._until = None if start < 0 else start, until
-        self._ints, self._floats = state["ints"].copy(), state["floats"].copy()
+        self._ints, self._floats = state["ints"].copy(), _aligned(state["floats"])
 
     def take_output_spikes(self) -> Iterator[tuple[int, NDArray[np.int64]]]:
         """Forget the spikes recorded so far; yield those of the outputs, instant by instant.
@@ -254,8 +255,8 @@ class AsynchronousRun:
         rests = np.resize(self._layout.rests, outputs).astype(np.float64)
         if self._network.readout == "mean-membrane" and duration > 0:
             return np.asarray(rests + self._outcome(Header.integrals).view(np.float64) / duration)
-        # The last layer's neurons are the last ones.
-        last = self._tables[Header.seconds] - outputs
+        row = self._tables[Header.population] + (len(self._network.neuron_layers) - 1) * POPULATION
+        last = self._tables[row + Population.neuron]
         return np.asarray(rests + self._floats[last : last + outputs])
 
     def _result(self, duration: int) -> Result:
@@ -283,6 +284,12 @@ def _compiled_feed() -> Compiled:
     return compiled_for(feed, ints, floats, ints, floats, np.empty(1, EVENT_DTYPE), 0)
 
 
+def _aligned(floats: Float32s) -> Float32s:
+    copy = new_array(len(floats), np.float32)
+    copy[:] = floats
+    return copy
+
+
 # As in simulator.py: callers run one network on many recordings.
 _LAYOUTS: weakref.WeakKeyDictionary[Network, dict[tuple[int | None, int], Layout]]
 _LAYOUTS = weakref.WeakKeyDictionary()
@@ -292,7 +299,8 @@ def _layout(network: Network, refractory_us: int | None, delay_us: int) -> Layou
     layouts = _LAYOUTS.setdefault(network, {})
     key = (refractory_us, delay_us)
     if key not in layouts:
-        layouts[key] = lay_out(network, refractory_us, delay_us)
+        layout = layouts[key] = lay_out(network, refractory_us, delay_us)
+        remember(layout.tables, layout.weights, layout.ints, layout.floats)
     return layouts[key]
 
 

@@ -7,11 +7,11 @@ in it when they are updated, so it holds no outdated entries and needs no more r
 
 from __future__ import annotations
 
-from ..jit import Int64s, bare_kernel
+from ..jit import Int64s, kernel
 from .tables import NEVER, WAY, Header, Queue, Scalar, Way
 
 
-@bare_kernel
+@kernel
 def next_due(tables: Int64s, ints: Int64s) -> int:
     """Return the time of the next instant that is no event's, NEVER if there is none."""
     time = NEVER
@@ -27,7 +27,7 @@ def next_due(tables: Int64s, ints: Int64s) -> int:
     return time
 
 
-@bare_kernel
+@kernel
 def crowded(tables: Int64s, ints: Int64s) -> bool:
     """Tell whether the next instant might overflow a queue."""
     for number in range(tables[Header.ways]):
@@ -40,7 +40,7 @@ def crowded(tables: Int64s, ints: Int64s) -> bool:
     return False
 
 
-@bare_kernel
+@kernel
 def enqueue(ints: Int64s, queue: int, t: int, neuron: int, count: int) -> None:
     """Let a spike wait."""
     tail = ints[queue + Queue.tail]
@@ -49,7 +49,7 @@ def enqueue(ints: Int64s, queue: int, t: int, neuron: int, count: int) -> None:
     ints[queue + Queue.tail] = tail + 1
 
 
-@bare_kernel
+@kernel
 def sort(ints: Int64s, first: int, count: int) -> None:
     """Sort a stretch, ascending, with Shell's method: the sort of NumPy allocates."""
     gap = 1
@@ -65,7 +65,7 @@ def sort(ints: Int64s, first: int, count: int) -> None:
             ints[place] = value
 
 
-@bare_kernel
+@kernel
 def take_due(tables: Int64s, ints: Int64s, t: int) -> None:
     """Move the sites that are due at t from the heap to the list `ready`, ascending."""
     ready, due, heap = tables[Header.ready], tables[Header.due], tables[Header.heap]
@@ -78,7 +78,7 @@ def take_due(tables: Int64s, ints: Int64s, t: int) -> None:
     ints[Scalar.ready] = count
 
 
-@bare_kernel
+@kernel
 def set_due(tables: Int64s, ints: Int64s, site: int, t: int) -> None:
     """Note when a site fires by itself; NEVER takes it out of the heap."""
     due, places, heap = tables[Header.due], tables[Header.places], tables[Header.heap]
@@ -96,7 +96,7 @@ def set_due(tables: Int64s, ints: Int64s, site: int, t: int) -> None:
             put(tables, ints, place, ints[heap + last])
 
 
-@bare_kernel
+@kernel
 def put(tables: Int64s, ints: Int64s, place: int, site: int) -> None:
     """Put a site into the heap, in the place that is free, and then where it belongs."""
     due, places, heap = tables[Header.due], tables[Header.places], tables[Header.heap]

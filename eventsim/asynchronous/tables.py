@@ -81,6 +81,8 @@ class Population(Columns):
     leaks = auto()
     spikes = auto()  # offset into `ints` of (neuron, how often) of this instant's spikes
     queue = auto()  # offset of the row of `Queue`, -1 where no spike waits
+    stored = auto()  # length of a row of weights
+    rows = auto()  # offset into `ints` of the list of `dense.py`, -1 for other layers
 
 
 class Way(Columns):
@@ -96,6 +98,7 @@ class Way(Columns):
     reach = auto()  # offset into `tables` of the first span of each position
     stride = auto()
     pooled = auto()
+    direct = auto()  # offset into `tables` of the row of each spike, -1 where it has several
     to_itself = auto()  # offset into `weights` of the weights of each neuron to itself, or -1
     queue = auto()
 
@@ -139,5 +142,8 @@ class Trace(Columns):
 
 # Lengths of rows: the kernels cannot ask for the len() of columns.
 POPULATION, WAY, TRACE = len(Population), len(Way), len(Trace)
+
+# Rows that a layer of `dense.py` lists before it adds them.
+MOST_ROWS = 256
 
 LEVELS = ("decay", "threshold", "reset_value", "lower_bound", "second_decay", "coupling", "limit")

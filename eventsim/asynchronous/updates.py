@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..jit import Float32s, Int64s, bare_inner_kernel, bare_kernel
+from ..jit import Float32s, Int64s, inner_kernel, kernel, offset
 from ..network.neurons import (
     MAX_SPIKES,
     RESET_SUBTRACT,
@@ -40,7 +40,7 @@ from .tables import MEMO, NEVER, POPULATION, TRACE, Header, Population, Scalar, 
 BLOCK = 64
 
 
-@bare_inner_kernel
+@inner_kernel
 def list_site(tables: Int64s, ints: Int64s, population: int, site: int, touched: int) -> int:
     """Put a site on the list of those with work, once in an instant; return the list's length."""
     mark = tables[Header.marks] + tables[population + Population.site] + site
@@ -51,16 +51,15 @@ def list_site(tables: Int64s, ints: Int64s, population: int, site: int, touched:
     return touched + 1
 
 
-@bare_inner_kernel
+@inner_kernel
 def add_row(
     tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s,
     number: int, population: int, site: int, row: int, value: np.float32, t: int,
 ) -> None:  # fmt: skip
     """Add a row of weights, times `value`, to a site; first bring it up to date, where it is plain.
 
-    The usual case, a value of 1, is one pass over the membranes: in two an event took 0.47
-    microseconds instead of 0.38 (2312-512-10). Asking for the row of the next event beforehand
-    (`llvm.prefetch`) made no difference.
+    The usual case, a value of 1, is one pass over the membranes: with rows of 512 an event took
+    0.38 microseconds so, and 0.47 in two.
     """
     channels = tables[population + Population.channels]
     base = tables[population + Population.neuron] + site * channels
@@ -94,7 +93,7 @@ def add_row(
         floats[to + c] += weights[begin + c]
 
 
-@bare_inner_kernel
+@inner_kernel
 def factors_since(
     tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s,
     number: int, population: int, site: int, t: int,
@@ -103,32 +102,41 @@ def factors_since(
 
     Returns -1 where nothing changes.
     """
-    last = tables[Header.last] + tables[population + Population.site] + site
+    last = offset(tables[Header.last] + tables[population + Population.site] + site)
     elapsed = t - ints[last]
     if elapsed == 0:
         return -1
     ints[last] = t
     bias, leaks = tables[population + Population.bias], tables[population + Population.leaks]
     channels = tables[population + Population.channels]
-    counters = tables[Header.counters] + number * len(COUNTERS)
+    counters = offset(tables[Header.counters] + number * len(COUNTERS))
     ints[counters + DECAYS] += leaks * channels
     if bias >= 0:
         ints[counters + BIAS_ADDS] += channels
     elif leaks == 0:
         return -1
+    return factors_of(tables, weights, ints, floats, number, population, elapsed)
+
+
+@inner_kernel
+def factors_of(
+    tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s,
+    number: int, population: int, elapsed: int,
+) -> int:  # fmt: skip
+    """Return where the power and the gain of an elapsed time stand, found if they are not known."""
     place = number * MEMO + (elapsed & (MEMO - 1))
-    memo = tables[Header.powers] + 2 * place
-    if ints[tables[Header.memo] + place] != elapsed:
+    memo, known = offset(tables[Header.powers] + 2 * place), offset(tables[Header.memo] + place)
+    if ints[known] != elapsed:
         decay = np.float64(weights[tables[population + Population.levels]])
         f = np.float64(elapsed) / np.float64(tables[Header.dt])
         power = decay**f
         floats[memo] = power
         floats[memo + 1] = f if decay == 1 else (1 - power) / (1 - decay)
-        ints[tables[Header.memo] + place] = elapsed
+        ints[known] = elapsed
     return memo
 
 
-@bare_inner_kernel
+@inner_kernel
 def catch_up_plain_site(
     tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s,
     number: int, population: int, site: int, memo: int,
@@ -146,7 +154,7 @@ def catch_up_plain_site(
         floats[base + c] = catch_up_plain(floats[base + c], power, weights[first + c], gain)
 
 
-@bare_inner_kernel
+@kernel
 def update_sites(
     tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s,
     number: int, population: int, t: int, touched: int,
@@ -167,14 +175,14 @@ def update_sites(
         if tables[population + Population.alone]:
             schedule(tables, weights, ints, floats, population, site, t)
     neurons = touched * tables[population + Population.channels]
-    counters = tables[Header.counters] + number * len(COUNTERS)
+    counters = offset(tables[Header.counters] + number * len(COUNTERS))
     ints[counters + SITE_UPDATES] += touched
     ints[counters + UPDATES] += neurons * tables[population + Population.variables]
     ints[counters + COMPARES] += neurons if plain else 0
     return spiked
 
 
-@bare_inner_kernel
+@inner_kernel
 def fire(
     tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s,
     number: int, population: int, site: int, t: int, spiked: int,
@@ -193,7 +201,7 @@ def fire(
     return spiked
 
 
-@bare_inner_kernel
+@inner_kernel
 def above(floats: Float32s, first: int, channels: int, limit: np.float32) -> np.uint64:
     """Return a number whose bit k says whether membrane `first` + k is over threshold."""
     crossed, whole = np.uint64(0), np.uintp(channels) & ~np.uintp(LANES - 1)
@@ -204,31 +212,32 @@ def above(floats: Float32s, first: int, channels: int, limit: np.float32) -> np.
     return crossed
 
 
-@bare_inner_kernel
+@inner_kernel
 def reset_plain(
     tables: Int64s, weights: Float32s, floats: Float32s, population: int, neuron: int,
     limit: np.float32,
 ) -> int:  # fmt: skip
     """Reset a membrane until it is not over threshold; return how often."""
-    levels, count = tables[population + Population.levels], 0
-    u = floats[tables[population + Population.neuron] + neuron]
+    levels, count = offset(tables[population + Population.levels]), 0
+    own = offset(tables[population + Population.neuron] + neuron)
+    u = floats[own]
     while fires(u, limit) and count < MAX_SPIKES:
         count += 1
         if tables[population + Population.reset] == RESET_SUBTRACT:
             u = u - weights[levels + 1]
         else:
             u = weights[levels + 2]
-    floats[tables[population + Population.neuron] + neuron] = u
+    floats[own] = u
     return count
 
 
-@bare_inner_kernel
+@inner_kernel
 def emit(
     tables: Int64s, ints: Int64s, number: int, population: int,
     neuron: int, count: int, t: int, spiked: int,
 ) -> int:  # fmt: skip
     """Note a neuron's spikes of this instant wherever somebody needs them."""
-    entry = tables[population + Population.spikes] + 2 * spiked
+    entry = offset(tables[population + Population.spikes] + 2 * spiked)
     ints[entry], ints[entry + 1] = neuron, count
     if tables[population + Population.queue] >= 0:
         enqueue(ints, tables[population + Population.queue], t, neuron, count)
@@ -242,13 +251,13 @@ def emit(
         ints[row + Trace.population], ints[row + Trace.neuron] = number, neuron
         ints[row + Trace.count] = count
         ints[Scalar.traced] += 1
-    counters = tables[Header.counters] + number * len(COUNTERS)
+    counters = offset(tables[Header.counters] + number * len(COUNTERS))
     ints[counters + OUTPUT_SPIKES] += count
     ints[counters + RESETS] += 1
     return spiked + 1
 
 
-@bare_kernel
+@kernel
 def integrate(
     tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s,
     number: int, population: int, site: int, t: int, spiked: int,
@@ -280,7 +289,7 @@ def integrate(
     return spiked
 
 
-@bare_kernel
+@kernel
 def reset(floats, p, neuron, second, once):  # type: ignore[no-untyped-def]
     """Reset a neuron that is over threshold until it is not, or `once`; return its spikes."""
     count = 0
@@ -294,7 +303,7 @@ def reset(floats, p, neuron, second, once):  # type: ignore[no-untyped-def]
     return count
 
 
-@bare_kernel
+@kernel
 def catch_up_site(
     tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s,
     number: int, population: int, site: int, t: int,
@@ -327,12 +336,12 @@ def catch_up_site(
                 p, bias, before, second_before, u, elapsed, held, dt
             )
         floats[neuron], floats[second] = u, after
-    counters = tables[Header.counters] + number * len(COUNTERS)
+    counters = offset(tables[Header.counters] + number * len(COUNTERS))
     ints[counters + DECAYS] += channels * tables[population + Population.leaks]
     ints[counters + BIAS_ADDS] += channels if tables[population + Population.bias] >= 0 else 0
 
 
-@bare_kernel
+@kernel
 def schedule(
     tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s,
     population: int, site: int, t: int,
@@ -357,21 +366,34 @@ def schedule(
     set_due(tables, ints, tables[population + Population.site] + site, due)
 
 
-@bare_kernel
+@kernel
+def remember(tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s) -> None:
+    """Find the powers and gains of all short times, for the state that runs start from.
+
+    Found one by one, they were 5 % of the time of some thousand events.
+    """
+    for number in range(tables[Header.populations]):
+        population = offset(tables[Header.population] + number * POPULATION)
+        if tables[population + Population.plain]:
+            for elapsed in range(1, MEMO):
+                factors_of(tables, weights, ints, floats, number, population, elapsed)
+
+
+@kernel
 def begin(tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s) -> None:
     """Note which sites fire if no event ever comes."""
     for number in range(tables[Header.populations]):
-        population = tables[Header.population] + number * POPULATION
+        population = offset(tables[Header.population] + number * POPULATION)
         if tables[population + Population.alone]:
             for site in range(tables[population + Population.sites]):
                 schedule(tables, weights, ints, floats, population, site, 0)
 
 
-@bare_kernel
+@kernel
 def finish(tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s, stop: int) -> None:
     """Bring the membranes of the last layer up to `stop`, for a readout that asks for them."""
     number = tables[Header.populations] - 1
-    population = tables[Header.population] + number * POPULATION
+    population = offset(tables[Header.population] + number * POPULATION)
     sites = tables[population + Population.sites]
     for site in range(sites):
         if tables[population + Population.plain]:
@@ -380,7 +402,7 @@ def finish(tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s, st
                 catch_up_plain_site(tables, weights, ints, floats, number, population, site, memo)
         else:
             catch_up_site(tables, weights, ints, floats, number, population, site, stop)
-    counters = tables[Header.counters] + number * len(COUNTERS)
+    counters = offset(tables[Header.counters] + number * len(COUNTERS))
     neurons = sites * tables[population + Population.channels]
     ints[counters + SITE_UPDATES] += sites
     ints[counters + UPDATES] += neurons * tables[population + Population.variables]

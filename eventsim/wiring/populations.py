@@ -123,10 +123,10 @@ def lay_out(
     limit = p[0]["threshold"]
     if p[0]["at_threshold"]:  # u >= threshold is u > the number before it
         limit = np.nextafter(limit, np.float32(-np.inf))
-    bias = -1 if layer.bias is None else arrays.add("biases", layer.bias)
+    bias = -1 if layer.bias is None else arrays.add("biases", layer.bias, LINE)
     biases = bias
     if layer.bias is None:
-        biases = 0 if plain else arrays.add("biases", np.zeros(own.channels))
+        biases = 0 if plain else arrays.add("biases", np.zeros(own.channels), LINE)
     population = WiredPopulation(
         groups=layer.groups,
         sites=sites,

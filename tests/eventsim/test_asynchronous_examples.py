@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from eventsim.asynchronous import AsynchronousRun
 from eventsim.asynchronous.schedule import sort
-from eventsim.asynchronous.tables import MEMO, Trace
+from eventsim.asynchronous.tables import MEMO, MOST_ROWS, Trace
 from eventsim.errors import EventsimError, NetworkError, RecordingError
 from eventsim.events.arrays import make_events
 from eventsim.network.graph import Network
@@ -132,6 +132,26 @@ def test_simultaneous_events_are_instants_of_their_own() -> None:
     pooled = Network((2, 2, 2), 10, [MaxPool2d(2), Flatten(), Dense([[1.0, 1.0]], neuron=IF(9.0))])
     events = make_events([1, 1, 1], [0, 1, 1], [0, 0, 1], [1, 1, 1])
     assert simulate(pooled, events, mode="async").operations.total.acs == 3
+
+
+def test_a_layer_of_several_parts_takes_more_rows_than_it_lists() -> None:
+    """Delayed, all arrive in one instant: blocks of 64 and of 16, more than 64, and some left."""
+    channels, events = 64 * 64 + 64 + 21, 2 * MOST_ROWS + 3
+    rng = np.random.default_rng(0)
+    weight = rng.integers(-8, 9, (channels, events)) / 8
+    bias = rng.integers(0, 3, channels) / 8
+    behind = rng.integers(-8, 9, (3, channels)) / 8
+    layers = [Delay(1), Flatten(), Dense(weight, bias, neuron=IF(4.0, "subtract"))]
+    network = Network((1, 1, events), 8, [*layers, Dense(behind, neuron=IF(4.0, "subtract"))])
+    all_at_once = make_events(*[[0] * events, range(events), *[[0] * events] * 2])
+    spikes = simulate(network, all_at_once, steps=2, mode="async", record_spikes=True).spikes
+    assert spikes is not None
+    expected = np.maximum(np.ceil((weight.sum(axis=1) + bias) / 4 - 1), 0)
+    first = spikes[0][spikes[0][:, 0] == 8]
+    np.testing.assert_array_equal(np.bincount(first[:, 1], minlength=channels), expected)
+    reached = np.maximum(np.ceil(behind @ expected / 4 - 1), 0)
+    second = spikes[1][spikes[1][:, 0] == 8]
+    np.testing.assert_array_equal(np.bincount(second[:, 1], minlength=3), reached)
 
 
 def test_the_input_is_never_graded() -> None:

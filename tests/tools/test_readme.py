@@ -70,7 +70,8 @@ def follow_in_two_terminals(folder: Path) -> None:
         wait_until_processed(lines, count)
         following.send_signal(signal.SIGINT)
         _, err = following.communicate(timeout=PATIENCE_S)
-    assert (following.returncode, err) == (0, "")
+    assert following.returncode == 0
+    assert err in ("", "compiling kernels, once\n")
     found = documents(lines.read_text())
     (summary,) = found["summary"]
     assert summary["events"]["received"] == summary["events"]["processed"] == count > 10_000
