@@ -1,5 +1,7 @@
 """The instants: events and what they cause, one after the other, each a sweep over the layers.
 
+Last in the file: what is done before the first and after the last.
+
 Called by `run.py`. `layout.py` says what stands where in `tables`, `weights`, `ints` and `floats`;
 these four go through every function.
 """
@@ -13,11 +15,28 @@ from numpy.typing import NDArray
 
 from ..jit import Float32s, Int64s, inner_kernel, kernel, offset
 from ..network.neurons import MAX_SPIKES
-from ..operations import ACS, COUNTERS, INPUT_EVENTS, MACS, OUTPUT_SPIKES
+from ..operations import (
+    ACS,
+    COUNTERS,
+    INPUT_EVENTS,
+    MACS,
+    OUTPUT_SPIKES,
+    SITE_UPDATES,
+    UPDATES,
+)
 from .dense import list_row, list_rows, update_dense
 from .schedule import crowded, enqueue, next_due, take_due
-from .tables import NEVER, POPULATION, WAY, Header, Population, Queue, Scalar, Way
-from .updates import add_row, catch_up_plain_site, factors_since, list_site, update_sites
+from .tables import MEMO, NEVER, POPULATION, WAY, Header, Population, Queue, Scalar, Way
+from .updates import (
+    add_row,
+    catch_up_plain_site,
+    catch_up_site,
+    factors_of,
+    factors_since,
+    list_site,
+    schedule,
+    update_sites,
+)
 
 FULL = -1  # there is no room for another instant: the trace or a queue is full
 RUNAWAY = -(2**62)  # RUNAWAY - n: layer n spiked more often in an instant than anybody can count
@@ -317,3 +336,45 @@ def return_spike(
     ints[counters + INPUT_EVENTS] += times
     ints[counters + (MACS if graded else ACS)] += times
     return touched
+
+
+@kernel
+def remember(tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s) -> None:
+    """Find the powers and gains of all short times, for the state that runs start from.
+
+    Found one by one, they were 5 % of the time of some thousand events.
+    """
+    for number in range(tables[Header.populations]):
+        population = offset(tables[Header.population] + number * POPULATION)
+        if tables[population + Population.plain]:
+            for elapsed in range(1, MEMO):
+                factors_of(tables, weights, ints, floats, number, population, elapsed)
+
+
+@kernel
+def begin(tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s) -> None:
+    """Note which sites fire if no event ever comes."""
+    for number in range(tables[Header.populations]):
+        population = offset(tables[Header.population] + number * POPULATION)
+        if tables[population + Population.alone]:
+            for site in range(tables[population + Population.sites]):
+                schedule(tables, weights, ints, floats, population, site, 0)
+
+
+@kernel
+def finish(tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s, stop: int) -> None:
+    """Bring the membranes of the last layer up to `stop`, for a readout that asks for them."""
+    number = tables[Header.populations] - 1
+    population = offset(tables[Header.population] + number * POPULATION)
+    sites = tables[population + Population.sites]
+    for site in range(sites):
+        if tables[population + Population.plain]:
+            memo = factors_since(tables, weights, ints, floats, number, population, site, stop)
+            if memo >= 0:
+                catch_up_plain_site(tables, weights, ints, floats, number, population, site, memo)
+        else:
+            catch_up_site(tables, weights, ints, floats, number, population, site, stop)
+    counters = offset(tables[Header.counters] + number * len(COUNTERS))
+    neurons = sites * tables[population + Population.channels]
+    ints[counters + SITE_UPDATES] += sites
+    ints[counters + UPDATES] += neurons * tables[population + Population.variables]

@@ -23,11 +23,10 @@ from ..network.neurons import MAX_SPIKES
 from ..operations import COUNTERS
 from ..result import Fired, Result, Seen, channel_first, check_recorded, result_of
 from ..vectors import new_array
-from .kernels import FULL, RUNAWAY, advance_before, feed
+from .kernels import FULL, RUNAWAY, advance_before, begin, feed, finish, remember
 from .layout import Layout, lay_out, with_room
 from .schedule import crowded
 from .tables import NEVER, POPULATION, Header, Population, Scalar, Trace
-from .updates import begin, finish, remember
 
 MOST_US = 2**40  # for delays and refractory times that are given in microseconds: 12 days
 

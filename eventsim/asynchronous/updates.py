@@ -33,7 +33,7 @@ from ..operations import (
 from ..vectors import LANES, above_in_lanes, add_lanes, advance_lanes, lowest_bit
 from .membranes import catch_up_us, due_after, integral_us, model_of
 from .schedule import enqueue, set_due, sort
-from .tables import MEMO, NEVER, POPULATION, TRACE, Header, Population, Scalar, Trace
+from .tables import MEMO, NEVER, TRACE, Header, Population, Scalar, Trace
 
 # Channels that are compared before anybody looks at the outcome: a bit for each. With blocks of 128
 # that were searched again in blocks of 16 a spike cost about 60 ns more (2312-512-10).
@@ -364,45 +364,3 @@ def schedule(
         soonest = min(soonest, due_after(p, bias, floats[neuron], second, held, dt))
     due = t + soonest if soonest < NEVER - t else NEVER
     set_due(tables, ints, tables[population + Population.site] + site, due)
-
-
-@kernel
-def remember(tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s) -> None:
-    """Find the powers and gains of all short times, for the state that runs start from.
-
-    Found one by one, they were 5 % of the time of some thousand events.
-    """
-    for number in range(tables[Header.populations]):
-        population = offset(tables[Header.population] + number * POPULATION)
-        if tables[population + Population.plain]:
-            for elapsed in range(1, MEMO):
-                factors_of(tables, weights, ints, floats, number, population, elapsed)
-
-
-@kernel
-def begin(tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s) -> None:
-    """Note which sites fire if no event ever comes."""
-    for number in range(tables[Header.populations]):
-        population = offset(tables[Header.population] + number * POPULATION)
-        if tables[population + Population.alone]:
-            for site in range(tables[population + Population.sites]):
-                schedule(tables, weights, ints, floats, population, site, 0)
-
-
-@kernel
-def finish(tables: Int64s, weights: Float32s, ints: Int64s, floats: Float32s, stop: int) -> None:
-    """Bring the membranes of the last layer up to `stop`, for a readout that asks for them."""
-    number = tables[Header.populations] - 1
-    population = offset(tables[Header.population] + number * POPULATION)
-    sites = tables[population + Population.sites]
-    for site in range(sites):
-        if tables[population + Population.plain]:
-            memo = factors_since(tables, weights, ints, floats, number, population, site, stop)
-            if memo >= 0:
-                catch_up_plain_site(tables, weights, ints, floats, number, population, site, memo)
-        else:
-            catch_up_site(tables, weights, ints, floats, number, population, site, stop)
-    counters = offset(tables[Header.counters] + number * len(COUNTERS))
-    neurons = sites * tables[population + Population.channels]
-    ints[counters + SITE_UPDATES] += sites
-    ints[counters + UPDATES] += neurons * tables[population + Population.variables]
