@@ -23,12 +23,12 @@ from .program import Value
 from .runs import WIDTHS, width_of
 
 # Maps gather where a timestep brings so many rows to a site, for each run that it looks up; below
-# it spikes scatter. Of 32 channels and more, and of fewer. 20 timesteps on 32x32, scatter beside
-# gather at 1, 3 and 5 rows a site: 3x3 to 8 channels 0.7, 0.8, 1.0; to 32 0.85, 1.0, 1.2; to 128
-# 1.0, 1.2, 1.5; 5x5 to 8 0.5, 0.6, 0.7; to 32 0.7, 0.8, 1.0; to 128 0.85, 1.0, 1.15; the same
-# behind 4, 16 and 64 channels. (Lists of rows, site by site, were a third way: at 0.5 % to 128
-# channels a fifth faster than to scatter, and as fast for fewer than 64.)
-WIDE, WIDE_ROWS, NARROW_ROWS = 32, 1.0, 1.7
+# it spikes scatter. For so many channels and more: 20 timesteps on 32x32, scatter beside gather at
+# 1, 3 and 5 rows a site: 3x3 to 8 channels 0.7, 0.8, 1.0; to 32 0.85, 1.0, 1.2; to 128 1.0, 1.2,
+# 1.5; 5x5 to 8 0.5, 0.6, 0.7; to 32 0.7, 0.8, 1.0; to 128 0.85, 1.0, 1.15; the same behind 4, 16
+# and 64 channels. (Lists of rows, site by site, were a third way: at 0.5 % to 128 channels a fifth
+# faster than to scatter, and as fast for fewer than 64.)
+ROWS_A_RUN = {64: 0.6, 32: 1.0, 1: 1.7}
 
 # Of a fully connected layer with so many weights, a block of a row comes from memory by itself,
 # where a listed row comes whole: it gathers where a stretch uses each row once, on average. n to
@@ -165,7 +165,7 @@ def _gather(population: WiredPopulation, number: int, arrays: Arrays) -> None:
     sites, width = population.sites, width_of(population.stored)
     population.width = width
     if sites > 1:
-        rows = WIDE_ROWS if population.channels >= WIDE else NARROW_ROWS
+        rows = next(few for least, few in ROWS_A_RUN.items() if population.channels >= least)
         inputs = sum(way.positions * way.in_channels for way in population.ways)
         looked_up = sum(int(np.diff(runs.pointers).max()) for runs in found)
         population.gather_from = int(rows * looked_up * inputs / population.rows_per_site)

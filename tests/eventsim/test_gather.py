@@ -23,8 +23,7 @@ def run(network: es.Network, binned: es.BinnedEvents, expected: list[bool]) -> t
     """Return membranes and counts after all timesteps; `expected` says which layers gather."""
     with (
         patch.object(runs, "WIDTHS", runs.WIDTHS if any(expected) else ()),
-        patch.object(populations, "WIDE_ROWS", 0.0),
-        patch.object(populations, "NARROW_ROWS", 0.0),
+        patch.object(populations, "ROWS_A_RUN", {1: 0.0}),
     ):
         program = wire.wire(network)
     assert [bool(row[Population.width] > 0) for row in program.populations] == expected

@@ -235,15 +235,14 @@ def some_layout(data: Any) -> Iterator[None]:
     or few, or only where much comes.
     """
     narrow = data.draw(st.booleans())
-    share = data.draw(st.sampled_from([0.0, populations.NARROW_ROWS]))
+    rows = data.draw(st.sampled_from([0.0, 1.7]))
     widths = data.draw(st.sampled_from([(), runs.WIDTHS, (8,)]))
     beyond = data.draw(st.sampled_from([0, populations.BEYOND_CACHES]))
     chunk = data.draw(st.sampled_from([1, 3, populations.MOST_CHUNK]))
     with (
         patch.object(arrays, "widens_float16", lambda: narrow),
         patch.object(populations, "BEYOND_CACHES", beyond),
-        patch.object(populations, "WIDE_ROWS", share),
-        patch.object(populations, "NARROW_ROWS", share),
+        patch.object(populations, "ROWS_A_RUN", {1: rows}),
         patch.object(populations, "MOST_CHUNK", chunk),
         patch.object(runs, "WIDTHS", widths),
     ):
