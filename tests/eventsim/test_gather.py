@@ -150,3 +150,18 @@ def test_a_network_has_arrays_for_what_it_needs() -> None:
     for state in (general, graded):
         assert state.inputs is not None
         assert state.noted.values is not None
+
+
+def test_a_layer_that_scatters_behind_one_that_gathers_finds_its_inputs_empty() -> None:
+    rng = np.random.default_rng(1)
+    adaptive = es.ALIF(0.5, 0.3, 0.5, 0.1)
+    layers = [
+        es.Conv2d(normal(rng, 8, 2, 3, 3), padding=1, neuron=adaptive),
+        es.Conv2d(normal(rng, 7, 8, 3, 3), padding=1, neuron=adaptive),  # 7: no vector divides it
+    ]
+    network = es.Network((2, 8, 8), 1000, layers, steps=STEPS)
+    binned = binned_events(0.5, 0, 8)
+    membranes, counters = run(network, binned, [True, False])
+    expected, counted = run(network, binned, [False, False])
+    np.testing.assert_array_equal(membranes, expected)
+    np.testing.assert_array_equal(counters, counted)
