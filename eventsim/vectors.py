@@ -10,7 +10,7 @@ from typing import Any
 import llvmlite.binding
 import numpy as np
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
@@ -85,17 +85,6 @@ def _load_weights(builder: Any, kind: Any, data: Any, index: Any, lanes: int) ->
     )
 
 
-def _prefetch(builder: Any, data: Any, index: Any) -> None:
-    """Ask for the cache line of an element that will be read soon."""
-    number, address = ir.IntType(32), ir.IntType(8).as_pointer()
-    kind = ir.FunctionType(ir.VoidType(), [address, number, number, number])
-    insert: Compiled = cgutils.get_or_insert_function
-    function = insert(builder.module, kind, "llvm.prefetch.p0i8")
-    for_reading, keep, data_cache = number(0), number(3), number(1)
-    where = builder.bitcast(builder.gep(data, [index]), address)
-    builder.call(function, [where, for_reading, keep, data_cache])
-
-
 @_compiled_intrinsic
 def add_lanes(typingctx: Any, u: Any, i: Any, w: Any, j: Any) -> Any:
     """Add w[j : j + 8] to u[i : i + 8]."""
@@ -157,62 +146,12 @@ def weight_at(typingctx: Any, w: Any, i: Any) -> Any:
     return types.float32(w, types.uintp), codegen
 
 
-def _row_adder(lanes: int) -> Compiled:
-    """Make what brings some neighbouring membranes up to date, which stay in registers meanwhile.
-
-    The loop over rows is written here in the compiler's own terms, since Numba knows no variable
-    that is a vector. For each row it also fetches the part from `ahead` on, which is added next.
-    """
-
-    def add(
-        typingctx: Any, u: Any, i: Any, power: Any, w: Any, rows: Any, first: Any, stop: Any,
-        c: Any, ahead: Any,
-    ) -> Any:  # fmt: skip
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            u, w, rows = (_data(context, builder, signature.args[k], args[k]) for k in (0, 3, 4))
-            _, at, power, _, _, first, stop, column, ahead = args
-            to, membranes = _load(builder, u, at, lanes)
-            decayed = builder.fmul(membranes, _all(builder, power, lanes))
-            before = builder.block
-            loop, after = builder.append_basic_block("row"), builder.append_basic_block("added")
-            builder.cbranch(builder.icmp_unsigned("<", first, stop), loop, after)
-            builder.position_at_end(loop)
-            slot, partial = builder.phi(first.type), builder.phi(decayed.type)
-            row = builder.zext(builder.load(builder.gep(rows, [slot])), column.type)
-            kind = signature.args[3]
-            weights = _load_weights(builder, kind, w, builder.add(row, column), lanes)
-            for k in range(0, lanes, LINE * 32 // kind.dtype.bitwidth):
-                _prefetch(builder, w, builder.add(builder.add(row, ahead), row.type(k)))
-            added, following = builder.fadd(partial, weights), builder.add(slot, slot.type(1))
-            for phi, at_first, then in ((slot, first, following), (partial, decayed, added)):
-                phi.add_incoming(at_first, before)
-                phi.add_incoming(then, loop)
-            builder.cbranch(builder.icmp_unsigned("<", following, stop), loop, after)
-            builder.position_at_end(after)
-            result = builder.phi(decayed.type)
-            result.add_incoming(decayed, before)
-            result.add_incoming(added, loop)
-            builder.store(result, to, align=4)
-            return context.get_dummy_value()
-
-        index = types.uintp
-        return types.void(u, index, types.float32, w, rows, *[index] * 4), codegen
-
-    add.__doc__ = (
-        f"u[i : i + {lanes}] *= power, then add w[row + c : row + c + {lanes}] for each row in "
-        f"rows[first:stop], strictly in this order."
-    )
-    return _compiled_intrinsic(add)
-
-
-add_rows_to_lanes, add_rows_to_block = _row_adder(LANES), _row_adder(BLOCK)
-
-
 def _gatherer(lanes: int, graded: bool = False) -> Compiled:
     """Make what brings a block of membranes up to date, compares and resets it.
 
-    As `_row_adder`, for weights that lie block by block. Rows are multiplied by a value each where
-    they are `graded`; `values` is not read else.
+    For weights that lie block by block. The membranes stay in registers: the loop over rows is
+    written in the compiler's own terms, since Numba knows no variable that is a vector. Rows are
+    multiplied by a value each where they are `graded`; `values` is not read else.
     """
 
     def gather(

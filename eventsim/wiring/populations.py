@@ -31,9 +31,10 @@ from .runs import WIDTHS, width_of
 ROWS_A_RUN = {64: 0.6, 32: 1.0, 1: 1.7}
 
 # Of a fully connected layer with so many weights, a block of a row comes from memory by itself,
-# where a listed row comes whole: it gathers where a stretch uses each row once, on average. n to
-# n, 100 timesteps, at 0.1, 0.5, 1 and 5 %: 4096 listed 1.2, 4.6, 10.5 and 45 ms, gathered 1.8,
-# 6.2, 9.9 and 21; 1024 listed 0.33, 0.40, 0.49 and 1.4, gathered 0.36, 0.41, 0.49 and 1.2.
+# where a scattered row comes whole: it gathers where a stretch uses each row once, on average.
+# Measured with lists of rows, which took as long as to scatter or a little less. n to n, 100
+# timesteps, at 0.1, 0.5, 1 and 5 %: 4096 listed 1.2, 4.6, 10.5 and 45 ms, gathered 1.8, 6.2, 9.9
+# and 21; 1024 listed 0.33, 0.40, 0.49 and 1.4, gathered 0.36, 0.41, 0.49 and 1.2.
 BEYOND_CACHES = 2**22
 
 # A gathered layer runs through so many timesteps at a time that what it notes of them stays in the

@@ -11,8 +11,6 @@ channels that no vector divides): what is looked at depends on the spikes, not o
 looks at a site that no spike reached, except in layers that may fire without input (their bias
 carries a neuron over threshold) and in the last one where membranes are read out; and sites stay
 on the list while a neuron of theirs may still fire.
-
-Lists of rows, site by site, and then added eight at a time were tried beside this: (figures)
 """
 
 from __future__ import annotations

@@ -72,12 +72,11 @@ def update(
     u, seconds = state.membranes[first:], state.seconds[first:]
     free_from, returned = state.free_from[first:], state.returned[first:]
     x, biases = state.inputs[at:], program.biases[population[Population.biases] + channel :]
-    channel += population[Population.parameters]
-    parameters, loop = program.parameters[channel:], population[Population.recurrent]
+    own = population[Population.parameters] + channel
+    parameters, loop = program.parameters[own:], population[Population.recurrent]
     p, alike = parameters[0], population[Population.alike] > 0
     if loop >= 0:
-        own = loop + channel - population[Population.parameters]
-        back = add_returned(x, program.recurrent[own:], returned, n)
+        back = add_returned(x, program.recurrent[loop + channel :], returned, n)
         counters[INPUT_EVENTS] += back
         counters[MACS if p.many else ACS] += back
     if silent > 0:
@@ -91,7 +90,7 @@ def update(
                 )
     free = n
     if not alike or p.refractory > 0:
-        again, free = step_each(p, program.values, channel, n, t, u, seconds, free_from, x, biases)
+        again, free = step_each(p, program.values, own, n, t, u, seconds, free_from, x, biases)
     elif p.kind == CUBALIF_KIND:
         again = step_alike(CUBALIF_KIND, p, n, u, seconds, x, biases)
     elif p.kind == ALIF_KIND:
