@@ -35,6 +35,7 @@ def simulate(
     steps: int | None = None,
     start_us: int | None = None,
     record_spikes: bool = False,
+    threads: int = 1,
     mode: Mode = "clocked",
     refractory_us: int | None = None,
     delay_us: int = 0,
@@ -50,6 +51,10 @@ def simulate(
     those up to the last event); `Result` says how many events lie outside. `record_spikes` keeps
     the spikes of every layer.
 
+    `threads` share a recording in clocked time on the CPU: the sites of layers of many positions
+    that get many spikes; the rest one of them does by itself. They wait for each other without
+    sleeping, so it pays for long recordings of convolutional networks, where cores are free.
+
     `mode`: "clocked", or "async" for event by event at microsecond times (`asynchronous/`), over
     the same stretch of time. With "async" only, `refractory_us` is the refractory time of every
     layer instead of its own, and `delay_us` what spikes take from each layer to the next.
@@ -58,9 +63,10 @@ def simulate(
     or "auto", a GPU where there is one. Spikes and counts are the same.
 
     Raises `RecordingError` for events that do not fit the network's input, `EventsimError` for
-    `steps` or `start_us` that no grid can have, for a network that cannot run in the mode, and
-    where there is no GPU for "cuda".
+    `steps` or `start_us` that no grid can have, for a network that cannot run in the mode, for more
+    threads than the machine has, and where there is no GPU for "cuda".
     """
+    _check_threads(threads)
     _check_mode(mode, refractory_us, delay_us)
     if on_gpu(device, mode):
         from .clocked.cuda.run import put_on_grid, run_on_gpu
@@ -76,8 +82,9 @@ def simulate(
             refractory_us=refractory_us, delay_us=delay_us,
         )  # fmt: skip
     return run_recording(
-        network, events, steps=steps, start_us=start_us, record_spikes=record_spikes
-    )
+        network, events, steps=steps, start_us=start_us, record_spikes=record_spikes,
+        threads=threads,
+    )  # fmt: skip
 
 
 def simulate_batch(
@@ -103,8 +110,7 @@ def simulate_batch(
     the machine does not have.
     """
     threads = available_threads() if threads is None else threads
-    if not is_whole(threads, 1, available_threads()):
-        raise EventsimError(f"threads is {threads!r}, expected 1 to {available_threads()}")
+    _check_threads(threads)
     _check_mode(mode, refractory_us, delay_us)
     if on_gpu(device, mode):
         from .clocked.cuda.run import put_on_grid, run_on_gpu
@@ -172,6 +178,11 @@ def _gather(
     return results
 
 
+def _check_threads(threads: int) -> None:
+    if not is_whole(threads, 1, available_threads()):
+        raise EventsimError(f"threads is {threads!r}, expected 1 to {available_threads()}")
+
+
 def _check_mode(mode: Mode, refractory_us: int | None, delay_us: int) -> None:
     if mode not in MODES:
         raise EventsimError(f"mode is {mode!r}, expected one of {MODES}")
@@ -199,5 +210,5 @@ def on_gpu(device: Device, mode: Mode) -> bool:
 
 
 def available_threads() -> int:
-    """Return how many threads a batch may use."""
+    """Return how many threads a recording or a batch may use."""
     return int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from .jit import Compiled
 
 
-def _compiled_intrinsic(function: Compiled) -> Compiled:
+def compiled_intrinsic(function: Compiled) -> Compiled:
     """Make code for the compiler of what `function` returns: a signature, and how to build it."""
     made: Compiled = intrinsic(function)
     return made
@@ -85,7 +85,7 @@ def _load_weights(builder: Any, kind: Any, data: Any, index: Any, lanes: int) ->
     )
 
 
-@_compiled_intrinsic
+@compiled_intrinsic
 def add_lanes(typingctx: Any, u: Any, i: Any, w: Any, j: Any) -> Any:
     """Add w[j : j + 8] to u[i : i + 8]."""
 
@@ -99,7 +99,7 @@ def add_lanes(typingctx: Any, u: Any, i: Any, w: Any, j: Any) -> Any:
     return types.void(u, types.uintp, w, types.uintp), codegen
 
 
-@_compiled_intrinsic
+@compiled_intrinsic
 def add_scaled_lanes(typingctx: Any, u: Any, i: Any, w: Any, j: Any, value: Any) -> Any:
     """Add w[j : j + 8], times a value, to u[i : i + 8]."""
 
@@ -114,7 +114,7 @@ def add_scaled_lanes(typingctx: Any, u: Any, i: Any, w: Any, j: Any, value: Any)
     return types.void(u, types.uintp, w, types.uintp, types.float32), codegen
 
 
-@_compiled_intrinsic
+@compiled_intrinsic
 def advance_lanes(
     typingctx: Any, u: Any, i: Any, power: Any, b: Any, k: Any, gain: Any, w: Any, j: Any
 ) -> Any:
@@ -134,7 +134,7 @@ def advance_lanes(
     return types.void(u, index, f4, b, index, f4, w, index), codegen
 
 
-@_compiled_intrinsic
+@compiled_intrinsic
 def weight_at(typingctx: Any, w: Any, i: Any) -> Any:
     """Return w[i] as float32."""
 
@@ -203,7 +203,7 @@ def _gatherer(lanes: int, graded: bool = False) -> Compiled:
         + ", strictly in this order. Those above `limit` "
         "are set to `level`, or with `subtract` get it taken away; returns bits that say which."
     )
-    return _compiled_intrinsic(gather)
+    return compiled_intrinsic(gather)
 
 
 gather_8, gather_16, gather_32, gather_64 = (_gatherer(n) for n in (8, 16, 32, 64))
@@ -287,13 +287,13 @@ def _receiver(lanes: int) -> Compiled:
         f"`limit` are the bits of rows[to : to + blocks], {lanes} each; returns bits that say "
         f"which of these are not 0. For n < {lanes} `blocks`, which are 1 to 64."
     )
-    return _compiled_intrinsic(receive)
+    return compiled_intrinsic(receive)
 
 
 receive_16, receive_64 = map(_receiver, (16, 64))
 
 
-@_compiled_intrinsic
+@compiled_intrinsic
 def shift_8(typingctx: Any, to: Any, i: Any, values: Any, j: Any, constant: Any) -> Any:
     """Let to[i : i + 8] be values[j : j + 8] plus a constant; all int32."""
 
@@ -320,13 +320,13 @@ def _comparison(lanes: int) -> Compiled:
         return types.uint64(u, types.uintp, types.float32), codegen
 
     above.__doc__ = f"Return bits that say whether u[i + k] > limit, k < {lanes} (see rules.fires)."
-    return _compiled_intrinsic(above)
+    return compiled_intrinsic(above)
 
 
 above_in_lanes, above_in_block = _comparison(LANES), _comparison(BLOCK)
 
 
-@_compiled_intrinsic
+@compiled_intrinsic
 def lowest_bit(typingctx: Any, bits: Any) -> Any:
     """Return the position of the lowest 1 in a number other than 0."""
 

@@ -180,10 +180,9 @@ def _simulate(
     import eventsim as es
 
     threads = es.available_threads() if threads is None else threads
+    options = {"steps": steps, "threads": threads, "mode": mode, "device": device}
     # Compiles (or loads from the cache on disk) every kernel before the clock starts.
-    es.simulate_batch(
-        net, [es.make_events([0], [0], [0], [0])], threads=threads, mode=mode, device=device
-    )
+    _run_chunk(net, [es.make_events([0], [0], [0], [0])], count, options)
     results: list[Result] = []
     seconds = 0.0
     with progress_bar("simulating", count) as advance:
@@ -191,12 +190,26 @@ def _simulate(
             chunk = range(first, min(first + CHUNK, count))
             recordings = list(_read(net, chosen, chunk, advance))
             start = time.perf_counter()
-            results += es.simulate_batch(
-                net, recordings, steps=steps, threads=threads, progress=advance, mode=mode,
-                device=device,
-            )  # fmt: skip
+            results += _run_chunk(net, recordings, count, options, advance)
             seconds += time.perf_counter() - start
     return results, seconds
+
+
+def _run_chunk(
+    net: Network,
+    recordings: list[Any],
+    count: int,
+    options: dict[str, Any],
+    advance: Any = lambda done: None,
+) -> list[Result]:
+    """Run some of `count` recordings, spread over the threads; the only one has all of them."""
+    import eventsim as es
+
+    if count > 1:
+        return es.simulate_batch(net, recordings, progress=advance, **options)
+    result = es.simulate(net, recordings[0], **options)
+    advance(1)
+    return [result]
 
 
 def _read(net: Network, chosen: Inputs, indices: range, advance: Any) -> Iterator[Any]:

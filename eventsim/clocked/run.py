@@ -33,6 +33,7 @@ from .cpu.state import (
     new_state,
     renewed,
 )
+from .cpu.team import helping, new_team
 
 STRETCHES = 64  # in one call of the kernels, which nothing can interrupt
 
@@ -58,13 +59,14 @@ class ClockedRun:
         steps: int | None = None,
         record_spikes: bool = False,
         _state: State | None = None,  # recordings borrow the same memory one after the other
+        _threads: int = 1,
     ) -> None:
         """Allocate the state, every membrane at rest."""
         self._grid = Grid(network.input_shape, network.dt_us, steps, start_us)
         self._binner = Binner(self._grid, network.input_encoding)
         program = program_of(network)
         state = new_state(program) if _state is None else _state
-        self._sample = Sample(network, program, state, record_spikes)
+        self._sample = Sample(network, program, state, record_spikes, _threads)
         self._finished = False
 
     def feed(self, events: Events) -> None:
@@ -170,12 +172,13 @@ def run_recording(
     steps: int | None = None,
     start_us: int | None = None,
     record_spikes: bool = False,
+    threads: int = 1,
 ) -> Result:
     """Run one recording from beginning to end; as `simulate`."""
     with _borrowed_state(network) as state:
         run = ClockedRun(
             network, start_us=start_us, steps=network.steps if steps is None else steps,
-            record_spikes=record_spikes, _state=state,
+            record_spikes=record_spikes, _state=state, _threads=threads,
         )  # fmt: skip
         if isinstance(recording, np.ndarray):
             # Together with the timestep that it leaves open: another call of the kernels for that
@@ -231,9 +234,13 @@ class Sample:
     """A network on its way through the timesteps of one recording, from silence."""
 
     def __init__(
-        self, network: Network, program: Program, state: State, record_spikes: bool
-    ) -> None:
+        self, network: Network, program: Program, state: State, record_spikes: bool,
+        threads: int = 1,
+    ) -> None:  # fmt: skip
         """Take a state of any content: the first stretch silences it."""
+        self._team, self._views = None, list[State]()
+        if threads > 1 and (program.populations[:, Population.looks_up] > 0).any():
+            self._team, self._views = new_team(state, threads)
         self._network, self._program, self._state = network, program, state
         self._outcome = new_outcome(program)
         self._steps = 0  # run so far,
@@ -251,20 +258,21 @@ class Sample:
             return
         stretches = STRETCHES if self._recorded is None else 1
         more = True
-        while more:
-            steps, before, more = run_stretches(
-                self._program, self._state, packet, binner.marked, binner.numbers,
-                InputSpikes(*spikes), self._before, stretches, self._outcome,
-            )  # fmt: skip
-            if steps > 0:
-                self._ran(steps, before)
+        with helping(self._program, self._team, self._views):
+            while more:
+                steps, before, more = run_stretches(
+                    self._program, self._state, self._team, packet, binner.marked, binner.numbers,
+                    InputSpikes(*spikes), self._before, stretches, self._outcome,
+                )  # fmt: skip
+                if steps > 0:
+                    self._ran(steps, before)
 
     def run(self, stretch: InputSpikes) -> None:
         """Run the next timesteps, at most `program.stretch`; `stretch` has those alone."""
         steps = len(stretch.pointers) - 1
         run_stretch(
-            self._program, self._state, stretch, self._steps, self._steps + steps, self._before,
-            self._outcome,
+            self._program, self._state, None, stretch, self._steps, self._steps + steps,
+            self._before, self._outcome,
         )  # fmt: skip
         self._ran(steps, steps)
 

@@ -75,6 +75,7 @@ class WiredPopulation:
     gather_from: int = 0
     gather_least: int = 0
     chunk: int = 0
+    looks_up: bool = False
     blocks: int = -1
     block: int = 0
     connection: int = -1
@@ -165,13 +166,17 @@ def _gather(population: WiredPopulation, number: int, arrays: Arrays) -> None:
         return
     sites, width = population.sites, width_of(population.stored)
     population.width = width
-    if sites > 1:
+    looked_up = sum(int(np.diff(runs.pointers).max()) for runs in found)
+    population.looks_up = sites > 1 or any(
+        len(runs.table) > 1 or runs.table[0, 1] - runs.table[0, 0] < way.positions
+        for way, runs in zip(population.ways, found, strict=True)
+    )
+    if population.looks_up:
         rows = next(few for least, few in ROWS_A_RUN.items() if population.channels >= least)
         inputs = sum(way.positions * way.in_channels for way in population.ways)
-        looked_up = sum(int(np.diff(runs.pointers).max()) for runs in found)
         population.gather_from = int(rows * looked_up * inputs / population.rows_per_site)
     population.chunk = max(1, MOST_MASKS // (sites * (population.stored // width)))
-    if sites > 1:
+    if population.looks_up:
         population.chunk = min(population.chunk, MOST_CHUNK)
     if any(way.source == number for way in population.ways):
         population.chunk = 1

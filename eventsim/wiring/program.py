@@ -59,6 +59,7 @@ class Population(Columns):
     gather_from = auto()  # spikes in a timestep, on average of a stretch, from which rows are,
     gather_least = auto()  # and beside that as many in a stretch
     chunk = auto()  # timesteps that are gathered at a time
+    looks_up = auto()  # 1 where a site asks for the spikes of positions, 0 where all reach it
     blocks = auto()  # offset of the weights, block by block
     block = auto()  # their number in a block
 

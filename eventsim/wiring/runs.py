@@ -56,11 +56,15 @@ def runs_of(
     if (apart == 0).any():
         return None  # a position that reaches a site twice: its spikes are added one by one
     begins = np.flatnonzero(np.append(True, (np.diff(site) != 0) | (np.diff(position) != 1)))
+    if sites == 1 and len(np.unique(tap)) < len(tap):
+        begins = np.arange(len(tap))  # behind an average pool: no weights twice, they may be many
     ends = np.append(begins[1:], len(site))
     counts = np.bincount(site[begins], minlength=sites)
-    if counts.max() > MOST_RUNS or (sites == 1 and len(np.unique(tap)) < len(reach.pointers) - 1):
+    if counts.max() > MOST_RUNS and sites > 1:
         return None
-    taps, starts = (tap, np.zeros(1, np.int64)) if sites == 1 else _laid_out(tap, begins, ends)
+    taps, starts = tap, np.zeros(1, np.int64)
+    if len(begins) > 1:
+        taps, starts = _laid_out(tap, begins, ends)
     row, stride = layer.addresses(taps, source, channels)
     rows = (row[:, None] + np.arange(source.channels) * stride).reshape(-1)
     weights = layer.rows()[rows] * np.float32(source.scale)

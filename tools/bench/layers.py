@@ -128,7 +128,7 @@ def last_layer_alone(network: es.Network, binned: es.BinnedEvents) -> Callable[[
     def run(numbers: Iterable[int]) -> Outcome:
         outcome = new_outcome(program)
         for number in numbers:
-            cpu.run_layer(program, number, state, 0, binned.steps, outcome)
+            cpu.run_layer(program, number, state, None, 0, binned.steps, outcome)
         return outcome
 
     def run_last() -> Outcome:

@@ -21,6 +21,7 @@ from .admission import admit
 from .gather import run_gathered
 from .scatter import run_scattered
 from .state import InputSpikes, Outcome, State, clear
+from .team import Team
 
 
 @kernel_glue
@@ -80,8 +81,9 @@ def arriving(program: Program, number: int, state: State, steps: int) -> int:
 
 @kernel_glue
 def run_layer(
-    program: Program, number: int, state: State, first: int, stop: int, outcome: Outcome
-) -> None:
+    program: Program, number: int, state: State, team: Team | None, first: int, stop: int,
+    outcome: Outcome,
+) -> None:  # fmt: skip
     """Run one layer through the timesteps first .. stop - 1."""
     population, steps = program.populations[number], stop - first
     first_way = population[Population.connection]
@@ -96,7 +98,7 @@ def run_layer(
         return
     enough = population[Population.gather_from] * steps + population[Population.gather_least]
     if population[Population.width] > 0 and spikes >= enough:
-        run_gathered(program, number, state, first, stop, outcome)
+        run_gathered(program, number, state, team, first, stop, outcome)
     else:
         run_scattered(state.touched, program, number, state, first, stop, outcome)
 
@@ -105,6 +107,7 @@ def run_layer(
 def run_stretch(
     program: Program,
     state: State,
+    team: Team | None,
     stretch: InputSpikes,
     first: int,
     stop: int,
@@ -123,13 +126,14 @@ def run_stretch(
     begin_stretch(program, state, before)
     take_in(program, state, stretch, 0, stop - first)
     for number in range(len(program.populations)):
-        run_layer(program, number, state, first, stop, outcome)
+        run_layer(program, number, state, team, first, stop, outcome)
 
 
 @kernel
 def run_stretches(
     program: Program,
     state: State,
+    team: Team | None,
     packet: Packet,
     marked: Marked,
     numbers: Int64s,
@@ -152,6 +156,6 @@ def run_stretches(
         closed = next_stretch(packet, marked, numbers, spikes)
         if closed == 0:
             return steps, before, False
-        run_stretch(program, state, spikes, step, step + closed, before, outcome)
+        run_stretch(program, state, team, spikes, step, step + closed, before, outcome)
         steps, before = steps + closed, closed
     return steps, before, True

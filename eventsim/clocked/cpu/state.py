@@ -127,11 +127,11 @@ def new_state(program: Program) -> State:
 
 
 def gathers_always(program: Program) -> bool:
-    """Tell whether all layers have one site and gather whatever comes, straight from layers."""
+    """Tell whether all layers gather whatever comes, straight from layers, at their one site."""
     layers, ways = program.populations, program.connections
     least = layers[:, [Population.gather_from, Population.gather_least]]
     return bool(
-        (layers[:, Population.sites] == 1).all()
+        (layers[:, Population.looks_up] == 0).all()
         and (layers[:, Population.width] > 0).all()
         and (least == 0).all()
         and (ways[:, Connection.admitted] < 0).all()

@@ -1,6 +1,6 @@
 """Membranes, apart from what reaches them: catching up, comparing, resetting, reading out.
 
-A plain neuron is LIF or IF, one like all others of its layer: `gather.py` and `scatter.py` add to
+A plain neuron is LIF or IF, one like all others of its layer: `sites.py` and `scatter.py` add to
 its membrane as spikes come, and compare it, in loops over contiguous channels. For all others
 `update` takes what has arrived in a timestep, with the rules of their model.
 

@@ -1,4 +1,4 @@
-"""In which timesteps of a chunk spikes reach which sites, and with which rows; for `gather.py`.
+"""In which timesteps of a chunk spikes reach which sites, and with which rows; for `sites.py`.
 
 Arguments are the arrays of `Program` and `State`.
 """
@@ -45,9 +45,9 @@ def note_positions(
 @kernel_part
 def note_visits(
     words: Words | None, program: Program, population: Int64s, state: State, first: int,
-    before: int, steps: int,
+    stop: int, before: int, steps: int,
 ) -> tuple[int, np.int64, np.int64]:  # fmt: skip
-    """Note in which timesteps spikes reach the sites from `first` on, and with which rows.
+    """Note in which timesteps spikes reach the sites first .. stop - 1, and with which rows.
 
     Until `NOTED` rows or visits are noted. The chunk of `steps` timesteps begins `before` after
     the stretch. Returns the next site, how many rows, and how many of them with a value.
@@ -60,8 +60,8 @@ def note_visits(
     first_way = population[Population.connection]
     end_of_ways = first_way + population[Population.connections]
     visited, rows, multiplied, one = np.uintp(0), np.uintp(0), np.uintp(0), np.uintp(1)
-    site, sites = first, population[Population.sites]
-    while site < sites and rows < NOTED and visited < NOTED:
+    site = first
+    while site < stop and rows < NOTED and visited < NOTED:
         noted.pointers[site - first] = visited
         reached = np.uint64(0)
         for way in range(first_way, end_of_ways):
