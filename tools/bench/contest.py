@@ -22,7 +22,7 @@ from .inputs import bin_all, dense_frames
 from .networks import firing_rates
 from .peers import PEERS
 from .peers.peer import Peer
-from .timing import ENGINE, ENGINE_BINNED, Contestant, take_turns
+from .timing import ENGINE, ENGINE_BINNED, ENGINE_ONE_BY_ONE, Contestant, take_turns
 
 CHECKED = 4  # recordings on which every spike is compared before anything is timed
 ROUNDING = 1e-5  # membranes that come nearer to the threshold may cross it on one side alone
@@ -109,6 +109,9 @@ def _contestants(
     for n in threads:
         raw = partial(es.simulate_batch, network, recordings, threads=n)
         contestants.append(Contestant(ENGINE, n, raw, "raw events"))
+        if n > 1:
+            shared = partial(run_one_by_one, network, recordings, n)
+            contestants.append(Contestant(ENGINE_ONE_BY_ONE, n, shared, "raw events"))
         ready = partial(run_all_binned, network, binned, n)
         contestants.append(Contestant(ENGINE_BINNED, n, ready, "binned events"))
     batches = dense_frames(network, recordings)
@@ -119,6 +122,12 @@ def _contestants(
             for n in threads
         ]
     return contestants
+
+
+def run_one_by_one(network: es.Network, recordings: Sequence[Any], threads: int) -> None:
+    """Run recordings in the engine, each on so many threads."""
+    for events in recordings:
+        es.simulate(network, events, threads=threads)
 
 
 def run_all_binned(network: es.Network, binned: Sequence[es.BinnedEvents], threads: int) -> None:

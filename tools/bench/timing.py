@@ -10,6 +10,7 @@ from typing import Any
 
 ENGINE = "eventsim"  # from raw events
 ENGINE_BINNED = "eventsim, binned"
+ENGINE_ONE_BY_ONE = "eventsim, one by one"
 
 # Threads of the contestant before go on spinning for a while after their last loop; with as many
 # cores as threads they would take time from the next one.
