@@ -128,8 +128,8 @@ def _spread(
     """Run recordings on plain threads, which will do as the kernels run without Python's lock.
 
     Yields what comes out, in order, some at a time. This thread draws the recordings and is one of
-    those that run them: with two others beside it, which got eight at a time, two threads did 1.44
-    times what one does on 32 N-MNIST recordings, and 1.80 so.
+    those that run them: with two others beside it, which got eight at a time, two threads did 1.25
+    to 1.55 times what one does on 32 N-MNIST recordings, and 1.79 on 1,000; now 1.78 and 1.92.
     """
     tasks: SimpleQueue[Any] = SimpleQueue()  # numbered recordings; None for no more
     done: SimpleQueue[tuple[int, Outcome | BaseException]] = SimpleQueue()
