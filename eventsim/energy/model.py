@@ -128,7 +128,7 @@ def energy_of(counts: CountedLayer, footprint: Footprint, model: EnergyModel) ->
     looked_up = math.fsum(n * found.get(count, 0) for count, n in model.table_loads.items())
     energy += (width * found["sops"] + found["bias_adds"]) * weights
     energy += state_words * memory.access(4 * footprint.state)
-    return energy + looked_up * memory.curve[0][1]
+    return float(energy + looked_up * memory.curve[0][1])
 
 
 def footprint(network: Network, weight_bits: int = 32) -> Footprint:
