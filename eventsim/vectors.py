@@ -353,7 +353,7 @@ def _sorter(lanes: int) -> Compiled:
         f"of different numbers there are. Where two are equal, the order is incomplete. "
         f"{lanes} numbers are read, and none that is read may lie where they go."
     )
-    return _compiled_intrinsic(sort)
+    return compiled_intrinsic(sort)
 
 
 sort_16, sort_32, sort_64 = map(_sorter, (16, 32, 64))
