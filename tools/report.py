@@ -88,19 +88,20 @@ def operations_table(operations: Operations, samples: int) -> Table:
 
 
 def energy_table(operations: Operations, samples: int, energies: Energies) -> Table:
-    """Return the mean energy per sample in nJ: one row a layer, one column a model."""
-    names = [model.name for model in energies.models]
-    table = new_table(f"Modelled energy in nJ ({_per(samples)})", ["layer"], names)
-    for row in _rows(operations):
-        found = energies.of(row).values()
-        style = "bold" if row.name == "total" else ""
-        table.add_row(row.name, *(nanojoules(pj, samples) for pj in found), style=style)
+    """Return the mean energy per sample of the whole network, one row a model."""
+    table = new_table(
+        f"Modelled energy ({_per(samples)})",
+        ["model", "machine"],
+        ["nJ", "pJ a synaptic operation"],
+    )
+    total = operations.total
+    found = energies.of(total)
+    for model in energies.models:
+        energy = found[model.name]
+        each = "-" if energy is None or total.sops == 0 else f"{energy / total.sops:,.1f}"
+        whole = "-" if energy is None else f"{energy / 1e3 / samples:,.1f}"
+        table.add_row(model.name, model.title, whole, each)
     return table
-
-
-def nanojoules(picojoules: float | None, samples: int) -> str:
-    """Format a mean energy in nJ, a dash where a model has none."""
-    return "-" if picojoules is None else f"{picojoules / 1e3 / samples:,.1f}"
 
 
 def _per(samples: int) -> str:
