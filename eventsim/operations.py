@@ -5,8 +5,10 @@ The kernels count while they work; nothing here is estimated. One unit of each:
 input_events   one spike that arrives at the layer, after delays and max pools: an input cell with
                events, a neuron that spiked (however often in the timestep), or a neuron's own
                spike that comes back to it
-acs            one stored weight added to one membrane (or current) as it is
-macs           one stored weight multiplied by a graded input (a count), then added
+acs            one stored weight added to one membrane (or current) as it is: the spike that
+               brings it stands for one
+macs           one stored weight multiplied by a graded spike that stands for several (a count),
+               then added
 updates        one variable of a neuron brought up to date: its membrane, its current or adaptation,
                the end of its refractory time; read once and written once in a timestep
 decays         one variable multiplied by its decay (for all silent timesteps at once)
