@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from itertools import chain, islice
+from itertools import islice
 from typing import TypeVar
 
 import numba
@@ -63,10 +63,12 @@ def simulate(
     """
     _check_mode(mode, refractory_us, delay_us)
     if on_gpu(device, mode):
-        from .clocked.cuda.run import put_on_grid, run_on_gpu
+        from .clocked.cuda.run import run_on_gpu
 
-        binned = put_on_grid(network, events, steps, start_us)
-        ((result,),) = run_on_gpu(network, [binned], record_spikes=record_spikes)
+        ((result,),) = run_on_gpu(
+            network, [events], steps=steps, start_us=start_us, record_spikes=record_spikes,
+            named=False,
+        )  # fmt: skip
         return result
     if mode == "async":
         from .asynchronous import run as asynchronous
@@ -107,11 +109,10 @@ def simulate_batch(
         raise EventsimError(f"threads is {threads!r}, expected 1 to {available_threads()}")
     _check_mode(mode, refractory_us, delay_us)
     if on_gpu(device, mode):
-        from .clocked.cuda.run import put_on_grid, run_on_gpu
+        from .clocked.cuda.run import run_on_gpu
 
-        put = partial(put_on_grid, network, steps=steps, start_us=start_us)
-        binned = chain.from_iterable(_spread(put, recordings, threads))
-        return _gather(run_on_gpu(network, binned), progress)
+        on_device = run_on_gpu(network, recordings, steps=steps, start_us=start_us)
+        return _gather(on_device, progress)
     if mode == "async":
         from .asynchronous.run import recording_runner
 
