@@ -79,8 +79,9 @@ class CudaRunner:
     ) -> Iterator[list[Result]]:
         """Run recordings through the program's network; yield their results, batch by batch."""
         waiting: _Launched | None = None
+        first = grid()
         placed = (
-            put_on_grid(grid, f"recording {number}: " if named else "", one)
+            put_on_grid(grid, first, f"recording {number}: " if named else "", one)
             for number, one in enumerate(recordings)
         )
         for batch in self._batches(placed):
@@ -169,14 +170,17 @@ class CudaRunner:
         self, network: Network, launched: _Launched, grid: Callable[[], Grid]
     ) -> list[Result]:
         """Wait for a batch and return its results."""
-        program = self._tables.program
-        numbers, membranes = launched.lane.fetch(len(launched.recordings))
-        counters, seen, of_outputs = np.split(
-            numbers, np.cumsum([len(program.populations) * KINDS, SEEN]), axis=1
-        )
+        program, recordings = self._tables.program, launched.recordings
+        numbers, membranes = launched.lane.fetch(len(recordings))
+        counts = len(program.populations) * KINDS
+        counters = numbers[:, :counts].reshape(len(recordings), -1, KINDS).tolist()
+        seen = numbers[:, counts : counts + SEEN].tolist()
+        of_outputs = numbers[:, counts + SEEN :].reshape(len(recordings), 2, -1)
+        if network.readout == "mean-membrane":
+            membranes /= [[max(1, one.steps)] for one in recordings]
         results = []
-        for index, one in enumerate(launched.recordings):
-            early, late, filled, faulty = seen[index].tolist()
+        for index, one in enumerate(recordings):
+            early, late, filled, faulty = seen[index]
             if faulty:
                 refuse(grid, one)
             fired = None
@@ -185,15 +189,12 @@ class CudaRunner:
                     Fired(*map(np.concatenate, zip(*layer[index], strict=True)))
                     for layer in launched.fired
                 ]
-            membrane = membranes[index]
-            if network.readout == "mean-membrane":
-                membrane = membrane / max(1, one.steps)
             events = len(one.events)
             counted = Seen(one.steps, events, early, late, events - early - late - filled)
-            spike_counts, first_spikes = of_outputs[index].reshape(2, -1)
+            spikes, firsts = of_outputs[index]
             results.append(result_of(
-                network, counters[index].reshape(-1, KINDS).tolist(), spike_counts, first_spikes,
-                membrane, counted, fired, "clocked",
+                network, counters[index], spikes, firsts, membranes[index], counted, fired,
+                "clocked",
             ))  # fmt: skip
         self._idle.append(launched.lane)
         return results
@@ -204,8 +205,11 @@ def of_rows(array: Any, columns: int) -> Any:
     return array[: len(array) // max(1, columns) * columns].reshape(-1, max(1, columns))
 
 
-def put_on_grid(grid: Callable[[], Grid], name: str, recording: Any) -> Placed:
-    """Place a recording, an array or packets; what its events are is left to the device."""
+def put_on_grid(grid: Callable[[], Grid], own: Grid, name: str, recording: Any) -> Placed:
+    """Place a recording, an array or packets; what its events are is left to the device.
+
+    `grid` makes one that is like `own`, which takes no events.
+    """
     try:
         if isinstance(recording, np.ndarray):
             events = as_events(recording)
@@ -213,7 +217,6 @@ def put_on_grid(grid: Callable[[], Grid], name: str, recording: Any) -> Placed:
             events = as_events(join_events(list(packets_of(recording))))
     except RecordingError as error:
         raise RecordingError(f"{name}{error}") from None
-    own = grid()
     start, steps = own.start_us, own.steps
     if len(events) > 0 and (start is None or steps is None):
         if start is None:

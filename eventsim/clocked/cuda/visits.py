@@ -139,15 +139,22 @@ def list_rows(
 ):
     """List the rows of a word's bits from `place` on, which may come round 0, as far as there is
     room."""
-    room = uint32(team.lanes * uint32(ROOM))
+    room, at = uint32(team.lanes * uint32(ROOM)), uint32(team.own + place)
+    fits = place < room and uint32(place + uint32(32)) <= room
+    if values is None and fits and count == uint32(1):
+        while found != uint32(0):
+            row = uint32(base + uint32(lowest_bit(found) * stride))
+            if direct >= 0:
+                row = uint32(program.direct[uint32(uint32(direct) + row)])
+            team.rows[at] = row
+            found, at = uint32(found & uint32(found - uint32(1))), uint32(at + uint32(1))
     while found != uint32(0):
-        bit = uint32(cuda.ffs(int32(found)) - 1)
-        found = uint32(found & uint32(found - uint32(1)))
-        row, again = uint32(base + uint32(bit * stride)), uint32(item * uint32(4))
-        end = uint32(again + uint32(uint32(4) * count))
+        bit = lowest_bit(found)
+        found, again = uint32(found & uint32(found - uint32(1))), uint32(item * uint32(4))
+        row, end = uint32(base + uint32(bit * stride)), uint32(again + uint32(uint32(4) * count))
         if direct >= 0:
             row = uint32(program.direct[uint32(uint32(direct) + row)])
-        while True:
+        while again < end:
             if place < room:
                 team.rows[uint32(team.own + place)] = row
                 if values is not None:
@@ -156,7 +163,12 @@ def list_rows(
                         value = float32(min(counts[uint32(value_at + bit)], int32(MAX_SPIKES)))
                     values[uint32(team.own + place)] = value
             place, again = uint32(place + uint32(1)), uint32(again + uint32(4))
-            if again == end:
-                break
-            row = uint32(layout.items[uint32(again + uint32(Item.row))])
-            row = uint32(row + uint32(bit * stride))
+            if again < end:
+                row = uint32(layout.items[uint32(again + uint32(Item.row))])
+                row = uint32(row + uint32(bit * stride))
+
+
+@device_part
+def lowest_bit(bits):
+    """Return the position of the lowest 1 in a number other than 0."""
+    return uint32(cuda.ffs(int32(bits)) - 1)
