@@ -10,7 +10,7 @@ from .layout import DeviceLayout
 from .state import Outcome, State, Stretch
 
 RECORD = 13  # bytes of an event: time (8), x (2), y (2), polarity
-EARLY, LATE, FILLED, FAULTY = range(4)  # columns of `Outcome.numbers`, behind the counters
+EARLY, LATE, MERGED, FAULTY = range(4)  # columns of `Outcome.numbers`, behind the counters
 SEEN = 4
 
 
@@ -32,15 +32,19 @@ def next_stretch(
     seen = uint32(layers * len(COUNTERS))
     i = int64(first + part * cuda.blockDim.x + cuda.threadIdx.x)
     while i < stop:
-        at = int64(i * RECORD)
+        at = uint64(i * RECORD)
         t = number_at(stretch.events, at, 8)
-        x, y = number_at(stretch.events, at + 8, 2), number_at(stretch.events, at + 10, 2)
-        faulty = x >= stretch.width or y >= stretch.height or (t >> uint64(63)) > 0
-        if i > first and t < number_at(stretch.events, at - RECORD, 8):
-            faulty = True
+        x = uint32(number_at(stretch.events, uint64(at + uint64(8)), 2))
+        y = uint32(number_at(stretch.events, uint64(at + uint64(10)), 2))
+        faulty = x >= uint32(stretch.width) or y >= uint32(stretch.height)
+        faulty = faulty or (t >> uint64(63)) != uint64(0)
+        if i > first:
+            faulty = faulty or t < number_at(stretch.events, uint64(at - uint64(RECORD)), 8)
         step, since = uint64(0), uint64(t - start)
         if t >= start:
-            if (since | uint64(stretch.dt_us)) >> uint64(32) == 0:  # a fifth of the instructions
+            if (since | uint64(stretch.dt_us)) >> uint64(32) == uint64(
+                0
+            ):  # a fifth of the instructions
                 step = uint64(uint32(since) // uint32(stretch.dt_us))
             else:
                 step = since // uint64(stretch.dt_us)
@@ -53,10 +57,11 @@ def next_stretch(
         elif step < begin or step >= end:
             numbers[uint32(seen + FAULTY)] = 1  # the host cut them where they are out of order
         else:
-            cell = (uint32(y) * uint32(stretch.width) + uint32(x)) * uint32(stretch.polarities)
-            if stretch.polarities == 2 and stretch.events[at + 12] > 0:
-                cell = cell + 1
-            mark(layout, state, sample, uint32(step - begin), uint32(cell))
+            cell = uint32(uint32(y * uint32(stretch.width) + x) * uint32(stretch.polarities))
+            if stretch.polarities == 2 and stretch.events[uint64(at + uint64(12))] > 0:
+                cell = uint32(cell + uint32(1))
+            if mark(layout, state, sample, uint32(step - begin), cell):
+                cuda.atomic.add(numbers, uint32(seen + MERGED), 1)
         i = int64(i + parts * cuda.blockDim.x)
 
 
@@ -65,16 +70,21 @@ def number_at(events, at, size):
     """Return an unsigned number of so many bytes, the lowest first."""
     number = uint64(0)
     for byte in range(size):
-        number |= uint64(events[at + byte]) << uint64(8 * byte)
+        number |= uint64(events[uint64(at + uint64(byte))]) << uint64(8 * byte)
     return number
 
 
 @device_part
 def mark(layout, state, sample, t, cell):
-    """Set the bit of a cell in a timestep of the stretch; count its events if that is due."""
+    """Set the bit of a cell in a timestep of the stretch, and tell whether it was set already.
+
+    Counts the cell's events if that is due.
+    """
     row = uint32(t + uint32(layout.remembered))
     word = uint32(row * uint32(layout.words) + (cell >> uint32(5)))
-    cuda.atomic.or_(state.bits[sample], word, uint32(uint32(1) << (cell & uint32(31))))
+    bit = uint32(uint32(1) << (cell & uint32(31)))
+    before = cuda.atomic.or_(state.bits[sample], word, bit)
     if layout.input_counted:
         number = uint32(row * uint32(layout.numbers) + cell)
         cuda.atomic.add(state.counts[sample], number, int32(1))
+    return (before & bit) != uint32(0)

@@ -180,7 +180,7 @@ class CudaRunner:
             membranes /= [[max(1, one.steps)] for one in recordings]
         results = []
         for index, one in enumerate(recordings):
-            early, late, filled, faulty = seen[index]
+            early, late, merged, faulty = seen[index]
             if faulty:
                 refuse(grid, one)
             fired = None
@@ -189,8 +189,7 @@ class CudaRunner:
                     Fired(*map(np.concatenate, zip(*layer[index], strict=True)))
                     for layer in launched.fired
                 ]
-            events = len(one.events)
-            counted = Seen(one.steps, events, early, late, events - early - late - filled)
+            counted = Seen(one.steps, len(one.events), early, late, merged)
             spikes, firsts = of_outputs[index]
             results.append(result_of(
                 network, counters[index], spikes, firsts, membranes[index], counted, fired,

@@ -59,8 +59,8 @@ class Stretch(NamedTuple):
 class Outcome(NamedTuple):
     """What the kernels add up: a row for each sample."""
 
-    # (samples, ...): counters of each layer; events early, late, in cells of their own, and 1 where
-    # they do not fit the grid; spike counts of the outputs; timesteps of their first spikes, or -1.
+    # (samples, ...): counters of each layer; events early, late and merged, and 1 where some do not
+    # fit the grid; spike counts of the outputs; timesteps of their first spikes, or -1.
     numbers: NDArray[np.int64]
     membranes: NDArray[np.float64]  # (samples, outputs), or (samples, 0) where not read out
 

@@ -23,7 +23,7 @@ from ...operations import (
     UPDATES,
 )
 from ...wiring.program import Program
-from .binning import FILLED, SEEN
+from .binning import SEEN
 from .layout import DeviceLayout, Layer, Level, Population, Way
 from .state import Outcome, State, Stretch
 
@@ -217,8 +217,6 @@ def read_out(
     """Count the spikes of a stretch, those that arrive, and those of outputs: a block a sample."""
     sample, layers = uint32(cuda.blockIdx.x), uint32(len(program.populations))
     numbers, steps, seen = outcome.numbers[sample], steps_of(stretch, sample), layers * KINDS
-    cells, _ = count_bits(layout, state, sample, 0, -1, layout.input_words, -1, 0, steps)
-    cuda.atomic.add(numbers, uint32(seen + FILLED), cells)
     number = uint32(0)
     while number < layers:
         population, layer = program.populations[number], layout.layers[number]
