@@ -19,8 +19,15 @@ output_spikes  one spike that leaves the layer
 site_updates   one site brought up to date: its time of last update read and written
 
 A synaptic operation (SOP) is an AC or a MAC. Weights that a spike cannot reach, beyond the border
-of a map or in another group, are not touched and not counted. A pool's constant scale is folded
-into the stored weights and costs nothing.
+of a map or in another group, are not touched and not counted. A stored weight that is 0 is added
+and counted like any other. A pool's constant scale is folded into the stored weights and costs
+nothing. Input events count as they arrive, whether or not a weight is reached from there.
+
+Not counted, each at most one operation for an update that is counted: the product of a bias with
+the number of silent timesteps; the additions of a CUBA-LIF's current to its membrane and of an
+ALIF's adaptation to its threshold; the division that finds how many spikes a membrane stands for;
+the maximum with a lower bound. A readout without spikes (LI) compares its membrane with infinity,
+and that counts. Reading powers of a decay from a table counts nothing.
 
 Neurons are updated lazily, when something reaches their site, with exceptions that are counted as
 well. In a layer in which a bias can carry a neuron over threshold without input, and in a last
