@@ -120,9 +120,7 @@ def take_blocks(program, layout, number, state, stretch, outcome, narrow):
         state.last[sample, last] = updated
         if block == uint32(0):
             compares = int64(visits) * population[Population.channels]
-            count_updates(
-                population, visits, rows, int64(0), compares, number, outcome.numbers[sample]
-            )
+            count_updates(population, visits, rows, compares, number, outcome.numbers[sample])
 
 
 @device_part
@@ -244,13 +242,14 @@ def visit_in_step(
     sample, first = uint32(unit // units), uint32(uint32(unit % units) * span)
     if sample >= uint32(stretch.samples):
         return
-    visits, rows, multiplied, free, back = uint32(0), int64(0), int64(0), int64(0), int64(0)
+    visits, rows, multiplied = uint32(0), int64(0), int64(0)
+    free, back, several = int64(0), int64(0), int64(0)
     t, steps = uint32(0), steps_of(stretch, sample)
     while t < steps:
         pair = member
         while pair < uint32(span * blocks):
             site, block = uint32(first + uint32(pair // blocks)), uint32(pair % blocks)
-            visited, filled, more, frees, backs = visit(
+            visited, filled, more, frees, backs, severals = visit(
                 program,
                 layout,
                 number,
@@ -267,23 +266,28 @@ def visit_in_step(
             if block == uint32(0):
                 visits = uint32(visits + visited)
                 rows, multiplied = int64(rows + filled), int64(multiplied + more)
-            free, back = int64(free + frees), int64(back + backs)
+            free, back, several = (
+                int64(free + frees),
+                int64(back + backs),
+                int64(several + severals),
+            )
             pair = uint32(pair + members)
         if together:
             cuda.syncthreads()
         t = uint32(t + uint32(1))
     numbers = outcome.numbers[sample]
     if team.lane == uint32(0):
-        count_updates(population, visits, rows, multiplied, int64(0), number, numbers)
-    count_threads(program, population, free, back, number, numbers)
+        count_updates(population, visits, rows, int64(0), number, numbers)
+    count_threads(population, multiplied, free, back, several, number, numbers)
 
 
 @device_part
 def visit(program, layout, number, state, stretch, outcome, sample, site, block, t, team, values):
     """Update a block of channels of a site in timestep t of the stretch, if something is due.
 
-    Returns 1 if so, how many rows came, how many of them with a value, how many neurons of this
-    thread were free to fire, and how many had spikes of their own that came back.
+    Returns 1 if so, how many rows came, how many of those that this thread listed are multiplied,
+    and of its neurons how many were free to fire, had spikes of their own that came back, and
+    several of these.
     """
     population, layer = program.populations[number], layout.layers[number]
     cuda.syncwarp(team.mask)  # what was noted in the timestep before is there
@@ -316,11 +320,11 @@ def visit(program, layout, number, state, stretch, outcome, sample, site, block,
         x = add_rows(program.weights, own, team, values, filled, aligned, x)
         cuda.syncwarp(team.mask)
         rows, multiplied = uint32(rows + filled), uint32(multiplied + more)
-    free, back = uint32(0), uint32(0)
+    free, back, several = uint32(0), uint32(0), uint32(0)
     if visited:
         if team.lane == uint32(0):
             state.last[sample, last] = now
-        fired, again, free, back = update_four(
+        fired, again, free, back, several = update_four(
             program, layout, number, state, outcome, sample, site, neuron, channel, n, now, t,
             silent, x,
         )  # fmt: skip
@@ -329,7 +333,7 @@ def visit(program, layout, number, state, stretch, outcome, sample, site, block,
         if again:
             following = int32(now + 1)
             state.due[sample, due_at(program, population, site, following)] = following
-    return uint32(visited), rows, multiplied, free, back
+    return uint32(visited), rows, multiplied, free, back, several
 
 
 @device_part

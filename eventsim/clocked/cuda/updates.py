@@ -80,12 +80,11 @@ def channel_of(population, site, channel):
 
 
 @device_part
-def count_updates(population, visits, rows, multiplied, compares, number, numbers):
+def count_updates(population, visits, rows, compares, number, numbers):
     """Count what so many visits of sites took, and the rows that came; by one thread of a team."""
     first, channels = uint32(number * KINDS), int64(population[Population.channels])
     neurons = int64(visits) * channels
-    cuda.atomic.add(numbers, uint32(first + ACS), int64((rows - multiplied) * channels))
-    cuda.atomic.add(numbers, uint32(first + MACS), int64(multiplied * channels))
+    cuda.atomic.add(numbers, uint32(first + ACS), int64(rows * channels))
     cuda.atomic.add(numbers, uint32(first + SITE_UPDATES), int64(visits))
     cuda.atomic.add(
         numbers, uint32(first + UPDATES), int64(neurons * population[Population.variables])
@@ -97,14 +96,15 @@ def count_updates(population, visits, rows, multiplied, compares, number, number
 
 
 @device_part
-def count_threads(program, population, free, back, number, numbers):
-    """Count what each thread counted: neurons free to fire, and spikes that came back to them."""
-    first = uint32(number * KINDS)
-    kind = uint32(MACS) if population[Population.many] else uint32(ACS)
+def count_threads(population, multiplied, free, back, several, number, numbers):
+    """Count what each thread counted: rows that are multiplied, of those that have been counted as
+    ACs; neurons free to fire; and their spikes that came back to them, `several` more than once."""
+    first, macs = uint32(number * KINDS), multiplied * population[Population.channels]
     cuda.atomic.add(numbers, uint32(first + COMPARES), free)
     if back > 0:
         cuda.atomic.add(numbers, uint32(first + INPUT_EVENTS), back)
-        cuda.atomic.add(numbers, uint32(first + kind), back)
+    cuda.atomic.add(numbers, uint32(first + ACS), int64(back - several - macs))
+    cuda.atomic.add(numbers, uint32(first + MACS), int64(several + macs))
 
 
 @device_part
@@ -114,14 +114,15 @@ def update_four(
     """Bring up to four neighbouring neurons to a timestep, with what has come to them.
 
     x: the inputs; of plain neurons the membranes, caught up and with the inputs. Returns bits that
-    say which fired, whether one may fire again without input, how many were free to fire, and to
-    how many spikes of their own came back.
+    say which fired, whether one may fire again without input, how many were free to fire, to how
+    many spikes of their own came back, and to how many of them several.
     """
     population, layer = program.populations[number], layout.layers[number]
     reads = number == len(program.populations) - 1 and outcome.membranes.shape[1] > 0
     row = uint32(uint32(t + uint32(layout.remembered)) * uint32(layout.numbers))
     row = uint32(uint32(row + uint32(layer[Layer.counts])) + neuron)
-    fired, again, free, back, k = uint32(0), False, uint32(0), uint32(0), uint32(0)
+    fired, again, free, k = uint32(0), False, uint32(0), uint32(0)
+    back, several = uint32(0), uint32(0)
     while k < n:
         value = x[0]
         if k == uint32(1):
@@ -142,10 +143,12 @@ def update_four(
             own = uint32(
                 bias_of(population, site, channel) + k - uint32(population[Population.biases])
             )
-            u, spikes, more, frees, backs = update(
+            u, spikes, more, frees, returned = update(
                 program, population, state, sample, at, own, now, silent - 1, value, bias
             )
-            free, back = uint32(free + frees), uint32(back + backs)
+            free = uint32(free + frees)
+            back = uint32(back + uint32(1 if returned > 0 else 0))
+            several = uint32(several + uint32(1 if returned > 1 else 0))
         again = again or more
         if spikes > 0:
             fired = uint32(fired | uint32(uint32(1) << k))
@@ -154,7 +157,7 @@ def update_four(
         if reads:
             read_membrane(program, outcome.membranes[sample], uint32(neuron + k), u)
         k = uint32(k + uint32(1))
-    return fired, again, free, back
+    return fired, again, free, back, several
 
 
 @device_part
@@ -175,7 +178,7 @@ def update(program, population, state, sample, at, own, now, silent, x, bias):
     """Bring a neuron of any model to a timestep, with input x, after so many silent timesteps.
 
     Returns its membrane, how often it fired, whether it may again without input, 1 if it was free
-    to fire, and 1 if spikes of its own came back.
+    to fire, and how many spikes of its own came back.
     """
     p = program.parameters[uint32(uint32(population[Population.parameters]) + own)]
     u, second, loop = (
@@ -183,12 +186,13 @@ def update(program, population, state, sample, at, own, now, silent, x, bias):
         state.seconds[sample, at],
         population[Population.recurrent],
     )
-    since, back = now - state.free_from[sample, at], uint32(0)
+    since, returned = now - state.free_from[sample, at], float32(0)
     unheld, free = min(silent, max(int32(0), int32(since))), since >= 0
     u, second = catch_up(p, bias, u, second, int64(silent), int64(unheld))
-    if loop >= 0 and state.returned[sample, at] > 0:
-        weight = program.recurrent[uint32(uint32(loop) + own)]
-        x, back = add_product(x, weight, state.returned[sample, at]), uint32(1)
+    if loop >= 0:
+        returned = float32(state.returned[sample, at])
+    if returned > 0:
+        x = add_product(x, program.recurrent[uint32(uint32(loop) + own)], returned)
     u, second, fired = step(p, bias, u, second, x, free)
     again = may_fire(p, bias, u, second)
     state.membranes[sample, at], state.seconds[sample, at] = u, second
@@ -198,7 +202,7 @@ def update(program, population, state, sample, at, own, now, silent, x, bias):
     if loop >= 0:
         state.returned[sample, at] = fired
         again = again or fired > 0
-    return u, fired, again, uint32(1 if free else 0), back
+    return u, fired, again, uint32(1 if free else 0), returned
 
 
 @device_part

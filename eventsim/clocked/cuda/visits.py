@@ -12,7 +12,7 @@ from numba import cuda, float32, int32, uint32
 
 from ...jit import address, device_part, four, one
 from ...network.neurons import MAX_SPIKES
-from .layout import Connection, Item, Population, Way
+from .layout import Item, Population, Way
 
 ROOM = 16  # rows that a list has room for, for each thread of the team
 NONE = uint32(0xFFFFFFFF)
@@ -65,8 +65,8 @@ def note_rows(program, layout, end, bits, counts, site, t, team, values, cursor)
     """List rows that reach a site in timestep t of the stretch until the list is full.
 
     `end`: the connection after the last. `values`: shared memory for what rows are multiplied by;
-    None where all are binary. Returns how many, how many of them with a value, and the cursor,
-    which is at `end` when everything is listed.
+    None where all are binary. Returns how many, how many of those of this thread are multiplied,
+    and the cursor, which is at `end` when everything is listed.
     """
     way, at, skip = cursor
     filled, multiplied, room = uint32(0), uint32(0), uint32(team.lanes * uint32(ROOM))
@@ -80,7 +80,6 @@ def note_rows(program, layout, end, bits, counts, site, t, team, values, cursor)
         stop = uint32(layout.pointers[uint32(uint32(uint32(pointers) + site) + uint32(1))])
         row = uint32(t + uint32(layout.remembered) - uint32(delay))
         first = uint32(uint32(row * uint32(layout.words)) + uint32(place))
-        graded = values is not None and program.connections[way, Connection.graded] > 0
         number = uint32(uint32(row * uint32(layout.numbers)) + uint32(numbers))
         while at < stop:
             item, word, base, count, found = uint32(at + team.lane), 0, 0, 1, uint32(0)
@@ -93,15 +92,14 @@ def note_rows(program, layout, end, bits, counts, site, t, team, values, cursor)
                 value_at = uint32(number + uint32(uint32(word) << uint32(5)))
                 if numbers < 0:
                     value_at = NONE
-                list_rows(
+                several = list_rows(
                     program, layout, counts, value_at, item, found, uint32(base), uint32(count),
                     uint32(stride), direct, uint32(uint32(filled + before) - skip), team, values,
                 )  # fmt: skip
                 rest = uint32(total - skip)
                 more = uint32(min(rest, uint32(room - filled)))
                 filled = uint32(filled + more)
-                if graded:
-                    multiplied = uint32(multiplied + more)
+                multiplied = uint32(multiplied + several)
                 if more < rest:
                     return filled, multiplied, Cursor(way, at, uint32(skip + more))
                 skip = uint32(0)
@@ -138,7 +136,7 @@ def list_rows(
     program, layout, counts, value_at, item, found, base, count, stride, direct, place, team, values
 ):
     """List the rows of a word's bits from `place` on, which may come round 0, as far as there is
-    room."""
+    room; return how many of them are multiplied."""
     room, at = uint32(team.lanes * uint32(ROOM)), uint32(team.own + place)
     fits = place < room and uint32(place + uint32(32)) <= room
     if values is None and fits and count == uint32(1):
@@ -148,6 +146,7 @@ def list_rows(
                 row = uint32(program.direct[uint32(uint32(direct) + row)])
             team.rows[at] = row
             found, at = uint32(found & uint32(found - uint32(1))), uint32(at + uint32(1))
+    multiplied = uint32(0)
     while found != uint32(0):
         bit = lowest_bit(found)
         found, again = uint32(found & uint32(found - uint32(1))), uint32(item * uint32(4))
@@ -162,10 +161,13 @@ def list_rows(
                     if value_at != NONE:
                         value = float32(min(counts[uint32(value_at + bit)], int32(MAX_SPIKES)))
                     values[uint32(team.own + place)] = value
+                    if value != float32(1):
+                        multiplied = uint32(multiplied + uint32(1))
             place, again = uint32(place + uint32(1)), uint32(again + uint32(4))
             if again < end:
                 row = uint32(layout.items[uint32(again + uint32(Item.row))])
                 row = uint32(row + uint32(bit * stride))
+    return multiplied
 
 
 @device_part
