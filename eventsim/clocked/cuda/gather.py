@@ -42,7 +42,7 @@ from .updates import (
     steps_of,
     update_four,
 )
-from .visits import begin_rows, note_rows, team_of
+from .visits import ROOM, begin_rows, note_rows, team_of
 
 
 @device_kernel
@@ -78,16 +78,11 @@ def take_blocks(program, layout, number, state, stretch, outcome, narrow):
     channel, n = channels_of(population, team, block)
     neuron = uint32(site * uint32(population[Population.channels]) + channel)
     membranes, bits, counts = state.membranes[sample], state.bits[sample], state.counts[sample]
-    at, last = (
-        uint32(uint32(population[Population.neuron]) + neuron),
-        uint32(layer[Layer.last] + own),
-    )
+    at = uint32(uint32(population[Population.neuron]) + neuron)
+    last, table = uint32(layer[Layer.last] + own), uint32(population[Population.powers])
     u, updated = four_of(membranes, at, n), state.last[sample, last]
     first, aligned = first_of(channel, n), layer[Layer.aligned] > 0
-    table, biases = (
-        uint32(population[Population.powers]),
-        biases_of(program, population, site, channel, n),
-    )
+    biases = biases_of(program, population, site, channel, n)
     limit, level = program.levels[number, Level.limit], program.levels[number, Level.reset_value]
     end = uint32(population[Population.connection] + population[Population.connections])
     begin, rows, visits = begin_rows(layout, population, site), int64(0), uint32(0)
@@ -229,7 +224,7 @@ def visit_in_step(
     """Do as `visit_block` for every other layer, whose membranes stay in memory."""
     population, layer = program.populations[number], layout.layers[number]
     threads, lanes = uint32(cuda.blockDim.x), uint32(layer[Layer.lanes])
-    values = cuda.shared.array(0, float32)[uint32(threads * uint32(16)) :]
+    values = cuda.shared.array(0, float32)[uint32(threads * uint32(ROOM)) :]
     team = team_of(lanes, cuda.shared.array(0, uint32), 1)
     # A unit is some sites of a sample; `members` teams share what there is to do.
     member, members = uint32(uint32(cuda.threadIdx.x) // lanes), uint32(threads // lanes)
@@ -250,19 +245,9 @@ def visit_in_step(
         while pair < uint32(span * blocks):
             site, block = uint32(first + uint32(pair // blocks)), uint32(pair % blocks)
             visited, filled, more, frees, backs, severals = visit(
-                program,
-                layout,
-                number,
-                state,
-                stretch,
-                outcome,
-                sample,
-                site,
-                block,
-                t,
-                team,
+                program, layout, number, state, stretch, outcome, sample, site, block, t, team,
                 values,
-            )
+            )  # fmt: skip
             if block == uint32(0):
                 visits = uint32(visits + visited)
                 rows, multiplied = int64(rows + filled), int64(multiplied + more)
@@ -338,6 +323,6 @@ def visit(program, layout, number, state, stretch, outcome, sample, site, block,
 
 @device_part
 def due_at(program, population, site, now):
-    """Return where it stands that a site has work in a timestep; the next one has another one."""
+    """Return where it stands that a site has work in a timestep; of the next one elsewhere."""
     turn = uint32(uint32(now & int32(1)) * uint32(program.sites))
     return uint32(turn + uint32(uint32(population[Population.site]) + site))
