@@ -11,6 +11,7 @@ from stand_ins import Printed
 from torch import nn
 
 import eventsim as es
+from eventsim_bridge.readings import dense_spikes
 from eventsim_tools.bench import counts, tables
 from eventsim_tools.bench.counters import COUNTERS, Counter
 from eventsim_tools.bench.networks import random_events, random_network, random_recurrent_network
@@ -104,7 +105,7 @@ def test_recorded_spikes_become_frames() -> None:
     result = es.simulate(network, events, record_spikes=True)
     assert result.spikes is not None
     for number, index in enumerate(network.neuron_layers):
-        frames = counts._dense(network, result, number)
+        frames = dense_spikes(network, result, number)
         assert frames.shape == (8, *network.shapes[index + 1])
         assert int(frames.sum()) == result.operations.layers[number].output_spikes
         t, *place = result.spikes[number][0]

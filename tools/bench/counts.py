@@ -12,18 +12,17 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 import eventsim as es
 from eventsim_bridge.counting import count_operations
-from eventsim_bridge.models import RecurrentNetwork, SpikingLayer, import_network
+from eventsim_bridge.models import RecurrentNetwork
 from eventsim_bridge.models.recurrent import RecurrentLayer
 from eventsim_bridge.models.sequences import run_layer
+from eventsim_bridge.readings import area, arriving_at_layers, fan_out, whole
 
 from .counters import COUNTERS, Counter
-from .inputs import dense_frames
 
 SAME = "the same"
 
@@ -42,34 +41,9 @@ class Line(NamedTuple):
 def spiking_lines(network: es.Network, recording: Any) -> Iterator[Line]:
     """Yield the layers of a spiking network for a recording, with the engine's own spikes."""
     result = es.simulate(network, recording, record_spikes=True)
-    x = dense_frames(network, [recording])[0][0]
-    pools: list[nn.Module] = []
-    entering, number = x, 0
-    for layer in import_network(network).layers:
-        if isinstance(layer, SpikingLayer):
-            counted = result.operations.layers[number]
-            yield Line(
-                counted.name, counted.sops, counted.dense_macs, pools, layer.connection, entering
-            )
-            x = entering = _dense(network, result, number)
-            pools, number = [], number + 1
-            continue
-        with torch.no_grad():
-            x = layer(x)
-        if isinstance(layer, nn.MaxPool2d):  # the engine has done with it before a row is added
-            entering, pools = x, []
-        else:
-            pools.append(layer)
-
-
-def _dense(network: es.Network, result: es.Result, number: int) -> Tensor:
-    """Return the recorded spikes of a layer, (steps, *layer shape)."""
-    assert result.spikes is not None
-    shape = network.shapes[network.neuron_layers[number] + 1]
-    spikes = torch.zeros(result.steps, *(*shape, 1, 1)[:3])
-    places = torch.from_numpy(result.spikes[number].astype(np.int64))
-    spikes.index_put_(tuple(places.T), torch.ones(len(places)), accumulate=True)
-    return spikes.reshape(result.steps, *shape)
+    layers = arriving_at_layers(network, recording, result)
+    for counted, arriving in zip(result.operations.layers, layers, strict=True):
+        yield Line(counted.name, counted.sops, counted.dense_macs, *arriving)
 
 
 def recurrent_lines(model: RecurrentNetwork, frames: Tensor) -> Iterator[Line]:
@@ -136,53 +110,24 @@ def readings_of(line: Line) -> dict[str, int]:
     """
     with torch.no_grad():
         pooled = nn.Sequential(*line.pools)(line.entering)
-    entering, fan_out = line.entering, _fan_out(line.pools, line.connection, line.entering)
-    behind = _fan_out([], line.connection, pooled)
+    entering, each = line.entering, fan_out(line.pools, line.connection, line.entering)
+    behind = fan_out([], line.connection, pooled)
     binary = bool(((pooled == 0) | (pooled == 1)).all())
     rate = float((pooled != 0).double().mean())
     return {
-        "each spike": _whole((entering != 0) * fan_out),
-        "pools first": _whole((pooled != 0) * behind),
-        "as often as a value says": _whole(entering * fan_out),
-        "that, times the area of sum pools": _whole(entering * fan_out) * _area_of_sums(line.pools),
-        "only inputs of 0 and 1": _whole((pooled != 0) * behind) if binary else 0,
+        "each spike": whole((entering != 0) * each),
+        "pools first": whole((pooled != 0) * behind),
+        "as often as a value says": whole(entering * each),
+        "that, times the area of sum pools": whole(entering * each) * _area_of_sums(line.pools),
+        "only inputs of 0 and 1": whole((pooled != 0) * behind) if binary else 0,
         "input rate x dense": round(rate * line.dense),
     }
-
-
-def _whole(operations: Tensor) -> int:
-    return round(float(operations.double().sum()))
-
-
-def _fan_out(pools: Sequence[nn.Module], connection: nn.Module, x: Tensor) -> Tensor:
-    """Return how many operations each value of one timestep causes, pools being sums."""
-    seed = torch.zeros_like(x[:1], dtype=torch.float64, requires_grad=True)
-    y: Tensor = seed
-    for pool in pools:
-        y = pool(y)
-        if isinstance(pool, nn.AvgPool2d) and pool.divisor_override is None:
-            y = y * _area(pool)
-    weight = torch.ones_like(connection.weight, dtype=torch.float64)  # type: ignore[arg-type]
-    if isinstance(connection, nn.Conv2d):
-        y = nn.functional.conv2d(
-            y, weight, None, connection.stride, connection.padding, connection.dilation,
-            connection.groups,
-        )  # fmt: skip
-    else:
-        y = nn.functional.linear(y.flatten(1), weight)
-    (found,) = torch.autograd.grad(y.sum(), seed)
-    return found
-
-
-def _area(pool: nn.AvgPool2d) -> int:
-    size = pool.kernel_size
-    return size**2 if isinstance(size, int) else size[0] * size[1]
 
 
 def _area_of_sums(pools: Sequence[nn.Module]) -> int:
     """Return by what sums are too large where they are taken for means."""
     sums = [p for p in pools if isinstance(p, nn.AvgPool2d) and p.divisor_override is not None]
-    return math.prod(map(_area, sums))
+    return math.prod(map(area, sums))
 
 
 def _explain(count: int, ours: int, readings: dict[str, int]) -> str:
