@@ -165,7 +165,7 @@ def spiking_table(rows: Sequence[Row]) -> str:
     return table(
         "The SNN, per sample; measured. Behind average and sum pools the engine adds the rows of "
         "each spike; a machine that pools first, as RNN and LSTM do here, takes what stands beside "
-        "it. The usual estimate multiplies dense operations by the mean firing rate of all neurons.",
+        "it. The usual estimate multiplies dense operations by the firing rate of all neurons.",
         columns,
         rows,
     )
