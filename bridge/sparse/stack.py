@@ -1,0 +1,135 @@
+"""A stack of fully connected layers with neurons through a batch, forwards and backwards.
+
+In: weights as torch has them, a `BinnedBatch`. Out: the spikes of the last layer, and for their
+gradients those of the weights. Called by `function.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eventsim.jit import Float32s, Words
+from eventsim.vectors import new_array
+
+from .blocks import blocks_of, new_blocks, padded, to_blocks, width_of
+from .dense import Above, Gradients, LayerWeights, Room, differentiate_blocks, run_blocks
+from .lists import BinnedBatch, dense_spikes, list_gradients, list_spikes
+from .neurons import Arrivals, Rules
+from .threads import share
+
+NOTHING = np.empty(0, np.float32)
+
+
+class Weights(NamedTuple):
+    """Weights of a layer, (outputs, inputs), its biases (outputs,) and its neurons."""
+
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32] | None
+    rules: Rules
+
+
+class Pass(NamedTuple):
+    """What the forward pass of a batch leaves to the backward pass, of each layer."""
+
+    samples: int
+    steps: int
+    layers: list[LayerWeights]
+    arrivals: list[Arrivals]
+
+
+def run_forward(
+    stack: Sequence[Weights], batch: BinnedBatch, threads: int
+) -> tuple[NDArray[np.float32], Pass]:
+    """Return the last layer's spikes, 0 or 1, (samples, timesteps, outputs), and what to keep."""
+    arrivals = Arrivals(batch.pointers, batch.cells, batch.values)
+    kept = Pass(batch.samples, batch.steps, [], [])
+    for weights in stack:
+        layer = _empty_blocks(weights)
+        kept.layers.append(layer)
+        kept.arrivals.append(arrivals)
+        blocks = len(layer.bias) // layer.width
+        words = np.empty(batch.samples * batch.steps * blocks, np.uint64)
+        share(blocks, threads, partial(_run_part, kept, weights.weight, words))
+        if weights is not stack[-1]:
+            arrivals = list_spikes(words, blocks, layer.width)
+    outputs = len(stack[-1].weight)
+    spikes = dense_spikes(words, blocks, layer.width, outputs)
+    return spikes.reshape(batch.samples, batch.steps, outputs), kept
+
+
+def _empty_blocks(weights: Weights) -> LayerWeights:
+    outputs, inputs = weights.weight.shape
+    return LayerWeights(
+        weights.rules, new_blocks(outputs, inputs), padded(weights.bias, outputs),
+        width_of(outputs), inputs,
+    )  # fmt: skip
+
+
+def _run_part(kept: Pass, weight: NDArray[np.float32], words: Words, first: int, stop: int) -> None:
+    """Run some blocks of the layer that was added last."""
+    layer = kept.layers[-1]
+    run_blocks(
+        weight, layer, kept.arrivals[-1], kept.samples, kept.steps, first, stop,
+        _room(layer, kept.steps), words,
+    )  # fmt: skip
+
+
+def _room(layer: LayerWeights, steps: int, inputs: int = 0) -> Room:
+    """Allocate what a thread writes to, so that threads' lines of the cache are their own."""
+    width = layer.width
+    return Room(
+        new_array(steps * width, np.float32), new_array(steps * width, np.float32),
+        new_array(width, np.float32), new_array(steps, np.uint64),
+        new_array(inputs * width, np.float32),
+    )  # fmt: skip
+
+
+def run_backward(
+    stack: Sequence[Weights],
+    kept: Pass,
+    by_outputs: NDArray[np.float32],
+    gradients: Sequence[tuple[NDArray[np.float32], NDArray[np.float32] | None]],
+    threads: int,
+) -> None:
+    """Fill the gradients of each layer's weights and biases, which are shaped as those.
+
+    `by_outputs`: the gradient of the last layer's spikes, (samples, timesteps, outputs).
+    """
+    outputs = by_outputs.shape[-1]
+    rows = kept.samples * kept.steps
+    whole = np.zeros((rows, blocks_of(outputs) * width_of(outputs)), np.float32)
+    whole[:, :outputs] = by_outputs.reshape(rows, outputs)
+    above: Above | None = None
+    for number in range(len(stack) - 1, -1, -1):
+        layer, channels = kept.layers[number], len(kept.layers[number].bias)
+        of_weight, of_bias = gradients[number]
+        membranes = new_array(rows * channels, np.float32) if number else NOTHING
+        found = Gradients(of_weight, np.zeros(channels, np.float32), membranes)
+        part = partial(_differentiate_part, kept, number, whole.reshape(-1), above, found)
+        share(channels // layer.width, threads, part)
+        if of_bias is not None:
+            of_bias[:] = found.bias[: len(of_bias)]
+        if number:
+            weight = stack[number].weight
+            above = Above(list_gradients(membranes, channels), to_blocks(weight.T), len(weight))
+
+
+def _differentiate_part(
+    kept: Pass,
+    number: int,
+    by_outputs: Float32s,
+    above: Above | None,
+    found: Gradients,
+    first: int,
+    stop: int,
+) -> None:
+    layer = kept.layers[number]
+    differentiate_blocks(
+        layer, kept.arrivals[number], by_outputs, above, kept.samples, kept.steps, first, stop,
+        _room(layer, kept.steps, layer.inputs), found,
+    )  # fmt: skip
