@@ -83,7 +83,7 @@ def list_gradients(membranes: Float32s, channels: int) -> Arrivals:
 @kernel
 def fill_gradients(
     membranes: Float32s, channels: int, pointers: Int64s, rows: Int32s, values: Float32s
-) -> int:
+) -> np.int64:
     """Write what is not 0, and where each timestep begins; return how many there are."""
     to, at = np.uintp(0), np.uintp(0)
     for row in range(np.uintp(len(pointers) - 1)):
@@ -94,4 +94,4 @@ def fill_gradients(
                 to += np.uintp(1)
             at += np.uintp(1)
         pointers[row + np.uintp(1)] = to
-    return int(to)
+    return np.int64(to)

@@ -1,4 +1,4 @@
-"""A stack of fully connected layers with neurons through a batch, forwards and backwards.
+"""A network with neurons through a batch, forwards and backwards: maps, then full connections.
 
 In: weights as torch has them, a `BinnedBatch`. Out: the spikes of the last layer, and for their
 gradients those of the weights. Called by `function.py`.
@@ -19,6 +19,7 @@ from eventsim.vectors import new_array
 from .blocks import blocks_of, new_blocks, padded, to_blocks, width_of
 from .dense import Above, Gradients, LayerWeights, Room, differentiate_blocks, run_blocks
 from .lists import BinnedBatch, dense_spikes, list_gradients, list_spikes
+from .map_stack import GradientPair, MapPass, MapStack, differentiate_maps, run_maps
 from .neurons import Arrivals, Rules
 from .threads import share
 
@@ -33,31 +34,39 @@ class Weights(NamedTuple):
     rules: Rules
 
 
+class Stack(NamedTuple):
+    """What a network consists of; `maps`: convolutions and pools, None where there are none."""
+
+    maps: MapStack | None
+    dense: list[Weights]
+
+
 class Pass(NamedTuple):
     """What the forward pass of a batch leaves to the backward pass, of each layer."""
 
     samples: int
     steps: int
+    maps: MapPass | None
     layers: list[LayerWeights]
     arrivals: list[Arrivals]
 
 
-def run_forward(
-    stack: Sequence[Weights], batch: BinnedBatch, threads: int
-) -> tuple[NDArray[np.float32], Pass]:
+def run_forward(stack: Stack, batch: BinnedBatch, threads: int) -> tuple[NDArray[np.float32], Pass]:
     """Return the last layer's spikes, 0 or 1, (samples, timesteps, outputs), and what to keep."""
-    arrivals = Arrivals(batch.pointers, batch.cells, batch.values)
-    kept = Pass(batch.samples, batch.steps, [], [])
-    for weights in stack:
+    arrivals, of_maps = Arrivals(batch.pointers, batch.cells, batch.values), None
+    if stack.maps is not None:
+        arrivals, of_maps = run_maps(stack.maps, batch, threads)
+    kept = Pass(batch.samples, batch.steps, of_maps, [], [])
+    for weights in stack.dense:
         layer = _empty_blocks(weights)
         kept.layers.append(layer)
         kept.arrivals.append(arrivals)
         blocks = len(layer.bias) // layer.width
         words = np.empty(batch.samples * batch.steps * blocks, np.uint64)
         share(blocks, threads, partial(_run_part, kept, weights.weight, words))
-        if weights is not stack[-1]:
+        if weights is not stack.dense[-1]:
             arrivals = list_spikes(words, blocks, layer.width)
-    outputs = len(stack[-1].weight)
+    outputs = len(stack.dense[-1].weight)
     spikes = dense_spikes(words, blocks, layer.width, outputs)
     return spikes.reshape(batch.samples, batch.steps, outputs), kept
 
@@ -90,33 +99,57 @@ def _room(layer: LayerWeights, steps: int, inputs: int = 0) -> Room:
 
 
 def run_backward(
-    stack: Sequence[Weights],
+    stack: Stack,
     kept: Pass,
     by_outputs: NDArray[np.float32],
-    gradients: Sequence[tuple[NDArray[np.float32], NDArray[np.float32] | None]],
+    gradients: Sequence[GradientPair],
     threads: int,
 ) -> None:
-    """Fill the gradients of each layer's weights and biases, which are shaped as those.
+    """Fill the gradients of each layer's weights and biases, in the order of the layers.
 
     `by_outputs`: the gradient of the last layer's spikes, (samples, timesteps, outputs).
     """
+    maps = len(gradients) - len(stack.dense)
+    behind = _differentiate_dense(
+        stack.dense, kept, by_outputs, gradients[maps:], threads, wanted=maps > 0
+    )
+    if stack.maps is not None and kept.maps is not None and behind is not None:
+        differentiate_maps(
+            stack.maps, kept.maps, kept.steps, behind, stack.dense[0].weight, gradients[:maps],
+            threads,
+        )  # fmt: skip
+
+
+def _differentiate_dense(
+    stack: list[Weights],
+    kept: Pass,
+    by_outputs: NDArray[np.float32],
+    gradients: Sequence[GradientPair],
+    threads: int,
+    *,
+    wanted: bool,
+) -> Arrivals | None:
+    """Return the gradients of the first layer's membranes, where they are `wanted`."""
     outputs = by_outputs.shape[-1]
     rows = kept.samples * kept.steps
     whole = np.zeros((rows, blocks_of(outputs) * width_of(outputs)), np.float32)
     whole[:, :outputs] = by_outputs.reshape(rows, outputs)
-    above: Above | None = None
+    above, listed = None, None
     for number in range(len(stack) - 1, -1, -1):
         layer, channels = kept.layers[number], len(kept.layers[number].bias)
         of_weight, of_bias = gradients[number]
-        membranes = new_array(rows * channels, np.float32) if number else NOTHING
+        asked = wanted or number > 0
+        membranes = new_array(rows * channels, np.float32) if asked else NOTHING
         found = Gradients(of_weight, np.zeros(channels, np.float32), membranes)
         part = partial(_differentiate_part, kept, number, whole.reshape(-1), above, found)
         share(channels // layer.width, threads, part)
         if of_bias is not None:
             of_bias[:] = found.bias[: len(of_bias)]
-        if number:
+        listed = list_gradients(membranes, channels) if asked else None
+        if number and listed is not None:
             weight = stack[number].weight
-            above = Above(list_gradients(membranes, channels), to_blocks(weight.T), len(weight))
+            above = Above(listed, to_blocks(weight.T), len(weight))
+    return listed
 
 
 def _differentiate_part(

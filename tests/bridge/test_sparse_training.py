@@ -39,6 +39,7 @@ def test_binned_events_are_the_frames(encoding: Any, starts: Any) -> None:
     [
         {},
         {"encoding": "counts", "random_start": True, "steps": 4},
+        {"structure": "6C3-MP2-8FC-4"},
         {"structure": "20FC-12FC-4", "surrogate": "arctan", "bias": False},
     ],
 )
@@ -61,7 +62,7 @@ def test_both_kernels_train_alike(changes: Any) -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"structure": "4C3-AP2-8FC-4"}, "layer 0 has Conv2d"),
+        ({"structure": "AP2-U2-8FC-4"}, "layer 1 is Upsample"),
         ({"batch_norm": True}, "layer 1 has Sequential"),
         ({"mixed_precision": True}, "its products are in mixed precision"),
         ({"model": "rnn", "loss": "last"}, "it is not spiking"),

@@ -14,6 +14,7 @@ from random_networks import plain_neurons
 from torch import Tensor, nn
 
 from eventsim_bridge.models import SpikingLayer, SpikingNetwork
+from eventsim_bridge.models.layers import SumPool2d
 from eventsim_bridge.models.neurons import SURROGATES
 from eventsim_bridge.sparse.lists import BinnedBatch
 
@@ -55,6 +56,51 @@ def dense_layers(
         layers.append(spiking(draw, linear, dyadic))
         inputs = outputs
     return layers
+
+
+@st.composite
+def map_cases(draw: st.DrawFn, dyadic: bool) -> Case:
+    """A model that begins with convolutions and pools."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    channels, height, width = shape = draw(st.sampled_from([(1, 5, 6), (2, 9, 7), (3, 8, 8)]))
+    layers: list[nn.Module] = []
+    graded = False  # sums of a pool, whose maximum the engine refuses
+    for _ in range(draw(st.integers(0, 3))):
+        if draw(st.booleans()) and min(height, width) > 3:
+            pool, graded = draw(pools(graded))
+            layers.append(pool)
+            height, width = height // 2, width // pool.kernel_size[1]
+        conv, channels = convolution(draw, channels)
+        fill(conv, rng, dyadic)
+        layers.append(spiking(draw, conv, dyadic))
+        height, width = conv(torch.zeros(1, conv.in_channels, height, width)).shape[2:]
+        graded = False
+    if draw(st.booleans()) and min(height, width) > 1:
+        pool, _ = draw(pools(graded))
+        layers.append(pool)
+        height, width = height // 2, width // pool.kernel_size[1]
+    layers += [nn.Flatten(), *dense_layers(draw, rng, channels * height * width, dyadic)]
+    return case_of(draw, layers, shape, rng)
+
+
+@st.composite
+def pools(draw: st.DrawFn, graded: bool) -> Any:
+    """A pool of two lines, and whether it gives sums."""
+    kinds = [nn.AvgPool2d, SumPool2d] if graded else [nn.AvgPool2d, SumPool2d, nn.MaxPool2d]
+    kind = draw(st.sampled_from(kinds))
+    pool: Any = kind((2, draw(st.sampled_from([1, 2]))))
+    return pool, kind is not nn.MaxPool2d
+
+
+def convolution(draw: st.DrawFn, channels: int) -> tuple[nn.Conv2d, int]:
+    """A convolution that leaves no map empty, and its channels."""
+    outputs = draw(st.integers(1, 9) | st.sampled_from([16, 40, 70]))
+    kernel = (draw(st.sampled_from([1, 3])), draw(st.sampled_from([1, 2, 3])))
+    conv = nn.Conv2d(
+        channels, outputs, kernel, stride=draw(st.sampled_from([1, 1, 2])), padding=(2, 2),
+        dilation=draw(st.sampled_from([1, 1, 2])), bias=draw(st.booleans()),
+    )  # fmt: skip
+    return conv, outputs
 
 
 def fill(module: nn.Module, rng: np.random.Generator, dyadic: bool) -> None:
