@@ -212,58 +212,6 @@ gather_graded_8, gather_graded_16, gather_graded_32, gather_graded_64 = (
 )
 
 
-def _spreader(lanes: int, graded: bool = False) -> Compiled:
-    """Make what adds a block of numbers to each of several rows: what `_gatherer` does, reversed.
-
-    The block stays in registers. Rows get it multiplied by a value each where they are `graded`;
-    `values` is not read else.
-    """
-
-    def spread(
-        typingctx: Any, w: Any, base: Any, rows: Any, values: Any, first: Any, stop: Any, g: Any,
-        i: Any,
-    ) -> Any:  # fmt: skip
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            w, rows, g = (_data(context, builder, signature.args[k], args[k]) for k in (0, 2, 6))
-            _, base, _, _, first, stop, _, at = args
-            _, block = _load(builder, g, at, lanes)
-            before = builder.block
-            loop, after = builder.append_basic_block("row"), builder.append_basic_block("added")
-            builder.cbranch(builder.icmp_unsigned("<", first, stop), loop, after)
-            builder.position_at_end(loop)
-            slot = builder.phi(first.type)
-            row = builder.zext(builder.load(builder.gep(rows, [slot])), base.type)
-            element = builder.add(base, builder.mul(row, base.type(lanes)))
-            to, sums = _load(builder, w, element, lanes)
-            part = block
-            if graded:
-                values = _data(context, builder, signature.args[3], args[3])
-                value = builder.load(builder.gep(values, [slot]))
-                part = builder.fmul(block, _all(builder, value, lanes))
-            builder.store(builder.fadd(sums, part), to, align=4)
-            following = builder.add(slot, slot.type(1))
-            slot.add_incoming(first, before)
-            slot.add_incoming(following, loop)
-            builder.cbranch(builder.icmp_unsigned("<", following, stop), loop, after)
-            builder.position_at_end(after)
-            return context.get_dummy_value()
-
-        index = types.uintp
-        return types.void(w, index, rows, values, index, index, g, index), codegen
-
-    spread.__doc__ = (
-        f"Add g[i : i + {lanes}] to the {lanes} numbers at base + {lanes} row of w, for each row "
-        f"in rows[first:stop]" + (", times its value." if graded else ".")
-    )
-    return compiled_intrinsic(spread)
-
-
-spread_8, spread_16, spread_32, spread_64 = (_spreader(n) for n in (8, 16, 32, 64))
-spread_graded_8, spread_graded_16, spread_graded_32, spread_graded_64 = (
-    _spreader(n, graded=True) for n in (8, 16, 32, 64)
-)
-
-
 def _receiver(lanes: int) -> Compiled:
     """Make what brings all membranes of a layer up to date, block by block, and compares them.
 
