@@ -159,7 +159,7 @@ def count_operations(
 
 
 def footprint(model: RecurrentNetwork) -> Footprint:
-    """Return the bytes of all weights and biases, and of all h and c, as float32."""
+    """Return the words of all weights and biases, and of all h and c."""
     units: list[int] = []
     with torch.no_grad(), ExitStack() as hooks:
         for layer in model.layers:
@@ -172,7 +172,7 @@ def footprint(model: RecurrentNetwork) -> Footprint:
         weight = next(model.parameters())
         model(weight.new_zeros(1, 1, *model.input_shape))
     weights = sum(parameter.numel() for parameter in model.parameters())
-    return Footprint(weight_bytes=4 * weights, state_bytes=4 * sum(units))
+    return Footprint(weights, sum(units))
 
 
 def _check(

@@ -10,7 +10,14 @@ result.prediction, result.operations.total.sops
 
 from .asynchronous import AsynchronousRun
 from .clocked.run import ClockedRun, run_binned
-from .energy import Energy, EnergyTable, Footprint, energy_of, footprint, load_energy_table
+from .energy import (
+    EnergyModel,
+    Footprint,
+    energy_model_names,
+    energy_of,
+    footprint,
+    load_energy_model,
+)
 from .errors import EventsimError, NetworkError, NetworkFileError, RecordingError
 from .events.arrays import EVENT_DTYPE, Sensor, check_events, make_events
 from .events.binning import BinnedEvents, bin_events
@@ -52,8 +59,7 @@ __all__ = [
     "Conv2d",
     "Delay",
     "Dense",
-    "Energy",
-    "EnergyTable",
+    "EnergyModel",
     "EventQueue",
     "EventsimError",
     "FilterSettings",
@@ -80,10 +86,11 @@ __all__ = [
     "available_threads",
     "bin_events",
     "check_events",
+    "energy_model_names",
     "energy_of",
     "footprint",
     "is_network_file",
-    "load_energy_table",
+    "load_energy_model",
     "load_network",
     "make_events",
     "open_source",

@@ -41,7 +41,9 @@ each update and an int32 time for each site update. The passes that a kernel mak
 within one update, while it stays in registers or the nearest cache, count once.
 
 dense_macs is what a dense framework executes for the same layer and timesteps: every weight at
-every output position, the zeros of a convolution's padding included.
+every output position, the zeros of a convolution's padding included. dense_updates likewise is
+every neuron in every timestep, and idle_updates those of them in which the engine does not compare
+the neuron: what a machine takes that updates all of its neurons, as most chips do.
 """
 
 from __future__ import annotations
@@ -99,6 +101,14 @@ class LayerOperations(CountedLayer):
     output_spikes: int
     site_updates: int
     dense_macs: int
+    dense_updates: int
+
+    derived: ClassVar[tuple[str, ...]] = (*CountedLayer.derived, "idle_updates")
+
+    @property
+    def idle_updates(self) -> int:
+        """Neurons and timesteps that the engine passes over."""
+        return max(0, self.dense_updates - self.compares)
 
     @property
     def sops(self) -> int:
@@ -148,11 +158,18 @@ class Operations(CountedLayers[LayerOperations]):
 
     @staticmethod
     def from_counters(
-        names: Iterable[str], counters: Iterable[list[int]], dense_macs: Iterable[int]
+        names: Iterable[str],
+        counters: Iterable[list[int]],
+        dense_macs: Iterable[int],
+        dense_updates: Iterable[int],
     ) -> Operations:
         """Wrap what the kernels counted: of each layer, in the order of `COUNTERS`."""
-        layers = zip(names, counters, dense_macs, strict=True)
-        return Operations(tuple(LayerOperations(name, *[*row, macs]) for name, row, macs in layers))
+        layers = zip(names, counters, dense_macs, dense_updates, strict=True)
+        return Operations(
+            tuple(
+                LayerOperations(name, *[*row, macs, updates]) for name, row, macs, updates in layers
+            )
+        )
 
 
 def _sum(name: str, layers: tuple[Layer, ...]) -> Layer:

@@ -148,5 +148,6 @@ def operations_of(network: Network, counters: list[list[int]], steps: int) -> Op
     """Wrap what the kernels counted in so many timesteps, of each layer in turn."""
     layers = network.counted_layers
     return Operations.from_counters(
-        (name for name, _ in layers), counters, (macs * steps for _, macs in layers)
-    )
+        (name for name, _, _ in layers), counters, (macs * steps for _, macs, _ in layers),
+        (neurons * steps for _, _, neurons in layers),
+    )  # fmt: skip

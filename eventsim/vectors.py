@@ -1,4 +1,4 @@
-"""What the compiler does not find by itself: vectors of membranes and weights, bits, cache lines.
+"""What the compiler does not find by itself: vectors of numbers, bits, cache lines.
 
 Written in the compiler's own terms, for the loops of `clocked/` and `asynchronous/` to call.
 """
@@ -306,6 +306,57 @@ def shift_8(typingctx: Any, to: Any, i: Any, values: Any, j: Any, constant: Any)
         return context.get_dummy_value()
 
     return types.void(to, types.uintp, values, types.uintp, types.int32), codegen
+
+
+def _sorter(lanes: int) -> Compiled:
+    """Make what sorts numbers without a branch: each goes where the count of those below it says.
+
+    In Numba's terms, with a loop for each 16 that are compared, this took 13.6 us for an N-MNIST
+    recording at 1 ms, and 8.5 so; a network of comparisons and swaps took as long.
+    """
+
+    def sort(typingctx: Any, numbers: Any, i: Any, count: Any, end: Any, values: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            numbers, values = (_data(context, builder, signature.args[k], args[k]) for k in (0, 4))
+            _, first, count, end, _ = args
+            index, kind = count.type, ir.VectorType(ir.IntType(32), lanes).as_pointer()
+            unsorted, to = builder.gep(numbers, [first]), builder.gep(numbers, [end])
+            compared = builder.load(builder.bitcast(unsorted, kind), align=4)
+            used = builder.lshr(index(-1), builder.sub(index(64), count))
+            ones, _ = _load(builder, values, end, lanes)
+            builder.store(_all(builder, ir.FloatType()(1), lanes), ones, align=4)
+            before = builder.block
+            loop, after = builder.append_basic_block("number"), builder.append_basic_block("sorted")
+            builder.branch(loop)
+            builder.position_at_end(loop)
+            slot, pairs = builder.phi(index), builder.phi(index)
+            number = builder.load(builder.gep(unsorted, [slot]))
+            below = builder.icmp_signed("<", compared, _all(builder, number, lanes))
+            bits = builder.bitcast(below, ir.IntType(lanes))
+            bits = bits if lanes == 64 else builder.zext(bits, index)
+            rank = builder.ctpop(builder.and_(bits, used))
+            builder.store(number, builder.gep(to, [rank]))
+            following, ranked = builder.add(slot, index(1)), builder.add(pairs, rank)
+            for phi, then in ((slot, following), (pairs, ranked)):
+                phi.add_incoming(index(0), before)
+                phi.add_incoming(then, loop)
+            builder.cbranch(builder.icmp_unsigned("<", following, count), loop, after)
+            builder.position_at_end(after)
+            return ranked
+
+        index = types.uintp
+        return types.uintp(numbers, index, index, index, values), codegen
+
+    sort.__doc__ = (
+        f"Put the int32 numbers[i : i + count], of 1 to {lanes}, at numbers[end:] in ascending "
+        f"order, and ones at values[end:], of which {lanes} are written; returns how many pairs "
+        f"of different numbers there are. Where two are equal, the order is incomplete. "
+        f"{lanes} numbers are read, and none that is read may lie where they go."
+    )
+    return compiled_intrinsic(sort)
+
+
+sort_16, sort_32, sort_64 = map(_sorter, (16, 32, 64))
 
 
 def _comparison(lanes: int) -> Compiled:

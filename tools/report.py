@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +15,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from eventsim import Energy, LayerOperations, Operations, Result
+    from eventsim import LayerOperations, Operations, Result
 
-    EnergyOf = Callable[[LayerOperations], Energy]
+    from .energies import Energies
 
 # Tables go to stdout; progress and notes to stderr, so that the output of a command can be piped.
 # Into a file or pipe, tables get room for their numbers instead of the 80 columns rich assumes.
@@ -87,18 +87,20 @@ def operations_table(operations: Operations, samples: int) -> Table:
     return table
 
 
-def energy_table(operations: Operations, samples: int, energy_of: EnergyOf) -> Table:
-    """Return the mean energy per sample in nJ, one row a layer."""
+def energy_table(operations: Operations, samples: int, energies: Energies) -> Table:
+    """Return the mean energy per sample of the whole network, one row a model."""
     table = new_table(
-        f"Energy in nJ ({_per(samples)})",
-        ["layer"],
-        ["arithmetic alone, a lower bound", "with memory traffic, an estimate"],
+        f"Modelled energy ({_per(samples)})",
+        ["model", "machine"],
+        ["nJ", "pJ a synaptic operation"],
     )
-    for row in _rows(operations):
-        energy = energy_of(row)
-        nanojoules = [value / 1e3 / samples for value in (energy.bound_pj, energy.estimate_pj)]
-        style = "bold" if row.name == "total" else ""
-        table.add_row(row.name, *(f"{value:,.1f}" for value in nanojoules), style=style)
+    total = operations.total
+    found = energies.of(total)
+    for model in energies.models:
+        energy = found[model.name]
+        each = "-" if energy is None or total.sops == 0 else f"{energy / total.sops:,.1f}"
+        whole = "-" if energy is None else f"{energy / 1e3 / samples:,.1f}"
+        table.add_row(model.name, model.title, whole, each)
     return table
 
 
@@ -123,21 +125,24 @@ def mean(count: int, samples: int) -> str:
 
 
 def operations_json(
-    operations: Sequence[Operations], energy_of: EnergyOf | None = None
+    operations: Sequence[Operations], energies: Energies | None = None
 ) -> list[dict[str, Any]]:
     """Return for each layer its name and, per count, the list over the samples.
 
-    With `energy_of` also `energy_bound_pj` and `energy_estimate_pj`.
+    With `energies` also `energy_pj`: that list by model, null where a model has no energy.
     """
-    layers = []
+    layers: list[dict[str, Any]] = []
     for index, first in enumerate(operations[0].layers if operations else ()):
         rows: list[dict[str, Any]] = []
         for sample in operations:
-            layer = sample.layers[index]
-            energy = vars(energy_of(layer)) if energy_of else {}
-            rows.append(layer.as_dict() | {f"energy_{name}": energy[name] for name in energy})
+            rows.append(sample.layers[index].as_dict())
         counts = {name: [row[name] for row in rows] for name in rows[0] if name != "name"}
         layers.append({"name": first.name, **counts})
+        if energies is not None:
+            found = [energies.of(sample.layers[index]) for sample in operations]
+            layers[-1]["energy_pj"] = {
+                model.name: [each[model.name] for each in found] for model in energies.models
+            }
     return layers
 
 

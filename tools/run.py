@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from .energies import ENERGY_HELP, Energies, chosen_models
 from .report import (
     agreement_table,
     console,
@@ -28,8 +28,6 @@ from .report import (
 if TYPE_CHECKING:
     from eventsim import Network, Packets, Result
     from eventsim_bridge.agreement import Agreement
-
-    from .report import EnergyOf
 
 # Recordings in memory at a time: a full data set need not fit.
 CHUNK = 1024
@@ -80,9 +78,7 @@ def run(
     ] = False,
     energy: Annotated[
         str | None,
-        typer.Option(
-            help="Add energies: default (45 nm), or a table of your own.", metavar="default|TOML"
-        ),
+        typer.Option(help=ENERGY_HELP, metavar="MODELS"),
     ] = None,
     json: Annotated[
         Path | None, typer.Option(help="Write everything as JSON; - is stdout.", metavar="FILE")
@@ -90,6 +86,7 @@ def run(
 ) -> None:
     """Simulate recordings or a data set spike by spike; print predictions and operations."""
     import eventsim as es
+    from eventsim.network.rounding import WEIGHT_BITS
 
     say_when_compiling()
     if mode == "async" and against_torch:
@@ -99,7 +96,10 @@ def run(
     net = es.load_network(network)
     if weights is not None:
         net = es.round_weights(net, weights)  # type: ignore[arg-type]
-    energy_of = None if energy is None else _energy_of(net, energy)
+    energies = None
+    if energy is not None:
+        bits = WEIGHT_BITS[weights or "float32"]
+        energies = Energies(chosen_models(energy), es.footprint(net, bits))
     if data is not None:
         chosen = _from_data_set(data, root, split)
     else:
@@ -114,30 +114,17 @@ def run(
     labels = None if chosen.labels is None else chosen.labels[:count]
     agreement = _compare(net, chosen, count, steps) if against_torch else None
     if json is None or str(json) != "-":
-        _print(net, chosen, results, labels, seconds, energy_of)
+        _print(net, chosen, results, labels, seconds, energies)
         if agreement is not None:
             console.print(agreement_table(agreement))
     note_outside_the_grid(results)
     if json is not None:
-        document = _document(network, net, chosen, results, labels, seconds, energy_of)
+        document = _document(network, net, chosen, results, labels, seconds, energies)
         document["weights"] = weights or "float32"
         document["device"] = device
         document["energy"] = energy
         document["agreement"] = None if agreement is None else agreement.as_dict()
         write_json(document, json)
-
-
-def _energy_of(net: Network, table: str) -> EnergyOf:
-    """Return what applies the table that `--energy` names to counts of the network."""
-    import eventsim as es
-
-    costs, footprint = (
-        es.load_energy_table(None if table == "default" else table),
-        es.footprint(net),
-    )
-    for size in (footprint.weight_bytes, footprint.state_bytes):
-        costs.memory_of(size)  # raises now, not after the run, where no memory is large enough
-    return partial(es.energy_of, footprint=footprint, table=costs)
 
 
 def _from_data_set(name: str, root: Path | None, split: str) -> Inputs:
@@ -268,7 +255,7 @@ def _print(
     results: list[Result],
     labels: list[int] | None,
     seconds: float,
-    energy_of: EnergyOf | None,
+    energies: Energies | None,
 ) -> None:
     import eventsim as es
 
@@ -296,8 +283,10 @@ def _print(
         )
     total = es.Operations.sum(result.operations for result in results)
     console.print(operations_table(total, len(results)))
-    if energy_of is not None:
-        console.print(energy_table(total, len(results), energy_of))
+    if energies is not None:
+        console.print(energy_table(total, len(results), energies))
+        for refusal in energies.refusals(total.total):
+            notes.print(refusal, highlight=False)
     notes.print(
         f"{len(results)} samples in {seconds:.3f} s: {1e3 * seconds / len(results):.3f} ms each",
         highlight=False,
@@ -311,7 +300,7 @@ def _document(
     results: list[Result],
     labels: list[int] | None,
     seconds: float,
-    energy_of: EnergyOf | None,
+    energies: Energies | None,
 ) -> dict[str, Any]:
     accuracy = None if labels is None else count_correct(results, labels) / len(results)
     return {
@@ -331,5 +320,5 @@ def _document(
         "events_late": [result.events_late for result in results],
         "events_merged": [result.events_merged for result in results],
         "seconds": seconds,
-        "layers": operations_json([result.operations for result in results], energy_of),
+        "layers": operations_json([result.operations for result in results], energies),
     }

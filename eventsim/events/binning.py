@@ -9,16 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..checks import is_whole
 from ..errors import EventsimError, RecordingError
-from ..jit import Float32s, Int32s, Int64s, Words, kernel
-from ..vectors import lowest_bit
+from ..jit import Float32s, Int32s, Int64s
 from .arrays import (
     INPUT_ENCODINGS,
     MAX_CELLS,
@@ -29,6 +27,7 @@ from .arrays import (
     check_events,
     of_one_type,
 )
+from .stretches import FEW, Marked, Packet, Place, Stretch, next_stretch
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,13 +133,14 @@ class Grid:
                 raise EventsimError(
                     f"{name} is {value!r}, expected a whole number {least} to {most}"
                 )
-        self.sensor = Sensor(width, height, polarities)
+        # Python's numbers, of which a kernel is compiled for one type.
+        self.sensor = Sensor(int(width), int(height), int(polarities))
         self.cells = polarities * height * width
         if self.cells > MAX_CELLS:
             raise EventsimError(f"input_shape is {input_shape}, expected at most {MAX_CELLS} cells")
-        self.dt_us = dt_us
-        self.steps = steps
-        self.start_us = start_us
+        self.dt_us = int(dt_us)
+        self.steps = None if steps is None else int(steps)
+        self.start_us = None if start_us is None else int(start_us)
         self.events = 0  # admitted so far,
         self.latest_us = 0  # and the time of the last of them
         self.closed_us = 0  # timesteps before this time are run, though no event came after them
@@ -196,52 +196,6 @@ def check_until(until_us: Any) -> None:
         raise EventsimError(f"until_us is {until_us!r}, expected a whole number below 2^63")
 
 
-class Marked(NamedTuple):
-    """The timestep that is being filled: its active cells are bits.
-
-    A second level has a bit for each word of these that is not 0: reading them out gives the cells
-    sorted, each once. (On N-MNIST at 1 ms `bin_events` without its checks took 46 ns an event with
-    insertion sort, and 24 so. With a byte for each word, read eight at a time, `next_stretch` took
-    33 us a recording instead of 28.)
-    """
-
-    words: Words
-    level: Words
-    number: Float32s  # events in each cell; empty for "binary"
-
-
-class Place(IntEnum):
-    """Where a binner is: columns of its `numbers`. `Binner.state` has those before `event`."""
-
-    waiting = 0  # events in the open timestep
-    step = 1  # timesteps handed out; the next one is open
-    early = 2
-    late = 3
-    filled = 4  # cells handed out
-    event = 5  # number of the next event of the packet
-
-
-class Packet(NamedTuple):
-    """A packet on its grid, for `next_stretch`."""
-
-    events: Events
-    start_us: int
-    dt_us: int
-    width: int
-    polarities: int
-    limit: int  # the grid has no timestep after it
-    until: int  # timesteps before it are closed at the end of the packet
-    longest: int  # timesteps in a stretch
-
-
-class Stretch(NamedTuple):
-    """Timesteps that were closed, as in `BinnedEvents`; the next ones overwrite them."""
-
-    pointers: Int64s
-    cells: Int32s
-    values: Float32s
-
-
 class Binner:
     """Puts the packets of a recording on its grid and hands out the timesteps that are closed."""
 
@@ -261,7 +215,8 @@ class Binner:
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Go on from where another binner was."""
         self.numbers[: Place.event] = state["numbers"]
-        self.marked = Marked(*(state[name].copy() for name in Marked._fields))
+        for name, array in self.marked._asdict().items():
+            array[:] = state[name]
 
     def seen(self) -> tuple[int, int, int]:
         """Return how many events were early, late, and, when all timesteps are closed, merged.
@@ -284,7 +239,9 @@ class Binner:
         self.numbers[Place.event] = 0
         reached = max(until, (grid.latest_us - start) // grid.dt_us)
         room = max(0, min(longest, limit - step, reached - step))
-        most = min(waiting, grid.cells) + len(events)
+        # Cells lie behind those of the open timestep and of `FEW` events, before they are sorted to
+        # the front; as many may be read behind them.
+        most = min(waiting, grid.cells) + FEW + len(events) + FEW
         packet = Packet(
             of_one_type(events), start, grid.dt_us, grid.sensor.width, grid.sensor.polarities,
             limit, until, longest,
@@ -292,94 +249,3 @@ class Binner:
         return packet, Stretch(
             np.zeros(room + 1, np.int64), np.empty(most, np.int32), np.empty(most, np.float32)
         )
-
-
-@kernel
-def next_stretch(packet: Packet, marked: Marked, numbers: Int64s, stretch: Stretch) -> int:
-    """Bin the next events of a packet up to the end of a stretch; return its timesteps.
-
-    No timesteps are the end of the packet.
-    """
-    events = packet.events
-    words, level, number = marked.words, marked.level, marked.number
-    pointers, cells, values = stretch.pointers, stretch.cells, stretch.values
-    start, dt = np.uint64(packet.start_us), np.uint64(packet.dt_us)
-    width, polarities = np.uint64(packet.width), np.uint64(packet.polarities)
-    first = step = numbers[Place.step]
-    end = min(step + packet.longest, packet.limit)
-    filled, waiting = 0, numbers[Place.waiting]
-    # Unsigned, so that no index is tested for counting from the end: with these tests `bin_events`
-    # took 8 % longer on N-MNIST.
-    n, one, j = np.uintp(len(events)), np.uintp(1), np.uintp(numbers[Place.event])
-    six, low = np.uint64(6), np.uint64(63)
-    while j < n and events[j].t < start:
-        j += one
-        numbers[Place.early] += 1
-    while j < n and step < end:
-        closes = start + np.uint64(step + 1) * dt
-        before = j
-        while j < n and events[j].t < closes:
-            event = events[j]
-            cell = (np.uint64(event.y) * width + np.uint64(event.x)) * polarities
-            if polarities == 2:
-                cell += np.uint64(event.on)
-            word = cell >> six
-            words[word] |= np.uint64(1) << (cell & low)
-            level[word >> six] |= np.uint64(1) << (word & low)
-            if len(number) > 0:
-                number[cell] += np.float32(1)
-            j += one
-        waiting += np.int64(j - before)
-        if j == n:
-            break
-        filled, waiting = _read_out(level, words, number, cells, values, filled), 0
-        step += 1
-        pointers[step - first] = filled
-        if events[j].t - closes >= dt:  # silent timesteps
-            reached = np.int64((events[j].t - start) // dt)
-            while step < min(reached, end):
-                step += 1
-                pointers[step - first] = filled
-    if j == n and step < min(packet.until, end):
-        filled, waiting = _read_out(level, words, number, cells, values, filled), 0
-        while step < min(packet.until, end):
-            step += 1
-            pointers[step - first] = filled
-    if step == packet.limit:
-        numbers[Place.late] += np.int64(n - j)
-        j = n
-    numbers[Place.waiting], numbers[Place.step], numbers[Place.event] = waiting, step, j
-    numbers[Place.filled] += filled
-    return step - first
-
-
-@kernel
-def _read_out(
-    level: Words,
-    words: Words,
-    number: Float32s,
-    cells: Int32s,
-    values: Float32s,
-    filled: int,
-) -> np.int64:
-    """Append the cells whose bits are set, ascending, and clear them; return the new end."""
-    end = np.uintp(filled)
-    one, six = np.uint64(1), np.uint64(6)
-    for part in range(np.uintp(len(level))):
-        left = level[part]
-        level[part] = 0
-        while left != 0:
-            word = (np.uint64(part) << six) + lowest_bit(left)
-            left &= left - one
-            bits = words[word]
-            words[word] = 0
-            while bits != 0:
-                cell = (word << six) + lowest_bit(bits)
-                bits &= bits - one
-                cells[end] = cell
-                values[end] = 1
-                if len(number) > 0:
-                    values[end] = number[cell]
-                    number[cell] = 0
-                end += np.uintp(1)
-    return np.int64(end)

@@ -123,9 +123,12 @@ class Network:
         return layer.dense_macs(self.shapes[index])  # the layer before, as it names no sources
 
     @cached_property
-    def counted_layers(self) -> tuple[tuple[str, int], ...]:
-        """Name and dense multiply-accumulates a timestep of each layer with neurons."""
-        return tuple((self.layer_name(i), self.dense_macs(i)) for i in self.neuron_layers)
+    def counted_layers(self) -> tuple[tuple[str, int, int], ...]:
+        """Of each layer with neurons: name, dense multiply-accumulates a timestep, and neurons."""
+        return tuple(
+            (self.layer_name(i), self.dense_macs(i), math.prod(self.shapes[i + 1]))
+            for i in self.neuron_layers
+        )
 
     def layer_name(self, index: int) -> str:
         """Return how messages and tables call a layer, such as "layer 2 (Conv2d)"."""

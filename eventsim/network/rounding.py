@@ -20,6 +20,7 @@ from .layers import WeightLayer
 
 WeightType = Literal["float16", "bfloat16", "int8"]
 WEIGHT_TYPES: tuple[WeightType, ...] = get_args(WeightType)
+WEIGHT_BITS = {"float32": 32, "float16": 16, "bfloat16": 16, "int8": 8}
 
 
 def round_weights(network: Network, to: WeightType) -> Network:

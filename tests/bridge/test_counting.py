@@ -320,7 +320,7 @@ def test_footprint(cell: Any, gates: int, states: int) -> None:
     model = RecurrentNetwork("MP2-2C3-AP2-3FC-2", (2, 8, 8), cell=cell)
     weights = gates * (2 * 2 * 9 + 2 + 2 * 2 * 9 + 3 * 8 + 3 + 3 * 3) + 3 * 2 + 2
     found = footprint(model)
-    assert (found.weight_bytes, found.state_bytes) == (4 * weights, 4 * states * (32 + 3))
+    assert (found.weights, found.state) == (weights, states * (32 + 3))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from threading import active_count
 from typing import Any
 
 import numpy as np
@@ -159,6 +160,25 @@ def test_batch_equals_single_runs_whatever_the_threads(data: Any) -> None:
         for one, other in zip(single, batch, strict=True):
             np.testing.assert_array_equal(one.spike_counts, other.spike_counts)
             assert one.operations == other.operations
+
+
+@pytest.mark.parametrize("threads", range(1, available_threads() + 1))
+def test_a_batch_keeps_its_order_and_ends_with_its_first_error(threads: int) -> None:
+    network = Network((1, 1, 1), DT_US, [Flatten(), Dense([[1.0]], neuron=IF(0.5))])
+    lengths = [int(n) for n in np.random.default_rng(0).integers(1, 2000, 100)]
+    recordings = [np.concatenate([one_event(k * DT_US) for k in range(n)]) for n in lengths]
+    done: list[int] = []
+    batch = simulate_batch(network, iter(recordings), threads=threads, progress=done.append)
+    assert [int(result.spike_counts[0]) for result in batch] == lengths
+    assert sum(done) == len(recordings)
+
+    before = active_count()
+    recordings[30], recordings[33] = recordings[30][::-1], recordings[33][::-1]
+    with pytest.raises(RecordingError, match=r"^recording 30: event 1: time runs backwards"):
+        simulate_batch(network, iter(recordings), threads=threads)
+    with pytest.raises(ZeroDivisionError):
+        simulate_batch(network, (recordings[0 // (9 - k)] for k in range(20)), threads=threads)
+    assert active_count() == before
 
 
 def one_event(t: int = 0) -> Any:

@@ -1,4 +1,4 @@
-"""Energy tables, what they make of counts, and `eventsim run --energy`."""
+"""Energy models, what they make of counts, and `eventsim run --energy`."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import eventsim as es
-from eventsim.energy import ARITHMETIC, DEFAULT_TABLE, Activation, Memory
+from eventsim.energy import DEFAULT_MODELS
+from eventsim.energy.model import ARITHMETIC
 from eventsim.errors import EventsimError
 from eventsim.operations import CountedLayer
 from eventsim_bridge.counting import RecurrentLayerOperations, count_operations, footprint
 from eventsim_bridge.models import RecurrentNetwork
 
-TABLE = es.load_energy_table()
-SMALL = es.Footprint(weight_bytes=8192, state_bytes=8192)
+GATHER, SCATTER, BOUND = (
+    es.load_energy_model(f"45nm-{name}") for name in ("gather", "scatter", "arithmetic")
+)
+SMALL = es.Footprint(weights=2048, state=2048)  # 8 kB each: 5 pJ an access
 
 
 def counts(kind: type[CountedLayer], **given: int) -> Any:
@@ -32,18 +35,35 @@ def counts(kind: type[CountedLayer], **given: int) -> Any:
     return kind("layer", **zeros | given)  # type: ignore[arg-type]
 
 
-def test_the_default_table_is_that_of_horowitz() -> None:
-    assert (TABLE.add_pj, TABLE.multiply_pj) == (0.9, 3.7)
-    assert TABLE.sigmoid == TABLE.tanh == Activation(adds=1, multiplies=1, loads=2)
-    assert [(memory.bytes, memory.access_pj) for memory in TABLE.memories] == [
-        (2**13, 5), (2**15, 10), (2**20, 50), (None, 650),
-    ]  # fmt: skip
+def test_machines_are_those_of_horowitz() -> None:
+    assert BOUND.prices["acs"] == pytest.approx(0.9)
+    assert BOUND.prices["macs"] == pytest.approx(0.9 + 3.7)
+    assert BOUND.memory is None
+    assert GATHER.prices == SCATTER.prices == BOUND.prices
+    assert GATHER.memory == replace(SCATTER.memory, membranes="update")  # type: ignore[type-var]
+    dram = es.load_energy_model("45nm-gather-dram")
+    assert dram.memory == replace(GATHER.memory, weights="dram")  # type: ignore[type-var]
 
 
-def test_the_integers_of_the_default_table(tmp_path: Path) -> None:
-    path = tmp_path / "table.toml"
-    path.write_text(DEFAULT_TABLE.read_text().replace('use = "float32"', 'use = "int32"'))
-    assert es.load_energy_table(path) == replace(TABLE, add_pj=0.1, multiply_pj=3.1)
+@pytest.mark.parametrize(
+    ("size", "pj"),
+    [
+        (2**13, 5.0), (2**15, 10.0), (2**20, 50.0),  # the points themselves
+        (2**14, 5 * 2**0.5),  # from 5 to 10 over four times the bytes: a square root
+        (2**11, 2.5),
+        (2**25, 50 * 5.0),  # 32 times 1 MB, as 1 MB is 32 times 32 kB
+    ],
+)  # fmt: skip
+def test_memory_costs_more_the_more_it_holds(size: int, pj: float) -> None:
+    assert GATHER.memory is not None
+    assert GATHER.memory.access(size) == pytest.approx(pj)
+
+
+@given(st.integers(0, 2**40), st.floats(1.0, 1.1))
+def test_memory_has_no_steps(size: int, factor: float) -> None:
+    assert GATHER.memory is not None
+    before, after = GATHER.memory.access(size), GATHER.memory.access(size * factor)
+    assert before <= after <= 1.1 * before
 
 
 @pytest.mark.parametrize(
@@ -60,6 +80,7 @@ def test_the_integers_of_the_default_table(tmp_path: Path) -> None:
         ("input_events", 0.0, 0.0),
         ("output_spikes", 0.0, 0.0),
         ("dense_macs", 0.0, 0.0),
+        ("dense_updates", 0.0, 0.0),
         ("recurrent_macs", 0.9 + 3.7, 5.0),
         ("sigmoids", 0.9 + 3.7, 10.0),
         ("tanhs", 0.9 + 3.7, 10.0),
@@ -78,54 +99,67 @@ def test_what_one_of_each_count_takes(count: str, arithmetic: float, traffic: fl
         if count in {field.name for field in fields(kind)}
     ]
     assert kinds
+    # Event by event, a synaptic operation reads and writes its membrane as well.
+    membrane = 10.0 if count in ("acs", "macs", "recurrent_macs") else 0.0
     for kind in kinds:
-        energy = es.energy_of(counts(kind, **{count: 1000}), SMALL, TABLE)
-        assert energy.bound_pj == pytest.approx(1000 * arithmetic)
-        assert energy.estimate_pj == pytest.approx(1000 * (arithmetic + traffic))
+        layer = counts(kind, **{count: 1000})
+        assert es.energy_of(layer, SMALL, BOUND) == pytest.approx(1000 * arithmetic)
+        gathered = es.energy_of(layer, SMALL, GATHER)
+        assert gathered == pytest.approx(1000 * (arithmetic + traffic))
+        scattered = es.energy_of(layer, SMALL, SCATTER)
+        assert scattered == pytest.approx(1000 * (arithmetic + traffic + membrane))
 
 
 def test_no_count_is_forgotten() -> None:
     both = {f.name for kind in (es.LayerOperations, RecurrentLayerOperations) for f in fields(kind)}
     free = {
         "name", "input_events", "output_spikes", "resets", "updates", "site_updates", "dense_macs",
-        "recurrent_dense_macs",
+        "dense_updates", "recurrent_dense_macs",
     }  # fmt: skip
     assert set(ARITHMETIC) == both - free
 
 
-@pytest.mark.parametrize(
-    ("size", "access"),
-    [(0, 5), (8192, 5), (8193, 10), (32768, 10), (32769, 50), (2**20, 50), (2**20 + 1, 650)],
-)
-def test_the_smallest_memory_that_holds_everything(size: int, access: float) -> None:
-    layer = counts(es.LayerOperations, acs=1, updates=1)
-    weights = es.energy_of(layer, es.Footprint(size, 0), TABLE)
-    assert weights.estimate_pj == pytest.approx(0.9 + access + 2 * 5)
-    state = es.energy_of(layer, es.Footprint(0, size), TABLE)
-    assert state.estimate_pj == pytest.approx(0.9 + 5 + 2 * access)
+def test_weights_are_charged_at_their_width() -> None:
+    layer = counts(es.LayerOperations, acs=1000)
+    narrow = es.energy_of(layer, es.Footprint(8192, 1, weight_bits=8), GATHER)  # 8 kB again
+    assert narrow == pytest.approx(1000 * (0.9 + 5.0 / 4))
 
 
-@pytest.mark.parametrize("count", ["sigmoids", "tanhs"])
-def test_tables_of_nonlinearities_lie_in_the_smallest_memory(count: str) -> None:
-    layer = counts(RecurrentLayerOperations, **{count: 1})
-    energy = es.energy_of(layer, es.Footprint(2**30, 2**30), TABLE)
-    assert energy.estimate_pj == pytest.approx(0.9 + 3.7 + 2 * 5)
+def test_weights_beside_the_chip() -> None:
+    dram = es.load_energy_model("45nm-gather-dram")
+    layer = counts(es.LayerOperations, acs=1000, updates=10)
+    expected = 1000 * (0.9 + 650.0) + 2 * 10 * 5.0
+    assert es.energy_of(layer, SMALL, dram) == pytest.approx(expected)
 
 
-def test_a_network_that_fits_in_no_memory() -> None:
-    table = replace(TABLE, memories=(Memory(5.0, 100),))
-    with pytest.raises(EventsimError, match=r"holds 100 bytes, expected at least 104"):
-        es.energy_of(counts(es.LayerOperations), es.Footprint(104, 0), table)
+def test_loihi_charges_every_neuron_in_every_timestep() -> None:
+    layer = counts(
+        es.LayerOperations, acs=1000, compares=100, decays=100, output_spikes=7, dense_updates=400
+    )
+    assert layer.idle_updates == 300
+    expected = 1000 * 23.6 + 100 * 81 + 300 * 52 + 7 * 1.7
+    assert es.energy_of(layer, SMALL, es.load_energy_model("loihi")) == pytest.approx(expected)
 
 
-@given(st.lists(st.lists(st.integers(0, 2**40), min_size=11, max_size=11), min_size=1, max_size=4))
+@pytest.mark.parametrize("name", [n for n in es.energy_model_names() if "45nm" not in n])
+def test_no_chip_says_what_it_does_not_do(name: str) -> None:
+    model = es.load_energy_model(name)
+    assert es.energy_of(counts(es.LayerOperations, acs=1), SMALL, model) > 0
+    with pytest.raises(
+        EventsimError, match=f"{name} has no price for macs, of which 'layer' has 3"
+    ):
+        es.energy_of(counts(es.LayerOperations, macs=3), SMALL, model)
+    with pytest.raises(EventsimError, match="has no price for tanhs"):
+        es.energy_of(counts(RecurrentLayerOperations, tanhs=1), SMALL, model)
+
+
+@given(st.lists(st.lists(st.integers(0, 2**40), min_size=12, max_size=12), min_size=1, max_size=4))
 def test_the_total_is_the_sum_of_the_layers(rows: list[list[int]]) -> None:
     operations = es.Operations(tuple(es.LayerOperations("layer", *row) for row in rows))
-    total = es.energy_of(operations.total, SMALL, TABLE)
-    layers = [es.energy_of(layer, SMALL, TABLE) for layer in operations.layers]
-    assert total.bound_pj == pytest.approx(math.fsum(layer.bound_pj for layer in layers))
-    assert total.estimate_pj == pytest.approx(math.fsum(layer.estimate_pj for layer in layers))
-    assert total.bound_pj <= total.estimate_pj
+    for model in (BOUND, GATHER, SCATTER):
+        total = es.energy_of(operations.total, SMALL, model)
+        layers = [es.energy_of(layer, SMALL, model) for layer in operations.layers]
+        assert total == pytest.approx(math.fsum(layers))
 
 
 def test_an_lstm_by_hand() -> None:
@@ -136,10 +170,13 @@ def test_an_lstm_by_hand() -> None:
     activations, multiplies, adds = 2 * 5, 2 * 3, 2
     bound = 0.9 * (acs + macs + bias_adds + activations + adds)
     bound += 3.7 * (macs + activations + multiplies)
-    words = acs + macs + bias_adds + 2 * 2 * 2  # h and c of two timesteps, read and written
-    energy = es.energy_of(counted.total, footprint(model), TABLE)
-    assert energy.bound_pj == pytest.approx(bound)
-    assert energy.estimate_pj == pytest.approx(bound + 5 * (words + 2 * activations))
+    assert es.energy_of(counted.total, footprint(model), BOUND) == pytest.approx(bound)
+    size = footprint(model)
+    assert GATHER.memory is not None
+    weight, state = (GATHER.memory.access(4 * words) for words in (size.weights, size.state))
+    moved = (acs + macs + bias_adds) * weight + 2 * 2 * 2 * state  # h and c, read and written
+    expected = bound + moved + 5.0 * 2 * activations
+    assert es.energy_of(counted.total, size, GATHER) == pytest.approx(expected)
 
 
 def test_footprint_of_a_network() -> None:
@@ -154,83 +191,101 @@ def test_footprint_of_a_network() -> None:
         es.Dense(rng.normal(size=(5, 24)), recurrent=np.ones((5, 5)), neuron=current),
     ]
     found = es.footprint(es.Network((2, 6, 6), 1000, layers))
-    assert found.weight_bytes == 4 * (6 * 9 + 6 + 5 * 24 + 5 * 5)
+    assert found.weights == 6 * 9 + 6 + 5 * 24 + 5 * 5
     # membranes and sites of both groups; membrane, current, held time of 5 neurons, and their site
-    assert found.state_bytes == 4 * (6 * 16 + 2 * 16 + 3 * 5 + 1)
+    assert found.state == 6 * 16 + 2 * 16 + 3 * 5 + 1
 
 
-MINIMAL: dict[str, Any] = {
-    "name": "mine",
-    "use": "x",
-    "arithmetic": {"x": {"add_pj": 1, "multiply_pj": 2.5}},
+TEXT = {"name": "mine", "title": "Mine", "source": "me", "leaves_out": "much"}
+MACHINE: dict[str, Any] = TEXT | {
+    "arithmetic": {"add_pj": 1, "multiply_pj": 2.5},
     "sigmoid": {"adds": 0.5, "multiplies": 0, "loads": 0},
     "tanh": {"adds": 1, "multiplies": 2, "loads": 3},
-    "memories": [{"bytes": 16, "access_pj": 4}],
-}
+    "memory": {
+        "curve": [[16, 4], [64, 8]], "dram_pj": 100, "weights": "sram", "membranes": "update",
+    },
+}  # fmt: skip
+CHIP: dict[str, Any] = TEXT | {"prices": {"acs": 2, "idle_updates": 3}}
 
 
-def write_table(path: Path, table: dict[str, Any]) -> Path:
+def write_model(path: Path, model: dict[str, Any]) -> Path:
     """Write TOML as inline tables, which are JSON with `=`."""
     text = "\n".join(
-        f"{key} = {json.dumps(value, separators=(', ', ' = '))}" for key, value in table.items()
+        f"{key} = {json.dumps(value, separators=(', ', ' = '))}" for key, value in model.items()
     )
     path.write_text(text.replace("NaN", "nan").replace("Infinity", "inf"))
     return path
 
 
-def test_a_table_of_ones_own(tmp_path: Path) -> None:
-    assert es.load_energy_table(write_table(tmp_path / "mine.toml", MINIMAL)) == es.EnergyTable(
-        "mine", 1, 2.5, Activation(0.5, 0, 0), Activation(1, 2, 3), (Memory(4, 16),)
-    )
+def test_models_of_ones_own(tmp_path: Path) -> None:
+    machine = es.load_energy_model(write_model(tmp_path / "mine.toml", MACHINE))
+    assert (machine.name, machine.leaves_out) == ("mine", "much")
+    assert machine.prices["macs"] == 3.5
+    assert machine.prices["sigmoids"] == 0.5
+    assert machine.prices["tanhs"] == 6.0
+    assert machine.table_loads == {"sigmoids": 0, "tanhs": 3}
+    assert machine.memory is not None
+    assert machine.memory.curve == ((16.0, 4.0), (64.0, 8.0))
+    chip = es.load_energy_model(write_model(tmp_path / "chip.toml", CHIP))
+    assert (chip.prices, chip.memory) == ({"acs": 2, "idle_updates": 3}, None)
+    layer = counts(es.LayerOperations, acs=10, dense_updates=100)
+    assert es.energy_of(layer, SMALL, chip) == 320
+
+
+@pytest.mark.parametrize("name", es.energy_model_names())
+def test_every_model_of_the_package_says_where_it_is_from(name: str) -> None:
+    model = es.load_energy_model(name)
+    assert model.name == name
+    assert len(model.source) > 20
+    assert model.leaves_out
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "expected"),
+    ("model", "path", "value", "expected"),
     [
-        (["name"], None, "the table has no 'name', expected name, use"),
-        (["name"], 3, "name is 3, expected a string"),
-        (["colour"], 3, "the table has the key 'colour', expected name, use"),
-        (["use"], "y", "use is 'y', expected one of the sections of arithmetic"),
-        (["use"], ["x"], "use is ['x'], expected one of"),
-        (["arithmetic"], 3, "expected one of the sections of arithmetic"),
-        (["arithmetic", "x"], 3, "arithmetic.x is 3, expected a section with add_pj"),
-        (["arithmetic", "x", "add_pj"], None, "arithmetic.x has no 'add_pj'"),
-        (["arithmetic", "x", "add_pj"], -0.1, "arithmetic.x.add_pj is -0.1, expected a number"),
-        (["arithmetic", "x", "add_pj"], math.nan, "arithmetic.x.add_pj is nan"),
-        (["arithmetic", "x", "add_pj"], math.inf, "arithmetic.x.add_pj is inf"),
-        (["arithmetic", "x", "add_pj"], True, "arithmetic.x.add_pj is True"),
-        (["arithmetic", "x", "add_pj"], "1", "arithmetic.x.add_pj is '1'"),
-        (["arithmetic", "x", "add"], 1, "arithmetic.x has the key 'add'"),
-        (["sigmoid"], None, "the table has no 'sigmoid'"),
-        (["tanh", "loads"], -1, "tanh.loads is -1"),
-        (["memories"], [], "memories is [], expected one or more [[memories]]"),
-        (["memories"], 3, "memories is 3"),
-        (["memories"], [3], "memories[0] is 3, expected a section"),
-        (["memories"], [{"bytes": 4.5, "access_pj": 1}], "memories[0].bytes is 4.5"),
-        (["memories"], [{"bytes": 0, "access_pj": 1}], "memories[0].bytes is 0"),
-        (["memories"], [{"bytes": 4}], "memories[0] has no 'access_pj'"),
-        (["memories"], [{"access_pj": 1}, {"access_pj": 1}], "memories[0] has no 'bytes'"),
-        (
-            ["memories"],
-            [{"bytes": 4, "access_pj": 1}, {"bytes": 4, "access_pj": 1}],
-            "memories[1].bytes is 4, expected a whole number from 5",
-        ),
+        (MACHINE, ["name"], None, "the model has no 'name', expected name, title"),
+        (MACHINE, ["name"], 3, "name is 3, expected a string"),
+        (MACHINE, ["colour"], 3, "the model has the key 'colour', expected name, title"),
+        (MACHINE, ["arithmetic"], 3, "arithmetic is 3, expected a section with add_pj"),
+        (MACHINE, ["arithmetic", "add_pj"], None, "arithmetic has no 'add_pj'"),
+        (MACHINE, ["arithmetic", "add_pj"], -0.1, "arithmetic.add_pj is -0.1, expected a number"),
+        (MACHINE, ["arithmetic", "add_pj"], math.nan, "arithmetic.add_pj is nan"),
+        (MACHINE, ["arithmetic", "add_pj"], math.inf, "arithmetic.add_pj is inf"),
+        (MACHINE, ["arithmetic", "add_pj"], True, "arithmetic.add_pj is True"),
+        (MACHINE, ["arithmetic", "add_pj"], "1", "arithmetic.add_pj is '1'"),
+        (MACHINE, ["arithmetic", "add"], 1, "arithmetic has the key 'add'"),
+        (MACHINE, ["sigmoid"], None, "the model has no 'sigmoid'"),
+        (MACHINE, ["tanh", "loads"], -1, "tanh.loads is -1"),
+        (MACHINE, ["memory"], 3, "memory is 3, expected a section with curve"),
+        (MACHINE, ["memory", "dram_pj"], -1, "memory.dram_pj is -1"),
+        (MACHINE, ["memory", "weights"], "disk", "memory.weights is 'disk', expected 'sram' or"),
+        (MACHINE, ["memory", "membranes"], 1, "memory.membranes is 1, expected 'sop' or 'update'"),
+        (MACHINE, ["memory", "curve"], 3, "memory.curve is 3, expected two or more"),
+        (MACHINE, ["memory", "curve"], [[1, 1]], "memory.curve is [[1, 1]], expected two or more"),
+        (MACHINE, ["memory", "curve"], [[1, 1], [2]], "memory.curve[1] is [2], expected [bytes"),
+        (MACHINE, ["memory", "curve"], [[2, 1], [2, 1]], "memory.curve[1] is [2, 1], expected"),
+        (MACHINE, ["memory", "curve"], [[1, 0], [2, 1]], "memory.curve[0] is [1, 0], expected"),
+        (MACHINE, ["memory", "curve"], [[1, "x"], [2, 1]], "memory.curve[0].pJ is 'x'"),
+        (MACHINE, ["prices"], {}, "the model has the key 'arithmetic'"),
+        (CHIP, ["prices"], 3, "prices is 3, expected a section with acs"),
+        (CHIP, ["prices", "sops"], 3, "prices has the key 'sops', expected acs, macs"),
+        (CHIP, ["prices", "acs"], -3, "prices.acs is -3, expected a number of 0 or more"),
     ],
-)
-def test_a_bad_table_is_told_where(
-    path: list[str], value: Any, expected: str, tmp_path: Path
+)  # fmt: skip
+def test_a_bad_model_is_told_where(
+    model: dict[str, Any], path: list[str], value: Any, expected: str, tmp_path: Path
 ) -> None:
-    table = json.loads(json.dumps(MINIMAL))
-    section = table
+    model = json.loads(json.dumps(model))
+    section = model
     for key in path[:-1]:
         section = section[key]
     if value is None:
         del section[path[-1]]
     else:
         section[path[-1]] = value
-    file = write_table(tmp_path / "bad.toml", table)
+    file = write_model(tmp_path / "bad.toml", model)
     with pytest.raises(EventsimError) as caught:
-        es.load_energy_table(file)
+        es.load_energy_model(file)
     assert str(caught.value).startswith(f"{file}: ")
     assert expected in str(caught.value)
 
@@ -240,10 +295,11 @@ def test_what_is_no_toml(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "bad.toml"
     path.write_bytes(content)
     with pytest.raises(EventsimError, match=r"bad\.toml is not TOML"):
-        es.load_energy_table(path)
+        es.load_energy_model(path)
 
 
-def test_run_adds_energies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def two_recordings(tmp_path: Path) -> tuple[es.Network, list[Path]]:
     weight = np.random.default_rng(0).normal(size=(2, 2 * 8 * 8))
     net = es.Network((2, 8, 8), 1000, [es.Flatten(), es.Dense(weight, neuron=es.LIF(0.5, 0.5))])
     es.save_network(net, tmp_path / "net.h5")
@@ -251,47 +307,78 @@ def test_run_adds_energies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         rng = np.random.default_rng(size)
         t, x, y, on = rng.integers(0, [[9000], [8], [8], [2]], (4, size))
         np.save(tmp_path / f"{name}.npy", es.make_events(np.sort(t), x, y, on))
-    files = [tmp_path / "a.npy", tmp_path / "b.npy"]
-    out = tmp_path / "out.json"
-    table = write_table(tmp_path / "mine.toml", MINIMAL | {"memories": [{"access_pj": 4}]})
-    for energy in ("default", table):
-        run = ("run", tmp_path / "net.h5", *files, "--energy", energy, "--json", out)
-        assert run_command(*run) == 0
-        costs = es.load_energy_table(None if energy == "default" else energy)
-        found = [
-            es.energy_of(
-                es.simulate(net, es.read_recording(file).events).operations.total,
-                es.footprint(net),
-                costs,
-            )
-            for file in files
-        ]
-        document = json.loads(out.read_text())
-        assert document["energy"] == str(energy)
-        assert document["layers"][0]["energy_bound_pj"] == [one.bound_pj for one in found]
-        assert document["layers"][0]["energy_estimate_pj"] == [one.estimate_pj for one in found]
+    return net, [tmp_path / "a.npy", tmp_path / "b.npy"]
+
+
+def test_run_adds_energies(
+    two_recordings: tuple[es.Network, list[Path]], tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    net, files = two_recordings
+    run, out = ("run", tmp_path / "net.h5", *files, "--json", tmp_path / "out.json"), "out.json"
+    mine = write_model(tmp_path / "mine.toml", MACHINE)
+    for option, names in (
+        ("default", DEFAULT_MODELS), ("all", es.energy_model_names()),
+        (f"loihi,{mine},loihi", ("loihi", str(mine))),
+    ):  # fmt: skip
+        assert run_command(*run, "--energy", option) == 0
+        document = json.loads((tmp_path / out).read_text())
+        assert document["energy"] == option
         printed = capsys.readouterr().out
-        for mean in (
-            sum(one.bound_pj for one in found) / 2e3,
-            sum(one.estimate_pj for one in found) / 2e3,
-        ):
-            assert f" {mean:,.1f} " in printed
-        assert printed.index("a lower bound") < printed.index("an estimate")
-    assert run_command("run", tmp_path / "net.h5", *files, "--json", out) == 0
-    assert json.loads(out.read_text())["energy"] is None
+        models = [es.load_energy_model(name) for name in names]
+        assert list(document["layers"][0]["energy_pj"]) == [model.name for model in models]
+        for model in models:
+            found = [
+                es.energy_of(
+                    es.simulate(net, es.read_recording(file).events).operations.total,
+                    es.footprint(net), model,
+                )
+                for file in files
+            ]  # fmt: skip
+            assert document["layers"][0]["energy_pj"][model.name] == found
+            assert f" {sum(found) / 2e3:,.1f} " in printed
+            assert model.name in printed
+    assert run_command(*run) == 0
+    assert json.loads((tmp_path / out).read_text())["energy"] is None
     assert "nJ" not in capsys.readouterr().out
 
 
-def test_run_with_a_bad_table_is_one_sentence(tmp_path: Path) -> None:
+def test_narrower_weights_take_less_energy(
+    two_recordings: tuple[es.Network, list[Path]], tmp_path: Path
+) -> None:
+    net, files = two_recordings
+    out = tmp_path / "out.json"
+    run = ("run", tmp_path / "net.h5", *files, "--json", out, "--energy", "45nm-gather")
+    assert run_command(*run, "--weights", "int8") == 0
+    layer = json.loads(out.read_text())["layers"][0]
+    rounded = es.round_weights(net, "int8")
+    for file, energy in zip(files, layer["energy_pj"]["45nm-gather"], strict=True):
+        total = es.simulate(rounded, es.read_recording(file).events).operations.total
+        assert energy == es.energy_of(total, es.footprint(rounded, weight_bits=8), GATHER)
+
+
+def test_a_network_that_a_chip_does_not_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dense = es.Dense(np.ones((1, 4)), neuron=es.IF(1.0))
+    net = es.Network((1, 2, 2), 1000, [es.Flatten(), dense], input_encoding="counts")
+    es.save_network(net, tmp_path / "net.h5")
+    np.save(tmp_path / "a.npy", es.make_events([0, 0], [0, 0], [0, 0], [0, 0]))
+    run = ("run", tmp_path / "net.h5", tmp_path / "a.npy", "--json", tmp_path / "out.json")
+    assert run_command(*run, "--energy", "loihi,45nm-gather") == 0
+    energies = json.loads((tmp_path / "out.json").read_text())["layers"][0]["energy_pj"]
+    assert energies["loihi"] == [None]
+    assert energies["45nm-gather"][0] > 0
+    assert "energy model loihi has no price for macs" in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_run_with_a_bad_model_is_one_sentence(tmp_path: Path) -> None:
     dense = es.Dense(np.ones((1, 4)), neuron=es.IF(1.0))
     es.save_network(es.Network((1, 2, 2), 1, [es.Flatten(), dense]), tmp_path / "net.h5")
     events = tmp_path / "a.npy"
     np.save(events, es.make_events([0], [0], [0], [0]))
-    bad = write_table(tmp_path / "bad.toml", MINIMAL | {"use": "y"})
-    small = write_table(tmp_path / "small.toml", MINIMAL)
+    bad = write_model(tmp_path / "bad.toml", MACHINE | {"name": 3})
     run = ("run", tmp_path / "net.h5", events, "--energy")
-    assert "bad.toml: use is 'y'" in str(run_command(*run, bad))
-    assert "none.toml: No such file" in str(run_command(*run, tmp_path / "none.toml"))
-    assert run_command(*run, small) == 0
-    small = write_table(small, MINIMAL | {"memories": [{"bytes": 8, "access_pj": 1}]})
-    assert "holds 8 bytes, expected at least 16" in str(run_command(*run, small))
+    assert "bad.toml: name is 3" in str(run_command(*run, bad))
+    missing = str(run_command(*run, tmp_path / "none.toml"))
+    assert "none.toml: No such file or directory, expected a file or one of 45nm-gather" in missing

@@ -90,6 +90,25 @@ def test_binning_is_brute_force(
         assert (np.diff(binned.cells[binned.pointers[k] : binned.pointers[k + 1]]) > 0).all()
 
 
+@pytest.mark.parametrize("repeated", [0, 1])
+@pytest.mark.parametrize("encoding", ["binary", "counts"])
+def test_timesteps_of_any_number_of_events_are_binned(repeated: int, encoding: Any) -> None:
+    """Up to 16, 32 and 64 are sorted as they are, each once; others go through bits."""
+    rng = np.random.default_rng(0)
+    counts = rng.permutation([0, 1, 2, 15, 16, 17, 31, 32, 33, 63, 64, 65, 200, 0, 0, 3])
+    x = [rng.permutation(300)[:count] for count in counts]
+    for cells in x:
+        cells[:repeated] = cells[-1:]
+    t = np.repeat(np.arange(len(counts)), counts)
+    events = make_events(t, np.concatenate(x), np.zeros(len(t)), np.zeros(len(t)))
+    binned = bin_events(events, (1, 1, 300), 1, len(counts), encoding=encoding, start_us=0)
+    frames, *_, merged = brute_force(events, (1, 1, 300), 1, len(counts), 0, encoding == "counts")
+    np.testing.assert_array_equal(binned.frames(np.float64), frames)
+    assert (binned.merged, len(binned.cells)) == (merged, len(events) - merged)
+    for k in range(len(counts)):
+        assert (np.diff(binned.cells[binned.pointers[k] : binned.pointers[k + 1]]) > 0).all()
+
+
 @pytest.mark.parametrize("width", [1, 31, 32, 33, 2047, 2048, 2049, 10_000])
 @pytest.mark.parametrize("encoding", ["binary", "counts"])
 def test_wide_sensors_are_binned_in_words_of_cells(width: int, encoding: Any) -> None:

@@ -343,7 +343,7 @@ def test_the_layer_alone_does_what_it_does_in_the_network() -> None:
     for _ in range(2):
         outcome = run()
         counters = outcome.counters.tolist()
-        operations = es.Operations.from_counters(("0", "1"), counters, (0, 0)).layers[1]
+        operations = es.Operations.from_counters(("0", "1"), counters, (0, 0), (0, 0)).layers[1]
         assert operations.sops == whole.operations.layers[1].sops
         assert operations.output_spikes == whole.operations.layers[1].output_spikes
         assert outcome.spike_counts.sum() == whole.spike_counts.sum() > 0

@@ -109,7 +109,7 @@ def _contestants(
     for n in threads:
         raw = partial(es.simulate_batch, network, recordings, threads=n)
         contestants.append(Contestant(ENGINE, n, raw, "raw events"))
-        if n > 1:
+        if n > 1 and any(len(network.shapes[index + 1]) > 1 for index in network.neuron_layers):
             shared = partial(run_one_by_one, network, recordings, n)
             contestants.append(Contestant(ENGINE_ONE_BY_ONE, n, shared, "raw events"))
         ready = partial(run_all_binned, network, binned, n)

@@ -182,11 +182,11 @@ def _run_recurrent(
 
 
 def _counts(total: Any, samples: int, footprint: Footprint) -> dict[str, Any]:
-    """Return sums over the samples, exact, and the bytes that the model takes."""
+    """Return sums over the samples, exact, and the words that the model takes."""
     return {
         "samples": samples,
-        "weight_bytes": footprint.weight_bytes,
-        "state_bytes": footprint.state_bytes,
+        "weights": footprint.weights,
+        "state": footprint.state,
         "layers": [layer.as_dict() for layer in total.layers],
         "total": total.total.as_dict(),
     }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from ..energies import ENERGY_HELP, chosen_models
 from ..report import console, new_table, notes, progress_bar, say_when_compiling, write_json
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def compare(
     limit: Annotated[
         int | None, typer.Option(help="First N recordings of each split alone.", min=1)
     ] = None,
-    energy: Annotated[Path | None, typer.Option(help="Table of energies (.toml).")] = None,
+    energy: Annotated[str, typer.Option(help=ENERGY_HELP, metavar="MODELS")] = "all",
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="For training.")] = "auto",
     mixed_precision: Annotated[
         bool, typer.Option("--mixed-precision", help="Products of training in bfloat16.")
@@ -83,22 +84,16 @@ def compare(
         equal_parameters=equal_parameters,
         limit=limit,
     )
-    table = _energy_table(energy)
+    models = chosen_models(energy)
     dataset = open_data(plan)
     store = Store(out, plan, _digest(dataset))
     cells = plan.cells(_input_shape(dataset))
     say_when_compiling()
     _run_all(plan, cells, store, cluster, device)
-    results = _results(plan, cells, store, table)
+    results = _results(plan, cells, store, models)
     _write(plan, results, store, out)
     console.print(_table(results))
     console.print(f"Wrote {out / 'report.html'}, results.json and results.csv", highlight=False)
-
-
-def _energy_table(path: Path | None) -> Any:
-    from eventsim.energy import DEFAULT_TABLE, load_energy_table
-
-    return load_energy_table(DEFAULT_TABLE if path is None else path)
 
 
 def _input_shape(dataset: Any) -> tuple[int, int, int]:
@@ -152,7 +147,7 @@ def _is_done(plan: Plan, left: Finished | None) -> bool:
     return tested == [tuple(point) for point in plan.points()]
 
 
-def _results(plan: Plan, cells: list[Cell], store: Store, energy: Any) -> dict[str, Any]:
+def _results(plan: Plan, cells: list[Cell], store: Store, models: Any) -> dict[str, Any]:
     """Return the document of results.json: the same for the same plan, whatever happened."""
     import numpy
     import torch
@@ -170,7 +165,10 @@ def _results(plan: Plan, cells: list[Cell], store: Store, energy: Any) -> dict[s
     return {
         "plan": plan.as_dict(),
         "versions": {"torch": str(torch.__version__), "numpy": numpy.__version__},
-        "energy_table": energy.name,
+        "energy_models": [
+            {name: getattr(model, name) for name in ("name", "title", "source", "leaves_out")}
+            for model in models
+        ],
         "training_recordings": len(dataset.train),
         "test_recordings": len(dataset.test),
         "labels": [int(label) for label in dataset.test.labels],
@@ -178,7 +176,7 @@ def _results(plan: Plan, cells: list[Cell], store: Store, energy: Any) -> dict[s
             {**point._asdict(), **temporal_contrast(test_recordings(plan, point))}
             for point in plan.points()
         ],
-        "summary": summarise(plan, documents, energy),
+        "summary": summarise(plan, documents, models),
         "cells": documents,
     }
 
@@ -222,20 +220,23 @@ def _features(plan: Plan, results: dict[str, Any], store: Store) -> str:
 
 def _table(results: dict[str, Any]) -> Any:
     from .drawing import label_of
+    from .page import sensitivity
 
+    first = results["energy_models"][0]["name"]
     table = new_table(
         "Mean over seeds and test recordings",
         ["model, loss"],
-        ["dt (ms) x T", "accuracy", "ACs", "MACs", "bound (nJ)", "estimate (nJ)"],
+        ["dt (ms) x T", "accuracy", "ACs", "MACs", f"nJ, {first}", "times the SNN's, all models"],
     )
     for row in results["summary"]["rows"]:
         total = row["total"]
         macs = total["macs"] + total.get("recurrent_macs", 0)
-        numbers = (total["acs"], macs, total["energy_bound_nj"], total["energy_estimate_nj"])
+        numbers = (total["acs"], macs, total["energy_nj"][first])
         table.add_row(
             label_of(row),
             f"{row['dt_us'] / 1000:g} x {row['steps']}",
             f"{row['accuracy']:.2%}",
-            *(f"{number:,.0f}" for number in numbers),
+            *("-" if number is None else f"{number:,.0f}" for number in numbers),
+            sensitivity(row),
         )
     return table

@@ -137,15 +137,16 @@ PARTS = (
     ),
     ("dense MACs", ("dense_macs", "recurrent_dense_macs"), "#c9c9c9"),
 )
-ENERGIES = (
-    ("bound: arithmetic alone", "energy_bound_nj", "#5a5aa8"),
-    ("estimate: with memory", "energy_estimate_nj", "#a7a7c9"),
-)
 
 
 def computation(rows: Sequence[Row]) -> str:
-    """Draw operations by kind beside the dense ones, and energy as bound and estimate."""
-    energies = [(name, (count,), colour) for name, count, colour in ENERGIES]
+    """Draw operations by kind beside the dense ones, and energy by each model that has one."""
+    names = rows[0]["total"]["energy_nj"]
+    energies = [(name, (name,), f"C{number % 10}") for number, name in enumerate(names)]
+    rows = [
+        {**row, "total": row["total"] | {k: v or 0 for k, v in row["total"]["energy_nj"].items()}}
+        for row in rows
+    ]
     with figure_of(11, 1.4 + 0.75 * len(rows)) as figure:
         panels = figure.subplots(1, 2, sharey=True)
         titles = ("operations a sample", "energy a sample (nJ, modelled)")

@@ -80,8 +80,6 @@ COMPUTATION: tuple[Column, ...] = (
     ("tanh + sigmoid", _total("tanhs", "sigmoids")),
     ("weight bytes read", _total("weight_bytes_read")),
     ("state bytes read and written", _total("state_bytes_read", "state_bytes_written")),
-    ("energy bound, nJ", _total("energy_bound_nj")),
-    ("energy estimate, nJ", _total("energy_estimate_nj")),
 )
 SIZES: tuple[Column, ...] = (
     MODEL,
@@ -98,9 +96,28 @@ ON_EQUAL_TERMS: tuple[Column, ...] = (
     ("test accuracy", lambda row: percent(row["accuracy"])),
     ("ACs", _total("acs")),
     ("MACs", _total("macs", "recurrent_macs")),
-    ("energy bound, nJ", _total("energy_bound_nj")),
-    ("energy estimate, nJ", _total("energy_estimate_nj")),
+    ("energy, times the SNN's, all models", lambda row: sensitivity(row)),
 )
+
+
+def sensitivity(row: Row) -> str:
+    """Format the range, over the energy models, of a model's energy as a multiple of the SNN's."""
+    ratios = row["energy_ratios"].values()
+    return f"{min(ratios):.3g} - {max(ratios):.3g}" if ratios else "-"
+
+
+def energies_table(caption: str, rows: Sequence[Row], models: Sequence[Row]) -> str:
+    """Return the energy of each model of neurons by each model of energy, in nJ."""
+
+    def nanojoules(name: str) -> Column:
+        def format_it(row: Row) -> str:
+            energy = row["total"]["energy_nj"][name]
+            return "-" if energy is None else number(energy)
+
+        return name, format_it
+
+    columns = [nanojoules(model["name"]) for model in models]
+    return table(caption, (MODEL, *columns, ("times the SNN's", sensitivity)), rows)
 
 
 def layers_table(rows: Sequence[Row]) -> str:
@@ -119,10 +136,9 @@ def layers_table(rows: Sequence[Row]) -> str:
         ("recurrent MACs", count("recurrent_macs")),
         ("state updates", count("updates")),
         ("dense MACs", count("dense_macs", "recurrent_dense_macs")),
-        ("energy estimate, nJ", count("energy_estimate_nj")),
     )
     return table(
-        "Per layer and sample, mean over test recordings and seeds; measured (energy modelled).",
+        "Per layer and sample, mean over test recordings and seeds; measured.",
         columns,
         lines,
     )

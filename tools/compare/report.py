@@ -109,12 +109,20 @@ def _generalisation(plan: Plan, results: Document, middle: Point) -> str:
 def _computation(at_middle: list[Document], middle: Point, results: Document) -> str:
     html = table(
         f"Per sample at {middle.words} timesteps, mean over test recordings and seeds. Operations "
-        f"are measured: zero inputs cost nothing, in all models. Energy is modelled by the table "
-        f"{results['energy_table']}: the bound is arithmetic alone, a lower bound; the estimate "
-        f"adds an access for every word of weights and state, to the smallest memory that holds "
-        f"all of them, so that a network that does not fit on chip pays with every weight.",
+        f"are measured: zero inputs cost nothing, in all models.",
         page.COMPUTATION,
         at_middle,
+    )
+    html += page.energies_table(
+        "Modelled energy per sample in nJ, and the range of its ratio to the SNN's over all models "
+        "that have both: no ratio of energies holds without its model. A dash: the machine has no "
+        "such operations.",
+        at_middle,
+        results["energy_models"],
+    )
+    html += "".join(
+        paragraph(f"{m['name']}: {m['title']}. {m['source']}. Without {m['leaves_out']}.", True)
+        for m in results["energy_models"]
     )
     return html + plot(figures.computation(at_middle)) + page.layers_table(at_middle)
 
@@ -122,7 +130,7 @@ def _computation(at_middle: list[Document], middle: Point, results: Document) ->
 def _equal_terms(summary: Document, middle: Point) -> str:
     equal = summary["equal_accuracy"]
     html = table(
-        f"Equal accuracy: the cheapest grid point of each model, by the energy estimate, whose "
+        f"Equal accuracy: the cheapest grid point of each model, by the first energy model, whose "
         f"mean validation accuracy is at least {100 * equal['validation_accuracy']:.2f} %, the "
         f"best of the least accurate.",
         page.ON_EQUAL_TERMS,

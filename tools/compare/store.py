@@ -18,7 +18,7 @@ from .cells import Finished
 from .plan import Cell, Plan
 
 # Raised whenever cells come to hold something else.
-VERSION = 1
+VERSION = 2
 
 
 class Store:

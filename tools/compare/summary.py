@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 from .plan import COMBINATIONS, Plan, Point
 
 if TYPE_CHECKING:
-    from eventsim.energy import EnergyTable
+    from eventsim.energy import EnergyModel
     from eventsim.operations import CountedLayer
+
+    Models = tuple[EnergyModel, ...]
 
 Document = dict[str, Any]
 
@@ -33,25 +35,27 @@ def wilson(correct: float, samples: int) -> tuple[float, float]:
     return middle - half, middle + half
 
 
-def summarise(plan: Plan, cells: Sequence[Document], energy: EnergyTable) -> Document:
+def summarise(plan: Plan, cells: Sequence[Document], models: Models) -> Document:
     """Return the tables of a report; `cells` are those of the plan, all of them."""
     grid = [cell for cell in cells if not cell["equal_parameters"]]
     rows = [
-        _row(group, energy)
+        _row(group, models)
         for point in plan.points()
         for combination in COMBINATIONS
         if (group := _select(grid, combination, point))
     ]
     scaled = [cell for cell in cells if cell["equal_parameters"]]
     small = [
-        _row(group, energy)
+        _row(group, models)
         for combination in COMBINATIONS
         if (group := _select(scaled, combination, plan.middle()))
     ]
+    _compare_energies(rows)
+    _compare_energies(small, rows)
     return {
         "rows": rows,
         "equal_parameters": small,
-        "equal_accuracy": equal_accuracy(rows),
+        "equal_accuracy": equal_accuracy(rows, models[0].name),
         "generalisation": [
             {"model": model, "loss": loss, "matrix": _matrix(plan, grid, (model, loss))}
             for model, loss in COMBINATIONS
@@ -70,7 +74,7 @@ def _select(
     ]
 
 
-def _row(group: Sequence[Document], energy: EnergyTable) -> Document:
+def _row(group: Sequence[Document], models: Models) -> Document:
     """Return the mean over the seeds of one model, loss and grid point, operations per sample."""
     first = group[0]
     accuracies = [cell["test_accuracy"] for cell in group]
@@ -86,28 +90,31 @@ def _row(group: Sequence[Document], energy: EnergyTable) -> Document:
         "validation_accuracy": statistics.fmean(
             cell["training"]["validation_accuracy"] for cell in group
         ),
-        "weight_bytes": first["operations"]["weight_bytes"],
-        "state_bytes": first["operations"]["state_bytes"],
-        **_per_sample(group, energy),
+        "weight_bytes": 4 * first["operations"]["weights"],
+        "state_bytes": 4 * first["operations"]["state"],
+        **_per_sample(group, models),
     }
 
 
-def _per_sample(group: Sequence[Document], energy: EnergyTable) -> Document:
+def _per_sample(group: Sequence[Document], models: Models) -> Document:
     """Return mean counts and energies a sample, over the test recordings of all seeds."""
-    from eventsim.energy import Footprint, energy_of
+    from eventsim.energy import Footprint
+
+    from ..energies import Energies
 
     samples = sum(cell["operations"]["samples"] for cell in group)
     counted = _operations(group)
     first = group[0]["operations"]
-    footprint = Footprint(first["weight_bytes"], first["state_bytes"])
+    energies = Energies(models, Footprint(first["weights"], first["state"]))
 
     def mean_of(layer: CountedLayer) -> Document:
         counts: Any = layer.as_dict()
         mean = {name: n / samples for name, n in counts.items() if name != "name"}
-        joules = energy_of(layer, footprint, energy)
-        mean["energy_bound_nj"] = joules.bound_pj / samples / 1e3
-        mean["energy_estimate_nj"] = joules.estimate_pj / samples / 1e3
-        return {"name": layer.name, **mean}
+        energy = {
+            name: None if pj is None else pj / samples / 1e3
+            for name, pj in energies.of(layer).items()
+        }
+        return {"name": layer.name, **mean, "energy_nj": energy}
 
     layers, total = [mean_of(layer) for layer in counted.layers], mean_of(counted.total)
     return {"layers": layers, "total": total, **_rates(group[0], layers, total)}
@@ -152,11 +159,25 @@ def _rates(cell: Document, layers: Sequence[Document], total: Document) -> Docum
     }
 
 
-def equal_accuracy(rows: Sequence[Document]) -> Document:
+def _compare_energies(rows: Sequence[Document], others: Sequence[Document] = ()) -> None:
+    """Add to each row its energies as multiples of the SNN's at the same grid point."""
+    spiking = {
+        (row["dt_us"], row["steps"]): row["total"]["energy_nj"]
+        for row in (*others, *rows)
+        if row["model"] == "snn"
+    }
+    for row in rows:
+        own, snn = row["total"]["energy_nj"], spiking[row["dt_us"], row["steps"]]
+        row["energy_ratios"] = {
+            name: own[name] / snn[name] for name in own if own[name] is not None and snn[name]
+        }
+
+
+def equal_accuracy(rows: Sequence[Document], model: str) -> Document:
     """Return what each model needs to be as accurate as the least accurate of them at its best.
 
     Of the grid points at which a model's mean validation accuracy is no lower than that, the one
-    with the lowest energy estimate. Nothing is chosen on the test set.
+    with the lowest energy by one model. Nothing is chosen on the test set.
     """
 
     def reached(combination: tuple[str, str], accuracy: float) -> list[Document]:
@@ -172,7 +193,7 @@ def equal_accuracy(rows: Sequence[Document]) -> Document:
     ]
     target = min(best)
     cheapest = [
-        min(reached(combination, target), key=lambda row: row["total"]["energy_estimate_nj"])
+        min(reached(combination, target), key=lambda row: row["total"]["energy_nj"][model])
         for combination in COMBINATIONS
     ]
     return {"validation_accuracy": target, "rows": cheapest}

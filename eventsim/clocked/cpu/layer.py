@@ -14,7 +14,7 @@ Called by `run.py`, stretch by stretch. Arrays are flat; `program.py` says what 
 
 from __future__ import annotations
 
-from ...events.binning import Marked, Packet, Place, next_stretch
+from ...events.stretches import Marked, Packet, Place, next_stretch
 from ...jit import Int64s, kernel, kernel_glue
 from ...wiring.program import Connection, Population, Program
 from .admission import admit

@@ -1,0 +1,57 @@
+"""The energy models that `--energy` chooses, applied to the counts of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from eventsim.energy import EnergyModel, Footprint
+    from eventsim.operations import CountedLayer
+
+ENERGY_HELP = (
+    "Add energies by models, separated by commas: default (45 nm), all that come with the package, "
+    "names such as loihi, or TOML files of your own."
+)
+
+
+class Energies(NamedTuple):
+    """Models, and the memory that the network takes in them."""
+
+    models: tuple[EnergyModel, ...]
+    footprint: Footprint
+
+    def of(self, counts: CountedLayer) -> dict[str, float | None]:
+        """Return picojoules by model, None where its machine does not execute such counts."""
+        from eventsim.energy import energy_of
+        from eventsim.errors import EventsimError
+
+        found: dict[str, float | None] = {}
+        for model in self.models:
+            try:
+                found[model.name] = energy_of(counts, self.footprint, model)
+            except EventsimError:
+                found[model.name] = None
+        return found
+
+    def refusals(self, total: CountedLayer) -> list[str]:
+        """Return why models have nothing to say of a network with these counts."""
+        from eventsim.energy import energy_of
+        from eventsim.errors import EventsimError
+
+        said = []
+        for model in self.models:
+            try:
+                energy_of(total, self.footprint, model)
+            except EventsimError as error:
+                said.append(str(error))
+        return said
+
+
+def chosen_models(option: str) -> tuple[EnergyModel, ...]:
+    """Return the models that an option names; raises `EventsimError` for one that there is not."""
+    from eventsim.energy import DEFAULT_MODELS, energy_model_names, load_energy_model
+
+    groups: dict[str, Sequence[str]] = {"default": DEFAULT_MODELS, "all": energy_model_names()}
+    names = [name for part in option.split(",") for name in groups.get(part, (part,))]
+    return tuple(load_energy_model(name) for name in dict.fromkeys(names))
