@@ -18,13 +18,12 @@ from eventsim.jit import Float32s, Words, inner_kernel, kernel
 
 from .blocks import turn_into_block, turn_out_of_block
 from .neurons import (
-    RECTANGLE,
     Arrivals,
     Rules,
+    counts,
     differentiate,
-    gather_rows,
+    gather_values,
     integrate,
-    is_silent,
     spread_gradient,
 )
 
@@ -81,8 +80,8 @@ def run_blocks(
         turn_into_block(weight, width, block, layer.blocks)
         for sample in range(samples):
             integrate(
-                layer.rules, layer.blocks, base, width, bias, arrivals, sample * steps, steps,
-                room.u, room.bits,
+                layer.rules, layer.blocks, base, width, bias, arrivals, arrivals.values,
+                sample * steps, steps, room.u, room.bits,
             )  # fmt: skip
             at = np.uintp(sample * steps) * blocks + np.uintp(block)
             for t in range(np.uintp(steps)):
@@ -109,21 +108,21 @@ def differentiate_blocks(
         for sample in range(samples):
             pointer = sample * steps
             integrate(
-                layer.rules, layer.blocks, base, width, bias, arrivals, pointer, steps, u,
-                room.bits,
+                layer.rules, layer.blocks, base, width, bias, arrivals, arrivals.values, pointer,
+                steps, u, room.bits,
             )  # fmt: skip
             at = pointer * channels + block * width
             if above is not None:
                 collect(layer.rules, above, block, width, pointer, steps, u, room.by_spikes)
             else:
                 copy_rows(by_outputs, at, channels, steps, width, room.by_spikes, 0, width)
-            differentiate(layer.rules, width, steps, u, room.by_spikes, room.by_rest)
+            differentiate(layer.rules, width, steps, u, room.by_spikes, room.by_rest, room.bits)
             for t in range(steps):
-                if not is_silent(u, t * width, width):
+                if room.bits[t] != 0:
                     spread_gradient(
-                        gradient, 0, width, arrivals, arrivals.values, pointer + t, u, t * width
-                    )
-                    add_block(by_bias, u, t * width, width)
+                        gradient, 0, width, by_bias, arrivals, arrivals.values, pointer + t, u,
+                        t * width,
+                    )  # fmt: skip
             if len(gradients.membranes):
                 copy_rows(u, 0, width, steps, width, gradients.membranes, at, channels)
         turn_out_of_block(gradient, width, block * width, gradients.weight)
@@ -137,23 +136,15 @@ def collect(
     """Sum up the gradients of a block's spikes over the layer above; where they count for nothing,
     leave 0.
     """
-    by_spikes[: steps * width] = 0
     base = block * above.outputs * width
     for t in range(steps):
-        if rules.surrogate != RECTANGLE or reaches(rules, u, t * width, width):
-            gather_rows(
+        if counts(rules, u, t * width, width):
+            gather_values(
                 by_spikes, t * width, above.blocks, base, width, above.gradients,
-                above.gradients.values, pointer + t, np.float32(np.inf),
+                above.gradients.values, pointer + t,
             )  # fmt: skip
-
-
-@inner_kernel
-def reaches(rules: Rules, u: Float32s, first: int, width: int) -> bool:
-    """Tell whether a membrane of a block is within the surrogate's reach of the threshold."""
-    i, some = np.uintp(first), np.int32(0)
-    for k in range(np.uintp(width)):
-        some |= np.int32(abs(u[i + k] - rules.threshold) < rules.reach)
-    return some != 0
+        else:
+            by_spikes[t * width : (t + 1) * width] = 0
 
 
 @inner_kernel
@@ -168,11 +159,3 @@ def copy_rows(
             to[j + k] = source[i + k]
         i += np.uintp(stride)
         j += np.uintp(to_stride)
-
-
-@inner_kernel
-def add_block(sums: Float32s, values: Float32s, first: int, width: int) -> None:
-    """Add a block of numbers to others."""
-    i = np.uintp(first)
-    for k in range(np.uintp(width)):
-        sums[k] += values[i + k]

@@ -156,12 +156,13 @@ def _run_layer(weights: MapWeights, layer: LayerWeights, lists: SiteLists, steps
 
 def _room(layer: LayerWeights, lists: SiteLists, steps: int, children: int) -> MapRoom:
     rows, width = children * len(lists.channels), layer.width
+    words = children * len(layer.bias) // width * steps
     values = None if lists.values is None else np.empty(rows, np.float32)
     return MapRoom(
         Arrivals(np.empty(children * (steps + 1), np.int64), np.empty(rows, np.int32), values),
         new_array(children * len(layer.bias) * steps, np.float32),
         new_array(steps * width, np.float32), new_array(children * steps * width, np.float32),
-        new_array(width, np.float32), new_array(len(layer.bias) // width * steps, np.uint64),
+        new_array(width, np.float32), new_array(words, np.uint64),
     )  # fmt: skip
 
 

@@ -18,14 +18,13 @@ from numpy.typing import NDArray
 from eventsim.jit import Float32s, Int32s, Int64s, Words, inner_kernel, kernel
 from eventsim.vectors import lowest_bit
 
-from .dense import LayerWeights, add_block, reaches
+from .dense import LayerWeights
 from .neurons import (
-    RECTANGLE,
     Arrivals,
+    counts,
     differentiate,
-    gather_rows,
+    gather_values,
     integrate,
-    is_silent,
     spread_gradient,
 )
 
@@ -70,7 +69,7 @@ class MapRoom(NamedTuple):
     by_window: Float32s  # (timesteps, width)
     by_spikes: Float32s  # (sites of a window, timesteps, width)
     by_rest: Float32s  # (width,)
-    bits: Words  # (blocks, timesteps)
+    bits: Words  # (sites of a window, blocks, timesteps)
 
 
 class MapGradients(NamedTuple):
@@ -118,7 +117,8 @@ def run_map(
         for block in range(blocks):
             integrate(
                 layer.rules, layer.blocks, block * size, width, layer.bias[block * width :],
-                room.arrivals, 0, steps, room.u, room.bits[block * steps :],
+                room.arrivals, room.arrivals.values, 0, steps, room.u,
+                room.bits[block * steps :],
             )  # fmt: skip
         filled = list_bits(room.bits, site, blocks, steps, width, found, filled)
     return filled
@@ -170,31 +170,33 @@ def differentiate_map(
             )  # fmt: skip
         for block in range(blocks):
             for child in range(children):
+                own = (child * blocks + block) * steps
                 integrate(
                     layer.rules, layer.blocks, block * size, width, layer.bias[block * width :],
-                    room.arrivals, child * (steps + 1), steps,
-                    room.u[(child * blocks + block) * steps * width :], room.bits,
+                    room.arrivals, room.arrivals.values, child * (steps + 1), steps,
+                    room.u[own * width :], room.bits[own:],
                 )  # fmt: skip
             collect_window(layer, behind, window, block, blocks, steps, room)
             if behind.maximum:
                 route(layer.rules.threshold, block, blocks, children, steps, width, room)
+            by_bias = found.bias[block * width :]
             for child in range(children):
-                u = room.u[(child * blocks + block) * steps * width :]
-                by_spikes = room.by_window
+                own = (child * blocks + block) * steps
+                u, words, by_spikes = room.u[own * width :], room.bits[own:], room.by_window
                 if behind.maximum:
                     by_spikes = room.by_spikes[child * steps * width :]
-                differentiate(layer.rules, width, steps, u, by_spikes, room.by_rest)
+                differentiate(layer.rules, width, steps, u, by_spikes, room.by_rest, words)
                 for t in range(steps):
-                    if not is_silent(u, t * width, width):
+                    if words[t] != 0:
                         spread_gradient(
-                            found.blocks, block * size, width, room.arrivals,
+                            found.blocks, block * size, width, by_bias, room.arrivals,
                             room.arrivals.values, child * (steps + 1) + t, u, t * width,
                         )  # fmt: skip
-                        add_block(found.bias[block * width :], u, t * width, width)
         if wanted:
             for child in range(children):
                 filled = list_numbers(
-                    room.u[child * blocks * steps * width :], behind.children[window, child],
+                    room.u[child * blocks * steps * width :],
+                    room.bits[child * blocks * steps :], behind.children[window, child],
                     blocks, steps, width, found.membranes, found.membranes.values, filled,
                 )  # fmt: skip
     return filled
@@ -208,17 +210,18 @@ def collect_window(
     """Sum up the gradient of a window over the layer behind; 0 where it counts for nothing."""
     width, by_window = layer.width, room.by_window
     base = (window * behind.apart + block) * behind.rows * width
-    by_window[: steps * width] = 0
     for t in range(steps):
-        counts = layer.rules.surrogate != RECTANGLE
+        asked = False
         for child in range(behind.children.shape[1]):
             at = ((child * blocks + block) * steps + t) * width
-            counts = counts or reaches(layer.rules, room.u, at, width)
-        if counts:
-            gather_rows(
+            asked = asked or counts(layer.rules, room.u, at, width)
+        if asked:
+            gather_values(
                 by_window, t * width, behind.blocks, base, width, behind.gradients,
-                behind.gradients.values, behind.first + t, np.float32(np.inf),
+                behind.gradients.values, behind.first + t,
             )  # fmt: skip
+        else:
+            by_window[t * width : (t + 1) * width] = 0
     if behind.scale != 1:
         for k in range(np.uintp(steps * width)):
             by_window[k] *= behind.scale
@@ -246,21 +249,22 @@ def route(
 
 @inner_kernel
 def list_numbers(
-    u: Float32s, site: int, blocks: int, steps: int, width: int, found: SiteLists,
+    u: Float32s, bits: Words, site: int, blocks: int, steps: int, width: int, found: SiteLists,
     values: Float32s | None, filled: int,
 ) -> np.int64:  # fmt: skip
-    """List what is not 0 of a site's numbers (blocks, timesteps, width); return where it ends."""
+    """List a site's numbers (blocks, timesteps, width) whose bits are 1; return where it ends."""
     to, pointer = np.uintp(filled), np.uintp(site * (steps + 1))
     for t in range(steps):
         found.pointers[pointer] = to
         pointer += np.uintp(1)
         for block in range(blocks):
-            at = (block * steps + t) * width
-            if values is not None and not is_silent(u, at, width):
-                for k in range(np.uintp(width)):
-                    value = u[np.uintp(at) + k]
-                    if value != 0:
-                        found.channels[to], values[to] = block * width + np.int64(k), value
-                        to += np.uintp(1)
+            at = np.uintp(block * steps + t)
+            word, first = bits[at], at * np.uintp(width)
+            while word != 0 and values is not None:
+                k = lowest_bit(word)
+                found.channels[to] = block * width + np.int64(k)
+                values[to] = u[first + k]
+                word &= word - np.uint64(1)
+                to += np.uintp(1)
     found.pointers[pointer] = to
     return np.int64(to)

@@ -1,7 +1,8 @@
 """Neurons of a block of channels through time, forwards and backwards; the twin of torch's.
 
 Formulas and names as in `models/neurons.py`. In: the rows of weights that arrive in each timestep.
-Out: membranes before the reset, spikes, and the gradient of each membrane. Called by `dense.py`.
+Out: membranes before the reset, spikes, and the gradient of each membrane. Called by `dense.py` and
+`maps.py`.
 
 A block is 8, 16, 32 or 64 neighbouring channels; where a layer has fewer than its blocks, those
 that are left over have weights of 0. Thresholds are above 0, so they never spike.
@@ -13,16 +14,34 @@ from typing import NamedTuple
 
 import numpy as np
 
-from eventsim.jit import Float32s, Int32s, Int64s, Words, inner_kernel, rule
+from eventsim.jit import Float32s, Int32s, Int64s, Words, inner_kernel
 from eventsim.vectors import (
-    gather_8,
-    gather_16,
-    gather_32,
-    gather_64,
+    LANES,
+    add_lanes,
     gather_graded_8,
     gather_graded_16,
     gather_graded_32,
     gather_graded_64,
+)
+
+from .vectors import (
+    RECTANGLE,
+    differentiate_8,
+    differentiate_16,
+    differentiate_32,
+    differentiate_64,
+    integrate_8,
+    integrate_16,
+    integrate_32,
+    integrate_64,
+    integrate_graded_8,
+    integrate_graded_16,
+    integrate_graded_32,
+    integrate_graded_64,
+    near_8,
+    near_16,
+    near_32,
+    near_64,
     spread_8,
     spread_16,
     spread_32,
@@ -32,8 +51,6 @@ from eventsim.vectors import (
     spread_graded_32,
     spread_graded_64,
 )
-
-RECTANGLE, ARCTAN, FAST_SIGMOID = range(3)  # in the order of `models.neurons.SURROGATES`
 
 
 class Rules(NamedTuple):
@@ -47,138 +64,155 @@ class Rules(NamedTuple):
 
 
 class Arrivals(NamedTuple):
-    """Rows that arrive: in timestep t those from pointers[t] on, before pointers[t + 1]."""
+    """Rows that arrive: in timestep t those from pointers[t] on, before pointers[t + 1].
+
+    Kernels take the values as an argument of their own, so that Numba knows whether there are any.
+    """
 
     pointers: Int64s
     rows: Int32s
     values: Float32s | None  # what each row is multiplied by; None: 1
 
 
-@rule
-def slope(surrogate: int, x: np.float32, reach: np.float32) -> np.float32:
-    """Return the surrogate's derivative where the membrane is x over the threshold."""
-    half, one = np.float32(0.5) / reach, np.float32(1.0)
-    if surrogate == RECTANGLE:
-        return half if abs(x) < reach else np.float32(0.0)
-    if surrogate == ARCTAN:
-        scaled = x * (np.float32(np.pi) * half)
-        return half / (one + scaled * scaled)
-    scaled = one + abs(x) / reach
-    return half / (scaled * scaled)
-
-
 @inner_kernel
 def integrate(
     rules: Rules, blocks: Float32s, base: int, width: int, bias: Float32s, arrivals: Arrivals,
-    first: int, steps: int, u: Float32s, bits: Words,
+    values: Float32s | None, first: int, steps: int, u: Float32s, bits: Words,
 ) -> None:  # fmt: skip
     """Run a block through time: membranes before the reset to u[t * width + k], spikes to bits[t].
 
     `first`: where the pointers of the first timestep stand. `bias`: of the block, 0 where there is
     none.
     """
-    decay, threshold, subtract = rules.decay, rules.threshold, rules.subtract
-    n = np.uintp(width)
-    for k in range(n):
-        u[k] = bias[k]
-    at = np.uintp(0)
+    w, b, rows, n, one = blocks, np.uintp(base), arrivals.rows, np.uintp(width), np.uintp(1)
+    decay, limit, subtract = rules.decay, rules.threshold, rules.subtract
+    before, at, pointer = np.uintp(0), np.uintp(0), np.uintp(first)
+    u[:width] = 0  # what follows on nothing
     for t in range(np.uintp(steps)):
-        if t > 0:
-            before = at
-            at += n
-            for k in range(n):
-                rest = u[before + k]
-                if rest > threshold:
-                    rest = rest - threshold if subtract else np.float32(0.0)
-                u[at + k] = decay * rest + bias[k]
-        bits[t] = gather_rows(
-            u, at, blocks, base, width, arrivals, arrivals.values, np.uintp(first) + t, threshold
-        )
+        k, stop = np.uintp(arrivals.pointers[pointer]), np.uintp(arrivals.pointers[pointer + one])
+        if values is not None:
+            if width == 64:
+                word = integrate_graded_64(
+                    u, before, at, decay, limit, subtract, bias, w, b, rows, values, k, stop
+                )
+            elif width == 32:
+                word = integrate_graded_32(
+                    u, before, at, decay, limit, subtract, bias, w, b, rows, values, k, stop
+                )
+            elif width == 16:
+                word = integrate_graded_16(
+                    u, before, at, decay, limit, subtract, bias, w, b, rows, values, k, stop
+                )
+            else:
+                word = integrate_graded_8(
+                    u, before, at, decay, limit, subtract, bias, w, b, rows, values, k, stop
+                )
+        elif width == 64:
+            word = integrate_64(
+                u, before, at, decay, limit, subtract, bias, w, b, rows, rows, k, stop
+            )
+        elif width == 32:
+            word = integrate_32(
+                u, before, at, decay, limit, subtract, bias, w, b, rows, rows, k, stop
+            )
+        elif width == 16:
+            word = integrate_16(
+                u, before, at, decay, limit, subtract, bias, w, b, rows, rows, k, stop
+            )
+        else:
+            word = integrate_8(
+                u, before, at, decay, limit, subtract, bias, w, b, rows, rows, k, stop
+            )
+        bits[t] = word
+        before = at
+        at += n
+        pointer += one
 
 
 @inner_kernel
-def gather_rows(
-    u: Float32s, at: int, w: Float32s, base: int, width: int, arrivals: Arrivals,
-    values: Float32s | None, t: int, limit: np.float32,
-) -> np.uint64:  # fmt: skip
-    """Add the rows of a timestep to a block; return bits that say what is above the limit.
-
-    `values`: those of the arrivals, an argument of its own so that Numba knows whether they are.
-    """
-    i, b, one, zero = np.uintp(at), np.uintp(base), np.float32(1.0), np.float32(0.0)
-    pointer, rows = np.uintp(t), arrivals.rows
-    k, n = np.uintp(arrivals.pointers[pointer]), np.uintp(arrivals.pointers[pointer + np.uintp(1)])
-    # To get 0 taken away is the reset that leaves membranes as they are.
-    if values is not None:
-        if width == 64:
-            return gather_graded_64(u, i, one, w, b, rows, values, k, n, limit, True, zero)
-        if width == 32:
-            return gather_graded_32(u, i, one, w, b, rows, values, k, n, limit, True, zero)
-        if width == 16:
-            return gather_graded_16(u, i, one, w, b, rows, values, k, n, limit, True, zero)
-        return gather_graded_8(u, i, one, w, b, rows, values, k, n, limit, True, zero)
+def gather_values(
+    sums: Float32s, at: int, w: Float32s, base: int, width: int, arrivals: Arrivals,
+    values: Float32s | None, pointer: int,
+) -> None:  # fmt: skip
+    """Let a block be the sum of the rows of a timestep, each times its value."""
+    if values is None:
+        return
+    i, b, p, rows, limit = (
+        np.uintp(at), np.uintp(base), np.uintp(pointer), arrivals.rows, np.float32(np.inf)
+    )  # fmt: skip
+    k, n = np.uintp(arrivals.pointers[p]), np.uintp(arrivals.pointers[p + np.uintp(1)])
+    zero = np.float32(0.0)
+    sums[at : at + width] = 0
     if width == 64:
-        return gather_64(u, i, one, w, b, rows, rows, k, n, limit, True, zero)
-    if width == 32:
-        return gather_32(u, i, one, w, b, rows, rows, k, n, limit, True, zero)
-    if width == 16:
-        return gather_16(u, i, one, w, b, rows, rows, k, n, limit, True, zero)
-    return gather_8(u, i, one, w, b, rows, rows, k, n, limit, True, zero)
+        gather_graded_64(sums, i, zero, w, b, rows, values, k, n, limit, False, zero)
+    elif width == 32:
+        gather_graded_32(sums, i, zero, w, b, rows, values, k, n, limit, False, zero)
+    elif width == 16:
+        gather_graded_16(sums, i, zero, w, b, rows, values, k, n, limit, False, zero)
+    else:
+        gather_graded_8(sums, i, zero, w, b, rows, values, k, n, limit, False, zero)
 
 
 @inner_kernel
 def differentiate(
-    rules: Rules, width: int, steps: int, u: Float32s, by_spikes: Float32s, by_rest: Float32s
-) -> None:
+    rules: Rules, width: int, steps: int, u: Float32s, by_spikes: Float32s, by_rest: Float32s,
+    bits: Words,
+) -> None:  # fmt: skip
     """Turn membranes, as `integrate` leaves them, into the gradients of them, in place.
 
     `by_spikes`: the gradients of the block's spikes, in the same order. `by_rest`: room for a
-    block.
+    block. bits[t] says which gradients are not 0.
     """
-    if rules.surrogate == RECTANGLE:
-        _differentiate(RECTANGLE, rules, width, steps, u, by_spikes, by_rest)
-    elif rules.surrogate == ARCTAN:
-        _differentiate(ARCTAN, rules, width, steps, u, by_spikes, by_rest)
-    else:
-        _differentiate(FAST_SIGMOID, rules, width, steps, u, by_spikes, by_rest)
+    decay, limit, subtract = rules.decay, rules.threshold, rules.subtract
+    surrogate, reach = rules.surrogate, rules.reach
+    by_rest[:width] = 0
+    at = np.uintp(steps * width)
+    for t in range(steps - 1, -1, -1):
+        at -= np.uintp(width)
+        if width == 64:
+            word = differentiate_64(
+                u, at, by_spikes, at, by_rest, decay, limit, subtract, surrogate, reach
+            )
+        elif width == 32:
+            word = differentiate_32(
+                u, at, by_spikes, at, by_rest, decay, limit, subtract, surrogate, reach
+            )
+        elif width == 16:
+            word = differentiate_16(
+                u, at, by_spikes, at, by_rest, decay, limit, subtract, surrogate, reach
+            )
+        else:
+            word = differentiate_8(
+                u, at, by_spikes, at, by_rest, decay, limit, subtract, surrogate, reach
+            )
+        bits[np.uintp(t)] = word
 
 
 @inner_kernel
-def _differentiate(
-    surrogate: int, rules: Rules, width: int, steps: int, u: Float32s, by_spikes: Float32s,
-    by_rest: Float32s,
-) -> None:  # fmt: skip
-    """Do as `differentiate` with a surrogate that the compiler knows: a loop of vectors each."""
-    decay, threshold, reach = rules.decay, rules.threshold, rules.reach
-    n = np.uintp(width)
-    for k in range(n):
-        by_rest[k] = 0.0
-    at = np.uintp(steps) * n
-    for _ in range(steps):
-        at -= n
-        if rules.subtract:  # dr/do = -threshold, dr/du = 1
-            for k in range(n):
-                s = slope(surrogate, u[at + k] - threshold, reach)
-                g = (by_spikes[at + k] - threshold * by_rest[k]) * s + by_rest[k]
-                u[at + k], by_rest[k] = g, decay * g
-        else:  # dr/do = -u, dr/du = 1 - o
-            for k in range(n):
-                membrane = u[at + k]
-                s = slope(surrogate, membrane - threshold, reach)
-                kept = np.float32(0.0) if membrane > threshold else by_rest[k]
-                g = (by_spikes[at + k] - membrane * by_rest[k]) * s + kept
-                u[at + k], by_rest[k] = g, decay * g
+def counts(rules: Rules, u: Float32s, at: int, width: int) -> bool:
+    """Tell whether the gradient of a block's spikes counts: of a rectangle, near the threshold."""
+    if rules.surrogate != RECTANGLE:
+        return True
+    i, limit, reach = np.uintp(at), rules.threshold, rules.reach
+    if width == 64:
+        return near_64(u, i, limit, reach) != 0
+    if width == 32:
+        return near_32(u, i, limit, reach) != 0
+    if width == 16:
+        return near_16(u, i, limit, reach) != 0
+    return near_8(u, i, limit, reach) != 0
 
 
 @inner_kernel
 def spread_gradient(
-    gradient: Float32s, base: int, width: int, arrivals: Arrivals, values: Float32s | None,
-    t: int, g: Float32s, at: int,
+    gradient: Float32s, base: int, width: int, by_bias: Float32s, arrivals: Arrivals,
+    values: Float32s | None, pointer: int, g: Float32s, at: int,
 ) -> None:  # fmt: skip
-    """Add a block's gradient of a timestep to that of each row that arrived in it."""
-    i, b = np.uintp(at), np.uintp(base)
-    pointer, rows = np.uintp(t), arrivals.rows
-    k, n = np.uintp(arrivals.pointers[pointer]), np.uintp(arrivals.pointers[pointer + np.uintp(1)])
+    """Add a block's gradient of a timestep to that of each row that arrived, and of the bias."""
+    i, b, p, rows = np.uintp(at), np.uintp(base), np.uintp(pointer), arrivals.rows
+    k, n = np.uintp(arrivals.pointers[p]), np.uintp(arrivals.pointers[p + np.uintp(1)])
+    for lane in range(np.uintp(0), np.uintp(width), np.uintp(LANES)):
+        add_lanes(by_bias, lane, g, i + lane)
     if values is not None:
         if width == 64:
             spread_graded_64(gradient, b, rows, values, k, n, g, i)
@@ -196,12 +230,3 @@ def spread_gradient(
         spread_16(gradient, b, rows, rows, k, n, g, i)
     else:
         spread_8(gradient, b, rows, rows, k, n, g, i)
-
-
-@inner_kernel
-def is_silent(values: Float32s, first: int, width: int) -> bool:
-    """Tell whether a block of numbers is all 0."""
-    i, some = np.uintp(first), np.int32(0)
-    for k in range(np.uintp(width)):
-        some |= np.int32(values[i + k] != 0)
-    return some == 0
