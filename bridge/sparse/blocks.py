@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from eventsim.jit import Float32s, inner_kernel, kernel
 from eventsim.vectors import new_array
 
+from .vectors import turn_8
+
 WIDTHS = (8, 16, 32, 64)
-_TILE = 64  # inputs: a tile is in the first-level cache while it is turned
 
 
 def width_of(channels: int) -> int:
@@ -37,53 +38,73 @@ def padded(numbers: NDArray[Any] | None, channels: int) -> Float32s:
     return whole
 
 
-def new_blocks(outputs: int, inputs: int) -> Float32s:
-    """Allocate room for a weight in blocks of outputs, [block][input][output]."""
-    return new_array(blocks_of(outputs) * inputs * width_of(outputs), np.float32)
-
-
-def to_blocks(weight: NDArray[Any]) -> Float32s:
-    """Return a weight (outputs, inputs) in blocks of outputs."""
+def to_blocks(weight: NDArray[np.float32]) -> Float32s:
+    """Return a weight (outputs, inputs), contiguous, in blocks of outputs."""
     outputs, inputs = weight.shape
-    blocks = new_blocks(outputs, inputs)
-    turn_into_blocks(weight, width_of(outputs), 0, blocks_of(outputs), blocks)
+    blocks = new_array(blocks_of(outputs) * inputs * width_of(outputs), np.float32)
+    turn_into_blocks(weight, width_of(outputs), blocks)
     return blocks
 
 
+def rows_in_blocks(weight: NDArray[np.float32]) -> Float32s:
+    """Return a weight (outputs, inputs) in blocks of inputs, [block][output][input]."""
+    outputs, inputs = weight.shape
+    width, blocks = width_of(inputs), blocks_of(inputs)
+    found = new_array(blocks * outputs * width, np.float32)
+    whole = found.reshape(blocks, outputs, width)
+    for block in range(blocks):
+        part = weight[:, block * width : (block + 1) * width]
+        whole[block, :, : part.shape[1]] = part
+        whole[block, :, part.shape[1] :] = 0
+    return found
+
+
 @kernel
-def turn_into_blocks(
-    weight: NDArray[Any], width: int, first: int, stop: int, blocks: Float32s
-) -> None:
-    """Fill blocks first .. stop - 1 from a weight (outputs, inputs)."""
-    for block in range(first, stop):
-        turn_into_block(weight, width, block, blocks)
+def turn_into_blocks(weight: NDArray[np.float32], width: int, blocks: Float32s) -> None:
+    """Fill all blocks from a weight (outputs, inputs)."""
+    outputs, inputs = weight.shape
+    for block in range(-(-outputs // width)):
+        turn_into_block(weight, width, block, blocks[block * inputs * width :])
 
 
 @inner_kernel
-def turn_into_block(weight: NDArray[Any], width: int, block: int, blocks: Float32s) -> None:
-    """Fill a block from a weight (outputs, inputs), tile by tile; 0 where there is no output."""
+def turn_into_block(weight: NDArray[np.float32], width: int, number: int, block: Float32s) -> None:
+    """Fill a block from a weight (outputs, inputs), 8 x 8 at a time; 0 where there is no output."""
     outputs, inputs = weight.shape
-    n, lanes, channel = min(width, outputs - block * width), np.uintp(width), block * width
-    base = np.uintp(channel * inputs)
-    for tile in range(0, inputs, _TILE):
-        begin, stop = np.uintp(tile), np.uintp(min(tile + _TILE, inputs))
-        for k in range(np.uintp(n)):
-            for i in range(begin, stop):
-                blocks[base + i * lanes + k] = weight[np.uintp(channel) + k, i]
-        for k in range(np.uintp(n), lanes):
-            for i in range(begin, stop):
-                blocks[base + i * lanes + k] = 0.0
+    flat, lanes, eight = weight.reshape(-1), np.uintp(width), np.uintp(8)
+    first, apart = number * width, np.uintp(inputs)
+    n, whole = np.uintp(min(width, outputs - first)), np.uintp(inputs & ~7)
+    base, eights = np.uintp(first) * apart, n & ~np.uintp(7)
+    for i in range(np.uintp(0), whole, eight):
+        for k in range(np.uintp(0), eights, eight):
+            turn_8(flat, base + k * apart + i, apart, block, i * lanes + k, lanes)
+        for k in range(eights, n):
+            for j in range(i, i + eight):
+                block[j * lanes + k] = flat[base + k * apart + j]
+    for j in range(whole, apart):
+        for k in range(n):
+            block[j * lanes + k] = flat[base + k * apart + j]
+    for j in range(apart):
+        for k in range(n, lanes):
+            block[j * lanes + k] = 0.0
 
 
 @inner_kernel
 def turn_out_of_block(
-    block: Float32s, width: int, first: int, gradient: NDArray[np.float32]
+    block: Float32s, width: int, number: int, gradient: NDArray[np.float32]
 ) -> None:
-    """Write the outputs of a block, from `first` on, to a gradient (outputs, inputs)."""
+    """Write a block's outputs to a gradient (outputs, inputs)."""
     outputs, inputs = gradient.shape
-    n = min(width, outputs - first)
-    for tile in range(0, inputs, _TILE):
-        stop = np.uintp(min(tile + _TILE, inputs))
-        for k in range(np.uintp(n)):
-            for i in range(np.uintp(tile), stop):
-                gradient[np.uintp(first) + k, i] = block[i * np.uintp(width) + k]
+    flat, lanes, eight = gradient.reshape(-1), np.uintp(width), np.uintp(8)
+    first, apart = number * width, np.uintp(inputs)
+    n, whole = np.uintp(min(width, outputs - first)), np.uintp(inputs & ~7)
+    base, eights = np.uintp(first) * apart, n & ~np.uintp(7)
+    for i in range(np.uintp(0), whole, eight):
+        for k in range(np.uintp(0), eights, eight):
+            turn_8(block, i * lanes + k, lanes, flat, base + k * apart + i, apart)
+        for k in range(eights, n):
+            for j in range(i, i + eight):
+                flat[base + k * apart + j] = block[j * lanes + k]
+    for j in range(whole, apart):
+        for k in range(n):
+            flat[base + k * apart + j] = block[j * lanes + k]

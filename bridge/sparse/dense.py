@@ -28,14 +28,13 @@ from .neurons import (
 )
 
 
-class LayerWeights(NamedTuple):
+class DenseLayer(NamedTuple):
     """Weights and neurons of a layer, as kernels read them."""
 
     rules: Rules
-    blocks: Float32s  # [block][input][output of the block]
+    weight: NDArray[np.float32]  # (outputs, inputs), contiguous
     bias: Float32s  # of all channels of all blocks
     width: int  # channels of a block
-    inputs: int
 
 
 class Above(NamedTuple):
@@ -53,7 +52,8 @@ class Room(NamedTuple):
     by_spikes: Float32s  # the same
     by_rest: Float32s  # (width,)
     bits: Words  # (timesteps,)
-    gradient: Float32s  # of a block of weights
+    block: Float32s  # weights: [input][channel of the block]
+    gradient: Float32s  # of these
 
 
 class Gradients(NamedTuple):
@@ -66,21 +66,20 @@ class Gradients(NamedTuple):
 
 @kernel
 def run_blocks(
-    weight: NDArray[Any], layer: LayerWeights, arrivals: Arrivals, samples: int, steps: int,
-    first: int, stop: int, room: Room, words: Words,
+    layer: DenseLayer, arrivals: Arrivals, samples: int, steps: int, first: int, stop: int,
+    room: Room, words: Words,
 ) -> None:  # fmt: skip
     """Run blocks first .. stop - 1 through all samples; spikes to words (samples, steps, blocks).
 
-    Bit k of a word is channel k of its block. A block is filled with its part of the `weight`
-    (outputs, inputs) just before, so that it lies in the cache already.
+    Bit k of a word is channel k of its block.
     """
     width, blocks = layer.width, np.uintp(len(layer.bias) // layer.width)
     for block in range(first, stop):
-        base, bias = block * layer.inputs * width, layer.bias[block * width :]
-        turn_into_block(weight, width, block, layer.blocks)
+        bias = layer.bias[block * width :]
+        turn_into_block(layer.weight, width, block, room.block)
         for sample in range(samples):
             integrate(
-                layer.rules, layer.blocks, base, width, bias, arrivals, arrivals.values,
+                layer.rules, room.block, 0, width, bias, arrivals, arrivals.values,
                 sample * steps, steps, room.u, room.bits,
             )  # fmt: skip
             at = np.uintp(sample * steps) * blocks + np.uintp(block)
@@ -91,7 +90,7 @@ def run_blocks(
 
 @kernel
 def differentiate_blocks(
-    layer: LayerWeights, arrivals: Arrivals, by_outputs: Float32s, above: Above | None,
+    layer: DenseLayer, arrivals: Arrivals, by_outputs: Float32s, above: Above | None,
     samples: int, steps: int, first: int, stop: int, room: Room, gradients: Gradients,
 ) -> None:  # fmt: skip
     """Run blocks first .. stop - 1 through all samples and back.
@@ -99,33 +98,33 @@ def differentiate_blocks(
     The gradient of their spikes comes from the layer `above`, or without one from `by_outputs`
     (samples, steps, channels of all blocks).
     """
-    width, channels, u = layer.width, len(layer.bias), room.u
-    size = layer.inputs * width
+    width, channels, u, bits = layer.width, len(layer.bias), room.u, room.bits
     for block in range(first, stop):
-        base, bias = block * size, layer.bias[block * width :]
+        bias = layer.bias[block * width :]
         by_bias, gradient = gradients.bias[block * width :], room.gradient
-        gradient[:size] = 0
+        turn_into_block(layer.weight, width, block, room.block)
+        gradient[:] = 0
         for sample in range(samples):
             pointer = sample * steps
             integrate(
-                layer.rules, layer.blocks, base, width, bias, arrivals, arrivals.values, pointer,
-                steps, u, room.bits,
+                layer.rules, room.block, 0, width, bias, arrivals, arrivals.values, pointer,
+                steps, u, bits,
             )  # fmt: skip
             at = pointer * channels + block * width
             if above is not None:
                 collect(layer.rules, above, block, width, pointer, steps, u, room.by_spikes)
             else:
                 copy_rows(by_outputs, at, channels, steps, width, room.by_spikes, 0, width)
-            differentiate(layer.rules, width, steps, u, room.by_spikes, room.by_rest, room.bits)
+            differentiate(layer.rules, width, steps, u, room.by_spikes, room.by_rest, bits)
             for t in range(steps):
-                if room.bits[t] != 0:
+                if bits[t] != 0:
                     spread_gradient(
                         gradient, 0, width, by_bias, arrivals, arrivals.values, pointer + t, u,
                         t * width,
                     )  # fmt: skip
             if len(gradients.membranes):
                 copy_rows(u, 0, width, steps, width, gradients.membranes, at, channels)
-        turn_out_of_block(gradient, width, block * width, gradients.weight)
+        turn_out_of_block(gradient, width, block, gradients.weight)
 
 
 @inner_kernel

@@ -82,7 +82,7 @@ class _SparseStack(torch.autograd.Function):
     def backward(ctx: Any, *by_spikes: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of weights and biases."""
         parameters: Sequence[Tensor | None] = ctx.saved_tensors
-        gradients = [None if one is None else torch.empty_like(one) for one in parameters]
+        gradients = [None if one is None else torch.empty(one.shape) for one in parameters]
         found = [None if one is None else one.numpy() for one in gradients]
         pairs: Any = list(zip(found[::2], found[1::2], strict=True))
         stack = ctx.network.with_parameters(parameters)

@@ -22,9 +22,8 @@ from eventsim.jit import Float32s
 from eventsim.vectors import new_array
 
 from .blocks import blocks_of, padded, to_blocks, width_of
-from .dense import LayerWeights
 from .lists import BinnedBatch
-from .maps import Behind, MapGradients, MapRoom, SiteLists, differentiate_map, run_map
+from .maps import Behind, LayerWeights, MapGradients, MapRoom, SiteLists, differentiate_map, run_map
 from .neurons import Arrivals, Rules
 from .site_lists import arrive, count_timesteps, list_sites, pool_lists
 from .threads import share

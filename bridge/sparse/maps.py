@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from eventsim.jit import Float32s, Int32s, Int64s, Words, inner_kernel, kernel
 from eventsim.vectors import lowest_bit
 
-from .dense import LayerWeights
 from .neurons import (
     Arrivals,
+    Rules,
     counts,
     differentiate,
     gather_values,
@@ -46,6 +46,16 @@ class Taps(NamedTuple):
     pointers: Int64s  # (sites + 1,)
     sources: Int32s
     rows: Int32s  # the weights of the tap: those of its first channel
+
+
+class LayerWeights(NamedTuple):
+    """Weights and neurons of a convolution, as kernels read them."""
+
+    rules: Rules
+    blocks: Float32s  # [block][row][channel of the block], a row for each tap and channel below
+    bias: Float32s  # of all channels of all blocks
+    width: int  # channels of a block
+    inputs: int  # rows
 
 
 class Behind(NamedTuple):

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from eventsim.jit import Float32s, Words
 from eventsim.vectors import new_array
 
-from .blocks import blocks_of, new_blocks, padded, to_blocks, width_of
-from .dense import Above, Gradients, LayerWeights, Room, differentiate_blocks, run_blocks
+from .blocks import blocks_of, padded, rows_in_blocks, width_of
+from .dense import Above, DenseLayer, Gradients, Room, differentiate_blocks, run_blocks
 from .lists import BinnedBatch, dense_spikes, list_gradients, list_spikes
 from .map_stack import GradientPair, MapPass, MapStack, differentiate_maps, run_maps
 from .neurons import Arrivals, Rules
@@ -47,7 +47,7 @@ class Pass(NamedTuple):
     samples: int
     steps: int
     maps: MapPass | None
-    layers: list[LayerWeights]
+    layers: list[DenseLayer]
     arrivals: list[Arrivals]
 
 
@@ -57,45 +57,47 @@ def run_forward(stack: Stack, batch: BinnedBatch, threads: int) -> tuple[NDArray
     if stack.maps is not None:
         arrivals, of_maps = run_maps(stack.maps, batch, threads)
     kept = Pass(batch.samples, batch.steps, of_maps, [], [])
-    for weights in stack.dense:
-        layer = _empty_blocks(weights)
+    for number, weights in enumerate(stack.dense):
+        layer = _as_read(weights)
         kept.layers.append(layer)
         kept.arrivals.append(arrivals)
         blocks = len(layer.bias) // layer.width
         words = np.empty(batch.samples * batch.steps * blocks, np.uint64)
-        share(blocks, threads, partial(_run_part, kept, weights.weight, words))
-        if weights is not stack.dense[-1]:
+        share(blocks, threads, partial(_run_part, kept, number, words))
+        if number < len(stack.dense) - 1:
             arrivals = list_spikes(words, blocks, layer.width)
     outputs = len(stack.dense[-1].weight)
     spikes = dense_spikes(words, blocks, layer.width, outputs)
     return spikes.reshape(batch.samples, batch.steps, outputs), kept
 
 
-def _empty_blocks(weights: Weights) -> LayerWeights:
-    outputs, inputs = weights.weight.shape
-    return LayerWeights(
-        weights.rules, new_blocks(outputs, inputs), padded(weights.bias, outputs),
-        width_of(outputs), inputs,
+def _as_read(weights: Weights) -> DenseLayer:
+    outputs = len(weights.weight)
+    return DenseLayer(
+        weights.rules, np.ascontiguousarray(weights.weight), padded(weights.bias, outputs),
+        width_of(outputs),
     )  # fmt: skip
 
 
-def _run_part(kept: Pass, weight: NDArray[np.float32], words: Words, first: int, stop: int) -> None:
-    """Run some blocks of the layer that was added last."""
-    layer = kept.layers[-1]
+def _run_part(kept: Pass, number: int, words: Words, first: int, stop: int) -> None:
+    layer = kept.layers[number]
     run_blocks(
-        weight, layer, kept.arrivals[-1], kept.samples, kept.steps, first, stop,
-        _room(layer, kept.steps), words,
+        layer, kept.arrivals[number], kept.samples, kept.steps, first, stop,
+        _room(layer, kept.steps, backwards=False), words,
     )  # fmt: skip
 
 
-def _room(layer: LayerWeights, steps: int, inputs: int = 0) -> Room:
+def _room(layer: DenseLayer, steps: int, *, backwards: bool) -> Room:
     """Allocate what a thread writes to, so that threads' lines of the cache are their own."""
-    width = layer.width
+    width, size = layer.width, layer.width * layer.weight.shape[1]
     return Room(
-        new_array(steps * width, np.float32), new_array(steps * width, np.float32),
-        new_array(width, np.float32), new_array(steps, np.uint64),
-        new_array(inputs * width, np.float32),
-    )  # fmt: skip
+        new_array(steps * width, np.float32),
+        new_array(steps * width if backwards else 0, np.float32),
+        new_array(width, np.float32),
+        new_array(steps, np.uint64),
+        new_array(size, np.float32),
+        new_array(size if backwards else 0, np.float32),
+    )
 
 
 def run_backward(
@@ -148,7 +150,7 @@ def _differentiate_dense(
         listed = list_gradients(membranes, channels) if asked else None
         if number and listed is not None:
             weight = stack[number].weight
-            above = Above(listed, to_blocks(weight.T), len(weight))
+            above = Above(listed, rows_in_blocks(weight), len(weight))
     return listed
 
 
@@ -164,5 +166,5 @@ def _differentiate_part(
     layer = kept.layers[number]
     differentiate_blocks(
         layer, kept.arrivals[number], by_outputs, above, kept.samples, kept.steps, first, stop,
-        _room(layer, kept.steps, layer.inputs), found,
+        _room(layer, kept.steps, backwards=True), found,
     )  # fmt: skip

@@ -202,6 +202,40 @@ def _neighbourhood(lanes: int) -> Compiled:
 near_8, near_16, near_32, near_64 = map(_neighbourhood, (8, 16, 32, 64))
 
 
+def _interleave(builder: Any, a: Any, b: Any, picks: list[int]) -> Any:
+    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), 8), picks))
+
+
+@compiled_intrinsic
+def turn_8(typingctx: Any, source: Any, i: Any, apart: Any, to: Any, j: Any, to_apart: Any) -> Any:
+    """Let to[j + n to_apart + k] be source[i + k apart + n], for k and n below 8."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        source, to = (_data(context, builder, signature.args[k], args[k]) for k in (0, 3))
+        _, i, apart, _, j, to_apart = args
+
+        def index(first: Any, step: Any, k: int) -> Any:
+            return builder.add(first, builder.mul(step, step.type(k)))
+
+        rows = [_load(builder, source, index(i, apart, k), 8)[1] for k in range(8)]
+        # Pairs, fours and eights of rows change places, at distances of 1, 2 and 4 columns.
+        for distance in (1, 2, 4):
+            turned = list(rows)
+            for k in (n for n in range(8) if not n & distance):
+                a, b = rows[k], rows[k + distance]
+                low = [n if not n & distance else n - distance + 8 for n in range(8)]
+                high = [n + distance if not n & distance else n + 8 for n in range(8)]
+                turned[k] = _interleave(builder, a, b, low)
+                turned[k + distance] = _interleave(builder, a, b, high)
+            rows = turned
+        for n, row in enumerate(rows):
+            address, _ = _load(builder, to, index(j, to_apart, n), 8)
+            builder.store(row, address, align=4)
+        return context.get_dummy_value()
+
+    return types.void(source, _INDEX, _INDEX, to, _INDEX, _INDEX), codegen
+
+
 def _spreader(lanes: int, graded: bool = False) -> Compiled:
     def spread(
         typingctx: Any, w: Any, base: Any, rows: Any, values: Any, first: Any, stop: Any, g: Any,

@@ -20,6 +20,7 @@ from .inputs import read_recordings
 from .latency import measure_latency
 from .layers import time_convolution, time_dense
 from .networks import CONV, GESTURE, MLP, random_network, scale_to_rate
+from .training import measure_training
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,11 @@ def _latency(options: Options) -> dict[str, Any]:
     return measure_latency(chosen.network, chosen.recordings[0], options.repeats)
 
 
+def _training(options: Options) -> dict[str, Any]:
+    threads = tuple(sorted({1, es.available_threads()}))
+    return measure_training(options.root, options.limit, options.repeats, threads)
+
+
 WORKLOADS: dict[str, Callable[[Options], dict[str, Any]]] = {
     "mlp": _mlp,
     "conv": _conv,
@@ -137,4 +143,5 @@ WORKLOADS: dict[str, Callable[[Options], dict[str, Any]]] = {
     "growth": _growth,
     "ceiling": _ceiling,
     "latency": _latency,
+    "training": _training,
 }
