@@ -6,6 +6,7 @@ Called by `spiking.py` for a `BinnedBatch`, and by `training/`, which chooses th
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,13 @@ from torch import Tensor, nn
 
 from eventsim.errors import EventsimError
 from eventsim.network.geometry import Shape, Window
+from eventsim.network.neurons import Neuron
 
 from ..sparse.function import Trainable, TrainableLayer, spikes_of
 from ..sparse.lists import BinnedBatch
 from ..sparse.neurons import Rules
 from ..sparse.wiring import Pool, pool_of, wire
-from .neurons import SURROGATES, check_trainable
+from .neurons import SURROGATES, Surrogate, check_trainable
 from .spiking_layer import SpikingLayer
 
 POOLS = (nn.MaxPool2d, nn.AvgPool2d)
@@ -133,9 +135,14 @@ def _pair(value: Any) -> tuple[int, int]:
 
 def rules_of(layer: SpikingLayer) -> Rules:
     """Return a layer's neurons and surrogate as the kernels have them."""
-    check_trainable(layer.neuron)
-    (p,) = layer.neuron.parameters()
+    return _rules(layer.neuron, layer.surrogate, layer.surrogate_width)
+
+
+@lru_cache(256)
+def _rules(neuron: Neuron, surrogate: Surrogate, width: float) -> Rules:
+    check_trainable(neuron)
+    (p,) = neuron.parameters()
     return Rules(
-        np.float32(p["decay"]), np.float32(p["threshold"]), layer.neuron.reset == "subtract",
-        SURROGATES.index(layer.surrogate), np.float32(layer.surrogate_width),
+        np.float32(p["decay"]), np.float32(p["threshold"]), neuron.reset == "subtract",
+        SURROGATES.index(surrogate), np.float32(width),
     )  # fmt: skip

@@ -49,6 +49,7 @@ class Pass(NamedTuple):
     maps: MapPass | None
     layers: list[DenseLayer]
     arrivals: list[Arrivals]
+    membranes: list[Float32s]  # empty where they would take more than the weights
 
 
 def run_forward(stack: Stack, batch: BinnedBatch, threads: int) -> tuple[NDArray[np.float32], Pass]:
@@ -56,11 +57,14 @@ def run_forward(stack: Stack, batch: BinnedBatch, threads: int) -> tuple[NDArray
     arrivals, of_maps = Arrivals(batch.pointers, batch.cells, batch.values), None
     if stack.maps is not None:
         arrivals, of_maps = run_maps(stack.maps, batch, threads)
-    kept = Pass(batch.samples, batch.steps, of_maps, [], [])
+    kept = Pass(batch.samples, batch.steps, of_maps, [], [], [])
     for number, weights in enumerate(stack.dense):
         layer = _as_read(weights)
         kept.layers.append(layer)
         kept.arrivals.append(arrivals)
+        numbers = batch.samples * batch.steps * len(layer.bias)
+        room = numbers if numbers <= layer.weight.size else 0
+        kept.membranes.append(new_array(room, np.float32))
         blocks = len(layer.bias) // layer.width
         words = np.empty(batch.samples * batch.steps * blocks, np.uint64)
         share(blocks, threads, partial(_run_part, kept, number, words))
@@ -83,7 +87,7 @@ def _run_part(kept: Pass, number: int, words: Words, first: int, stop: int) -> N
     layer = kept.layers[number]
     run_blocks(
         layer, kept.arrivals[number], kept.samples, kept.steps, first, stop,
-        _room(layer, kept.steps, backwards=False), words,
+        _room(layer, kept.steps, backwards=False), words, kept.membranes[number],
     )  # fmt: skip
 
 
@@ -166,5 +170,5 @@ def _differentiate_part(
     layer = kept.layers[number]
     differentiate_blocks(
         layer, kept.arrivals[number], by_outputs, above, kept.samples, kept.steps, first, stop,
-        _room(layer, kept.steps, backwards=True), found,
+        _room(layer, kept.steps, backwards=True), kept.membranes[number], found,
     )  # fmt: skip
