@@ -92,8 +92,7 @@ class SpikingNetwork(LayeredModel):
         `frames`: (batch, steps, polarities, height, width), as for `LayeredModel`; or the same as
         binned events (`Recordings.binned`), which run, and are differentiated, at the cost of
         their spikes. Raises `EventsimError` for binned events of another shape, and where a layer
-        cannot take them: all have to be fully connected, without normalisation, in float32 on the
-        CPU.
+        cannot take them (`sparse_pass.uncovered` says why not).
         """
         if isinstance(frames, BinnedBatch):
             if frames.input_shape != self.input_shape:

@@ -82,7 +82,7 @@ def _measure(
 ) -> dict[str, Any]:
     recordings = read_part(case, root, limit)
     model = trained_for_a_while(case, recordings)
-    batch = _batch(case, recordings, 0)
+    batch = batch_of(case, recordings, 0)
     with torch.no_grad():
         rates = [float(spikes.mean()) for spikes in model.layer_spikes(recordings.frames(batch))]
     contestants = [
@@ -114,7 +114,8 @@ def read_part(case: Case, root: Path | None, limit: int) -> Recordings:
     return bin_split(part, shape, case.dt_us, case.steps)
 
 
-def _batch(case: Case, recordings: Recordings, number: int) -> Any:
+def batch_of(case: Case, recordings: Recordings, number: int) -> Any:
+    """Return the recordings of a batch, which follow from its number."""
     order = np.random.default_rng([SEED, number]).permutation(len(recordings))
     return order[: case.batch]
 
@@ -124,10 +125,10 @@ def trained_for_a_while(case: Case, recordings: Recordings) -> SpikingNetwork:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         model = SpikingNetwork(case.structure, recordings.input_shape)
-    wake_silent_layers(model, recordings.frames(_batch(case, recordings, 0)))
+    wake_silent_layers(model, recordings.frames(batch_of(case, recordings, 0)))
     optimizer = torch.optim.Adam(model.parameters(), 5e-4, fused=True)
     for number in range(LEARNING_STEPS):
-        batch = _batch(case, recordings, number)
+        batch = batch_of(case, recordings, number)
         train_on(model, optimizer, recordings.binned(batch), recordings.labels[batch])
     return model
 
@@ -151,7 +152,7 @@ class Step:
 
     def __call__(self) -> None:
         """Do the next step."""
-        batch = _batch(self.case, self.recordings, self.number % 16)
+        batch = batch_of(self.case, self.recordings, self.number % 16)
         self.number += 1
         inputs = getattr(self.recordings, self.form)(batch)
         train_on(self.model, self.optimizer, inputs, self.recordings.labels[batch])
