@@ -149,11 +149,11 @@ def _run_layer(weights: MapWeights, layer: LayerWeights, lists: SiteLists, steps
         np.empty(sites * (steps + 1), np.int64),
         np.empty(sites * steps * len(weights.weight), np.int32), None,
     )  # fmt: skip
-    room = _room(layer, lists, steps, 1)
+    room = _room(layer, lists, steps, 1, weights.weight[0, 0].size)
     return _cut(found, run_map(layer, weights.wires.forwards, lists, steps, room, found))
 
 
-def _room(layer: LayerWeights, lists: SiteLists, steps: int, children: int) -> MapRoom:
+def _room(layer: LayerWeights, lists: SiteLists, steps: int, children: int, taps: int) -> MapRoom:
     rows, width = children * len(lists.channels), layer.width
     words = children * len(layer.bias) // width * steps
     values = None if lists.values is None else np.empty(rows, np.float32)
@@ -161,7 +161,7 @@ def _room(layer: LayerWeights, lists: SiteLists, steps: int, children: int) -> M
         Arrivals(np.empty(children * (steps + 1), np.int64), np.empty(rows, np.int32), values),
         new_array(children * len(layer.bias) * steps, np.float32),
         new_array(steps * width, np.float32), new_array(children * steps * width, np.float32),
-        new_array(width, np.float32), new_array(words, np.uint64),
+        new_array(width, np.float32), new_array(words, np.uint64), new_array(taps, np.int64),
     )  # fmt: skip
 
 
@@ -254,9 +254,10 @@ def _differentiate_sample(
             np.zeros(sites * (steps + 1), np.int64), np.empty(most, np.int32),
             np.empty(most, np.float32),
         )  # fmt: skip
+        most_taps = max(one.weight[0, 0].size for one in stack.layers[number : number + 2])
         filled = differentiate_map(
             layer, weights.wires.forwards, lists, end, taps, gradients, steps,
-            _room(layer, lists, steps, end.children.shape[1]),
+            _room(layer, lists, steps, end.children.shape[1], most_taps),
             MapGradients(*sums[number], membranes), number > 0,
         )  # fmt: skip
         gradients, taps = _cut(membranes, filled), weights.wires.backwards

@@ -80,6 +80,7 @@ class MapRoom(NamedTuple):
     by_spikes: Float32s  # (sites of a window, timesteps, width)
     by_rest: Float32s  # (width,)
     bits: Words  # (sites of a window, blocks, timesteps)
+    active: Int64s  # taps of a site
 
 
 class MapGradients(NamedTuple):
@@ -93,18 +94,24 @@ class MapGradients(NamedTuple):
 @inner_kernel
 def note(
     taps: Taps, site: int, lists: SiteLists, values: Float32s | None, steps: int, to: Arrivals,
-    to_values: Float32s | None, pointer: int, filled: int,
+    to_values: Float32s | None, active: Int64s, pointer: int, filled: int,
 ) -> np.int64:  # fmt: skip
     """Note the rows that arrive at a site in each timestep, the first at `filled`.
 
-    Values are arguments of their own, so that Numba knows whether they are. Returns where the rows
-    end.
+    `active`: room for the taps that see something. Values are arguments of their own, so that
+    Numba knows whether they are. Returns where the rows end.
     """
     n, one, beyond, p = np.uintp(filled), np.uintp(1), np.uintp(steps + 1), np.uintp(pointer)
-    first, stop = np.uintp(taps.pointers[site]), np.uintp(taps.pointers[site + 1])
+    seen = np.uintp(0)
+    for k in range(np.uintp(taps.pointers[site]), np.uintp(taps.pointers[site + 1])):
+        begin = np.uintp(taps.sources[k]) * beyond
+        if lists.pointers[begin + np.uintp(steps)] > lists.pointers[begin]:
+            active[seen] = k
+            seen += one
     for t in range(np.uintp(steps)):
         to.pointers[p + t] = n
-        for k in range(first, stop):
+        for a in range(seen):
+            k = np.uintp(active[a])
             at, row = np.uintp(taps.sources[k]) * beyond + t, taps.rows[k]
             for i in range(np.uintp(lists.pointers[at]), np.uintp(lists.pointers[at + one])):
                 to.rows[n] = row + lists.channels[i]
@@ -115,6 +122,27 @@ def note(
     return np.int64(n)
 
 
+@inner_kernel
+def rests(layer: LayerWeights, steps: int, room: MapRoom, backwards: bool) -> bool:
+    """Tell whether a site at which nothing arrives neither spikes nor, `backwards`, has a gradient.
+
+    All that moves it are the biases, the same at every site.
+    """
+    width, size = layer.width, layer.inputs * layer.width
+    room.arrivals.pointers[: steps + 1] = 0
+    for block in range(len(layer.bias) // width):
+        integrate(
+            layer.rules, layer.blocks, block * size, width, layer.bias[block * width :],
+            room.arrivals, room.arrivals.values, 0, steps, room.u, room.bits,
+        )  # fmt: skip
+        for t in range(steps):
+            if room.bits[t] != 0:
+                return False
+            if backwards and counts(layer.rules, room.u, t * width, width):
+                return False
+    return True
+
+
 @kernel
 def run_map(
     layer: LayerWeights, taps: Taps, lists: SiteLists, steps: int, room: MapRoom, found: SiteLists
@@ -122,8 +150,16 @@ def run_map(
     """Run all sites of a map through time; list their spikes, and return how many there are."""
     width, blocks, filled = layer.width, len(layer.bias) // layer.width, 0
     size = layer.inputs * width
+    silent = rests(layer, steps, room, False)
     for site in range(len(taps.pointers) - 1):
-        note(taps, site, lists, lists.values, steps, room.arrivals, room.arrivals.values, 0, 0)
+        arrived = note(
+            taps, site, lists, lists.values, steps, room.arrivals, room.arrivals.values,
+            room.active, 0, 0,
+        )  # fmt: skip
+        if silent and arrived == 0:
+            end_of_site = (site + 1) * (steps + 1)
+            found.pointers[end_of_site - steps - 1 : end_of_site] = filled
+            continue
         for block in range(blocks):
             integrate(
                 layer.rules, layer.blocks, block * size, width, layer.bias[block * width :],
@@ -166,17 +202,20 @@ def differentiate_map(
     """
     width, blocks, filled = layer.width, len(layer.bias) // layer.width, 0
     size, children = layer.inputs * width, behind.children.shape[1]
+    silent = rests(layer, steps, room, True)
     for window in range(len(behind.children)):
-        if behind_taps is not None and behind_lists is not None:
-            note(
-                behind_taps, window, behind_lists, behind_lists.values, steps, behind.gradients,
-                behind.gradients.values, 0, 0,
-            )  # fmt: skip
         end = 0
         for child in range(children):
             end = note(
                 taps, behind.children[window, child], lists, lists.values, steps, room.arrivals,
-                room.arrivals.values, child * (steps + 1), end,
+                room.arrivals.values, room.active, child * (steps + 1), end,
+            )  # fmt: skip
+        if silent and end == 0:
+            continue
+        if behind_taps is not None and behind_lists is not None:
+            note(
+                behind_taps, window, behind_lists, behind_lists.values, steps, behind.gradients,
+                behind.gradients.values, room.active, 0, 0,
             )  # fmt: skip
         for block in range(blocks):
             for child in range(children):
