@@ -111,8 +111,8 @@ def note(
     for t in range(np.uintp(steps)):
         to.pointers[p + t] = n
         for a in range(seen):
-            k = np.uintp(active[a])
-            at, row = np.uintp(taps.sources[k]) * beyond + t, taps.rows[k]
+            tap = np.uintp(active[a])
+            at, row = np.uintp(taps.sources[tap]) * beyond + t, taps.rows[tap]
             for i in range(np.uintp(lists.pointers[at]), np.uintp(lists.pointers[at + one])):
                 to.rows[n] = row + lists.channels[i]
                 if values is not None and to_values is not None:
