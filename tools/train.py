@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
-from .report import console, count_correct, notes, progress_bar
+from .report import console, count_correct, notes, progress_bar, write_json
 
 if TYPE_CHECKING:
     from eventsim import IF, LIF, Network, Result
@@ -134,6 +134,21 @@ def train(
         bool,
         typer.Option("--mixed-precision", help="Products in bfloat16.", rich_help_panel=TRAINING),
     ] = False,
+    kernels: Annotated[
+        Literal["auto", "sparse", "dense"],
+        typer.Option(
+            help="sparse: at the cost of the spikes, on the CPU. auto: where they cover the model.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = "auto",
+    json: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write loss, accuracy and seconds of each epoch; - is stdout.",
+            metavar="FILE",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
 ) -> None:
     """Train a network with BPTT; the default is spiking, of the paper's LIF, and is exported.
 
@@ -168,10 +183,15 @@ def train(
     )
     dataset = open_dataset(data, root)
     checkpoint = out.with_name(out.name + ".checkpoint")
-    trained = train_model(dataset, settings, checkpoint=checkpoint, device=device)
+    trained = train_model(dataset, settings, checkpoint=checkpoint, device=device, kernels=kernels)
     if os.environ.get("RANK", "0") != "0":  # another process of torchrun goes on
         return
-    console.print(
+    if trained.why_dense is not None and model == "snn":
+        notes.print(f"trained on torch's dense kernels: {trained.why_dense}", highlight=False)
+    if json is not None:
+        write_json(history_of(trained), json)
+    says = notes if str(json) == "-" else console
+    says.print(
         f"Validation accuracy {trained.best.validation_accuracy:.2%} "
         f"({trained.validation_recordings} recordings), best of epoch {trained.best.epoch}",
         highlight=False,
@@ -189,12 +209,21 @@ def train(
     checkpoint.unlink(missing_ok=True)
     if "test_accuracy" in provenance:
         how = "run event by event" if model == "snn" else "run in torch"
-        console.print(
+        says.print(
             f"Test accuracy {provenance['test_accuracy']:.2%} "
             f"({provenance['test_recordings']} recordings, {how})",
             highlight=False,
         )
-    console.print(f"Wrote {out}", highlight=False)
+    says.print(f"Wrote {out}", highlight=False)
+
+
+def history_of(trained: Trained) -> dict[str, Any]:
+    """Return what came of each epoch, for JSON; `seconds` are those of training, not of judging."""
+    epochs = zip(trained.history, trained.seconds, strict=True)
+    return {
+        "kernels": "sparse" if trained.why_dense is None else "dense",
+        "history": [{**epoch._asdict(), "seconds": seconds} for epoch, seconds in epochs],
+    }
 
 
 def make_neuron(

@@ -8,7 +8,7 @@ binned is kept in the cache folder (`cache.py`).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -23,6 +23,7 @@ from eventsim.events.arrays import Events, InputEncoding
 from eventsim.events.binning import BinnedEvents, bin_events
 from eventsim.jit import Float32s, Int64s
 
+from ..sparse.lists import BinnedBatch
 from .cache import Arrays, cached_arrays
 from .workers import in_order
 
@@ -86,22 +87,40 @@ class Recordings:
         the first event. Past the end of a recording there is silence. A view of memory in the
         order (steps, batch, ...), which the models run through.
         """
-        if starts is None:
-            starts = np.zeros(len(indices), np.int64)
-        elif starts.shape != indices.shape or (starts < 0).any():
-            raise ValueError(f"starts are {starts}, expected {len(indices)} numbers from 0 on")
         size = int(np.prod(self.input_shape))
         frames = np.zeros((self.steps, len(indices), size), np.float32)
-        for sample, (index, start) in enumerate(zip(indices, starts, strict=True)):
-            first, last = self.bounds[index], self.bounds[index + 1] - 1
-            window = np.arange(first + start, first + start + self.steps + 1)
-            pointers = self.pointers[np.minimum(window, last)]
+        for sample, pointers in enumerate(self.windows(indices, starts)):
             part = slice(pointers[0], pointers[-1])
             steps = np.repeat(np.arange(self.steps), np.diff(pointers))
             values = 1.0 if self.values is None else self.values[part]
             frames[steps, sample, self.cells[part]] = values
         shaped = frames.reshape(*frames.shape[:2], *self.input_shape)
         return torch.from_numpy(shaped).transpose(0, 1)
+
+    def binned(self, indices: Int64s, starts: Int64s | None = None) -> BinnedBatch:
+        """Return what `frames` does as lists of cells, for `SpikingNetwork`."""
+        windows = list(self.windows(indices, starts))
+        counts = [np.diff(window) for window in windows]
+        pointers = np.concatenate([np.zeros(1, np.int64), *counts]).cumsum()
+        cells = [self.cells[window[0] : window[-1]] for window in windows]
+        values = self.values
+        if values is not None:
+            values = np.concatenate([values[:0], *(values[w[0] : w[-1]] for w in windows)])
+        return BinnedBatch(
+            len(indices), self.steps, self.input_shape, pointers,
+            np.concatenate([self.cells[:0], *cells], dtype=np.int32), values,
+        )  # fmt: skip
+
+    def windows(self, indices: Int64s, starts: Int64s | None) -> Iterator[Int64s]:
+        """Return where each timestep of each recording's window begins, (steps + 1,) `pointers`."""
+        if starts is None:
+            starts = np.zeros(len(indices), np.int64)
+        elif starts.shape != indices.shape or (starts < 0).any():
+            raise ValueError(f"starts are {starts}, expected {len(indices)} numbers from 0 on")
+        for index, start in zip(indices, starts, strict=True):
+            first, last = self.bounds[index], self.bounds[index + 1] - 1
+            window = np.arange(first + start, first + start + self.steps + 1)
+            yield self.pointers[np.minimum(window, last)]
 
     def random_starts(self, indices: Int64s, rng: Generator) -> Int64s:
         """Return a first timestep for a window of each recording, (batch,).

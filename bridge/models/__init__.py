@@ -12,7 +12,8 @@ beside, the vanilla RNN or LSTM of a structure, is a `RecurrentNetwork`, which s
 
 from .export import export_network, import_network
 from .recurrent import RecurrentNetwork
-from .spiking import PAPER_NEURON, SpikingLayer, SpikingNetwork
+from .spiking import PAPER_NEURON, SpikingNetwork
+from .spiking_layer import SpikingLayer
 
 __all__ = [
     "PAPER_NEURON",

@@ -18,7 +18,8 @@ from eventsim.network.layers import WeightLayer
 
 from .layers import TYPE_OF_LAYER
 from .neurons import Surrogate
-from .spiking import SpikingLayer, SpikingNetwork
+from .spiking import SpikingNetwork
+from .spiking_layer import SpikingLayer
 
 
 def export_network(

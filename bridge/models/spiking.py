@@ -16,9 +16,12 @@ from eventsim.network.graph import Network
 from eventsim.network.layers import Layer
 from eventsim.network.neurons import LIF, Neuron
 
+from ..sparse.lists import BinnedBatch
 from .layers import TYPE_OF_MODULE, add_batch_norm, build_modules, fold_batch_norm
-from .neurons import Surrogate, check_surrogate, check_trainable, spike_trains
-from .sequences import LayeredModel, Temporal, each_step, run_layer
+from .neurons import Surrogate, check_trainable
+from .sequences import LayeredModel, run_layer
+from .sparse_pass import run_sparsely
+from .spiking_layer import SpikingLayer
 
 PAPER_NEURON = LIF(decay=0.3, threshold=0.3)  # He et al. 2020
 
@@ -26,30 +29,6 @@ PAPER_NEURON = LIF(decay=0.3, threshold=0.3)  # He et al. 2020
 # trained alike, and better than the others (see wake_silent_layers).
 AWAKE = 0.01
 MOST_RAISES = 50  # 1.2^50 = 9100; an input without events cannot wake anything
-
-
-class SpikingLayer(Temporal):
-    """Weights and the neurons behind them.
-
-    The weights are an `nn.Linear` or `nn.Conv2d`, or an `nn.Sequential` of one and a batch
-    normalisation, which `export_network` folds into the weights.
-    """
-
-    def __init__(
-        self, connection: nn.Module, neuron: Neuron, surrogate: Surrogate, surrogate_width: float
-    ) -> None:
-        """Put `neuron` behind `connection`; `SpikingNetwork` tells of the surrogates."""
-        super().__init__()
-        check_surrogate(surrogate, surrogate_width)
-        self.connection = connection
-        self.neuron = neuron
-        self.surrogate = surrogate
-        self.surrogate_width = surrogate_width
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the spikes (steps, batch, ...) for an input (steps, batch, ...)."""
-        currents = each_step(self.connection, x)
-        return spike_trains(currents, self.neuron, self.surrogate, self.surrogate_width)
 
 
 class SpikingNetwork(LayeredModel):
@@ -106,6 +85,23 @@ class SpikingNetwork(LayeredModel):
         LayeredModel.__init__(network, input_shape)
         network.layers.extend(layers)
         return network
+
+    def forward(self, frames: Tensor | BinnedBatch) -> Tensor:
+        """Return what the last layer gives in each timestep, shape (batch, steps, outputs).
+
+        `frames`: (batch, steps, polarities, height, width), as for `LayeredModel`; or the same as
+        binned events (`Recordings.binned`), which run, and are differentiated, at the cost of
+        their spikes. Raises `EventsimError` for binned events of another shape, and where a layer
+        cannot take them (`sparse_pass.uncovered` says why not).
+        """
+        if isinstance(frames, BinnedBatch):
+            if frames.input_shape != self.input_shape:
+                raise EventsimError(
+                    f"binned events have input_shape {frames.input_shape}, "
+                    f"expected {self.input_shape}"
+                )
+            return run_sparsely(self.layers, frames)
+        return super().forward(frames)
 
     def engine_layers(self) -> list[Layer]:
         """Return the layers as the engine's, with batch normalisations folded into the weights.

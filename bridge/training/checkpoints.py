@@ -19,7 +19,7 @@ from eventsim.errors import EventsimError
 
 from .torch_files import read_document, write_document
 
-HEAD = ("eventsim training", 2)  # format and version
+HEAD = ("eventsim training", 3)  # format and version
 
 
 class CheckpointError(EventsimError):
@@ -49,6 +49,7 @@ class TrainingState:
         self.model = model
         self.optimizer = optimizer
         self.history: list[Epoch] = []
+        self.seconds: list[float] = []  # of each epoch
         self.best_weights: dict[str, Any] = {}
 
     @property
@@ -56,9 +57,10 @@ class TrainingState:
         """The best epoch so far, the first of equals."""
         return max(self.history, key=lambda epoch: epoch.merit)
 
-    def note(self, epoch: Epoch) -> None:
-        """Add an epoch, and keep the model's weights if it is the best."""
+    def note(self, epoch: Epoch, seconds: float) -> None:
+        """Add an epoch that took so long, and keep the model's weights if it is the best."""
         self.history.append(epoch)
+        self.seconds.append(seconds)
         if self.best is epoch:
             self.best_weights = copy.deepcopy(self.model.state_dict())
 
@@ -70,6 +72,7 @@ class TrainingState:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "history": [tuple(epoch) for epoch in self.history],
+            "seconds": self.seconds,
             "best_weights": self.best_weights,
         }
         write_document(path, HEAD, fields)
@@ -92,4 +95,5 @@ class TrainingState:
         self.model.load_state_dict(document["model"])
         self.optimizer.load_state_dict(document["optimizer"])
         self.history = [Epoch(*epoch) for epoch in document["history"]]
+        self.seconds = list(document["seconds"])
         self.best_weights = document["best_weights"]

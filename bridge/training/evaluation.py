@@ -12,6 +12,7 @@ from torch import nn
 from eventsim.jit import Int64s
 
 from ..data.frames import Recordings
+from .kernels import Feed
 from .losses import Loss, error_of, predict
 from .placement import Placement
 
@@ -33,18 +34,20 @@ def evaluate(
     *,
     loss: Loss = "rate",
     placement: Placement = CPU,
+    sparse: bool = False,
 ) -> Evaluation:
     """Return loss and accuracy on recordings (by default all), a batch in memory at a time.
 
-    The processes of a placement share the batches. The model is put into eval mode.
+    The processes of a placement share the batches. The model is put into eval mode. `sparse`: on
+    binned events, which runs on the sparse kernels.
     """
     indices = np.arange(len(recordings)) if indices is None else indices
     error, correct = 0.0, 0
+    feed = Feed(recordings, placement, sparse)
     model.eval()
     with torch.no_grad():
         for batch in batches(placement.share(indices), batch_size):
-            outputs = model(placement.move(recordings.frames(batch)))
-            labels = placement.move(torch.from_numpy(recordings.labels[batch]))
+            outputs, labels = model(feed.inputs(batch)), feed.labels(batch)
             error += len(batch) * error_of(outputs, labels, loss).item()
             correct += int((predict(outputs, loss) == labels).sum())
     error, hits = placement.total(error, correct)

@@ -14,6 +14,7 @@ Where it runs, on a GPU or on several, is in `placement.py`.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,8 +36,9 @@ from ..models.sequences import LayeredModel
 from ..models.spiking import wake_silent_layers
 from .checkpoints import Epoch, TrainingState
 from .evaluation import Evaluation, batches, evaluate
+from .kernels import Feed, Kernels, why_dense
 from .losses import error_of, predict
-from .placement import Device, Placement, choose_placement
+from .placement import Device, choose_placement
 from .settings import TrainingError, TrainingSettings
 
 
@@ -47,6 +49,8 @@ class Trained:
     model: LayeredModel
     settings: TrainingSettings
     history: tuple[Epoch, ...]
+    seconds: tuple[float, ...]  # that training on the recordings took in each epoch
+    why_dense: str | None  # why torch's dense kernels trained; None: the sparse ones did
     best: Epoch
     dataset: str
     class_names: tuple[str, ...]
@@ -131,17 +135,22 @@ def train(
     checkpoint: Path | None = None,
     progress: bool = True,
     device: Device = "auto",
+    kernels: Kernels = "auto",
 ) -> Trained:
     """Train a model of `settings.structure` on the training set of `dataset`.
 
     `checkpoint` names a file that holds the state of the training after every epoch; where it
     exists already, training goes on from it, to the same result bit for bit (on one machine, with
-    the same number of threads). `progress` shows a bar on stderr. `device`: "auto" takes a GPU
-    where there is one. Started by `torchrun`, every process calls this with the same arguments and
-    gets the same result; the first one writes the checkpoint.
+    the same number of threads and the same kernels). `progress` shows a bar on stderr. `device`:
+    "auto" takes a GPU where there is one. `kernels`: "sparse" ones, which cost what the spikes do,
+    torch's "dense" ones, or "auto", sparse wherever they cover the whole model
+    (`models/sparse_pass.py`); both give the same gradients to rounding. Started by `torchrun`,
+    every process calls this with the same arguments and gets the same result; the first one writes
+    the checkpoint.
 
-    Raises `TrainingError` where data set, structure and checkpoint do not belong together,
-    `EventsimError` where there is no such device, and `RecordingError` for a damaged recording.
+    Raises `TrainingError` where data set, structure and checkpoint do not belong together, and for
+    "sparse" where it does not cover the model; `EventsimError` where there is no such device, and
+    `RecordingError` for a damaged recording.
     """
     _check_fit(dataset, settings)
     if checkpoint is not None and not checkpoint.parent.is_dir():
@@ -151,15 +160,18 @@ def train(
     )
     with choose_placement(device) as placement, _progress_bar(progress and placement.leads) as bar:
         recordings = _read(dataset, settings, bar)
-        run = _Run(_new_model(dataset, settings), recordings, training, settings, placement)
+        model = _new_model(dataset, settings)
+        reason = why_dense(kernels, model, placement, settings.mixed_precision)
+        feed = Feed(recordings, placement, sparse=reason is None)
+        run = _Run(model, feed, training, settings)
         state, data = run.state, {"name": dataset.name, "digest": recordings.digest()}
         if checkpoint is not None and checkpoint.exists():
             state.load(checkpoint, settings.as_dict(), data)
         elif isinstance(state.model, SpikingNetwork):
             first_batch = run.order(epoch=1)[: settings.batch_size]
             wake_silent_layers(state.model, placement.move(recordings.frames(first_batch)))
-        for epoch in _train_epochs(run, validation, bar):
-            state.note(epoch)
+        for epoch, seconds in _train_epochs(run, validation, bar):
+            state.note(epoch, seconds)
             if checkpoint is not None and placement.leads:
                 state.save(checkpoint, settings.as_dict(), data)
         model = run.model.cpu()
@@ -169,6 +181,8 @@ def train(
         model=model,
         settings=settings,
         history=tuple(state.history),
+        seconds=tuple(state.seconds),
+        why_dense=reason,
         best=state.best,
         dataset=dataset.name,
         class_names=tuple(dataset.class_names),
@@ -237,61 +251,63 @@ class _Run:
     def __init__(
         self,
         model: LayeredModel,
-        recordings: Recordings,
+        feed: Feed,
         training: Int64s,
         settings: TrainingSettings,
-        placement: Placement,
     ) -> None:
-        self.model = model.to(placement.device)
+        self.model = model.to(feed.placement.device)
         # One pass over weights and moments instead of many: 22 ms a step instead of 85 for an LSTM
         # of 5.8 million parameters, whose forward and backward pass took 310.
         adam = torch.optim.Adam(model.parameters(), settings.learning_rate, fused=True)
         self.state = TrainingState(model, adam)
-        self.recordings = recordings
+        self.feed = feed
         self.training = training
         self.settings = settings
-        self.placement = placement
 
     def order(self, epoch: int) -> Int64s:
         """Return the training recordings in the order of an epoch, which follows from the seed."""
         return np.random.default_rng([self.settings.seed, epoch]).permutation(self.training)
 
 
-def _train_epochs(run: _Run, validation: Int64s, bar: Progress) -> Iterator[Epoch]:
-    """Train and judge the epochs that are still to be done, one whenever asked for the next."""
-    settings, placement = run.settings, run.placement
+def _train_epochs(run: _Run, validation: Int64s, bar: Progress) -> Iterator[tuple[Epoch, float]]:
+    """Train and judge the epochs that are still to be done, one whenever asked for the next.
+
+    Each comes with the seconds that training took, without judging.
+    """
+    settings, feed, placement = run.settings, run.feed, run.feed.placement
     count = math.ceil(len(run.training) / settings.batch_size)
     done = len(run.state.history)
     task = bar.add_task("training", total=settings.epochs * count, completed=done * count)
     for number in range(done + 1, settings.epochs + 1):
+        start = time.perf_counter()
         trained = _train_epoch(run, number, lambda: bar.advance(task))
+        seconds = time.perf_counter() - start
         with placement.autocast(settings.mixed_precision):
             judged = evaluate(
-                run.model, run.recordings, validation, settings.batch_size,
-                loss=settings.loss_name, placement=placement,
+                run.model, feed.recordings, validation, settings.batch_size,
+                loss=settings.loss_name, placement=placement, sparse=feed.sparse,
             )  # fmt: skip
         progress = f"epoch {number}: loss {trained.loss:.4f}, validation {judged.accuracy:.1%}"
         bar.update(task, description=progress)
-        yield Epoch(number, *trained, *judged)
+        yield Epoch(number, *trained, *judged), seconds
 
 
 def _train_epoch(run: _Run, epoch: int, batch_done: Callable[[], None]) -> Evaluation:
     """Train on every recording once; return loss and accuracy, each batch as it was trained."""
-    settings, recordings, placement = run.settings, run.recordings, run.placement
+    settings, feed, placement = run.settings, run.feed, run.feed.placement
     rng = np.random.default_rng([settings.seed, epoch, 1])
     total, correct = 0.0, 0
     run.model.train()
     for batch in batches(run.order(epoch), settings.batch_size):
         starts = np.zeros(len(batch), np.int64)
         if settings.random_start:
-            starts = recordings.random_starts(batch, rng)
+            starts = feed.recordings.random_starts(batch, rng)
         places = np.arange(len(batch))
         mine = placement.share(places)
         chosen = mine if len(mine) else places[:1]  # without a share: gradients of zero
         part = batch[chosen]
         with placement.autocast(settings.mixed_precision):
-            outputs = run.model(placement.move(recordings.frames(part, starts[chosen])))
-            labels = placement.move(torch.from_numpy(recordings.labels[part]))
+            outputs, labels = run.model(feed.inputs(part, starts[chosen])), feed.labels(part)
             loss = error_of(outputs, labels, settings.loss_name)
         run.state.optimizer.zero_grad()
         (loss * (len(mine) / len(batch))).backward()  # type: ignore[no-untyped-call]

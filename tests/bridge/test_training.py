@@ -295,13 +295,13 @@ def test_each_epoch_sees_every_training_recording_once_in_an_order_of_its_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen: list[NDArray[np.int64]] = []
-    frames = Recordings.frames
+    windows = Recordings.windows
 
-    def noted(recordings: Recordings, indices: NDArray[np.int64], *starts: Any) -> torch.Tensor:
+    def noted(recordings: Recordings, indices: NDArray[np.int64], starts: Any) -> Any:
         seen.append(indices)
-        return frames(recordings, indices, *starts)
+        return windows(recordings, indices, starts)
 
-    monkeypatch.setattr(Recordings, "frames", noted)
+    monkeypatch.setattr(Recordings, "windows", noted)
     dataset, settings = quadrants(), changed(epochs=3)
     train(dataset, settings, progress=False)
     part, validation = split_validation(
@@ -320,19 +320,19 @@ def test_training_begins_anywhere_and_judges_from_the_first_event(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     begun: list[list[tuple[int, int]]] = []
-    frames, batches = Recordings.frames, training.batches
+    windows, batches = Recordings.windows, training.batches
 
-    def noted(recordings: Recordings, indices: Any, starts: Any = None) -> torch.Tensor:
+    def noted(recordings: Recordings, indices: Any, starts: Any) -> Any:
         if starts is not None:
             assert (starts <= np.maximum(recordings.lengths[indices] - 3, 0)).all()
             begun[-1] += zip(indices.tolist(), starts.tolist(), strict=True)
-        return frames(recordings, indices, starts)
+        return windows(recordings, indices, starts)
 
     def epoch(*arguments: Any) -> Any:
         begun.append([])
         return batches(*arguments)
 
-    monkeypatch.setattr(Recordings, "frames", noted)
+    monkeypatch.setattr(Recordings, "windows", noted)
     monkeypatch.setattr(training, "batches", epoch)
     settings = changed(random_start=True, steps=3, epochs=2)
     trained = train(quadrants(), settings, progress=False)

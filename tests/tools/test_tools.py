@@ -199,6 +199,24 @@ def test_train_takes_bias_surrogate_and_normalisation(nmnist: Path, tmp_path: Pa
     assert all(np.any(layer.bias) for layer in weight_layers(net))
 
 
+def test_train_tells_of_its_epochs_and_its_kernels(
+    nmnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ("train", "--data", "nmnist", "--root", nmnist, "--structure", "12FC-10")
+    grid = ("--dt-us", 10000, "--steps", 4, "--epochs", 2, "--out", tmp_path / "net.h5")
+    losses = []
+    for kernels, taken in (("auto", "sparse"), ("sparse", "sparse"), ("dense", "dense")):
+        assert run_command(*data, *grid, "--kernels", kernels, "--json", "-") == 0
+        told = capsys.readouterr()
+        document = json.loads(told.out)
+        assert document["kernels"] == taken
+        assert ("dense kernels: as asked for" in told.err) == (kernels == "dense")
+        assert [epoch["epoch"] for epoch in document["history"]] == [1, 2]
+        assert all(epoch["seconds"] > 0 for epoch in document["history"])
+        losses.append([epoch["loss"] for epoch in document["history"]])
+    assert losses[0] == losses[1] == pytest.approx(losses[2], rel=1e-4)
+
+
 @pytest.mark.parametrize("model", ["rnn", "lstm"])
 def test_train_writes_a_recurrent_model(
     model: str, nmnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -228,6 +246,7 @@ def test_train_refuses_options_that_do_not_go_together(
         (("--surrogate-width", 0), "surrogate_width is 0.0, expected a number above 0"),
         (("--no-bias", "--batch-norm"), "bias is False with batch_norm, expected True"),
         (("--model", "rnn", "--loss", "rate"), "loss is 'rate', expected one of"),
+        (("--kernels", "sparse", "--mixed-precision"), "kernels is 'sparse', expected 'dense'"),
         (("--batch-norm", "--steps", 1), "steps is 1, expected 2 or more with batch_norm"),
     ):
         sentence = train_quickly(nmnist, tmp_path / "net.h5", *options)

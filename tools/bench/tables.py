@@ -209,6 +209,30 @@ def _latency(result: dict[str, Any], console: Console) -> None:
     console.print(table)
 
 
+def _training(result: dict[str, Any], console: Console) -> None:
+    for case in result["cases"]:
+        rates = ", ".join(f"{rate:.2%}" for rate in case["firing_rates"])
+        table = new_table(
+            f"Training steps of {case['structure']} on {case['data']}, {case['steps']} timesteps "
+            f"of {case['dt_us'] / 1000:g} ms, batches of {case['batch']}; layers fire at {rates}",
+            [""],
+            ["threads", "ms a sample (median)", "min - max", "times eventsim's"],
+        )
+        for row in sorted(case["timings"], key=lambda row: (row["threads"], row["median"])):
+            table.add_row(
+                row["name"],
+                str(row["threads"]),
+                _ms(row["median"]),
+                f"{_ms(row['min'])} - {_ms(row['max'])}",
+                f"{row['times_the_engine']:.2f}",
+                style="bold" if row["name"] == ENGINE else "",
+            )
+        console.print(table)
+        for kernels, memory in case["memory_bytes"].items():
+            words = f"memory of a step on {kernels} kernels: {memory / 1e6:.1f} MB"
+            console.print(words, highlight=False)
+
+
 def _spread(values: list[float], form: str) -> tuple[str, str]:
     return form.format(median(values)), f"{form} - {form}".format(min(values), max(values))
 
@@ -253,4 +277,5 @@ TABLES: dict[str, Callable[[dict[str, Any], Console], None]] = {
     "ceiling": _ceiling,
     "latency": _latency,
     "counts": _counts,
+    "training": _training,
 }

@@ -58,19 +58,24 @@ class Timing:
 
 
 def take_turns(
-    contestants: Iterable[Contestant], repeats: int, samples: int, advance: Callable[[int], None]
+    contestants: Iterable[Contestant],
+    repeats: int,
+    samples: int,
+    advance: Callable[[int], None],
+    *,
+    shortest_s: float = SHORTEST_S,
 ) -> list[Timing]:
     """Run every contestant once to warm up, then `repeats` rounds of everybody in turn.
 
     `samples`: how many one run goes through; times are divided by it. `advance` is called with 1
-    after each run.
+    after each run. What takes less than `shortest_s` runs several times in a round.
     """
     contestants = list(contestants)
     seconds: list[list[float]] = [[] for _ in contestants]
     for turn in range(repeats + 1):
         for contestant, times in zip(contestants, seconds, strict=True):
             time.sleep(PAUSE_S)
-            seconds_a_run = _time(contestant.run)
+            seconds_a_run = _time(contestant.run, shortest_s)
             if turn:
                 times.append(seconds_a_run / samples)
             advance(1)
@@ -80,11 +85,11 @@ def take_turns(
     ]
 
 
-def _time(run: Callable[[], object]) -> float:
-    """Run once, or until `SHORTEST_S` have passed; return the seconds of one run."""
+def _time(run: Callable[[], object], shortest_s: float) -> float:
+    """Run once, or until so many seconds have passed; return the seconds of one run."""
     start = time.perf_counter()
     runs, passed = 0, 0.0
-    while passed < SHORTEST_S:
+    while passed < shortest_s:
         run()
         runs += 1
         passed = time.perf_counter() - start

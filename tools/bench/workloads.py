@@ -30,6 +30,7 @@ from .networks import (
     random_recurrent_network,
     scale_to_rate,
 )
+from .training import measure_training
 
 
 @dataclass(frozen=True)
@@ -160,6 +161,11 @@ def _latency(options: Options) -> dict[str, Any]:
     return measure_latency(chosen.network, chosen.recordings[0], options.repeats)
 
 
+def _training(options: Options) -> dict[str, Any]:
+    threads = tuple(sorted({1, es.available_threads()}))
+    return measure_training(options.root, options.limit, options.repeats, threads)
+
+
 WORKLOADS: dict[str, Callable[[Options], dict[str, Any]]] = {
     "mlp": _mlp,
     "conv": _conv,
@@ -171,4 +177,5 @@ WORKLOADS: dict[str, Callable[[Options], dict[str, Any]]] = {
     "ceiling": _ceiling,
     "latency": _latency,
     "counts": _counts,
+    "training": _training,
 }

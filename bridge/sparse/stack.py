@@ -1,0 +1,174 @@
+"""A network with neurons through a batch, forwards and backwards: maps, then full connections.
+
+In: weights as torch has them, a `BinnedBatch`. Out: the spikes of the last layer, and for their
+gradients those of the weights. Called by `function.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eventsim.jit import Float32s, Words
+from eventsim.vectors import new_array
+
+from .blocks import blocks_of, padded, rows_in_blocks, width_of
+from .dense import Above, DenseLayer, Gradients, Room, differentiate_blocks, run_blocks
+from .lists import BinnedBatch, dense_spikes, list_gradients, list_spikes
+from .map_stack import GradientPair, MapPass, MapStack, differentiate_maps, run_maps
+from .neurons import Arrivals, Rules
+from .threads import share
+
+NOTHING = np.empty(0, np.float32)
+
+
+class Weights(NamedTuple):
+    """Weights of a layer, (outputs, inputs), its biases (outputs,) and its neurons."""
+
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32] | None
+    rules: Rules
+
+
+class Stack(NamedTuple):
+    """What a network consists of; `maps`: convolutions and pools, None where there are none."""
+
+    maps: MapStack | None
+    dense: list[Weights]
+
+
+class Pass(NamedTuple):
+    """What the forward pass of a batch leaves to the backward pass, of each layer."""
+
+    samples: int
+    steps: int
+    maps: MapPass | None
+    layers: list[DenseLayer]
+    arrivals: list[Arrivals]
+    membranes: list[Float32s]  # empty where they would take more than the weights
+
+
+def run_forward(stack: Stack, batch: BinnedBatch, threads: int) -> tuple[NDArray[np.float32], Pass]:
+    """Return the last layer's spikes, 0 or 1, (samples, timesteps, outputs), and what to keep."""
+    arrivals, of_maps = Arrivals(batch.pointers, batch.cells, batch.values), None
+    if stack.maps is not None:
+        arrivals, of_maps = run_maps(stack.maps, batch, threads)
+    kept = Pass(batch.samples, batch.steps, of_maps, [], [], [])
+    for number, weights in enumerate(stack.dense):
+        layer = _as_read(weights)
+        kept.layers.append(layer)
+        kept.arrivals.append(arrivals)
+        numbers = batch.samples * batch.steps * len(layer.bias)
+        room = numbers if numbers <= layer.weight.size else 0
+        kept.membranes.append(new_array(room, np.float32))
+        blocks = len(layer.bias) // layer.width
+        words = np.empty(batch.samples * batch.steps * blocks, np.uint64)
+        share(blocks, threads, partial(_run_part, kept, number, words))
+        if number < len(stack.dense) - 1:
+            arrivals = list_spikes(words, blocks, layer.width)
+    outputs = len(stack.dense[-1].weight)
+    spikes = dense_spikes(words, blocks, layer.width, outputs)
+    return spikes.reshape(batch.samples, batch.steps, outputs), kept
+
+
+def _as_read(weights: Weights) -> DenseLayer:
+    outputs = len(weights.weight)
+    return DenseLayer(
+        weights.rules, np.ascontiguousarray(weights.weight), padded(weights.bias, outputs),
+        width_of(outputs),
+    )  # fmt: skip
+
+
+def _run_part(kept: Pass, number: int, words: Words, first: int, stop: int) -> None:
+    layer = kept.layers[number]
+    run_blocks(
+        layer, kept.arrivals[number], kept.samples, kept.steps, first, stop,
+        _room(layer, kept.steps, backwards=False), words, kept.membranes[number],
+    )  # fmt: skip
+
+
+def _room(layer: DenseLayer, steps: int, *, backwards: bool) -> Room:
+    """Allocate what a thread writes to, so that threads' lines of the cache are their own."""
+    width, size = layer.width, layer.width * layer.weight.shape[1]
+    return Room(
+        new_array(steps * width, np.float32),
+        new_array(steps * width if backwards else 0, np.float32),
+        new_array(width, np.float32),
+        new_array(steps, np.uint64),
+        new_array(size, np.float32),
+        new_array(size if backwards else 0, np.float32),
+    )
+
+
+def run_backward(
+    stack: Stack,
+    kept: Pass,
+    by_outputs: NDArray[np.float32],
+    gradients: Sequence[GradientPair],
+    threads: int,
+) -> None:
+    """Fill the gradients of each layer's weights and biases, in the order of the layers.
+
+    `by_outputs`: the gradient of the last layer's spikes, (samples, timesteps, outputs).
+    """
+    maps = len(gradients) - len(stack.dense)
+    behind = _differentiate_dense(
+        stack.dense, kept, by_outputs, gradients[maps:], threads, wanted=maps > 0
+    )
+    if stack.maps is not None and kept.maps is not None and behind is not None:
+        differentiate_maps(
+            stack.maps, kept.maps, kept.steps, behind, stack.dense[0].weight, gradients[:maps],
+            threads,
+        )  # fmt: skip
+
+
+def _differentiate_dense(
+    stack: list[Weights],
+    kept: Pass,
+    by_outputs: NDArray[np.float32],
+    gradients: Sequence[GradientPair],
+    threads: int,
+    *,
+    wanted: bool,
+) -> Arrivals | None:
+    """Return the gradients of the first layer's membranes, where they are `wanted`."""
+    outputs = by_outputs.shape[-1]
+    rows = kept.samples * kept.steps
+    whole = np.zeros((rows, blocks_of(outputs) * width_of(outputs)), np.float32)
+    whole[:, :outputs] = by_outputs.reshape(rows, outputs)
+    above, listed = None, None
+    for number in range(len(stack) - 1, -1, -1):
+        layer, channels = kept.layers[number], len(kept.layers[number].bias)
+        of_weight, of_bias = gradients[number]
+        asked = wanted or number > 0
+        membranes = new_array(rows * channels, np.float32) if asked else NOTHING
+        found = Gradients(of_weight, np.zeros(channels, np.float32), membranes)
+        part = partial(_differentiate_part, kept, number, whole.reshape(-1), above, found)
+        share(channels // layer.width, threads, part)
+        if of_bias is not None:
+            of_bias[:] = found.bias[: len(of_bias)]
+        listed = list_gradients(membranes, channels) if asked else None
+        if number and listed is not None:
+            weight = stack[number].weight
+            above = Above(listed, rows_in_blocks(weight), len(weight))
+    return listed
+
+
+def _differentiate_part(
+    kept: Pass,
+    number: int,
+    by_outputs: Float32s,
+    above: Above | None,
+    found: Gradients,
+    first: int,
+    stop: int,
+) -> None:
+    layer = kept.layers[number]
+    differentiate_blocks(
+        layer, kept.arrivals[number], by_outputs, above, kept.samples, kept.steps, first, stop,
+        _room(layer, kept.steps, backwards=True), kept.membranes[number], found,
+    )  # fmt: skip
