@@ -22,10 +22,7 @@ from eventsim.network.neurons import LIF
 from eventsim.network.pathways import Flatten
 from eventsim.wiring.wire import program_of
 
-KERNELS = (
-    "begin_stretch", "next_stretch", "admit", "visit_block", "visit_wide_block", "visit_in_step",
-    "read_out",
-)  # fmt: skip
+KERNELS = "begin_stretch", "next_stretch", "admit", "visit_block", "visit_in_step", "read_out"
 NETWORK = Network((1, 1, 2), 1000, [Flatten(), Dense(np.full((2, 2), 0.3), neuron=LIF(0.3, 0.3))])
 
 
