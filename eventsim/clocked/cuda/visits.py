@@ -89,18 +89,10 @@ def note_rows(program, layout, end, bits, counts, site, t, team, values, cursor)
                 own = uint32(uint32(cuda.popc(found)) * uint32(count))
                 before, total = share(team, own)
                 place = uint32(uint32(filled + before) - skip)
-                if values is None:
-                    list_rows(
-                        program, layout, item, found, uint32(base), uint32(count), stride, direct,
-                        place, own, team,
-                    )  # fmt: skip
-                else:
-                    of_word = counted_at(layout, way, t, uint32(word))
-                    several = list_values(
-                        program, layout, counts, of_word, item, found, uint32(count), stride,
-                        direct, place, team, values,
-                    )  # fmt: skip
-                    multiplied = uint32(multiplied + several)
+                multiplied = uint32(multiplied + list_rows(
+                    program, layout, counts, t, way, stride, direct, item, uint32(word),
+                    found, uint32(base), uint32(count), place, own, team, values,
+                ))  # fmt: skip
                 rest, room = uint32(total - skip), uint32(room_of(team) - filled)
                 more = uint32(min(rest, room))
                 filled, left = uint32(filled + more), more < rest
@@ -155,11 +147,14 @@ def add_from(team, through, distance):
 
 
 @device_part
-def list_rows(program, layout, item, found, base, count, stride, direct, place, own, team):
+def list_rows(
+    program, layout, counts, t, way, stride, direct, item, word, found, base, count, place, own,
+    team, values,
+):  # fmt: skip
     """List the `own` rows of a word's bits from `place` on, which may come round 0, as far as there
-    is room."""
-    room = room_of(team)
-    if count == uint32(1) and place < room and uint32(place + own) <= room:
+    is room; return how many of them are multiplied."""
+    room, multiplied, numbers = room_of(team), uint32(0), int32(-1)
+    if values is None and count == uint32(1) and place < room and uint32(place + own) <= room:
         at = address_shared(team.rows, uint32(team.own + place))
         if direct >= 0:
             first = address(program.direct, uint32(uint32(direct) + base))
@@ -169,32 +164,19 @@ def list_rows(program, layout, item, found, base, count, stride, direct, place, 
         while found != uint32(0):
             put_shared(at, uint32(base + uint32(lowest_bit(found) * stride)))
             found, at = uint32(found & uint32(found - uint32(1))), uint32(at + uint32(4))
-    while found != uint32(0):
-        bit, nth = lowest_bit(found), uint32(0)
-        found = uint32(found & uint32(found - uint32(1)))
-        while nth < count:
-            if place < room:
-                row = row_of(program, layout, item, nth, bit, stride, direct)
-                team.rows[uint32(team.own + place)] = row
-            place, nth = uint32(place + uint32(1)), uint32(nth + uint32(1))
-
-
-@device_part
-def list_values(
-    program, layout, counts, of_word, item, found, count, stride, direct, place, team, values
-):
-    """Do as `list_rows`, and note what rows are multiplied by; return how many are."""
-    room, multiplied = room_of(team), uint32(0)
+    if values is not None:
+        numbers = counted_at(layout, way, t, word)
     while found != uint32(0):
         bit, nth, value = lowest_bit(found), uint32(0), float32(1)
         found = uint32(found & uint32(found - uint32(1)))
-        if of_word >= 0:
-            value = float32(min(counts[uint32(uint32(of_word) + bit)], int32(MAX_SPIKES)))
+        if numbers >= 0:
+            value = float32(min(counts[uint32(uint32(numbers) + bit)], int32(MAX_SPIKES)))
         while nth < count:
             if place < room:
                 row = row_of(program, layout, item, nth, bit, stride, direct)
                 team.rows[uint32(team.own + place)] = row
-                values[uint32(team.own + place)] = value
+                if values is not None:
+                    values[uint32(team.own + place)] = value
                 if value != float32(1):
                     multiplied = uint32(multiplied + uint32(1))
             place, nth = uint32(place + uint32(1)), uint32(nth + uint32(1))
