@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from command_line import run_command
-from cuda_ptx import KERNELS, NETWORK, ptx_of
+from cuda_ptx import KERNELS, NETWORK, assembler, ptx_of
 
 from eventsim.clocked.cuda.device import missing_gpu
 from eventsim.errors import EventsimError
@@ -98,14 +98,6 @@ def assemble(kernel: str, weights: str, architecture: str, folder: Path) -> Any:
     return SimpleNamespace(
         ptx=ptx, stack=int(stack), spills=int(stores) + int(loads), registers=registers
     )
-
-
-def assembler() -> Path:
-    nvidia = pytest.importorskip("nvidia", reason="nvidia-cuda-nvcc is not installed")
-    for folder in nvidia.__path__:
-        for found in Path(folder).glob("*/bin/ptxas"):
-            return found
-    pytest.skip("nvidia-cuda-nvcc is not installed")
 
 
 def test_no_kernel_spills_registers(assembled: dict[tuple[str, str, str], Any]) -> None:

@@ -269,7 +269,7 @@ class Kernel:
 
     def __init__(self, ptx: str) -> None:
         """Translate and compile it."""
-        self._lines = ptx.splitlines()
+        self.lines = ptx.splitlines()
         translation = translate(ptx)
         self.registers = translation.registers
         self.sizes, self.firsts = np.array(translation.sizes), translation.firsts
@@ -286,10 +286,6 @@ class Kernel:
         self._engine = llvm.create_mcjit_compiler(module, target)
         self._engine.finalize_object()
         self.step = self._engine.get_function_address("step")
-
-    def line(self, number: int) -> str:
-        """Return a line of PTX."""
-        return self._lines[number - 1].strip()
 
 
 class Machine:
@@ -357,4 +353,4 @@ class Machine:
             return f"{who} is {FAULTS[fault]}"
         fault, line = int(machine[FOUND]), int(machine[LINE])
         other = f" with lanes {int(machine[OTHER]):b}" if fault == RACE else ""
-        return f"{who} is {FAULTS[fault]}{other}: line {line}: {kernel.line(line)}"
+        return f"{who} is {FAULTS[fault]}{other}: line {line}: {kernel.lines[line - 1].strip()}"
