@@ -141,7 +141,7 @@ def _address(typing: Any, values: Any, at: Any) -> Any:
 def _loader(lanes: int) -> Compiled:
     """Make what reads neighbours in an array with one load; float16 are widened.
 
-    From an address that was found before: the compiler added up 64 bits anew for each load.
+    From an address that was found before: the compiler added up 64 bits for each load.
     """
 
     def load(typing: Any, values: Any, base: Any, at: Any) -> Any:
@@ -171,23 +171,52 @@ def _loader(lanes: int) -> Compiled:
     return load
 
 
-def _four_shared(typing: Any, values: Any, at: Any) -> Any:
-    """Return four neighbours of 32 bits in a block's shared memory, with one load."""
+SHARED = 3  # the number of that memory
+
+
+def _address_shared(typing: Any, values: Any, at: Any) -> Any:
+    """Return where a number of an array in a block's shared memory is, in 32 bits.
+
+    For `four_shared` and `put_shared`: where the memory begins, the compiler asked each time.
+    """
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, args[0])
-        vector = ir.PointerType(ir.VectorType(ir.IntType(32), 4))
-        index = builder.zext(args[1], ir.IntType(64))
-        found = builder.load(builder.bitcast(builder.gep(array.data, [index]), vector), align=16)
+        place = builder.gep(array.data, [builder.zext(args[1], ir.IntType(64))])
+        there = ir.PointerType(place.type.pointee, SHARED)
+        return builder.ptrtoint(builder.addrspacecast(place, there), ir.IntType(32))
+
+    return types.uint32(values, at), codegen
+
+
+def _four_shared(typing: Any, at: Any) -> Any:
+    """Return four neighbours of 32 bits at an `address_shared`, with one load."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        vector = ir.PointerType(ir.VectorType(ir.IntType(32), 4), SHARED)
+        found = builder.load(builder.inttoptr(args[0], vector), align=16)
         numbers = [builder.extract_element(found, ir.IntType(32)(n)) for n in range(4)]
         return context.make_tuple(builder, signature.return_type, numbers)
 
-    return types.UniTuple(values.dtype, 4)(values, at), codegen
+    return types.UniTuple(types.uint32, 4)(at), codegen
+
+
+def _put_shared(typing: Any, at: Any, value: Any) -> Any:
+    """Store a number of 32 bits at an `address_shared`."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = ir.PointerType(ir.IntType(32), SHARED)
+        builder.store(args[1], builder.inttoptr(args[0], pointer), align=4)
+        return context.get_dummy_value()
+
+    return types.void(at, value), codegen
 
 
 address: Compiled = intrinsic(_address)
 one, four = (intrinsic(_loader(lanes)) for lanes in (1, 4))
+address_shared: Compiled = intrinsic(_address_shared)
 four_shared: Compiled = intrinsic(_four_shared)
+put_shared: Compiled = intrinsic(_put_shared)
 
 
 def compiled_for(function: Compiled, *arguments: object) -> Compiled:

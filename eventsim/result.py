@@ -140,7 +140,10 @@ def check_recorded(network: Network, number: int, spikes: int) -> None:
 def channel_first(values: NDArray[Any], network: Network) -> NDArray[Any]:
     """Return what there is of each output neuron, (..., outputs) in the engine's order, as PyTorch
     flattens it."""
-    sites = values.reshape(*values.shape[:-1], -1, network.shapes[-1][0])
+    channels = network.shapes[-1][0]
+    if values.shape[-1] == channels:
+        return values
+    sites = values.reshape(*values.shape[:-1], -1, channels)
     return sites.swapaxes(-1, -2).reshape(values.shape)
 
 

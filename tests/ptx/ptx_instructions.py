@@ -11,7 +11,7 @@ import struct
 # Words of eight bytes at the machine's beginning, which the code reads.
 MACHINE = (
     "parameters", "shared", "visits", "%dynamic_smem_size", "%tid.x", "%ntid.x", "%ctaid.x",
-    "%nctaid.x", "mask", "given", "from", "returned",
+    "%nctaid.x", "given", "from", "returned",
 )  # fmt: skip
 KINDS = {
     "pred": "i1", "b8": "i8", "u8": "i8", "s8": "i8", "b16": "i16", "u16": "i16", "s16": "i16",
@@ -104,18 +104,16 @@ class Instructions:
             self._binary("fmul", kind, operands)
         elif parts[1] == "lo":
             self._binary("mul", kind, operands)
-        else:
-            width = BITS[kind]
-            wide, widen = f"i{2 * width}", "sext" if signed else "zext"
+        elif parts[1] == "wide":
+            wide, widen = f"i{2 * BITS[kind]}", "sext" if signed else "zext"
             values = [
                 self._emit(f"{widen} {kind} {self._get(operand, kind)} to {wide}")
                 for operand in operands[1:]
             ]
             value = self._emit(f"mul {wide} {values[0]}, {values[1]}")
-            if parts[1] == "hi":
-                value = self._emit(f"lshr {wide} {value}, {width}")
-                wide, value = kind, self._emit(f"trunc {wide} {value} to {kind}")
             self._set(operands[0], wide, value)
+        else:
+            raise NotImplementedError(".".join(parts))
 
     def _do_mad(self, parts: list[str], operands: list[str]) -> None:
         if parts[1] != "lo":
@@ -253,15 +251,10 @@ class Instructions:
             self._set(to, kind, self._get(value, kind))
 
     def _do_cvta(self, parts: list[str], operands: list[str]) -> None:
-        """Only what is in shared memory is numbered in another way."""
-        value = self._get(operands[1], "i64")
-        if parts[1:3] == ["to", "shared"]:
-            value = self._emit(f"sub i64 {value}, {self._machine('shared', 'i64')}")
-        elif parts[1] == "shared":
-            value = self._emit(f"add i64 {value}, {self._machine('shared', 'i64')}")
-        elif "global" not in parts:
+        """Addresses in global memory are the same everywhere."""
+        if "global" not in parts:
             raise NotImplementedError(".".join(parts))
-        self._set(operands[0], "i64", value)
+        self._set(operands[0], "i64", self._get(operands[1], "i64"))
 
     def _do_cvt(self, parts: list[str], operands: list[str]) -> None:
         to, source = KINDS[parts[-2]], KINDS[parts[-1]]

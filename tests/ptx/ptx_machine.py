@@ -6,11 +6,11 @@ is found here at the first access that could go wrong, in whatever order threads
 
 memory      an access outside of every array, or not aligned
 races       two threads at one word, and one of them writes, with no barrier of the block and no
-            `bar.warp.sync` of both in between; but for atomics among themselves, and for a write of
-            what stands there already
+            `bar.warp.sync` of their warp in between; but for atomics among themselves, and for a
+            write of what stands there already
 beginnings  a word that is read before anything wrote it
-barriers    threads of one block that wait at different ones; threads of a warp that are to vote,
-            shuffle or wait together and do not all come there
+barriers    threads of one block that wait at different ones; warps of which not all threads come
+            to a vote, a shuffle or a `bar.warp.sync`
 """
 
 from __future__ import annotations
@@ -42,18 +42,16 @@ from ptx_translator import (
 # barriers of a block; BLOCK and LAUNCH are the first epochs of this block and of this launch. CLOCK
 # goes on with each `bar.warp.sync`.
 EPOCH, BLOCK, LAUNCH, FOUND, LINE, OTHER, COUNT, CLOCK = range(len(MACHINE), len(MACHINE) + 8)
-SYNCED = CLOCK + 1  # when each thread waited for others of its warp last,
-PARTNERS = SYNCED + 1024  # and for whom
-HEADER = PARTNERS + 1024  # then three words for each array, then those below for each of its words
+SYNCED = CLOCK + 1  # when the threads of each warp waited for each other last
+HEADER = SYNCED + 32  # then three words for each array, then those below for each of its words
 BEGINS, ENDS, NOTES = range(3)
 # What is noted of a word of four bytes: who wrote it last and who has read it, and when. Readers
 # are lanes of a warp, SEVERAL where they are of more than one.
 WRITTEN, WRITER, WRITE_TIME, ATOMICALLY, WAS_READ, WARP, READERS, READ_TIME, KNOWN = range(9)
 WORDS = 9
 SEVERAL = -1
-SHARED, VISITS, THREAD, BLOCK_INDEX, MASK, GIVEN, FROM, RETURNED = map(
-    MACHINE.index,
-    ("shared", "visits", "%tid.x", "%ctaid.x", "mask", "given", "from", "returned"),
+VISITS, THREAD, BLOCK_INDEX, GIVEN, FROM, RETURNED = map(
+    MACHINE.index, ("visits", "%tid.x", "%ctaid.x", "given", "from", "returned")
 )
 FAULTS = (
     "", "outside of every array", "not aligned", "in a race", "where nothing was written yet",
@@ -84,8 +82,7 @@ def apart(machine, epoch, warp, lanes, time):  # type: ignore[no-untyped-def]
     if epoch != machine[EPOCH] or warp != thread // 32:
         return True
     others = lanes & ~(1 << (thread % 32))
-    met = others & ~machine[PARTNERS + thread] == 0 and machine[SYNCED + thread] > time
-    return others != 0 and not met
+    return others != 0 and machine[SYNCED + warp] <= time
 
 
 @numba.njit
@@ -190,7 +187,7 @@ def run_grid(step, machine, pointer, blocks, threads, registers, shared, notes, 
         machine[SYNCED:HEADER] = 0
         machine[BLOCK_INDEX], machine[BLOCK] = block, machine[EPOCH]
         at = np.zeros(threads, np.int32)
-        asked = np.zeros((threads, 4), np.int64)  # mask, given, from, and what is returned
+        asked = np.zeros((threads, 3), np.int64)  # given, from, and what is returned
         while at[0] != FINISHED:
             for warp in order(machine, -(-threads // 32)):
                 first = 32 * warp
@@ -234,46 +231,37 @@ def run_warp(step, machine, pointer, first, at, registers, asked, waits, total):
             if not ready[lane]:
                 continue
             thread = first + lane
-            machine[THREAD], machine[RETURNED], visits[:] = thread, asked[lane, 3], 0
+            machine[THREAD], machine[RETURNED], visits[:] = thread, asked[lane, 2], 0
             here = registers.ctypes.data + 8 * thread * registers.shape[1]
             at[lane] = call(step, here, at[lane], pointer)
             if at[lane] == FAULT:
                 return FAULT
-            asked[lane, 0], asked[lane, 1] = machine[MASK], machine[GIVEN]
-            asked[lane, 2] = machine[FROM]
+            asked[lane, 0], asked[lane, 1] = machine[GIVEN], machine[FROM]
             np.maximum(most, visits, most)
         total += most
         for lane in range(n):
             ready[lane] = at[lane] > 0 and waits[at[lane] - 1] != BARRIER
-        for lane in range(n):
-            if ready[lane] and not meet(machine, first, lane, at, asked, waits[at[lane] - 1]):
-                machine[THREAD] = first + lane
-                return ALONE
         if ready.any():
+            if n < 32 or at.min() != at.max():
+                machine[THREAD] = first + np.argmax(ready)
+                return ALONE
+            meet(asked, waits[at[0] - 1])
             machine[CLOCK] += 1
+            if waits[at[0] - 1] == SYNC:
+                machine[SYNCED + first // 32] = machine[CLOCK]
     return 0
 
 
 @numba.njit
-def meet(machine, first, lane, at, asked, kind):  # type: ignore[no-untyped-def]
-    """Give a thread what those bring whom it waits for; return whether all of them are there."""
-    mask = asked[lane, 0]
-    some = 0
-    for other in range(32):
-        if mask >> other & 1:
-            if other >= len(at) or at[other] != at[lane] or asked[other, 0] != mask:
-                return False
-            some |= asked[other, 1]
-    result, source = some, asked[lane, 2]
-    if kind in (UP, INDEX):
-        source = lane - source if kind == UP else source & 31
-        source = lane if source < 0 else source
-        result = asked[source, 1] if mask >> source & 1 else UNUSED
-    asked[lane, 3] = result
-    if kind == SYNC:
-        machine[SYNCED + first + lane] = machine[CLOCK] + 1
-        machine[PARTNERS + first + lane] = mask
-    return bool(mask >> lane & 1)
+def meet(asked, kind):  # type: ignore[no-untyped-def]
+    """Give each thread of a warp what those bring whom it waits for."""
+    for lane in range(32):
+        source = asked[lane, 1]
+        if kind in (UP, INDEX):
+            source = lane - source if kind == UP else source & 31
+            asked[lane, 2] = asked[lane if source < 0 else source, 0]
+        else:
+            asked[lane, 2] = asked[:, 0].any()
 
 
 class Kernel:
@@ -281,7 +269,7 @@ class Kernel:
 
     def __init__(self, ptx: str) -> None:
         """Translate and compile it."""
-        self._lines = ptx.splitlines()
+        self.lines = ptx.splitlines()
         translation = translate(ptx)
         self.registers = translation.registers
         self.sizes, self.firsts = np.array(translation.sizes), translation.firsts
@@ -298,10 +286,6 @@ class Kernel:
         self._engine = llvm.create_mcjit_compiler(module, target)
         self._engine.finalize_object()
         self.step = self._engine.get_function_address("step")
-
-    def line(self, number: int) -> str:
-        """Return a line of PTX."""
-        return self._lines[number - 1].strip()
 
 
 class Machine:
@@ -345,7 +329,7 @@ class Machine:
         given = np.array(parameters, np.uint64).view(np.int64)
         machine[: len(MACHINE)] = (
             given.ctypes.data, shared.ctypes.data, 0, shared_bytes, 0, threads, 0, blocks,
-            0, 0, 0, 0,
+            0, 0, 0,
         )  # fmt: skip
         machine[COUNT], machine[EPOCH], machine[LAUNCH] = len(table), self._epoch, self._epoch
         registers = np.zeros((threads, kernel.registers), np.int64)
@@ -369,4 +353,4 @@ class Machine:
             return f"{who} is {FAULTS[fault]}"
         fault, line = int(machine[FOUND]), int(machine[LINE])
         other = f" with lanes {int(machine[OTHER]):b}" if fault == RACE else ""
-        return f"{who} is {FAULTS[fault]}{other}: line {line}: {kernel.line(line)}"
+        return f"{who} is {FAULTS[fault]}{other}: line {line}: {kernel.lines[line - 1].strip()}"

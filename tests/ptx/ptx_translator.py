@@ -121,7 +121,7 @@ class _Translator(Instructions):
 
     def _wait(self, kind: int, *given: str) -> None:
         """Hand the thread back until others have come here too; given: what they need to know."""
-        for name, value in zip(("mask", "given", "from"), given, strict=False):
+        for name, value in zip(("given", "from"), given, strict=False):
             self._out.append(f"store i64 {value}, ptr {self._word(name)}")
         label = f"resumed{len(self._waits)}"
         self._waits.append(kind)
@@ -131,18 +131,22 @@ class _Translator(Instructions):
     def _widened(self, operand: str, kind: str = "i32") -> str:
         return self._emit(f"zext {kind} {self._get(operand, kind)} to i64")
 
+    def _is_whole(self, mask: str) -> bool:
+        """Return whether a mask is that of a whole warp: nobody asks for others."""
+        return self._constants.get(mask, mask) == "-1"
+
     def _do_bar(self, parts: list[str], operands: list[str]) -> None:
-        if parts[1:] == ["warp", "sync"]:
-            self._wait(SYNC, self._widened(operands[0]))
+        if parts[1:] == ["warp", "sync"] and self._is_whole(operands[0]):
+            self._wait(SYNC)
         elif parts[1:] == ["sync"]:
             self._wait(BARRIER)
         else:
             raise NotImplementedError(parts)
 
     def _do_vote(self, parts: list[str], operands: list[str]) -> None:
-        if parts[1:] != ["sync", "any", "pred"]:
+        if parts[1:] != ["sync", "any", "pred"] or not self._is_whole(operands[2]):
             raise NotImplementedError(parts)
-        self._wait(ANY, self._widened(operands[2]), self._widened(operands[1], "i1"))
+        self._wait(ANY, self._widened(operands[1], "i1"))
         self._set(operands[0], "i1", self._machine("returned", "i1"))
 
     def _do_shfl(self, parts: list[str], operands: list[str]) -> None:
@@ -150,10 +154,11 @@ class _Translator(Instructions):
         kinds = {("up", "0"): UP, ("idx", "31"): INDEX}
         to, inside = operands[0].split("|")
         clamp = self._constants.get(operands[3], operands[3])
-        if parts[1] != "sync" or len(re.findall(rf"{inside}\b", self._text)) > 1:
+        asked = len(re.findall(rf"{inside}\b", self._text)) > 1
+        if parts[1] != "sync" or asked or not self._is_whole(operands[4]):
             raise NotImplementedError(parts)
-        mask, value, source = (self._widened(operands[n]) for n in (4, 1, 2))
-        self._wait(kinds[parts[2], clamp], mask, value, source)
+        value, source = self._widened(operands[1]), self._widened(operands[2])
+        self._wait(kinds[parts[2], clamp], value, source)
         self._set(to, "i32", self._machine("returned", "i32"))
 
     def _address(self, operand: str, space: str) -> str:

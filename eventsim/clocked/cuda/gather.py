@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from numba import cuda, float32, int32, int64, uint32
 
-from ...jit import address, device_kernel, device_part, four, four_shared
+from ...jit import address, address_shared, device_kernel, device_part, four, four_shared
 from ...network.neurons.lif import (
     POWERS,
     add_product,
@@ -42,7 +42,7 @@ from .updates import (
     steps_of,
     update_four,
 )
-from .visits import ROOM, begin_rows, note_rows, team_of
+from .visits import ALL, ROOM, begin_rows, fill_up, note_rows, team_of
 
 
 @device_kernel
@@ -51,57 +51,51 @@ def visit_block(
     outcome: Outcome,
 ) -> None:  # fmt: skip
     """Take blocks of channels of the sites of all samples through a stretch: a team each."""
-    take_blocks(program, layout, number, state, stretch, outcome, 1)
-
-
-@device_kernel
-def visit_wide_block(
-    program: Program, layout: DeviceLayout, number: int, state: State, stretch: Stretch,
-    outcome: Outcome,
-) -> None:  # fmt: skip
-    """Do as `visit_block` where a warp is a team: of more than 64 channels."""
-    take_blocks(program, layout, number, state, stretch, outcome, None)
-
-
-@device_part
-def take_blocks(program, layout, number, state, stretch, outcome, narrow):
-    """Take the block of channels of this thread's team through a stretch."""
     population, layer = program.populations[number], layout.layers[number]
-    team = team_of(uint32(layer[Layer.lanes]), cuda.shared.array(0, uint32), narrow)
+    team = team_of(uint32(layer[Layer.lanes]), cuda.shared.array(0, uint32))
     thread = uint32(uint32(cuda.blockIdx.x) * uint32(cuda.blockDim.x) + uint32(cuda.threadIdx.x))
     blocks, work = uint32(layer[Layer.blocks]), uint32(thread // team.lanes)
     of_sample = uint32(uint32(population[Population.sites]) * blocks)
     sample, own = uint32(work // of_sample), uint32(work % of_sample)
-    if sample >= uint32(stretch.samples):
-        return
     site, block = uint32(own // blocks), uint32(own % blocks)
     channel, n = channels_of(population, team, block)
+    steps = uint32(0)
+    if sample < uint32(stretch.samples):
+        steps = steps_of(stretch, sample)
+    else:  # of a team that is there for others of its warp
+        sample, n = uint32(0), uint32(0)
     neuron = uint32(site * uint32(population[Population.channels]) + channel)
     membranes, bits, counts = state.membranes[sample], state.bits[sample], state.counts[sample]
     at = uint32(uint32(population[Population.neuron]) + neuron)
     last, table = uint32(layer[Layer.last] + own), uint32(population[Population.powers])
-    u, updated = four_of(membranes, at, n), state.last[sample, last]
+    u, updated = four_of(membranes, at, n), int32(0)
+    if n > uint32(0):
+        updated = state.last[sample, last]
     first, aligned = first_of(channel, n), layer[Layer.aligned] > 0
     biases = biases_of(program, population, site, channel, n)
     limit, level = program.levels[number, Level.limit], program.levels[number, Level.reset_value]
     end = uint32(population[Population.connection] + population[Population.connections])
-    begin, rows, visits = begin_rows(layout, population, site), int64(0), uint32(0)
-    t, steps = uint32(0), steps_of(stretch, sample)
-    while t < steps:
+    way, asks = uint32(population[Population.connection]), site
+    begin, rows, visits, t = begin_rows(layout, way, site), int64(0), uint32(0), uint32(0)
+    while cuda.any_sync(ALL, t < steps):
+        if t >= steps:
+            asks = uint32(population[Population.sites])
+            begin = begin_rows(layout, way, asks)
         cursor, visited = begin, False
         while cursor.way < end:
             filled, _, cursor = note_rows(
-                program, layout, end, bits, counts, site, t, team, None, cursor
+                program, layout, end, bits, counts, asks, t, team, None, cursor
             )
-            if filled == uint32(0):
+            if not cuda.any_sync(ALL, filled > uint32(0)):
                 break
-            if not visited:
+            if filled > uint32(0) and not visited:
                 now = int32(stretch.first + t)
                 u = catch_up_block(program, table, biases, uint32(now - updated), u)
                 visited, updated = True, now
-            cuda.syncwarp(team.mask)
+            fill_up(layout, team, filled)
+            cuda.syncwarp()
             u = add_rows(program.weights, first, team, None, filled, aligned, u)
-            cuda.syncwarp(team.mask)
+            cuda.syncwarp()
             rows += filled
         if visited:
             visits = uint32(visits + uint32(1))
@@ -110,8 +104,8 @@ def take_blocks(program, layout, number, state, stretch, outcome, narrow):
                 note_spikes(layout, layer, bits, t, neuron, fired)
         t = uint32(t + uint32(1))
     keep_four(membranes, at, n, u)
-    cuda.syncwarp(team.mask)  # all have read when the last update was
-    if team.lane == uint32(0):
+    cuda.syncwarp()  # all have read when the last update was
+    if team.lane == uint32(0) and n > uint32(0):
         state.last[sample, last] = updated
         if block == uint32(0):
             compares = int64(visits) * population[Population.channels]
@@ -188,20 +182,17 @@ def add_rows(weights, channel, team, values, filled, aligned, u):
     a, b, c, d = u
     k, one, own, rows = uint32(0), uint32(1), team.own, team.rows
     if aligned:
-        base = address(weights, channel)
-        while uint32(k + uint32(4)) <= filled:  # four loads on their way at a time
-            first, second, third, fourth = four_shared(rows, uint32(own + k))
+        base, at = address(weights, channel), address_shared(rows, own)
+        end = uint32(at + uint32(uint32(4) * filled))
+        while at < end:  # four loads on their way at a time; the last may be of nothing: `fill_up`
+            first, second, third, fourth = four_shared(at)
             e, f, g, h = four(weights, base, first)
             i, j, m, n = four(weights, base, second)
             o, p, q, r = four(weights, base, third)
             s, v, w, x = four(weights, base, fourth)
             a, b = (((a + e) + i) + o) + s, (((b + f) + j) + p) + v
             c, d = (((c + g) + m) + q) + w, (((d + h) + n) + r) + x
-            k = uint32(k + uint32(4))
-        while k < filled:
-            e, f, g, h = four(weights, base, rows[uint32(own + k)])
-            a, b, c, d = a + e, b + f, c + g, d + h
-            k = uint32(k + one)
+            at = uint32(at + uint32(16))
         return a, b, c, d
     value = float32(1)
     while k < filled:
@@ -225,7 +216,7 @@ def visit_in_step(
     population, layer = program.populations[number], layout.layers[number]
     threads, lanes = uint32(cuda.blockDim.x), uint32(layer[Layer.lanes])
     values = cuda.shared.array(0, float32)[uint32(threads * uint32(ROOM)) :]
-    team = team_of(lanes, cuda.shared.array(0, uint32), 1)
+    team = team_of(lanes, cuda.shared.array(0, uint32))
     # A unit is some sites of a sample; `members` teams share what there is to do.
     member, members = uint32(uint32(cuda.threadIdx.x) // lanes), uint32(threads // lanes)
     unit, together = uint32(cuda.blockIdx.x), layer[Layer.together] > 0
@@ -235,18 +226,24 @@ def visit_in_step(
     span = uint32(layer[Layer.span])
     units = uint32(sites // span)
     sample, first = uint32(unit // units), uint32(uint32(unit % units) * span)
-    if sample >= uint32(stretch.samples):
-        return
+    steps = uint32(0)
+    if sample < uint32(stretch.samples):
+        steps = steps_of(stretch, sample)
+    else:  # of a team that is there for others of its warp
+        sample = uint32(0)
     visits, rows, multiplied = uint32(0), int64(0), int64(0)
     free, back, several = int64(0), int64(0), int64(0)
-    t, steps = uint32(0), steps_of(stretch, sample)
-    while t < steps:
+    t, pairs = uint32(0), uint32(span * blocks)
+    while cuda.any_sync(ALL, t < steps):
         pair = member
-        while pair < uint32(span * blocks):
-            site, block = uint32(first + uint32(pair // blocks)), uint32(pair % blocks)
+        while cuda.any_sync(ALL, pair < pairs):
+            here = t < steps and pair < pairs
+            site, block = first, uint32(0)
+            if here:
+                site, block = uint32(first + uint32(pair // blocks)), uint32(pair % blocks)
             visited, filled, more, frees, backs, severals = visit(
                 program, layout, number, state, stretch, outcome, sample, site, block, t, team,
-                values,
+                values, here,
             )  # fmt: skip
             if block == uint32(0):
                 visits = uint32(visits + visited)
@@ -267,32 +264,40 @@ def visit_in_step(
 
 
 @device_part
-def visit(program, layout, number, state, stretch, outcome, sample, site, block, t, team, values):
+def visit(
+    program, layout, number, state, stretch, outcome, sample, site, block, t, team, values, here
+):
     """Update a block of channels of a site in timestep t of the stretch, if something is due.
+
+    Not `here`: only come to where the others of the warp wait.
 
     Returns 1 if so, how many rows came, how many of those that this thread listed are multiplied,
     and of its neurons how many were free to fire, had spikes of their own that came back, and
     several of these.
     """
     population, layer = program.populations[number], layout.layers[number]
-    cuda.syncwarp(team.mask)  # what was noted in the timestep before is there
+    cuda.syncwarp()  # what was noted in the timestep before is there
     now, bits = int32(stretch.first + t), state.bits[sample]
-    due = state.due[sample, due_at(program, population, site, now)] == now
-    due = due or population[Population.awake] > 0
+    due = here and population[Population.awake] > 0
+    if here:
+        due = due or state.due[sample, due_at(program, population, site, now)] == now
     channel, n = channels_of(population, team, block)
+    asks = site if here else uint32(population[Population.sites])
     neuron = uint32(site * uint32(population[Population.channels]) + channel)
     at = uint32(uint32(population[Population.neuron]) + neuron)
     last = uint32(uint32(layer[Layer.last]) + uint32(site * uint32(layer[Layer.blocks])) + block)
     plain, zero = population[Population.plain] > 0, float32(0)
-    silent, x = int32(now - state.last[sample, last]), (zero, zero, zero, zero)
+    silent, x = int32(0), (zero, zero, zero, zero)
+    if here:
+        silent = int32(now - state.last[sample, last])
     own = first_of(channel, n)
     aligned = layer[Layer.aligned] > 0 and population[Population.graded] == 0
     end = uint32(population[Population.connection] + population[Population.connections])
     rows, multiplied, visited = uint32(0), uint32(0), False
-    cursor = begin_rows(layout, population, site)
+    cursor = begin_rows(layout, uint32(population[Population.connection]), asks)
     while cursor.way < end:
         filled, more, cursor = note_rows(
-            program, layout, end, bits, state.counts[sample], site, t, team, values, cursor
+            program, layout, end, bits, state.counts[sample], asks, t, team, values, cursor
         )
         if plain and not visited and (due or filled > uint32(0)):
             x = four_of(state.membranes[sample], at, n)
@@ -301,9 +306,10 @@ def visit(program, layout, number, state, stretch, outcome, sample, site, block,
                 program, uint32(population[Population.powers]), biases, uint32(silent), x
             )  # fmt: skip
         visited = visited or due or filled > uint32(0)
-        cuda.syncwarp(team.mask)
+        fill_up(layout, team, filled)
+        cuda.syncwarp()
         x = add_rows(program.weights, own, team, values, filled, aligned, x)
-        cuda.syncwarp(team.mask)
+        cuda.syncwarp()
         rows, multiplied = uint32(rows + filled), uint32(multiplied + more)
     free, back, several = uint32(0), uint32(0), uint32(0)
     if visited:

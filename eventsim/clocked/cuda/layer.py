@@ -18,7 +18,7 @@ from ...jit import device_kernel, device_part
 from ...wiring.program import Program
 from .admission import admit
 from .binning import next_stretch
-from .gather import visit_block, visit_in_step, visit_wide_block
+from .gather import visit_block, visit_in_step
 from .layout import WARP, Connection, DeviceLayout, Layer, Population
 from .state import Outcome, State, Stretch
 from .updates import read_out
@@ -142,8 +142,7 @@ def run_layer(
     )
     arguments = network.uploaded, network.placed, number, state, stretch, outcome
     if not layer[Layer.in_step]:
-        kernel = visit_wide_block if lanes == WARP else visit_block
-        launch(kernel, blocks_of(samples * sites * count * lanes), *arguments)
+        launch(visit_block, blocks_of(samples * sites * count * lanes), *arguments)
     elif layer[Layer.together]:
         span = int(layer[Layer.span])
         threads = min(MOST_THREADS, -(-span * count * lanes // WARP) * WARP)

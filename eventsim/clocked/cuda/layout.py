@@ -24,17 +24,14 @@ MOST = 2**31  # numbers of a sample that 32 bits can count
 
 
 class WayColumns(Columns):
-    """Where what arrives on a connection stands: `DeviceLayout.ways[connection, Way...]`.
-
-    Eight, so that a row is two loads: `visits.note_rows` has them in this order.
-    """
+    """Where what arrives on a connection stands: `DeviceLayout.ways[connection, Way...]`."""
 
     bits = auto()  # offset in a row of bits, and of numbers (-1: each stands for one spike)
     counts = auto()
     words = auto()  # of its bits
     delay = auto()  # timesteps; that before a max pool has passed
     mask = auto()  # offset of a mask for each word, of the channels that have the delay; -1: all
-    items = auto()  # offset of the pointers to the items of each site
+    items = auto()  # offset of the pointers to the items of each site, and of none behind the last
     stride = auto()  # from the row of a bit to that of the next
     direct = auto()  # offset in `Program.direct` where rows are numbers of these; else -1
 
@@ -91,6 +88,7 @@ class DeviceLayout(NamedTuple):
     words: int  # of a row of bits
     numbers: int  # of a row of numbers
     lasts: int
+    nothing: int  # offset of a row of weights that change no membrane
 
 
 def lay_out(program: Program, cells: int) -> DeviceLayout:
@@ -134,7 +132,7 @@ def lay_out(program: Program, cells: int) -> DeviceLayout:
         raise NetworkError(f"{size} words of spikes a sample, expected fewer than 2^31 on a GPU")
     return DeviceLayout(
         placed, layers, *tables.joined(), sources[-1][2], int(graded), remembered, row.words,
-        row.numbers, lasts,
+        row.numbers, lasts, -(-len(program.weights) // QUAD) * QUAD,
     )  # fmt: skip
 
 
@@ -183,7 +181,7 @@ class _Tables:
         else:
             site, items = _items(program, population, connection)
         items[:, Item.mask] &= arrive[items[:, Item.word]]
-        counts = np.bincount(site, minlength=population[Population.sites])
+        counts = np.bincount(site, minlength=population[Population.sites] + 1)
         first, pointer = sum(map(len, self._items)), sum(map(len, self._pointers))
         self._items.append(items)
         self._pointers.append(first + np.concatenate([[0], np.cumsum(counts)]))
@@ -232,8 +230,15 @@ def _items(program: Program, population: Any, connection: Any) -> tuple[Any, Any
     again = np.zeros(len(site), np.bool_)  # one more row for the same bits
     again[1:] = (np.diff(site) == 0) & (np.diff(position) == 0) & (np.diff(word) == 0)
     firsts = np.flatnonzero(~again)
-    count = np.repeat(np.diff(np.append(firsts, len(site))), np.diff(np.append(firsts, len(site))))
-    return site, np.stack([word, np.where(again, 0, mask), rows, count], axis=1)
+    several = np.diff(np.append(firsts, len(site)))
+    count = np.repeat(several, several)
+    # Positions side by side whose rows are as far apart as their bits: one item.
+    follows = np.zeros(len(site), np.bool_)
+    follows[1:] = (np.diff(site) == 0) & (np.diff(word) == 0) & (np.diff(rows) == 0)
+    follows[1:] &= (count[1:] == 1) & (count[:-1] == 1)
+    begins = np.flatnonzero(~follows)
+    masks = np.bitwise_or.reduceat(np.where(again, 0, mask), begins)
+    return site[begins], np.stack([word[begins], masks, rows[begins], count[begins]], axis=1)
 
 
 def _counted(several: Any) -> Any:

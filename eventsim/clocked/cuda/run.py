@@ -27,7 +27,7 @@ from ...wiring.program import Program
 from ...wiring.wire import program_of
 from .binning import SEEN
 from .layer import OnDevice, run_stretch
-from .layout import Layer, lay_out
+from .layout import QUAD, Layer, Population, lay_out
 from .state import Lane, sizes_of, upload
 from .updates import KINDS
 
@@ -274,8 +274,8 @@ def runner_of(network: Network) -> CudaRunner:
 def device_program(program: Program) -> Program:
     """Return a program with numbers of 32 bits, and weights of a type that a GPU knows.
 
-    Offsets are smaller than the number of weights, and that is below 2^31. Four weights are read at
-    a time, of which at the very end there may be fewer.
+    Offsets are smaller than the number of weights, and that is below 2^31. Behind them is the row
+    `DeviceLayout.nothing`, of negative zeros: to add one changes nothing, not even a zero's sign.
     """
 
     def narrow(value: Any) -> Any:
@@ -284,7 +284,7 @@ def device_program(program: Program) -> Program:
 
     halves = program.weights.dtype == np.uint16
     weights: Any = program.weights.view(np.float16) if halves else widened(program.weights)
+    behind = -len(weights) % QUAD + int(program.populations[:, Population.stored].max()) + QUAD
+    weights = np.append(weights, np.full(behind, -0.0, weights.dtype))
     none = np.zeros(0, np.float32)  # of what is for the CPU
-    return Program(*map(narrow, program))._replace(
-        weights=np.append(weights, np.zeros(3, weights.dtype)), blocks=none
-    )
+    return Program(*map(narrow, program))._replace(weights=weights, blocks=none)

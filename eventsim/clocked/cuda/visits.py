@@ -2,6 +2,9 @@
 
 The threads of a team look at the words of bits that reach the site, one each, and each lists the
 rows of its own behind those of the threads before it: in the order of the spikes.
+
+The teams of a warp keep in step, also those that have nothing to do: all threads come to every vote
+and shuffle. With a mask that the compiler does not know, each of these asked first who is there.
 """
 
 from __future__ import annotations
@@ -10,12 +13,13 @@ from typing import Any, NamedTuple
 
 from numba import cuda, float32, int32, uint32
 
-from ...jit import address, device_part, four, one
+from ...jit import address, address_shared, device_part, four, one, put_shared
 from ...network.neurons import MAX_SPIKES
-from .layout import Item, Population, Way
+from .layout import QUAD, Item, Way
 
-ROOM = 16  # rows that a list has room for, for each thread of the team
-NONE = uint32(0xFFFFFFFF)
+ROOM = 16  # rows that a list has room for, for each thread of the team, but for
+SPARE = QUAD  # some of a team, so that it can be filled up to a multiple of four
+ALL = 0xFFFFFFFF  # threads of a warp
 
 
 class Team(NamedTuple):
@@ -23,91 +27,102 @@ class Team(NamedTuple):
 
     lane: Any  # which of them this thread is
     lanes: Any  # how many there are: a power of two
-    mask: Any  # of them among the warp's
     rows: Any  # shared memory of the block of threads
     own: Any  # where in it the list begins
 
 
 class Cursor(NamedTuple):
-    """How far the rows of a site in a timestep are listed."""
+    """How far the rows of a site in a timestep are listed, and what is known of a connection."""
 
     way: Any  # connection,
     item: Any  # the first of a round of items, one a thread,
     skip: Any  # and rows of it that have been listed
+    stop: Any  # the item after the last
+    first: Any  # where the source's bits are in the first timestep of a stretch
+    stride: Any  # from the row of a bit to that of the next,
+    direct: Any  # or where rows are looked up, else -1
 
 
 @device_part
-def team_of(lanes, rows, narrow):
-    """Return the team of this thread; `lanes` threads are one.
+def team_of(lanes, rows):
+    """Return the team of this thread; `lanes` threads are one."""
+    thread = uint32(cuda.threadIdx.x)
+    own = uint32(thread & uint32(lanes - uint32(1)))
+    return Team(own, lanes, rows, uint32(uint32(thread - own) * uint32(ROOM)))
 
-    Without `narrow` they are a whole warp, and the compiler may know it: with a mask that it does
-    not know each vote and shuffle asks first who is there.
+
+@device_part
+def begin_rows(layout, way, site):
+    """Return the cursor before anything of a connection is listed.
+
+    The site behind the last is one that nothing reaches.
     """
-    lane, mask = uint32(uint32(cuda.threadIdx.x) & uint32(31)), uint32(0xFFFFFFFF)
-    lanes_known, first = uint32(32), uint32(uint32(cuda.threadIdx.x) - lane)
-    if narrow is not None:
-        own = uint32(lane & uint32(lanes - uint32(1)))
-        mask = uint32(uint32(mask >> uint32(uint32(32) - lanes)) << uint32(lane - own))
-        lanes_known, first, lane = lanes, uint32(uint32(cuda.threadIdx.x) - own), own
-    return Team(lane, lanes_known, mask, rows, uint32(first * uint32(ROOM)))
-
-
-@device_part
-def begin_rows(layout, population, site):
-    """Return the cursor before anything is listed."""
-    way = uint32(population[Population.connection])
     pointer = uint32(uint32(layout.ways[way, Way.items]) + site)
-    return Cursor(way, uint32(layout.pointers[pointer]), uint32(0))
+    item, stop = layout.pointers[pointer], layout.pointers[uint32(pointer + uint32(1))]
+    first = uint32(uint32(layout.remembered) - uint32(layout.ways[way, Way.delay]))
+    first = uint32(uint32(first * uint32(layout.words)) + uint32(layout.ways[way, Way.bits]))
+    stride = uint32(layout.ways[way, Way.stride])
+    direct = int32(layout.ways[way, Way.direct])
+    return Cursor(way, uint32(item), uint32(0), uint32(stop), first, stride, direct)
 
 
 @device_part
 def note_rows(program, layout, end, bits, counts, site, t, team, values, cursor):
-    """List rows that reach a site in timestep t of the stretch until the list is full.
+    """List rows that reach a site in timestep t of the stretch until the list of a team is full.
 
     `end`: the connection after the last. `values`: shared memory for what rows are multiplied by;
     None where all are binary. Returns how many, how many of those of this thread are multiplied,
-    and the cursor, which is at `end` when everything is listed.
+    and the cursor, which is at `end` when everything is listed for all teams of the warp.
     """
-    way, at, skip = cursor
-    filled, multiplied, room = uint32(0), uint32(0), uint32(team.lanes * uint32(ROOM))
-    ways, items = address(layout.ways, uint32(0)), address(layout.items, uint32(0))
-    spikes = address(bits, uint32(0))
+    way, at, skip, stop, first, stride, direct = cursor
+    filled, multiplied = uint32(0), uint32(0)
+    items, spikes = address(layout.items, uint32(0)), address(bits, uint32(0))
+    row = uint32(t * uint32(layout.words))
     while way < end:
-        # Two loads for a row of the table: nothing of it stays, since the compiler has to think
-        # that a spike changes it.
-        place, numbers, _, delay = four(layout.ways, ways, uint32(uint32(8) * way))
-        _, pointers, stride, direct = four(layout.ways, ways, uint32(uint32(8) * way + uint32(4)))
-        stop = uint32(layout.pointers[uint32(uint32(uint32(pointers) + site) + uint32(1))])
-        row = uint32(t + uint32(layout.remembered) - uint32(delay))
-        first = uint32(uint32(row * uint32(layout.words)) + uint32(place))
-        number = uint32(uint32(row * uint32(layout.numbers)) + uint32(numbers))
-        while at < stop:
+        while cuda.any_sync(ALL, at < stop):
             item, word, base, count, found = uint32(at + team.lane), 0, 0, 1, uint32(0)
             if item < stop:
                 word, mask, base, count = four(layout.items, items, uint32(uint32(4) * item))
-                found = uint32(one(bits, spikes, uint32(first + uint32(word))) & uint32(mask))
-            own = uint32(uint32(cuda.popc(found)) * uint32(count))
-            if cuda.any_sync(team.mask, own > uint32(0)):
+                place = uint32(uint32(first + row) + uint32(word))
+                found = uint32(one(bits, spikes, place) & uint32(mask))
+            if cuda.any_sync(ALL, found != uint32(0)):
+                own = uint32(uint32(cuda.popc(found)) * uint32(count))
                 before, total = share(team, own)
-                value_at = uint32(number + uint32(uint32(word) << uint32(5)))
-                if numbers < 0:
-                    value_at = NONE
-                several = list_rows(
-                    program, layout, counts, value_at, item, found, uint32(base), uint32(count),
-                    uint32(stride), direct, uint32(uint32(filled + before) - skip), team, values,
-                )  # fmt: skip
-                rest = uint32(total - skip)
-                more = uint32(min(rest, uint32(room - filled)))
-                filled = uint32(filled + more)
-                multiplied = uint32(multiplied + several)
-                if more < rest:
-                    return filled, multiplied, Cursor(way, at, uint32(skip + more))
-                skip = uint32(0)
+                place = uint32(uint32(filled + before) - skip)
+                multiplied = uint32(multiplied + list_rows(
+                    program, layout, counts, t, way, stride, direct, item, uint32(word),
+                    found, uint32(base), uint32(count), place, own, team, values,
+                ))  # fmt: skip
+                rest, room = uint32(total - skip), uint32(room_of(team) - filled)
+                more = uint32(min(rest, room))
+                filled, left = uint32(filled + more), more < rest
+                skip = uint32(skip + more) if left else uint32(0)
+                if cuda.any_sync(ALL, left):
+                    if not left:
+                        at = uint32(at + team.lanes)
+                    return filled, multiplied, Cursor(way, at, skip, stop, first, stride, direct)
             at = uint32(at + team.lanes)
         way = uint32(way + uint32(1))
         if way < end:
-            at = uint32(layout.pointers[uint32(uint32(layout.ways[way, Way.items]) + site)])
-    return filled, multiplied, Cursor(way, at, skip)
+            _, at, skip, stop, first, stride, direct = begin_rows(layout, way, site)
+    return filled, multiplied, Cursor(way, at, skip, stop, first, stride, direct)
+
+
+@device_part
+def room_of(team):
+    """Return how many rows a list has room for."""
+    return uint32(uint32(team.lanes * uint32(ROOM)) - uint32(SPARE))
+
+
+@device_part
+def counted_at(layout, way, t, word):
+    """Return where it stands how many spikes the bits of a word are; -1: one each."""
+    numbers = int32(layout.ways[way, Way.counts])
+    if numbers < 0:
+        return int32(-1)
+    row = uint32(t + uint32(uint32(layout.remembered) - uint32(layout.ways[way, Way.delay])))
+    number = uint32(uint32(row * uint32(layout.numbers)) + uint32(numbers))
+    return int32(number + uint32(word << uint32(5)))
 
 
 @device_part
@@ -119,13 +134,13 @@ def share(team, own):
     through = add_from(team, through, 8)
     through = add_from(team, through, 16)
     last = int32((cuda.threadIdx.x | (team.lanes - uint32(1))) & 31)
-    return uint32(through - own), uint32(cuda.shfl_sync(team.mask, int32(through), last))
+    return uint32(through - own), uint32(cuda.shfl_sync(ALL, int32(through), last))
 
 
 @device_part
 def add_from(team, through, distance):
     """Add what the thread so far before this one has, if there is one in the team."""
-    other = uint32(cuda.shfl_up_sync(team.mask, int32(through), distance))
+    other = uint32(cuda.shfl_up_sync(ALL, int32(through), distance))
     if team.lane >= uint32(distance):
         through = uint32(through + other)
     return through
@@ -133,41 +148,56 @@ def add_from(team, through, distance):
 
 @device_part
 def list_rows(
-    program, layout, counts, value_at, item, found, base, count, stride, direct, place, team, values
-):
-    """List the rows of a word's bits from `place` on, which may come round 0, as far as there is
-    room; return how many of them are multiplied."""
-    room, at = uint32(team.lanes * uint32(ROOM)), uint32(team.own + place)
-    fits = place < room and uint32(place + uint32(32)) <= room
-    if values is None and fits and count == uint32(1):
-        while found != uint32(0):
-            row = uint32(base + uint32(lowest_bit(found) * stride))
-            if direct >= 0:
-                row = uint32(program.direct[uint32(uint32(direct) + row)])
-            team.rows[at] = row
-            found, at = uint32(found & uint32(found - uint32(1))), uint32(at + uint32(1))
-    multiplied = uint32(0)
-    while found != uint32(0):
-        bit = lowest_bit(found)
-        found, again = uint32(found & uint32(found - uint32(1))), uint32(item * uint32(4))
-        row, end = uint32(base + uint32(bit * stride)), uint32(again + uint32(uint32(4) * count))
+    program, layout, counts, t, way, stride, direct, item, word, found, base, count, place, own,
+    team, values,
+):  # fmt: skip
+    """List the `own` rows of a word's bits from `place` on, which may come round 0, as far as there
+    is room; return how many of them are multiplied."""
+    room, multiplied, numbers = room_of(team), uint32(0), int32(-1)
+    if values is None and count == uint32(1) and place < room and uint32(place + own) <= room:
+        at = address_shared(team.rows, uint32(team.own + place))
         if direct >= 0:
-            row = uint32(program.direct[uint32(uint32(direct) + row)])
-        while again < end:
+            first = address(program.direct, uint32(uint32(direct) + base))
+            while found != uint32(0):
+                put_shared(at, uint32(one(program.direct, first, lowest_bit(found))))
+                found, at = uint32(found & uint32(found - uint32(1))), uint32(at + uint32(4))
+        while found != uint32(0):
+            put_shared(at, uint32(base + uint32(lowest_bit(found) * stride)))
+            found, at = uint32(found & uint32(found - uint32(1))), uint32(at + uint32(4))
+    if values is not None:
+        numbers = counted_at(layout, way, t, word)
+    while found != uint32(0):
+        bit, nth, value = lowest_bit(found), uint32(0), float32(1)
+        found = uint32(found & uint32(found - uint32(1)))
+        if numbers >= 0:
+            value = float32(min(counts[uint32(uint32(numbers) + bit)], int32(MAX_SPIKES)))
+        while nth < count:
             if place < room:
+                row = row_of(program, layout, item, nth, bit, stride, direct)
                 team.rows[uint32(team.own + place)] = row
                 if values is not None:
-                    value = float32(1)
-                    if value_at != NONE:
-                        value = float32(min(counts[uint32(value_at + bit)], int32(MAX_SPIKES)))
                     values[uint32(team.own + place)] = value
-                    if value != float32(1):
-                        multiplied = uint32(multiplied + uint32(1))
-            place, again = uint32(place + uint32(1)), uint32(again + uint32(4))
-            if again < end:
-                row = uint32(layout.items[uint32(again + uint32(Item.row))])
-                row = uint32(row + uint32(bit * stride))
+                if value != float32(1):
+                    multiplied = uint32(multiplied + uint32(1))
+            place, nth = uint32(place + uint32(1)), uint32(nth + uint32(1))
     return multiplied
+
+
+@device_part
+def row_of(program, layout, item, nth, bit, stride, direct):
+    """Return the nth of the rows that a bit of an item's word brings."""
+    at = uint32(uint32(uint32(4) * uint32(item + nth)) + uint32(Item.row))
+    row = uint32(uint32(layout.items[at]) + uint32(bit * stride))
+    return uint32(program.direct[uint32(uint32(direct) + row)]) if direct >= 0 else row
+
+
+@device_part
+def fill_up(layout, team, filled):
+    """List rows that change nothing, up to a multiple of four."""
+    beyond = uint32(filled + team.lane)
+    while beyond < uint32(uint32(filled + uint32(3)) & uint32(0xFFFFFFFC)):
+        team.rows[uint32(team.own + beyond)] = uint32(layout.nothing)
+        beyond = uint32(beyond + team.lanes)
 
 
 @device_part
