@@ -5,8 +5,8 @@ In: a `RecurrentNetwork` and frames. Out: `RecurrentOperations`, which stand bes
 timestep; nothing is estimated from averages. One unit of each count:
 
 input_events   one non-zero value that arrives at the layer from below, in one timestep
-acs            one weight of W1 added as it is, as the input is binary: 0 or 1
-macs           one weight of W1 multiplied by a real-valued input, then added
+acs            one weight of W1 added as it is, as the input is an event: binary, or a count of 1
+macs           one weight of W1 multiplied by a count above 1 or by a real number, then added
 recurrent_macs one weight of W2 multiplied by a non-zero h[t-1], then added: h is real-valued, so
                these are never ACs, whatever the input of the layer is
 updates        one variable of a unit, h or c, brought up to date; read once and written once
@@ -24,10 +24,10 @@ The rules are those of `eventsim.operations`, just as lenient:
   touched and not counted. The first addition into an empty sum counts like the others.
 - W1 x, W2 h and b are added into one sum, which stays in registers or the nearest cache: no
   further additions, no bytes.
-- An input is binary where the engine says so too: by what the network was made for
-  (`input_encoding`), not by what one sample happens to hold. The frames are checked. What comes
-  from a recurrent layer is real-valued even where every tanh of a sample rounds to 1, as no
-  hardware can know that before.
+- Frames are binary or counts by what the network was made for (`input_encoding`), and are checked.
+  Counts are whole, so that a 1 is an event like any other, here as in the engine. What comes from
+  a recurrent layer is real-valued even where every tanh of a sample rounds to 1, as no hardware
+  can know that before; so are sums and maxima of counts, here.
 - Over a binary input pools are changes of address, as in the engine: a maximum is the OR of its
   window, and behind sums and means each 1 of the input is an event that reaches the weights behind
   its windows. (A maximum of sums is none of these: then the pools from the first sum on are work.)
@@ -143,11 +143,11 @@ def count_operations(
     _check(model, frames, loss, input_encoding)
     batch, steps = frames.shape[:2]
     countings = []
-    binary = input_encoding == "binary"
+    arriving: InputEncoding | None = input_encoding
     for name, layer, pools in _weight_layers(model):
         once = loss == "last" and not isinstance(layer, RecurrentLayer)
-        countings.append(_LayerCounting(name, layer, pools, batch, binary, once))
-        binary = False
+        countings.append(_LayerCounting(name, layer, pools, batch, arriving, once))
+        arriving = None
     with torch.no_grad(), ExitStack() as hooks:
         for counting in countings:
             counting.hook(hooks)
@@ -214,16 +214,26 @@ class _LayerCounting:
     """The hooks of one layer and of the pools before it, and what they see."""
 
     def __init__(
-        self, name: str, layer: Any, pools: list[Any], batch: int, binary: bool, once: bool
+        self,
+        name: str,
+        layer: Any,
+        pools: list[Any],
+        batch: int,
+        arriving: InputEncoding | None,
+        once: bool,
     ) -> None:
-        """Settle what is counted where; `once`: only in the last timestep."""
+        """Settle what is counted where; `once`: only in the last timestep.
+
+        `arriving`: what the layer gets from below, None for real numbers.
+        """
         self.name, self.layer, self.once = name, layer, once
         self.recurrent = isinstance(layer, RecurrentLayer)
         self.connection = layer.connection if self.recurrent else layer
-        maxima = len(list(takewhile(_is_max, pools))) if binary else 0
+        maxima = len(list(takewhile(_is_max, pools))) if arriving == "binary" else 0
         rest = pools[maxima:]
-        self.binary = binary and not any(map(_is_max, rest))
-        folded, worked = (rest, []) if self.binary else ([], rest)
+        binary = arriving == "binary" and not any(map(_is_max, rest))
+        folded, worked = (rest, []) if binary else ([], rest)
+        self.of_events = binary or (arriving == "counts" and not worked)
         self.inputs = _Tally([*folded, self.connection], batch, once)
         self.pools = [_Tally([pool], batch, once) for pool in worked]
         self.feedback = _Tally([layer.feedback], batch, once) if self.recurrent else None
@@ -245,6 +255,7 @@ class _LayerCounting:
         executed = 1 if self.once else steps
         sums, positions = math.prod(self.sums) * executed, math.prod(self.sums[1:]) * executed
         sops = int(self.inputs.operations[sample])
+        acs = int(self.inputs.of_ones[sample]) if self.of_events else 0
         pooled = [(tally.chain[0], int(tally.operations[sample])) for tally in self.pools]
         updates, dense, elementwise = 0, 0, dict.fromkeys(_ELEMENTWISE["rnn"], 0)
         if self.recurrent:
@@ -257,8 +268,8 @@ class _LayerCounting:
         return RecurrentLayerOperations(
             self.name,
             input_events=int(self.inputs.events[sample]),
-            acs=sops if self.binary else 0,
-            macs=0 if self.binary else sops,
+            acs=acs,
+            macs=sops - acs,
             recurrent_macs=int(self.feedback.operations[sample]) if self.feedback else 0,
             updates=updates,
             bias_adds=sums if self.connection.bias is not None else 0,
@@ -273,6 +284,8 @@ class _LayerCounting:
 class _Tally:
     """A forward hook that counts, sample by sample, non-zero inputs and the operations they cause.
 
+    Those that inputs of exactly 1 cause are counted apart as well.
+
     chain: the module that is hooked, and what its outputs go through until the last one does the
     operations: pools, and one module with weights; or only a pool.
     """
@@ -282,6 +295,7 @@ class _Tally:
         self.chain, self.once = chain, once
         self.events = torch.zeros(batch, dtype=torch.int64)
         self.operations = torch.zeros(batch, dtype=torch.int64)
+        self.of_ones = torch.zeros(batch, dtype=torch.int64)
         self.fan_out: Tensor | None = None  # operations of an input of one channel, by position
 
     def __call__(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -292,10 +306,11 @@ class _Tally:
             height, width = x.shape[2:] if x.ndim == 4 else (1, 1)
             self.fan_out = torch.from_numpy(_fan_out(self.chain, height, width)).to(x.device)
         x = x.reshape(steps, len(self.events), x.shape[1], -1)
-        present = (x[-1:] if self.once else x) != 0
-        by_position = present.sum(dim=(0, 2))  # (batch, positions)
+        x = x[-1:] if self.once else x
+        by_position = (x != 0).sum(dim=(0, 2))  # (batch, positions)
         self.events += by_position.sum(dim=1).cpu()
         self.operations += (by_position * self.fan_out).sum(dim=1).cpu()
+        self.of_ones += ((x == 1).sum(dim=(0, 2)) * self.fan_out).sum(dim=1).cpu()
 
 
 def _fan_out(chain: Sequence[Any], height: int, width: int) -> Int64s:

@@ -32,9 +32,6 @@ Words = NDArray[np.uint64]  # of 64 bits each
 # of a row, widened when they are added.
 Weights = NDArray[np.float32] | NDArray[np.uint16]
 
-# Whether device code runs in Numba's simulator: in Python, on arrays of the host.
-SIMULATED = bool(numba.config.ENABLE_CUDASIM)  # type: ignore[attr-defined]
-
 # A compiled function takes arrays of exactly one type each and returns what Numba infers, which
 # a type checker cannot follow.
 Compiled = Callable[..., Any]
@@ -130,30 +127,67 @@ def _product(typing: Any, a: Any, b: Any) -> Any:
 product: Compiled = intrinsic(_product)
 
 
-def _four(typing: Any, values: Any, at: Any) -> Any:
-    """Return four numbers of an array as float32, with one load: `at` is a multiple of four."""
-    kinds = {types.float32: ir.FloatType(), types.float16: ir.HalfType()}
-    kind, single = kinds[values.dtype], ir.FloatType()
+def _address(typing: Any, values: Any, at: Any) -> Any:
+    """Return where a number of an array in a GPU's global memory is, for `four` and `one`."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, args[0])
+        word = ir.IntType(64)
+        return builder.ptrtoint(builder.gep(array.data, [builder.zext(args[1], word)]), word)
+
+    return types.uint64(values, at), codegen
+
+
+def _loader(lanes: int) -> Compiled:
+    """Make what reads neighbours in an array with one load; float16 are widened.
+
+    From an address that was found before: the compiler added up 64 bits anew for each load.
+    """
+
+    def load(typing: Any, values: Any, base: Any, at: Any) -> Any:
+        halves, kind = values.dtype == types.float16, ir.IntType(32)
+        if values.dtype in (types.float16, types.float32):
+            kind = ir.HalfType() if halves else ir.FloatType()
+
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            word, size = ir.IntType(64), 2 if halves else 4
+            behind = builder.mul(builder.zext(args[2], word), word(size))
+            place = builder.add(args[1], behind)
+            # 1 is global memory; a load that has to find out which memory takes longer.
+            vector = builder.inttoptr(place, ir.PointerType(ir.VectorType(kind, lanes), 1))
+            found = builder.load(vector, align=lanes * size)
+            numbers = [builder.extract_element(found, ir.IntType(32)(n)) for n in range(lanes)]
+            if halves:
+                numbers = [builder.fpext(number, ir.FloatType()) for number in numbers]
+            if lanes == 1:
+                return numbers[0]
+            return context.make_tuple(builder, signature.return_type, numbers)
+
+        returned = types.float32 if halves else values.dtype
+        several = types.UniTuple(returned, lanes) if lanes > 1 else returned
+        return several(values, base, at), codegen
+
+    load.__doc__ = f"Return the {lanes} numbers that are `at` behind an `address` in an array."
+    return load
+
+
+def _four_shared(typing: Any, values: Any, at: Any) -> Any:
+    """Return four neighbours of 32 bits in a block's shared memory, with one load."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, args[0])
+        vector = ir.PointerType(ir.VectorType(ir.IntType(32), 4))
         index = builder.zext(args[1], ir.IntType(64))
-        vector = ir.PointerType(ir.VectorType(kind, 4))
-        found = builder.load(builder.bitcast(builder.gep(array.data, [index]), vector))
-        found.align = 16 if kind == single else 8
+        found = builder.load(builder.bitcast(builder.gep(array.data, [index]), vector), align=16)
         numbers = [builder.extract_element(found, ir.IntType(32)(n)) for n in range(4)]
-        if kind != single:
-            numbers = [builder.fpext(number, single) for number in numbers]
         return context.make_tuple(builder, signature.return_type, numbers)
 
-    return types.UniTuple(types.float32, 4)(values, at), codegen
+    return types.UniTuple(values.dtype, 4)(values, at), codegen
 
 
-def _four_in_turn(values: Any, at: int) -> tuple[Any, ...]:
-    return tuple(np.float32(value) for value in values[at : at + 4])
-
-
-four: Compiled = _four_in_turn if SIMULATED else intrinsic(_four)
+address: Compiled = intrinsic(_address)
+one, four = (intrinsic(_loader(lanes)) for lanes in (1, 4))
+four_shared: Compiled = intrinsic(_four_shared)
 
 
 def compiled_for(function: Compiled, *arguments: object) -> Compiled:
@@ -199,7 +233,6 @@ def device_part(function: Compiled) -> Compiled:
     """Compile a part of a `device_kernel` into it."""
     from numba import cuda
 
-    # Numba's simulator, which runs everything in Python, does not know the option.
-    options = {} if SIMULATED else {"forceinline": True}
+    options = {"forceinline": True}  # unknown to Numba's own types
     compiled: Compiled = cuda.jit(device=True, **options)(function)
     return compiled

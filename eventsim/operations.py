@@ -5,8 +5,10 @@ The kernels count while they work; nothing here is estimated. One unit of each:
 input_events   one spike that arrives at the layer, after delays and max pools: an input cell with
                events, a neuron that spiked (however often in the timestep), or a neuron's own
                spike that comes back to it
-acs            one stored weight added to one membrane (or current) as it is
-macs           one stored weight multiplied by a graded input (a count), then added
+acs            one stored weight added to one membrane (or current) as it is: the spike that
+               brings it stands for one
+macs           one stored weight multiplied by a graded spike that stands for several (a count),
+               then added
 updates        one variable of a neuron brought up to date: its membrane, its current or adaptation,
                the end of its refractory time; read once and written once in a timestep
 decays         one variable multiplied by its decay (for all silent timesteps at once)
@@ -17,8 +19,15 @@ output_spikes  one spike that leaves the layer
 site_updates   one site brought up to date: its time of last update read and written
 
 A synaptic operation (SOP) is an AC or a MAC. Weights that a spike cannot reach, beyond the border
-of a map or in another group, are not touched and not counted. A pool's constant scale is folded
-into the stored weights and costs nothing.
+of a map or in another group, are not touched and not counted. A stored weight that is 0 is added
+and counted like any other. A pool's constant scale is folded into the stored weights and costs
+nothing. Input events count as they arrive, whether or not a weight is reached from there.
+
+Not counted, each at most one operation for an update that is counted: the product of a bias with
+the number of silent timesteps; the additions of a CUBA-LIF's current to its membrane and of an
+ALIF's adaptation to its threshold; the division that finds how many spikes a membrane stands for;
+the maximum with a lower bound. A readout without spikes (LI) compares its membrane with infinity,
+and that counts. Reading powers of a decay from a table counts nothing.
 
 Neurons are updated lazily, when something reaches their site, with exceptions that are counted as
 well. In a layer in which a bias can carry a neuron over threshold without input, and in a last

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
-from itertools import chain, islice
+from itertools import islice
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, TypeVar
@@ -66,10 +66,12 @@ def simulate(
     _check_threads(threads)
     _check_mode(mode, refractory_us, delay_us)
     if on_gpu(device, mode):
-        from .clocked.cuda.run import put_on_grid, run_on_gpu
+        from .clocked.cuda.run import run_on_gpu
 
-        binned = put_on_grid(network, events, steps, start_us)
-        ((result,),) = run_on_gpu(network, [binned], record_spikes=record_spikes)
+        ((result,),) = run_on_gpu(
+            network, [events], steps=steps, start_us=start_us, record_spikes=record_spikes,
+            named=False,
+        )  # fmt: skip
         return result
     if mode == "async":
         from .asynchronous import run as asynchronous
@@ -110,11 +112,10 @@ def simulate_batch(
     _check_threads(threads)
     _check_mode(mode, refractory_us, delay_us)
     if on_gpu(device, mode):
-        from .clocked.cuda.run import put_on_grid, run_on_gpu
+        from .clocked.cuda.run import run_on_gpu
 
-        put = partial(put_on_grid, network, steps=steps, start_us=start_us)
-        binned = chain.from_iterable(_spread(put, recordings, threads))
-        return _gather(run_on_gpu(network, binned), progress)
+        on_device = run_on_gpu(network, recordings, steps=steps, start_us=start_us)
+        return _gather(on_device, progress)
     if mode == "async":
         from .asynchronous.run import recording_runner
 

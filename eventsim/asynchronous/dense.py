@@ -46,7 +46,9 @@ def list_row(
     counters = offset(tables[Header.counters] + number * len(COUNTERS))
     times = 1 if graded else count
     ints[counters + INPUT_EVENTS] += times
-    ints[counters + (MACS if graded else ACS)] += times * tables[population + Population.channels]
+    ints[counters + (MACS if graded and count > 1 else ACS)] += (
+        times * tables[population + Population.channels]
+    )
     return 1
 
 

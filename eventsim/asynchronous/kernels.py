@@ -309,7 +309,7 @@ def scatter(
     counters = offset(tables[Header.counters] + number * len(COUNTERS))
     times = 1 if graded else count
     ints[counters + INPUT_EVENTS] += times
-    ints[counters + (MACS if graded else ACS)] += times * reached * channels
+    ints[counters + (MACS if graded and count > 1 else ACS)] += times * reached * channels
     return touched
 
 
@@ -334,7 +334,7 @@ def return_spike(
     counters = offset(tables[Header.counters] + number * len(COUNTERS))
     times = 1 if graded else count
     ints[counters + INPUT_EVENTS] += times
-    ints[counters + (MACS if graded else ACS)] += times
+    ints[counters + (MACS if graded and count > 1 else ACS)] += times
     return touched
 
 

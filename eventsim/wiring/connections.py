@@ -16,7 +16,7 @@ from ..network.layers import WeightLayer
 from ..network.projections import Projection
 from ..vectors import LINE
 from .arrays import Arrays
-from .program import Entry, Span
+from .program import Span
 from .runs import Runs, runs_of
 
 
@@ -34,7 +34,6 @@ class WiredConnection:
     reach: int
     stride: int
     direct: int
-    incoming: int
     positions: int
     pooled: int
     pooled_cells: int
@@ -96,7 +95,6 @@ def connect(
         reach=_add_reach(arrays, reach, reach.taps, rows.shape[1] if layer.groups == 1 else 0),
         stride=stride * rows.shape[1],
         direct=direct,
-        incoming=_add_incoming(arrays, reach, sites),
         positions=len(reach.pointers) - 1,
         pooled=pooled,
         pooled_cells=cells,
@@ -133,15 +131,6 @@ def _add_reach(arrays: Arrays, reach: Reach, first_rows: NDArray[np.int64], row_
     table = np.stack([reach.targets[first], sites, first_rows[first]], axis=1)  # columns of S
     offset = arrays.add("spans", table) // len(Span)
     return arrays.add("pointers", spans[reach.pointers] + offset)
-
-
-def _add_incoming(arrays: Arrays, reach: Reach, sites: int) -> int:
-    """Add the reach the other way round: for each site the positions that reach it, ascending."""
-    order = np.argsort(reach.targets, kind="stable")
-    positions = np.repeat(np.arange(len(reach.pointers) - 1), np.diff(reach.pointers))
-    entries = np.stack([positions, reach.taps], axis=1)[order]  # columns of A
-    first = np.concatenate([[0], np.cumsum(np.bincount(reach.targets, minlength=sites))])
-    return arrays.add("incoming_pointers", first + arrays.add("incoming", entries) // len(Entry))
 
 
 def _cells(reach: Reach) -> int:

@@ -101,7 +101,6 @@ class Connection(Columns):
     reach = auto()  # offset of the pointers: first entry of each input position
     stride = auto()  # from the weight row of one channel to that of the next
     direct = auto()  # offset of the row of each input, where each reaches one site; otherwise -1
-    incoming = auto()  # offset of the pointers: first entry of each site
     positions = auto()  # of the source
     runs = auto()  # offset of the pointers to the runs of each site, -1 where there are none
     index = auto()  # offset, among the layer's, of where the spikes of each position begin
@@ -120,13 +119,6 @@ class Span(Columns):
     row = auto()  # offset in `weights` of the first site's row for channel 0 of the source
 
 
-class Entry(Columns):
-    """An entry of what reaches a site: columns of `Program.incoming`, ascending by position."""
-
-    position = auto()  # of the input
-    row = auto()  # offset in `weights` of the row for channel 0 of the source
-
-
 class Program(NamedTuple):
     """A network as the kernels see it; see the columns above for offsets into the arrays."""
 
@@ -135,8 +127,6 @@ class Program(NamedTuple):
     connections: NDArray[np.int64]  # (connections, Connection)
     pointers: Int64s  # reach: spans of input position p are pointers[reach + p : reach + p + 2]
     spans: NDArray[np.int32]  # (spans, Span)
-    incoming_pointers: Int64s  # likewise from Connection.incoming on
-    incoming: NDArray[np.int32]  # (entries, Entry)
     run_pointers: Int64s  # with p from Connection.runs on: site s has runs[p[s] : p[s + 1]]
     runs: NDArray[np.int32]  # (runs, 3) as `runs.Runs.table`
     blocks: Weights  # those of gathered layers again, block by block

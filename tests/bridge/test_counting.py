@@ -96,7 +96,7 @@ def brute_force(
 ) -> list[Counter[str]]:
     """Count value by value what one sample (steps, ...) takes in each layer with weights."""
     counts = []
-    x, binary, pools, entering = sample[:, None], encoding == "binary", [], []
+    x, arriving, pools, entering = sample[:, None], encoding, [], []
     for layer in model.layers:
         if isinstance(layer, POOLS):
             pools.append(layer)
@@ -105,24 +105,24 @@ def brute_force(
             h = run_layer(layer, x) if isinstance(layer, RecurrentLayer) else None
             steps = range(len(sample) - 1 if loss == "last" and h is None else 0, len(sample))
             count: Counter[str] = Counter()
-            _count_below(count, layer, pools, [*entering, x], binary, steps)
+            _count_below(count, layer, pools, [*entering, x], arriving, steps)
             _count_inside(count, layer, x, h, steps)
             counts.append(count)
-            binary, pools, entering = False, [], []
+            arriving, pools, entering = "real", [], []
         with torch.no_grad():
             x = run_layer(layer, x)
     return counts
 
 
 def _count_below(
-    count: Counter[str], layer: Any, pools: list[Any], xs: list[Tensor], binary: bool, steps: range
+    count: Counter[str], layer: Any, pools: list[Any], xs: list[Tensor], arriving: str, steps: range
 ) -> None:
     """The pools and W1: `xs` enters each pool, and then the weights."""
     connection = layer.connection if isinstance(layer, RecurrentLayer) else layer
     maxima = [isinstance(pool, nn.MaxPool2d) for pool in pools]
     addresses = 0
     seen = [x[steps.start :, 0] for x in xs]
-    if binary:  # maxima first, then no more of them: all are addresses
+    if arriving == "binary":  # maxima first, then no more of them: all are addresses
         while addresses < len(pools) and maxima[addresses]:
             addresses += 1
         if not any(maxima[addresses:]):
@@ -131,7 +131,12 @@ def _count_below(
             return
     for pool, maximum, x in list(zip(pools, maxima, seen, strict=False))[addresses:]:
         _send(count, "pool_compares" if maximum else "pool_adds", "", [pool], x)
-    _send(count, "macs", "input_events", [connection], seen[-1])
+    counts = arriving == "counts" and not pools
+    for operation, chosen in (
+        ("acs", seen[-1] * (seen[-1] == 1) * counts),
+        ("macs", seen[-1] * ((seen[-1] != 1) | (not counts))),
+    ):
+        _send(count, operation, "input_events", [connection], chosen)
 
 
 def _count_inside(

@@ -287,6 +287,26 @@ def test_many_spikes_in_one_timestep_count_one_by_one() -> None:
     assert len(result.spikes[0]) == 3
 
 
+@pytest.mark.parametrize("mode", ["clocked", "async"])
+def test_what_arrives_decides_between_acs_and_macs(mode: Any) -> None:
+    """One spike of neurons that may spike several times is an AC, three at once are a MAC."""
+    neuron = IF(1.0, "subtract", comparison=">=", spikes="many")
+    first = Dense([[1.25], [3.25]], neuron=neuron)
+    behind = Dense(np.full((5, 2), 0.01), neuron=IF(9.0))
+    network = Network((1, 1, 1), DT_US, [Flatten(), first, behind])
+    layer = simulate(network, one_event(), mode=mode).operations.layers[1]
+    assert (layer.input_events, layer.acs, layer.macs) == (2, 5, 5)
+
+
+def test_counts_of_one_are_acs() -> None:
+    conv = Conv2d(np.ones((3, 1, 1, 1)), neuron=IF(9.0))
+    network = Network((1, 1, 2), DT_US, [conv], input_encoding="counts")
+    events = np.zeros(3, EVENT_DTYPE)
+    events["x"] = [0, 1, 1]
+    layer = simulate(network, events).operations.layers[0]
+    assert (layer.input_events, layer.acs, layer.macs) == (2, 3, 3)
+
+
 def test_an_untouched_layer_costs_nothing() -> None:
     conv = Conv2d(np.ones((4, 2, 3, 3)), padding=1, neuron=LIF(0.5, 100.0))
     network = Network(

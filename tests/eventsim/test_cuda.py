@@ -1,8 +1,7 @@
-"""The CUDA engine without a GPU: its kernels in Numba's simulator, and compiled and assembled."""
+"""The CUDA engine without a GPU: its kernels compiled and assembled, and what users are told."""
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -14,9 +13,7 @@ import numpy as np
 import pytest
 from command_line import run_command
 from cuda_ptx import KERNELS, NETWORK, ptx_of
-from places import ROOT
 
-from eventsim.clocked.cuda import run as cuda_run
 from eventsim.clocked.cuda.device import missing_gpu
 from eventsim.errors import EventsimError
 from eventsim.events.arrays import make_events
@@ -27,32 +24,6 @@ pytest.importorskip("numba_cuda", reason="numba-cuda is not installed")
 EVENTS = make_events([0, 5], [0, 1], [0, 0], [1, 1])
 
 no_gpu = pytest.mark.skipif(missing_gpu() is None, reason="there is a GPU")
-
-
-@pytest.mark.parametrize(
-    ("networks", "chosen"),
-    [
-        (5, ["-k", "test_spikes_and_counts_are_those_of_the_cpu"]),
-        pytest.param(30, [], marks=pytest.mark.slow),
-    ],
-    ids=["some", "all"],
-)
-def test_kernels_in_the_simulator_equal_the_cpu(networks: int, chosen: list[str]) -> None:
-    """In a process of its own: numba reads the variable when it is imported.
-
-    The simulator takes a second for what a GPU, or the machine of test_ptx.py, does in some
-    milliseconds.
-    """
-    checks = ROOT / "tests" / "helpers" / "cuda_checks.py"
-    variables = {"NUMBA_ENABLE_CUDASIM": "1", "EVENTSIM_CHECKED_NETWORKS": str(networks)}
-    run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:xdist", str(checks), *chosen],
-        env=os.environ | variables,
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert " passed" in run.stdout
 
 
 @no_gpu
@@ -143,20 +114,13 @@ def test_no_kernel_spills_registers(assembled: dict[tuple[str, str, str], Any]) 
         assert kernel.stack == kernel.spills == 0, key
 
 
-def test_registers_leave_room_for_several_blocks(
+def test_registers_leave_room_for_many_warps(
     assembled: dict[tuple[str, str, str], Any],
 ) -> None:
-    """A multiprocessor has 65,536, handed out by eights, and a block 256 threads."""
-    on_h100 = {
-        "run_listed": cuda_run.LISTED_BLOCKS,
-        "run_plain": cuda_run.PLAIN_BLOCKS,
-        "run_any": cuda_run.ANY_BLOCKS,
-    }
-    elsewhere = {"run_listed": 2, "run_plain": 2, "run_any": 1}
-    for (kernel, weights, architecture), found in assembled.items():
-        blocks = 65_536 // (256 * 8 * -(-found.registers // 8))
-        expected = on_h100 if architecture == "sm_90" else elsewhere
-        assert blocks >= expected[kernel], (kernel, weights, architecture)
+    """A multiprocessor has 65,536: at 88 for five blocks of four warps, and at 128 for four."""
+    most = {"visit_block": 88, "visit_wide_block": 88, "visit_in_step": 128}
+    for (kernel, *_), found in assembled.items():
+        assert found.registers <= most.get(kernel, 48), kernel
 
 
 def test_products_are_rounded_before_they_are_added(
@@ -165,7 +129,7 @@ def test_products_are_rounded_before_they_are_added(
     """The compiler fuses them if it may: one rounding, and other spikes than on the CPU."""
     for (kernel, *_), found in assembled.items():
         assert "fma.rn.f32" not in found.ptx
-        assert "mul.rn.f32" in found.ptx, kernel
+        assert ("mul.rn.f32" in found.ptx) == kernel.startswith("visit"), kernel
         # A plain `mul.f32` behind which an addition follows may be fused by the assembler.
         for product in re.findall(r"mul\.f32\s+(%f\d+)", found.ptx):
             adds = re.findall(rf"add\.f32\s+%f\d+, .*{product}\b", found.ptx)

@@ -69,15 +69,6 @@ def _paths(network: Network, node: int) -> Iterator[Path]:
             yield Path(path.feeder, (*path.through, *step))
 
 
-def _graded(network: Network, node: int) -> bool:
-    if node == INPUT:
-        return network.input_encoding == "counts"
-    layer = network.layers[node]
-    if isinstance(layer, WeightLayer):
-        return layer.neuron.spikes == "many"
-    return any(_graded(network, source) for source in network.sources(node))
-
-
 class _Counting:
     """The counts of one layer."""
 
@@ -91,7 +82,6 @@ class _Counting:
         self.groups, self.per_group = layer.groups, self.shape[0] // layer.groups
         self.paths = list(dict.fromkeys(_paths(network, index - 1)))
         self.fan_outs: dict[tuple[int, int], tuple[int, NDArray[Any]]] = {}
-        self.many = layer.neuron.spikes == "many"
         self.bias = np.zeros(self.shape)
         self.always = index == len(network.layers) - 1 and network.readout.endswith("membrane")
         if layer.bias is not None:
@@ -141,18 +131,19 @@ class _Counting:
                 if (number, flat) not in self.fan_outs:
                     self.fan_outs[number, flat] = self._fan_out(path, values.shape[1:], flat)
                 delay, reached = self.fan_outs[number, flat]
-                if t >= delay and values[t - delay].reshape(-1)[flat] > 0:
+                value = values[t - delay].reshape(-1)[flat] if t >= delay else 0
+                if value > 0:
                     self.count["input_events"] += 1
-                    sops = "macs" if _graded(self.network, path.feeder) else "acs"
-                    self.count[sops] += int(reached.sum())
+                    self.count["acs" if value == 1 else "macs"] += int(reached.sum())
                     touched |= self._sites(reached > 0)
         if self.layer.recurrent is not None and t > 0:
-            spiked = int((self.trace.spikes[t - 1] > 0).sum())
+            before = self.trace.spikes[t - 1]
             each_to_each = self.layer.recurrent.ndim == 2
-            self.count["input_events"] += spiked
-            sops = "macs" if self.many else "acs"
-            self.count[sops] += spiked * (self.shape[0] if each_to_each else 1)
-            touched |= each_to_each and spiked > 0
+            fan_out = self.shape[0] if each_to_each else 1
+            self.count["input_events"] += int((before > 0).sum())
+            self.count["acs"] += int((before == 1).sum()) * fan_out
+            self.count["macs"] += int((before > 1).sum()) * fan_out
+            touched |= each_to_each and bool((before > 0).any())
         return touched
 
     def _fan_out(self, path: Path, shape: tuple[int, ...], flat: int) -> tuple[int, NDArray[Any]]:

@@ -101,9 +101,10 @@ class _Counting:
         return reached
 
     def add(self, volley: Volley, flat: Any, weights: int) -> None:
-        times = 1 if volley.graded else int(volley.values.reshape(-1)[flat])
+        value = int(volley.values.reshape(-1)[flat])
+        times = 1 if volley.graded else value
         self.count["input_events"] += times
-        self.count["macs" if volley.graded else "acs"] += times * weights
+        self.count["macs" if volley.graded and value > 1 else "acs"] += times * weights
 
     def fan_out(self, number: int, shape: Any, flat: Any) -> NDArray[np.int64]:
         """How many weights one input adds to each membrane."""

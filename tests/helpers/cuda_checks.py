@@ -1,7 +1,6 @@
 """The CUDA kernels against the CPU engine, wherever they run.
 
-Not collected by itself. `test_ptx.py` runs it on a machine for PTX; `test_cuda.py` in Numba's
-simulator, with NUMBA_ENABLE_CUDASIM set, which must be before numba is imported; and
+Not collected by itself. `test_ptx.py` runs it on a machine for PTX, and
 `python -m eventsim_tools.bench.gpu` on a GPU.
 """
 
@@ -19,10 +18,9 @@ from random_networks import networks, recordings, simulate_recorded
 
 from eventsim.clocked.cuda import run as cuda_run
 from eventsim.clocked.cuda.layout import lay_out
-from eventsim.clocked.cuda.run import CudaRunner, device_program
+from eventsim.clocked.cuda.run import device_program
 from eventsim.errors import NetworkError, RecordingError
 from eventsim.events.arrays import make_events
-from eventsim.events.binning import BinnedEvents, bin_events
 from eventsim.network.graph import Network
 from eventsim.network.layers import Conv2d, Dense
 from eventsim.network.neurons import LIF
@@ -34,10 +32,6 @@ from eventsim.simulator import simulate, simulate_batch
 from eventsim.wiring.wire import program_of
 
 NETWORKS = int(os.environ.get("EVENTSIM_CHECKED_NETWORKS", "600"))
-
-
-def binned(network: Network, events: Any) -> BinnedEvents:
-    return bin_events(events, network.input_shape, network.dt_us, encoding=network.input_encoding)
 
 
 def check_same(found: Result, expected: Result) -> None:
@@ -52,23 +46,24 @@ def check_same(found: Result, expected: Result) -> None:
         np.testing.assert_array_equal(mine, other)
 
 
+def compare(network: Network, events: Any) -> Result:
+    """Run a recording on a GPU and on the CPU; return what both had."""
+    found = simulate(network, events, record_spikes=True, device="cuda")
+    check_same(found, simulate(network, events, record_spikes=True))
+    return found
+
+
 @given(data=st.data())
 @settings(max_examples=NETWORKS)
 def test_spikes_and_counts_are_those_of_the_cpu(data: Any) -> None:
-    """Any network with any weights: every spike, count and membrane, bit for bit."""
+    """Any network with any weights, in stretches of any length: every bit of what comes out."""
     options = st.fixed_dictionaries({"plain": st.booleans(), "by_four": st.booleans()})
     network = data.draw(networks(dyadic=False, **data.draw(options)))
-    count = data.draw(st.integers(1, 2))
+    count = data.draw(st.integers(1, 3))
     several = [data.draw(recordings(network, max_steps=5)) for _ in range(count)]
-    runner = CudaRunner(
-        program_of(network),
-        threads=data.draw(st.sampled_from([1, 3, 8])),
-        shared_bytes=data.draw(st.sampled_from([0, 600, 48 * 1024])),
-        blocks=data.draw(st.integers(1, 2)),
-    )
     expected = [simulate_recorded(network, events) for events in several]
-    batch = [binned(network, events) for events in several]
-    (results,) = runner.run(network, [batch], record_spikes=True)
+    with patch.object(cuda_run, "LONGEST_STRETCH", data.draw(st.sampled_from([1, 3, 4096]))):
+        (results,) = cuda_run.run_on_gpu(network, several, record_spikes=True)
     for found, wanted in zip(results, expected, strict=True):
         check_same(found, wanted)
 
@@ -97,13 +92,8 @@ def some(seed: int, count: int = 60) -> Any:
     return make_events(t, *rng.integers(0, 8, (2, count)), rng.integers(0, 2, count))
 
 
-@pytest.mark.parametrize("threads", [33, 64])
-def test_blocks_of_more_than_a_warp(threads: int) -> None:
-    network, events = small(), some(1)
-    runner = CudaRunner(program_of(network), threads=threads)
-    ((found,),) = runner.run(network, [[binned(network, events)]], record_spikes=True)
-    check_same(found, simulate(network, events, record_spikes=True))
-    assert found.operations.total.output_spikes > 100
+def test_layers_of_every_kind_behind_each_other() -> None:
+    assert compare(small(), some(1)).operations.total.output_spikes > 100
 
 
 @pytest.mark.parametrize("kind", ["float16", "bfloat16", "int8"])
@@ -112,10 +102,7 @@ def test_rounded_weights(kind: Any) -> None:
     network, events = round_weights(small(), kind), some(3)
     held = device_program(program_of(network)).weights.dtype == np.float16
     assert held == (kind == "bfloat16")
-    ((found,),) = CudaRunner(program_of(network), threads=6).run(
-        network, [[binned(network, events)]], record_spikes=True
-    )
-    check_same(found, simulate(network, events, record_spikes=True))
+    compare(network, events)
 
 
 def test_max_pools_of_counts_groups_delays_and_loops() -> None:
@@ -140,12 +127,8 @@ def test_max_pools_of_counts_groups_delays_and_loops() -> None:
         ),
     ]  # fmt: skip
     network = Network((2, 8, 8), 1000, layers, input_encoding="counts", readout="last-membrane")
-    events = some(4, 300)
-    for threads in (1, 5):
-        runner = CudaRunner(program_of(network), threads=threads)
-        ((found,),) = runner.run(network, [[binned(network, events)]], record_spikes=True)
-        check_same(found, simulate(network, events, record_spikes=True))
-        assert all(layer.output_spikes > 3 for layer in found.operations.layers)
+    found = compare(network, some(4, 300))
+    assert all(layer.output_spikes > 3 for layer in found.operations.layers)
 
 
 def test_a_layer_of_one_site_behind_a_pool_and_itself() -> None:
@@ -157,11 +140,7 @@ def test_a_layer_of_one_site_behind_a_pool_and_itself() -> None:
         Dense(rng.normal(0.3, 0.3, (5, 18)), recurrent=np.eye(5) - 0.3, neuron=LIF(0.5, 0.4)),
         Dense(rng.normal(0.3, 0.3, (3, 5)), neuron=LIF(0.5, 0.4)),
     ]
-    network, events = Network((2, 8, 8), 1000, layers), some(7, 200)
-    ((found,),) = CudaRunner(program_of(network), threads=4).run(
-        network, [[binned(network, events)]], record_spikes=True
-    )
-    check_same(found, simulate(network, events, record_spikes=True))
+    found = compare(Network((2, 8, 8), 1000, layers), some(7, 200))
     assert all(layer.output_spikes > 3 for layer in found.operations.layers)
 
 
@@ -173,12 +152,7 @@ def test_positions_that_reach_a_site_with_several_rows(channels: int) -> None:
         AvgPool2d(3, stride=1),
         Conv2d(rng.normal(0.1, 0.4, (channels, 2, 3, 3)), neuron=LIF(0.9, 1.5)),
     ]
-    network = Network((2, 8, 8), 1000, layers, readout="last-membrane")
-    events = some(11, 1000)
-    ((found,),) = CudaRunner(program_of(network), threads=8).run(
-        network, [[binned(network, events)]], record_spikes=True
-    )
-    check_same(found, simulate(network, events, record_spikes=True))
+    compare(Network((2, 8, 8), 1000, layers, readout="last-membrane"), some(11, 1000))
 
 
 def test_spikes_do_not_stand_in_silent_timesteps() -> None:
@@ -187,22 +161,41 @@ def test_spikes_do_not_stand_in_silent_timesteps() -> None:
     layers = [Flatten(), Dense(**relay), Delay(1), Dense(**relay), Dense(**relay)]
     network = Network((1, 1, 1), 1000, layers)
     events = make_events([0, 5000, 6000], [0, 0, 0], [0, 0, 0], [1, 1, 1])
-    ((found,),) = CudaRunner(program_of(network), threads=2).run(
-        network, [[binned(network, events)]], record_spikes=True
-    )
-    check_same(found, simulate(network, events, record_spikes=True))
+    found = compare(network, events)
     assert found.spike_counts.tolist() == [2]
 
 
-def test_spikes_that_find_no_room_are_recorded_in_a_second_run() -> None:
-    network, events = small(), some(2)
-    with patch.object(cuda_run, "ROOM", 3):
-        found = simulate(network, events, record_spikes=True, device="cuda")
-    check_same(found, simulate(network, events, record_spikes=True))
-    for _ in range(3):  # memory of the lane is for one sample still
-        simulate(network, events, device="cuda")
-        simulate(network, events, record_spikes=True, device="cuda")
-    assert len(cuda_run.runner_of(network)._idle[0]._spikes.host) == 1
+@pytest.mark.parametrize("channels", [160, 130])
+def test_sites_of_several_blocks_of_channels(channels: int) -> None:
+    """More than a team adds up: whether one of them may fire again concerns all."""
+    rng = np.random.default_rng(12)
+    neuron, bias = LIF(0.9, 0.5, "subtract"), rng.normal(0, 0.04, channels)
+    layers = [
+        Conv2d(rng.normal(0.2, 0.4, (channels, 2, 5, 5)), stride=3, neuron=neuron, bias=bias),
+        Flatten(),
+        Dense(
+            rng.normal(0, 0.1, (channels, 4 * channels)),
+            recurrent=rng.normal(0, 0.1, (channels, channels)), neuron=LIF(0.5, 0.4),
+        ),
+    ]  # fmt: skip
+    found = compare(Network((2, 8, 8), 1000, layers, readout="mean-membrane"), some(13, 200))
+    assert all(layer.output_spikes > 100 for layer in found.operations.layers)
+
+
+def test_more_rows_than_a_list_has_room_for() -> None:
+    """In a full timestep 16 rows of a list of 16 for each thread, and many times as many."""
+    rng = np.random.default_rng(14)
+    layers = [
+        Conv2d(rng.normal(0.05, 0.1, (3, 2, 5, 5)), padding=2, neuron=LIF(0.5, 0.4)),
+        Flatten(),
+        Dense(
+            rng.normal(0.05, 0.1, (5, 192)), neuron=LIF(0.5, 0.4, spikes="many", comparison=">=")
+        ),
+    ]
+    grid = np.indices((2, 8, 8)).reshape(3, -1)
+    events = make_events(np.zeros(128), grid[2], grid[1], grid[0])
+    for encoding in ("binary", "counts"):
+        compare(Network((2, 8, 8), 1000, layers, input_encoding=encoding), events)
 
 
 @pytest.mark.parametrize("readout", ["mean-membrane", "last-membrane"])
@@ -233,44 +226,66 @@ def test_batches_packets_and_progress(readout: Any) -> None:
 
 
 def test_long_recordings_share_a_batch_with_fewer() -> None:
-    """Timesteps count as well as events: these have hardly any."""
+    """The memory of 20 timesteps: of two recordings of ten, or of one in stretches."""
     network = small()
-    recordings = [some(seed, 5) for seed in range(4)]
-    done: list[int] = []
-    with patch.object(cuda_run, "BATCH_SIZE", 35):
+    recordings = [some(seed, 50) for seed in range(4)]
+    runner = cuda_run.runner_of(network)
+    for rows, steps, batches in ((20, 10, [2, 2]), (2, 10, [1, 1, 1, 1])):
+        runner._of_sample, runner._memory = 0, rows * runner._of_timestep
+        done: list[int] = []
         found = simulate_batch(
-            network, recordings, steps=10, device="cuda", progress=done.append
+            network, recordings, steps=steps, device="cuda", progress=done.append
         )  # fmt: skip
-    assert done == [2, 2]
-    expected = simulate_batch(network, recordings, steps=10)
-    assert [f.operations for f in found] == [e.operations for e in expected]
+        assert done == batches
+        expected = simulate_batch(network, recordings, steps=steps)
+        assert [f.operations for f in found] == [e.operations for e in expected]
 
 
 def test_networks_beyond_32_bits_are_refused() -> None:
-    """Spikes that a delay remembers: a list for each timestep."""
+    """Spikes that a delay remembers: a row of bits for each timestep."""
     neuron = LIF(0.5, 0.5)
-    first, last = Dense(np.ones((2100, 1)), neuron=neuron), Dense(np.ones((1, 2100)), neuron=neuron)
+    first, last = (Dense(np.ones(s), neuron=neuron) for s in ((2**17, 1), (1, 2**17)))
     network = Network((1, 1, 1), 1000, [Flatten(), first, Delay(2**20), last])
     with pytest.raises(NetworkError, match="expected fewer than 2\\^31 on a GPU"):
-        lay_out(program_of(network), 32, 2**15)
+        lay_out(program_of(network), 1)
 
 
-def test_a_bad_recording_is_named() -> None:
-    bad = make_events([0], [8], [0], [0])
-    with pytest.raises(RecordingError, match="recording 1: event 0: x is 8"):
-        simulate_batch(small(), [some(1), bad], device="cuda")
+@pytest.mark.parametrize("stretch", [1, 4096])
+def test_a_bad_recording_is_named(stretch: int) -> None:
+    """The device finds it, wherever recordings are cut; the host says what the CPU's would."""
+    network, good = small(), some(1)
+    early = make_events([0, 2000, 1999, 4000], *np.zeros((3, 4)))
+    early["t"][2] = 1999
+    late = make_events([0, 9, 8000, 7000], *np.zeros((3, 4)))
+    for bad, sentence in (
+        (make_events([0], [8], [0], [0]), "event 0: x is 8"),
+        (early, "event 2: time runs backwards, t is 1999 us after 2000"),
+        (late, "event 3: time runs backwards"),
+        (np.zeros(3), "events have dtype float64"),
+    ):
+        with patch.object(cuda_run, "LONGEST_STRETCH", stretch):
+            with pytest.raises(RecordingError, match="recording 1: " + sentence):
+                simulate_batch(network, [good, bad], device="cuda", steps=6)
+            with pytest.raises(RecordingError, match="^" + sentence):
+                simulate(network, bad, device="cuda")
+
+
+def test_events_outside_of_the_grid_are_counted() -> None:
+    network, events = small(), some(15, 300)
+    for steps, start in ((3, 1500), (4, 0), (0, 5), (2, 9000)):
+        given = {"steps": steps, "start_us": start}
+        mine, other = (simulate(network, events, device=d, **given) for d in ("cuda", "cpu"))
+        assert mine.operations == other.operations
+        for name in ("steps", "events", "events_early", "events_late", "events_merged"):
+            assert getattr(mine, name) == getattr(other, name), (name, given)
 
 
 def test_the_benchmark_of_the_gpu_finds_equal_counts() -> None:
     pytest.importorskip("torch")
     from eventsim_tools.bench.gpu import time_workload
 
-    defaults: Any = CudaRunner.__init__.__kwdefaults__
-    with patch.dict(defaults, threads=4):
-        found = time_workload("digits", "10", (20_000, 15), 2, repeats=1, rate=0.02)
+    found = time_workload("digits", "10", (20_000, 15), 2, repeats=1, rate=0.02)
     assert found["same_as_cpu"]
     assert found["sops"] > 1000
     assert 0 <= found["spikes_changed_by_float16"] < 0.1
-    assert {"eventsim, CPU, from raw events", "eventsim, GPU, 1 binned samples"} <= set(
-        found["seconds_a_sample"]
-    )
+    assert {"eventsim, CPU", "eventsim, GPU, 1 samples"} <= set(found["seconds_a_sample"])

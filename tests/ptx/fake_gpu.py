@@ -1,4 +1,4 @@
-"""What `numba.cuda` is asked for by `clocked/cuda/run.py`, with a `Machine` in place of a GPU.
+"""What `numba.cuda` is asked for by `clocked/cuda/`, with a `Machine` in place of a GPU.
 
 A stream does nothing until somebody waits for it, and then everything in its order: what is read
 too early is not there yet, and what was freed or changed too early is missed.
@@ -22,7 +22,7 @@ from numba.core.errors import NumbaPerformanceWarning
 from numpy.typing import NDArray
 from ptx_machine import UNUSED, Kernel, Machine, PtxError
 
-from eventsim.clocked.cuda import run as cuda_run
+from eventsim.clocked.cuda import layer as kernels
 
 
 class Stream:
@@ -50,6 +50,16 @@ class DeviceArray:
         """Have memory."""
         self.data = unwritten(shape, dtype)
         self.known = np.zeros(-(-self.data.nbytes // 4), np.bool_)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return how long each axis is."""
+        return self.data.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Return the type of what it holds."""
+        return self.data.dtype
 
     def __len__(self) -> int:
         """Return the length of the first axis."""
@@ -144,7 +154,7 @@ class Launchable:
     def __init__(self, machine: Machine, name: str) -> None:
         """Name it."""
         self._machine, self._name = machine, name
-        self.py_func = getattr(cuda_run, name).py_func
+        self.py_func = getattr(kernels, name).py_func
 
     def __getitem__(self, grid: tuple[int, int, Stream, int]) -> Callable[..., None]:
         """Return what launches it; warn as Numba does."""
@@ -153,8 +163,9 @@ class Launchable:
 
         def launch(*arguments: Any) -> None:
             blocks, threads, stream, shared = grid
-            weights = str(arguments[0].weights.data.dtype)
-            kinds = argument_types(weights)
+            programs = [given for given in arguments if hasattr(given, "weights")]
+            weights = str(programs[0].weights.data.dtype) if programs else "float32"
+            kinds = argument_types(self._name, weights)
             parameters: list[int] = []
             arrays: list[weakref.ref[DeviceArray]] = []
             for argument, kind in zip(arguments, kinds, strict=True):
@@ -167,13 +178,16 @@ class Launchable:
                 there = [array() for array in arrays]
                 if None in there:
                     raise PtxError("an array was freed before the kernel ran")
-                self._machine.launch(
-                    compiled(self._name, weights),
-                    (blocks, threads, shared),
-                    parameters,
-                    [array.data for array in there if array is not None],
-                    [array.known for array in there if array is not None],
-                )
+                try:
+                    self._machine.launch(
+                        compiled(self._name, weights),
+                        (blocks, threads, shared),
+                        parameters,
+                        [array.data for array in there if array is not None],
+                        [array.known for array in there if array is not None],
+                    )
+                except PtxError as error:
+                    raise PtxError(f"{self._name}: {error}") from None
 
             stream.add(run)
 
@@ -204,7 +218,7 @@ def flatten(value: Any, parameters: list[int], arrays: list[weakref.ref[DeviceAr
 
 @contextmanager
 def fake_gpu() -> Iterator[Machine]:
-    """Have `clocked/cuda/run.py` find a GPU."""
+    """Have `clocked/cuda/` find a GPU."""
     machine = Machine()
     device = SimpleNamespace(MULTIPROCESSOR_COUNT=1, compute_capability=(9, 0))
     context = SimpleNamespace(get_memory_info=lambda: (2**30, 2**30))
@@ -219,6 +233,6 @@ def fake_gpu() -> Iterator[Machine]:
             get_current_device=lambda: device,
             current_context=lambda: context,
         ),
-        patch.multiple(cuda_run, **{name: Launchable(machine, name) for name in KERNELS}),
+        patch.multiple(kernels, **{name: Launchable(machine, name) for name in KERNELS}),
     ):
         yield machine

@@ -11,7 +11,7 @@ import struct
 # Words of eight bytes at the machine's beginning, which the code reads.
 MACHINE = (
     "parameters", "shared", "visits", "%dynamic_smem_size", "%tid.x", "%ntid.x", "%ctaid.x",
-    "%nctaid.x", "found", "founds",
+    "%nctaid.x", "mask", "given", "from", "returned",
 )  # fmt: skip
 KINDS = {
     "pred": "i1", "b8": "i8", "u8": "i8", "s8": "i8", "b16": "i16", "u16": "i16", "s16": "i16",
@@ -188,13 +188,27 @@ class Instructions:
         value = self._call(f"llvm.fabs.{parts[-1]}", kind, self._get(operands[1], kind))
         self._set(operands[0], kind, value)
 
+    def _do_brev(self, parts: list[str], operands: list[str]) -> None:
+        value = self._call("llvm.bitreverse.i32", "i32", self._get(operands[1], "i32"))
+        self._set(operands[0], "i32", value)
+
+    def _do_bfind(self, parts: list[str], operands: list[str]) -> None:
+        """How far the highest 1 is from the top; -1 where there is none."""
+        if parts[1:] != ["shiftamt", "u32"]:
+            raise NotImplementedError(".".join(parts))
+        value = self._get(operands[1], "i32")
+        zeros = self._emit(f"call i32 @llvm.ctlz.i32(i32 {value}, i1 0)")
+        none = self._emit(f"icmp eq i32 {value}, 0")
+        self._set(operands[0], "i32", self._emit(f"select i1 {none}, i32 -1, i32 {zeros}"))
+
     def _do_bfi(self, parts: list[str], operands: list[str]) -> None:
-        inserted, into = (self._get(operand, "i32") for operand in operands[1:3])
+        kind = KINDS[parts[-1]]
+        inserted, into = (self._get(operand, kind) for operand in operands[1:3])
         place, length = map(int, operands[3:])
         mask = (1 << length) - 1
-        bits = self._emit(f"shl i32 {self._emit(f'and i32 {inserted}, {mask}')}, {place}")
-        kept = self._emit(f"and i32 {into}, {~(mask << place)}")
-        self._set(operands[0], "i32", self._emit(f"or i32 {bits}, {kept}"))
+        bits = self._emit(f"shl {kind} {self._emit(f'and {kind} {inserted}, {mask}')}, {place}")
+        kept = self._emit(f"and {kind} {into}, {~(mask << place)}")
+        self._set(operands[0], kind, self._emit(f"or {kind} {bits}, {kept}"))
 
     # -- comparisons, moves, conversions -----------------------------------------------------------
 

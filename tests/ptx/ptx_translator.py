@@ -1,10 +1,10 @@
-"""A kernel's PTX as LLVM IR that a CPU runs, a CUDA thread from one barrier to the next.
+"""A kernel's PTX as LLVM IR that a CPU runs, thread by thread from one wait to the next.
 
 In: PTX as NVVM writes it. Out: IR of a function `step(registers, at, machine)`. It runs one thread
-from its beginning (`at` 0) or from behind barrier `at`, and returns the number of the barrier that
-it comes to, `FINISHED`, or `FAULT`. Between calls the thread is its registers, eight bytes each.
-Every access to memory asks `access` first, which `ptx_machine.py` provides, and every basic block
-counts its visits.
+from its beginning (`at` 0) or from behind the place `at` where it waited for others, and returns
+the number of the next such place, `FINISHED`, or `FAULT`. Between calls the thread is its
+registers, eight bytes each. Every access to memory asks `access` first, which `ptx_machine.py`
+provides, and every basic block counts its visits.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ptx_instructions import BITS, KINDS, Instructions
 
 FINISHED, FAULT = -1, -2
 READ, WRITE, ATOMIC = 0, 1, 2
+BARRIER, SYNC, ANY, UP, INDEX = range(5)  # what threads wait for
 STATEMENT = re.compile(r"(?:@(!?)(%p\d+)\s+)?([a-z][\w.]*)\s*(.*)", re.DOTALL)
 
 
@@ -25,7 +26,9 @@ class Translation(NamedTuple):
 
     ir: str
     registers: int
-    sizes: list[int]  # instructions of every basic block, in the order of the counters of visits
+    waits: list[int]  # what a thread waits for at each place, the first being number 1
+    firsts: list[int]  # the line before each basic block, in the order of the counters of visits,
+    sizes: list[int]  # and how many instructions it has
 
 
 def translate(ptx: str) -> Translation:
@@ -41,7 +44,10 @@ class _Translator(Instructions):
         declared = re.findall(r"\.reg \.(\w+)\s+(%\w+)[<;]", "\n".join(lines))
         super().__init__({name: KINDS[kind] for kind, name in declared})
         self._sizes: list[int] = []
-        self._resumed: list[str] = []
+        self._firsts: list[int] = []
+        self._waits: list[int] = []
+        self._text = "\n".join(lines)
+        self._constants = dict(re.findall(r"mov\.u32\s+(%r\d+), (-?\d+);", self._text))
         body = lines.index("{", entry)
         for number, line in enumerate(lines[body + 1 :], body + 2):
             self._line = number
@@ -53,7 +59,7 @@ class _Translator(Instructions):
 
     def translation(self) -> Translation:
         """Put the pieces together."""
-        labels = "".join(f" i32 {n}, label %{label}" for n, label in enumerate(self._resumed, 1))
+        labels = "".join(f" i32 {n + 1}, label %resumed{n}" for n in range(len(self._waits)))
         head = [
             "declare i32 @access(ptr, i64, i32, i32, i64, i32, ptr)",
             *_intrinsics("\n".join(self._out)),
@@ -62,7 +68,7 @@ class _Translator(Instructions):
             "start:",
         ]
         ir = "\n".join([*head, *self._out, f"ret i32 {FINISHED}", "}"])
-        return Translation(ir, len(self._slots), self._sizes)
+        return Translation(ir, len(self._slots), self._waits, self._firsts, self._sizes)
 
     def _begin(self, label: str, *, fall: bool = False) -> None:
         if fall:
@@ -73,6 +79,7 @@ class _Translator(Instructions):
         more = self._emit(f"add i64 {self._emit(f'load i64, ptr {at}')}, 1")
         self._out.append(f"store i64 {more}, ptr {at}")
         self._sizes.append(0)
+        self._firsts.append(self._line)
 
     def _label(self, name: str) -> str:
         return "L" + re.sub(r"\W", "_", name)
@@ -112,19 +119,42 @@ class _Translator(Instructions):
         self._out.append(f"ret i32 {FINISHED}")
         self._begin(f"after{self._line}")
 
-    def _do_bar(self, parts: list[str], operands: list[str]) -> None:
-        votes = parts[1:] == ["red", "popc", "u32"]
-        if parts[1:] != ["sync"] and not votes:
-            raise NotImplementedError(parts)
-        if votes:
-            found = self._emit(f"zext i1 {self._get(operands[-1], 'i1')} to i64")
-            self._out.append(f"store i64 {found}, ptr {self._word('found')}")
-        label = f"resumed{len(self._resumed)}"
-        self._resumed.append(label)
-        self._out.append(f"ret i32 {len(self._resumed)}")
+    def _wait(self, kind: int, *given: str) -> None:
+        """Hand the thread back until others have come here too; given: what they need to know."""
+        for name, value in zip(("mask", "given", "from"), given, strict=False):
+            self._out.append(f"store i64 {value}, ptr {self._word(name)}")
+        label = f"resumed{len(self._waits)}"
+        self._waits.append(kind)
+        self._out.append(f"ret i32 {len(self._waits)}")
         self._begin(label)
-        if votes:
-            self._set(operands[0], "i32", self._machine("founds", "i32"))
+
+    def _widened(self, operand: str, kind: str = "i32") -> str:
+        return self._emit(f"zext {kind} {self._get(operand, kind)} to i64")
+
+    def _do_bar(self, parts: list[str], operands: list[str]) -> None:
+        if parts[1:] == ["warp", "sync"]:
+            self._wait(SYNC, self._widened(operands[0]))
+        elif parts[1:] == ["sync"]:
+            self._wait(BARRIER)
+        else:
+            raise NotImplementedError(parts)
+
+    def _do_vote(self, parts: list[str], operands: list[str]) -> None:
+        if parts[1:] != ["sync", "any", "pred"]:
+            raise NotImplementedError(parts)
+        self._wait(ANY, self._widened(operands[2]), self._widened(operands[1], "i1"))
+        self._set(operands[0], "i1", self._machine("returned", "i1"))
+
+    def _do_shfl(self, parts: list[str], operands: list[str]) -> None:
+        """Between all 32 lanes; nobody may ask whether there was one to take from."""
+        kinds = {("up", "0"): UP, ("idx", "31"): INDEX}
+        to, inside = operands[0].split("|")
+        clamp = self._constants.get(operands[3], operands[3])
+        if parts[1] != "sync" or len(re.findall(rf"{inside}\b", self._text)) > 1:
+            raise NotImplementedError(parts)
+        mask, value, source = (self._widened(operands[n]) for n in (4, 1, 2))
+        self._wait(kinds[parts[2], clamp], mask, value, source)
+        self._set(to, "i32", self._machine("returned", "i32"))
 
     def _address(self, operand: str, space: str) -> str:
         base, _, offset = operand.strip("[]").partition("+")
@@ -182,7 +212,7 @@ class _Translator(Instructions):
 
     def _do_atom(self, parts: list[str], operands: list[str]) -> None:
         kind, how = KINDS[parts[-1]], parts[-2]
-        if (how, parts[-1][0]) not in {("add", "u"), ("or", "b"), ("max", "s")}:
+        if (how, parts[-1][0]) not in {("add", "u"), ("add", "s"), ("or", "b"), ("max", "s")}:
             raise NotImplementedError(".".join(parts))
         value = self._get(operands[2], kind)
         pointer = self._ask(self._address(operands[1], parts[1]), BITS[kind] // 8, ATOMIC)

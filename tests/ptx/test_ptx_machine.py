@@ -132,19 +132,56 @@ def wait_alone(a):  # type: ignore[no-untyped-def]
     a[cuda.threadIdx.x] = 1
 
 
+def hand_on(a, mask):  # type: ignore[no-untyped-def]
+    i = cuda.threadIdx.x
+    a[i] = i
+    cuda.syncwarp(mask)
+    a[i + 2] = a[1 - i]
+
+
+def hand_on_in_the_warp(a):  # type: ignore[no-untyped-def]
+    cuda.any_sync(3, a[cuda.threadIdx.x] > 0)
+    hand_on_part(a, 3)
+
+
+def hand_on_by_oneself(a):  # type: ignore[no-untyped-def]
+    hand_on_part(a, 1 << cuda.threadIdx.x)
+
+
+def hand_back_too_early(a):  # type: ignore[no-untyped-def]
+    hand_on_part(a, 3)
+    a[cuda.threadIdx.x] = 5
+
+
+def vote_by_oneself(a):  # type: ignore[no-untyped-def]
+    if cuda.threadIdx.x == 0:
+        a[0] = cuda.any_sync(3, a[0] > 0)
+
+
+def vote_in_place_of_others(a):  # type: ignore[no-untyped-def]
+    a[0] = cuda.any_sync(2, a[0] > 0)
+
+
+hand_on_part = cuda.jit(device=True)(hand_on)
+
+
 @pytest.mark.parametrize(
     ("function", "blocks", "sentence"),
     [
-        (write_one_word, 1, "in a race with thread"),
-        (write_and_add, 1, "in a race with thread"),
-        (read_the_neighbour, 1, "in a race with thread"),
-        (write_what_a_neighbour_reads, 1, "in a race with thread"),
-        (count_blocks, 2, "in a race with thread"),
+        (write_one_word, 1, "in a race with lanes"),
+        (write_and_add, 1, "in a race with lanes"),
+        (read_the_neighbour, 1, "in a race with lanes"),
+        (write_what_a_neighbour_reads, 1, "in a race with lanes"),
+        (count_blocks, 2, "in a race with lanes"),
         (read_beyond, 1, "outside of every array"),
         (write_beyond_shared, 1, "outside of every array"),
         (read_shared, 1, "where nothing was written yet"),
         (wait_at_two_barriers, 1, "threads wait at different barriers"),
         (wait_alone, 1, "threads wait at different barriers"),
+        (hand_on_by_oneself, 1, "in a race with lanes"),
+        (hand_back_too_early, 1, "in a race with lanes"),
+        (vote_by_oneself, 1, "others of its warp do not come"),
+        (vote_in_place_of_others, 1, "others of its warp do not come"),
     ],
 )
 def test_a_fault_is_found(function: Any, blocks: int, sentence: str) -> None:
@@ -163,6 +200,7 @@ def test_what_is_allowed() -> None:
         (write_one_value, [7, 0, 0, 0]),
         (add_at_one_word, [3, 0, 0, 0]),
         (wait_for_the_neighbour, [0, 1, 1, 0]),
+        (hand_on_in_the_warp, [0, 1, 1, 0]),
     ):
         found = np.zeros(4, np.int64)
         run(function, found)
@@ -175,7 +213,7 @@ def test_what_is_allowed() -> None:
 def test_unknown_instructions_are_refused() -> None:
     ptx = compiled_to_ptx(write_one_word, (numba.typeof(np.zeros(1, np.int64)),), "sm_90")
     with pytest.raises(NotImplementedError, match=r"line .*: vote"):
-        translate(ptx.replace("ret;", "vote.sync.any.pred %p1, %p1, 0;\nret;"))
+        translate(ptx.replace("ret;", "vote.sync.all.pred %p1, %p1, 0;\nret;"))
 
 
 # -- what instructions do --------------------------------------------------------------------------
@@ -220,7 +258,16 @@ def halves(a, found):  # type: ignore[no-untyped-def]
 
 
 def bits(a, found):  # type: ignore[no-untyped-def]
-    found[0] = cuda.popc(a[0])
+    found[0], found[1] = cuda.popc(a[0]), cuda.ffs(int32(a[0]))
+
+
+def lanes(a, found):  # type: ignore[no-untyped-def]
+    i = cuda.threadIdx.x
+    four = uint32(15) << uint32(i & 28)
+    found[0, i] = cuda.shfl_up_sync(-1, a[i], 3)
+    found[1, i] = cuda.shfl_sync(-1, a[i], (7 * i) & 31)
+    found[2, i] = cuda.any_sync(four, a[i] > 0)
+    found[3, i] = cuda.shfl_sync(four, a[i], i | 3)
 
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=2, max_size=2))
@@ -276,7 +323,20 @@ def test_half_precision_is_widened() -> None:
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_bits_are_counted(value: int) -> None:
-    found = np.zeros(1, np.uint32)
+def test_bits_are_counted_and_found(value: int) -> None:
+    found = np.zeros(2, np.uint32)
     run(bits, np.array([value], np.uint32), found, threads=1)
-    assert found[0] == value.bit_count()
+    assert found.tolist() == [value.bit_count(), (value & -value).bit_length()]
+
+
+@given(st.lists(st.integers(-(2**31), 2**31 - 1), min_size=32, max_size=32))
+def test_lanes_of_a_warp_know_of_each_other(values: list[int]) -> None:
+    """All of them, or the four that a mask names."""
+    a = np.array(values, np.int32)
+    found = np.zeros((4, 32), np.int32)
+    run(lanes, a, found, threads=32)
+    assert found[0].tolist() == [*values[:3], *values[:29]]
+    assert found[1].tolist() == [values[(7 * lane) % 32] for lane in range(32)]
+    some = a.reshape(8, 4)
+    assert found[2].tolist() == np.repeat((some > 0).any(axis=1), 4).tolist()
+    assert found[3].tolist() == np.repeat(some[:, 3], 4).tolist()

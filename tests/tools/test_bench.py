@@ -171,7 +171,8 @@ def test_the_graded_network_fires_as_asked_and_no_sum_of_it_rounds(
     result = contest.run_contest(network, [events], 1)
     assert [row["verdict"] for row in result["agreement"]] == ["equal"]
     given = {(row["name"], row["given"]) for row in result["timings"]}
-    assert given == {
+    one_by_one = {("eventsim, one by one", "raw events")} if es.available_threads() > 1 else set()
+    assert given == one_by_one | {
         ("eventsim", "raw events"),
         ("eventsim, binned", "binned events"),
         ("torch dense", "ready frames"),

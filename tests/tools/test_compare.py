@@ -124,6 +124,18 @@ def test_means_and_intervals_are_those_of_the_seeds(finished: Path) -> None:
     assert row["usual_estimate"] == pytest.approx(row["total"]["dense_macs"] * row["firing_rate"])
 
 
+def test_both_readings_of_pools_are_reported(nmnist: Path, tmp_path: Path) -> None:
+    """Behind an average pool: rows of each spike, and what a machine takes that pools first."""
+    command = ("compare", "--data", "nmnist", "--root", nmnist, "--structure", "AP2-10", "--out")
+    grid = ("--dt-us", 20_000, "--steps", 2, "--epochs", 1, "--batch-size", 8)
+    assert run_command(*command, tmp_path, *grid) == 0
+    row = next(r for r in results_of(tmp_path)["summary"]["rows"] if r["model"] == "snn")
+    pooled = row["pools_first"]
+    assert pooled["pool_adds"] == row["total"]["input_events"]  # windows that do not overlap
+    assert 0 < pooled["acs"] + pooled["macs"] < row["total"]["acs"]
+    assert "pools first: ACs, MACs, additions" in (tmp_path / "report.html").read_text()
+
+
 class Killed(BaseException):
     pass
 

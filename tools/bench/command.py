@@ -9,7 +9,7 @@ import typer
 
 from ..report import console, notes, write_json
 
-NAMES = "mlp, conv, gesture, graded, layer-conv, layer-dense, growth, ceiling, latency, training"
+NAMES = "mlp, conv, gesture, graded, layer-conv, layer-dense, growth, ceiling, latency, training, counts"
 
 
 def bench(

@@ -22,8 +22,6 @@ import typer
 
 import eventsim as es
 from eventsim.clocked.cuda.device import require_gpu
-from eventsim.clocked.cuda.run import run_on_gpu, runner_of
-from eventsim.events.binning import BinnedEvents
 from eventsim_bridge.models import PAPER_NEURON
 
 from ..report import console, new_table, notes, progress_bar, write_json
@@ -94,7 +92,7 @@ def run_checks(tests: Path) -> dict[str, str]:
     if sanitizer is None:
         notes.print("compute-sanitizer is not installed: left out")
     else:
-        few = [*pytest, "-k", "warp or batches or room"]
+        few = [*pytest, "-k", "kind or batches or blocks"]
         for tool in SANITIZERS:
             runs[tool] = [sanitizer, "--tool", tool, "--error-exitcode", "9", *few]
     outcomes = {}
@@ -116,40 +114,24 @@ def time_workload(
         structure, recordings.input_shape, PAPER_NEURON, dt_us=dt_us, steps=steps
     )
     network = scale_to_rate(network, events[:4], rate)
-    binned = [
-        es.bin_events(one, network.input_shape, dt_us, steps, encoding=network.input_encoding)
-        for one in events
-    ]
     on_cpu = es.simulate_batch(network, events)
-    (on_gpu,) = runner_of(network).run(network, [binned])
+    on_gpu = es.simulate_batch(network, events, device="cuda")
     same = all(a.operations == b.operations for a, b in zip(on_cpu, on_gpu, strict=True))
     sops = statistics.fmean(result.operations.total.sops for result in on_cpu)
     halves = es.round_weights(network, "float16")
+
+    def run(of: es.Network, size: int) -> None:
+        """Run so many recordings from raw events; transfers from and to the host count."""
+        es.simulate_batch(of, repeated(events, size), device="cuda")
+
     contestants = [
-        Timed(
-            "eventsim, CPU, from raw events",
-            len(events),
-            lambda: es.simulate_batch(network, events),
-        ),
-        Timed(
-            "eventsim, GPU, from raw events",
-            most,
-            lambda: es.simulate_batch(network, repeated(events, most), device="cuda"),
-        ),
+        Timed("eventsim, CPU", len(events), lambda: es.simulate_batch(network, events)),
         *(
-            Timed(
-                f"eventsim, GPU, {size} binned samples",
-                size,
-                partial(run_binned, network, repeated(binned, size)),
-            )
+            Timed(f"eventsim, GPU, {size} samples", size, partial(run, network, size))
             for size in BATCHES
             if size <= most
         ),
-        Timed(
-            f"eventsim, GPU, {most} binned samples, float16",
-            most,
-            partial(run_binned, halves, repeated(binned, most)),
-        ),
+        Timed(f"eventsim, GPU, {most} samples, float16", most, partial(run, halves, most)),
         *torch_contestants(network, events),
     ]
     seconds = time_in_turn(contestants, repeats)
@@ -178,12 +160,6 @@ def spikes_changed(network: es.Network, other: es.Network, recordings: list[Any]
 def repeated(items: Sequence[Any], size: int) -> list[Any]:
     """Return so many items, the first again after the last."""
     return [items[index % len(items)] for index in range(size)]
-
-
-def run_binned(network: es.Network, binned: list[BinnedEvents]) -> None:
-    """Run binned recordings, and wait for their results: transfers from and to the host count."""
-    for _ in run_on_gpu(network, binned):
-        pass
 
 
 def torch_contestants(network: es.Network, events: list[Any]) -> list[Timed]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from statistics import NormalDist
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,14 @@ import eventsim as es
 from eventsim.events.arrays import InputEncoding
 from eventsim.network.neurons import Neuron
 
+if TYPE_CHECKING:
+    from eventsim_bridge.models import RecurrentNetwork
+
 Events = NDArray[Any]
 
 MLP = "512FC-10"
 CONV = "16C5s2-16C3-SP2-8C3-SP2-256FC-10"
+AVERAGED = "16C3-AP2-32C3-AP2-128FC-10"  # with average pools, as an RNN and LSTM can have them
 GESTURE = "MP4-64C3-128C3-AP2-128C3-AP2-256FC-11"  # He et al. 2020, DVS Gesture
 
 STEPS_OF_SEARCH = 40  # halvings and doublings of a factor on a layer's weights
@@ -56,6 +60,19 @@ def random_network(
                 for parameter in model.parameters():
                     parameter.add_(parameter.abs().max() / 3)
     return export_network(model, dt_us=dt_us, steps=steps, input_encoding=input_encoding)
+
+
+def random_recurrent_network(
+    structure: str, input_shape: tuple[int, int, int], cell: Any, *, seed: int = 0
+) -> RecurrentNetwork:
+    """Return an RNN or LSTM of a structure with torch's weights."""
+    import torch
+
+    from eventsim_bridge.models import RecurrentNetwork
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return RecurrentNetwork(structure, input_shape, cell=cell)
 
 
 def scale_to_rate(network: es.Network, recordings: Sequence[Events], rate: float) -> es.Network:

@@ -241,6 +241,31 @@ def _ms(seconds: float) -> str:
     return f"{1e3 * seconds:.3f}"
 
 
+def _counts(result: dict[str, Any], console: Console) -> None:
+    readings: dict[str, int] = {"the same": 0}
+    for network in dict.fromkeys(row["network"] for row in result["rows"]):
+        rows = [row for row in result["rows"] if row["network"] == network]
+        columns = ["eventsim", *rows[0]["others"], "input rate x dense", "dense MACs"]
+        table = new_table(f"Synaptic operations, {network}", ["layer"], columns)
+        for row in rows:
+            found = [(one["count"], one["reading"]) for one in row["others"].values()]
+            marked = [
+                f"{count:,}" + (f" ({number})" if number else "")
+                for count, reading in found
+                for number in [readings.setdefault(reading, len(readings))]
+            ]
+            table.add_row(
+                row["layer"], f"{row['eventsim']['count']:,}", *marked,
+                f"{row['input_rate_x_dense']:,}", f"{row['dense_macs']:,}",
+            )  # fmt: skip
+        console.print(table)
+    for reading, number in readings.items():
+        if number:
+            console.print(f"({number}) {reading}", highlight=False)
+    for name in result["left_out"]:
+        console.print(f"{name} is left out: it is not installed", highlight=False)
+
+
 TABLES: dict[str, Callable[[dict[str, Any], Console], None]] = {
     "mlp": _contest,
     "conv": _contest,
@@ -251,5 +276,6 @@ TABLES: dict[str, Callable[[dict[str, Any], Console], None]] = {
     "growth": _growth,
     "ceiling": _ceiling,
     "latency": _latency,
+    "counts": _counts,
     "training": _training,
 }

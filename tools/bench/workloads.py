@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import eventsim as es
 from eventsim.events.arrays import InputEncoding
 from eventsim_bridge.models import PAPER_NEURON
+from eventsim_bridge.models.recurrent import CELLS
 
 from ..report import notes
 from .ceiling import CONV_ACTIVITIES, measure_ceiling, rows_of_convolution, rows_of_dense
 from .contest import run_contest
+from .counts import measure_counts, recurrent_lines, spiking_lines
 from .graded import GRADED, graded_network
 from .growth import measure_growth
-from .inputs import read_recordings
+from .inputs import dense_frames, read_recordings
 from .latency import measure_latency
 from .layers import time_convolution, time_dense
-from .networks import CONV, GESTURE, MLP, random_network, scale_to_rate
+from .networks import (
+    AVERAGED,
+    CONV,
+    GESTURE,
+    MLP,
+    random_network,
+    random_recurrent_network,
+    scale_to_rate,
+)
 from .training import measure_training
 
 
@@ -123,6 +133,29 @@ def _ceiling(options: Options) -> dict[str, Any]:
     return measure_ceiling(lists, options.repeats)
 
 
+def _counts(options: Options) -> dict[str, Any]:
+    few = replace(options, limit=min(options.limit, 4))
+    averaged = choose(few, "nmnist", AVERAGED, PAPER_NEURON, (10_000, 30))
+    spiking = {
+        f"{MLP}, LIF": _choose_mlp(few),
+        f"{CONV}, IF, counts": choose(
+            few, "nmnist", CONV, es.IF(1.0), (1000, 340), few.conv, "counts"
+        ),
+        f"{AVERAGED}, LIF": averaged,
+    }
+    cases = [
+        (name, [list(spiking_lines(chosen.network, events)) for events in chosen.recordings])
+        for name, chosen in spiking.items()
+    ]
+    frames = [one for batch in dense_frames(averaged.network, averaged.recordings) for one in batch]
+    for structure in ("64FC-10", AVERAGED):
+        for cell in CELLS:
+            model = random_recurrent_network(structure, averaged.network.input_shape, cell)
+            lines = [list(recurrent_lines(model, one)) for one in frames]
+            cases.append((f"{structure}, {cell.upper()}", lines))
+    return measure_counts(cases)
+
+
 def _latency(options: Options) -> dict[str, Any]:
     chosen = _choose_mlp(options)
     return measure_latency(chosen.network, chosen.recordings[0], options.repeats)
@@ -143,5 +176,6 @@ WORKLOADS: dict[str, Callable[[Options], dict[str, Any]]] = {
     "growth": _growth,
     "ceiling": _ceiling,
     "latency": _latency,
+    "counts": _counts,
     "training": _training,
 }

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .plan import Cell, Plan, Point, root_path
 
 if TYPE_CHECKING:
+    from eventsim import Network
     from eventsim.energy import Footprint
     from eventsim_bridge.data.frames import Recordings
     from eventsim_bridge.datasets import DataSet
@@ -157,7 +158,24 @@ def _run_spiking(
         return predicted, None
     total = es.Operations.sum(result.operations for result in results)
     neurons = [math.prod(network.shapes[index + 1]) for index in network.neuron_layers]
-    return predicted, {**_counts(total, len(results), footprint(network)), "neurons": neurons}
+    counts = _counts(total, len(results), footprint(network))
+    return predicted, {**counts, "neurons": neurons, "pools_first": _pools_first(plan, network)}
+
+
+def _pools_first(plan: Plan, network: Network) -> dict[str, int] | None:
+    """Return what the test recordings take where pools come first; None without such pools."""
+    from dataclasses import asdict
+
+    import eventsim as es
+    from eventsim_bridge.readings import PoolsFirst, pools_first
+
+    if not any(isinstance(layer, es.AvgPool2d | es.SumPool2d) for layer in network.layers):
+        return None
+    total = PoolsFirst(0, 0, 0)
+    for events, _ in open_data(plan).test:
+        for layer in pools_first(network, events):
+            total = total + layer
+    return asdict(total)
 
 
 def _run_recurrent(

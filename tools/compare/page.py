@@ -144,6 +144,11 @@ def layers_table(rows: Sequence[Row]) -> str:
     )
 
 
+def _pools_first(row: Row) -> str:
+    found = row["pools_first"]
+    return "-" if found is None else ", ".join(map(number, found.values()))
+
+
 def spiking_table(rows: Sequence[Row]) -> str:
     """Return rates, and what the usual estimate would say, for the SNN at every grid point."""
     columns: tuple[Column, ...] = (
@@ -151,14 +156,16 @@ def spiking_table(rows: Sequence[Row]) -> str:
         ("firing rate", lambda row: percent(row["firing_rate"])),
         ("of each layer", lambda row: ", ".join(percent(rate) for rate in row["firing_rates"])),
         ("SOPs, measured", _total("sops")),
+        ("pools first: ACs, MACs, additions", _pools_first),
         ("dense MACs", _total("dense_macs")),
         ("dense MACs x firing rate", lambda row: number(row["usual_estimate"])),
         ("measured / that", lambda row: ratio(row["total"]["sops"], row["usual_estimate"])),
         ("SOPs per synapse", lambda row: f"{row['spikes_per_synapse']:.2f}"),
     )
     return table(
-        "The SNN, per sample; measured. The usual estimate multiplies dense operations by the mean "
-        "firing rate of the neurons.",
+        "The SNN, per sample; measured. Behind average and sum pools the engine adds the rows of "
+        "each spike; a machine that pools first, as RNN and LSTM do here, takes what stands beside "
+        "it. The usual estimate multiplies dense operations by the firing rate of all neurons.",
         columns,
         rows,
     )

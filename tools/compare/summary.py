@@ -117,7 +117,7 @@ def _per_sample(group: Sequence[Document], models: Models) -> Document:
         return {"name": layer.name, **mean, "energy_nj": energy}
 
     layers, total = [mean_of(layer) for layer in counted.layers], mean_of(counted.total)
-    return {"layers": layers, "total": total, **_rates(group[0], layers, total)}
+    return {"layers": layers, "total": total, **_rates(group, samples, layers, total)}
 
 
 def _operations(group: Sequence[Document]) -> Any:
@@ -140,8 +140,15 @@ def _operations(group: Sequence[Document]) -> Any:
     )
 
 
-def _rates(cell: Document, layers: Sequence[Document], total: Document) -> Document:
+def _mean(counted: Sequence[Document], samples: int) -> Document:
+    return {name: sum(cell[name] for cell in counted) / samples for name in counted[0]}
+
+
+def _rates(
+    group: Sequence[Document], samples: int, layers: Sequence[Document], total: Document
+) -> Document:
     """Return what only an SNN has."""
+    cell = group[0]
     if cell["model"] != "snn":
         return {}
     sizes, steps = cell["operations"]["neurons"], cell["steps"]
@@ -149,7 +156,9 @@ def _rates(cell: Document, layers: Sequence[Document], total: Document) -> Docum
         layer["output_spikes"] / (size * steps) for layer, size in zip(layers, sizes, strict=True)
     ]
     rate = total["output_spikes"] / (sum(sizes) * steps)
+    pooled = [cell["operations"]["pools_first"] for cell in group]
     return {
+        "pools_first": None if None in pooled else _mean(pooled, samples),
         "firing_rates": rates,
         "firing_rate": rate,
         # Operations that a weight of the network takes part in, per inference.

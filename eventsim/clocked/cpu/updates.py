@@ -76,9 +76,10 @@ def update(
     parameters, loop = program.parameters[own:], population[Population.recurrent]
     p, alike = parameters[0], population[Population.alike] > 0
     if loop >= 0:
-        back = add_returned(x, program.recurrent[loop + channel :], returned, n)
+        back, multiplied = add_returned(x, program.recurrent[loop + channel :], returned, n)
         counters[INPUT_EVENTS] += back
-        counters[MACS if p.many else ACS] += back
+        counters[ACS] += back - multiplied
+        counters[MACS] += multiplied
     if silent > 0:
         if alike and (p.refractory == 0 or not is_held(free_from, n, t - silent)):
             relax_alike(p, n, usual, u, seconds, biases)
@@ -106,14 +107,18 @@ def update(
 
 
 @inner_kernel
-def add_returned(x: Float32s, recurrent: Float32s, returned: Float32s, n: int) -> int:
-    """Add what n neurons' own spikes of the timestep before bring; return how many did spike."""
-    back = 0
+def add_returned(x: Float32s, recurrent: Float32s, returned: Float32s, n: int) -> tuple[int, int]:
+    """Add what n neurons' own spikes of the timestep before bring.
+
+    Returns how many did spike, and how many of them more than once.
+    """
+    back = multiplied = 0
     for k in range(np.uintp(n)):
         if returned[k] > 0:
             x[k] = add_product(x[k], recurrent[k], returned[k])
             back += 1
-    return back
+            multiplied += returned[k] > 1
+    return back, multiplied
 
 
 @inner_kernel

@@ -50,7 +50,7 @@ def note_visits(
     """Note in which timesteps spikes reach the sites first .. stop - 1, and with which rows.
 
     Until `NOTED` rows or visits are noted. The chunk of `steps` timesteps begins `before` after
-    the stretch. Returns the next site, how many rows, and how many of them with a value.
+    the stretch. Returns the next site, how many rows, and how many of them are multiplied.
     """
     if words is None:
         return first, np.int64(0), np.int64(0)
@@ -106,13 +106,16 @@ def copy_values(
     values: Float32s | None, to: np.uintp, connection: Int64s, state: State, low: np.uintp,
     high: np.uintp,
 ) -> np.uintp:  # fmt: skip
-    """Note what the rows of spikes[low:high] are multiplied by; return how many are."""
+    """Note what the rows of spikes[low:high] are multiplied by; return for how many it is not 1."""
     if values is None:
         return np.uintp(0)
     if connection[Connection.graded]:
+        multiplied = np.uintp(0)
         for i in range(high - low):
-            values[to + i] = state.spike_values[low + i]
-        return high - low
+            value = state.spike_values[low + i]
+            values[to + i] = value
+            multiplied += np.uintp(value != np.float32(1.0))
+        return multiplied
     for i in range(high - low):
         values[to + i] = 1.0
     return np.uintp(0)

@@ -2,201 +2,261 @@
 
 In: a network, and recordings. Out: a `Result` for each. The network is uploaded once and stays. Two
 batches are on their way at a time, each on a lane of its own: while one computes, the next is
-binned, packed and copied, and results are made of the last.
+packed and copied, and results are made of the last. Events are copied as they are; the device bins
+them and tells which recordings do not fit the grid, and only those the host looks at.
 """
 
 from __future__ import annotations
 
-import warnings
+import math
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import cuda
-from numpy.typing import NDArray
 
-from ...events.arrays import EVENT_DTYPE, Events, packets_of
-from ...events.binning import BinnedEvents, bin_events
-from ...jit import SIMULATED
+from ...errors import RecordingError
+from ...events.arrays import MAX_STEPS, Events, as_events, join_events, packets_of
+from ...events.binning import Grid
 from ...network.graph import Network
 from ...result import Fired, Result, Seen, check_recorded, result_of
 from ...wiring.arrays import widened
 from ...wiring.program import Program
 from ...wiring.wire import program_of
-from .lane import Lane, upload
-from .layer import run_any, run_listed, run_plain
-from .layout import KINDS, lay_out
+from .binning import SEEN
+from .layer import OnDevice, run_stretch
+from .layout import Layer, lay_out
+from .state import Lane, sizes_of, upload
+from .updates import KINDS
 
-THREADS = 256  # a layer of 512 takes two rounds
-SHARED_BYTES = 48 * 1024  # what every device gives a block without being asked for more
-# Blocks of run_listed, run_plain and run_any for which an H100's multiprocessor has registers.
-LISTED_BLOCKS, PLAIN_BLOCKS, ANY_BLOCKS = 4, 3, 2
-SHARE_OF_MEMORY = 0.25  # of what is free, for the blocks of one of the two batches
-ROOM = 4096  # for the recorded spikes of a sample; if there are more it runs again
-BATCH = 1024  # samples: twice as many as an H100 runs at a time
-# Active input cells and timesteps: a batch of long recordings has fewer samples. At most 2 GB, and
-# the kernels number them in 32 bits.
-BATCH_SIZE = 2**28
+SHARE_OF_MEMORY = 0.25  # of what is free, for one of the two batches,
+MOST_MEMORY = 2**33  # and bytes of it: the kernels number threads and words in 32 bits
+BATCH = 1024  # samples, of which long ones are fewer
+BATCH_BYTES = 2**28  # of events
+LONGEST_STRETCH = 4096  # timesteps, as on the CPU
 
 
-def put_on_grid(
-    network: Network,
-    recording: Events | Iterable[Events],
-    steps: int | None,
-    start_us: int | None,
-) -> BinnedEvents:
-    """Bin a recording, an array or packets, for `run_on_gpu`; arguments as in `simulate`."""
-    packets = [np.empty(0, EVENT_DTYPE), *packets_of(recording)]
-    return bin_events(
-        recording if isinstance(recording, np.ndarray) else np.concatenate(packets),
-        network.input_shape,
-        network.dt_us,
-        network.steps if steps is None else steps,
-        encoding=network.input_encoding,
-        start_us=start_us,
-    )
+class Placed(NamedTuple):
+    """A recording on its grid."""
 
-
-def run_on_gpu(
-    network: Network, recordings: Iterable[BinnedEvents], *, record_spikes: bool = False
-) -> Iterator[list[Result]]:
-    """Run binned recordings on a GPU; yield their results, batch by batch."""
-    return runner_of(network).run(network, _batches(recordings), record_spikes=record_spikes)
-
-
-def _batches(recordings: Iterable[BinnedEvents]) -> Iterator[list[BinnedEvents]]:
-    batch: list[BinnedEvents] = []
-    size = 0
-    for binned in recordings:
-        more = len(binned.cells) + binned.steps
-        if batch and (len(batch) == BATCH or size + more > BATCH_SIZE):
-            yield batch
-            batch, size = [], 0
-        batch.append(binned)
-        size += more
-    if batch:
-        yield batch
+    name: str  # for errors: "recording 3: ", or nothing where it is the only one
+    events: Events
+    start_us: int
+    steps: int
 
 
 class _Launched(NamedTuple):
     """A batch on its way."""
 
-    network: Network
-    recordings: list[BinnedEvents]
+    recordings: list[Placed]
     lane: Lane
+    fired: list[list[list[Fired]]]  # of each layer and sample what was recorded, by stretches
 
 
 class CudaRunner:
-    """The program of a network on a GPU.
+    """The program of a network on a GPU, and memory for batches."""
 
-    threads, shared_bytes, blocks: of the grid; the outcome does not depend on them.
-    """
-
-    def __init__(
-        self,
-        program: Program,
-        *,
-        threads: int = THREADS,
-        shared_bytes: int = SHARED_BYTES,
-        blocks: int | None = None,
-    ) -> None:
-        """Upload the network."""
-        self._program, self._threads = program, threads
-        self._layout = lay_out(program, threads, shared_bytes)
-        self._kernel, resident = run_any, ANY_BLOCKS
-        if self._layout.listed:
-            self._kernel, resident = run_listed, LISTED_BLOCKS
-        elif not self._layout.general:
-            self._kernel, resident = run_plain, PLAIN_BLOCKS
-        self._uploaded = upload(device_program(program))
-        self._placed = upload(self._layout)
-        self._blocks = self._most_blocks(resident) if blocks is None else blocks
+    def __init__(self, program: Program, input_shape: tuple[int, int, int]) -> None:
+        """Upload it. Raises `NetworkError` for one that numbers of 32 bits cannot count."""
+        layout = lay_out(program, math.prod(input_shape))
+        self._tables = OnDevice(program, layout, upload(device_program(program)), upload(layout))
         self._idle: list[Lane] = []  # lanes that no batch is on
-
-    def _most_blocks(self, resident: int) -> int:
-        """Return how many blocks run at a time, and have room for what they change.
-
-        resident: on a multiprocessor, as far as registers go.
-        """
-        if SIMULATED:
-            return 1
-        device = cuda.get_current_device()
         free, _ = cuda.current_context().get_memory_info()
-        each = 4 * (self._layout.ints + self._layout.floats) + 1
-        room = max(1, int(SHARE_OF_MEMORY * free) // each)
-        return int(min(room, resident * device.MULTIPROCESSOR_COUNT))
+        memory = min(int(SHARE_OF_MEMORY * free), MOST_MEMORY)
+        of_sample, self._of_timestep = sizes_of(program, layout)
+        of_sample += layout.remembered * self._of_timestep
+        self._of_sample, self._memory = of_sample, memory
 
     def run(
         self,
         network: Network,
-        batches: Iterable[list[BinnedEvents]],
-        *,
-        record_spikes: bool = False,
+        recordings: Iterable[Events | Iterable[Events]],
+        grid: Callable[[], Grid],
+        record_spikes: bool,
+        named: bool,
     ) -> Iterator[list[Result]]:
-        """Run batches of binned recordings through the program's network; yield their results."""
+        """Run recordings through the program's network; yield their results, batch by batch."""
         waiting: _Launched | None = None
-        for recordings in batches:
+        first = grid()
+        placed = (
+            put_on_grid(grid, first, f"recording {number}: " if named else "", one)
+            for number, one in enumerate(recordings)
+        )
+        for batch in self._batches(placed):
             lane = self._idle.pop() if self._idle else Lane()
-            launched = _Launched(network, recordings, lane)
-            self._launch(launched, ROOM if record_spikes else 0)
+            launched = self._launch(network, batch, lane, record_spikes)
             if waiting is not None:
-                yield self._collect(waiting, record_spikes)
+                yield self._collect(network, waiting, grid)
             waiting = launched
         if waiting is not None:
-            yield self._collect(waiting, record_spikes)
+            yield self._collect(network, waiting, grid)
 
-    def _launch(self, launched: _Launched, room: int) -> None:
-        """Have a batch copied and run; with room for so many recorded spikes a sample."""
-        lane, samples = launched.lane, len(launched.recordings)
-        outputs, layout = self._program.outputs, self._layout
-        blocks = min(self._blocks, samples)
-        memory = lane.memory(blocks, layout.ints, layout.floats)
-        batch = lane.send(launched.recordings, launched.network.input_encoding == "counts")
-        membranes = outputs if launched.network.reads_membranes else 0
-        outcomes = lane.outcomes(samples, layout.counts + 1 + 2 * outputs, membranes, room)
-        with warnings.catch_warnings():
-            # Numba warns of grids of few blocks; a few samples may be all there are.
-            warnings.filterwarnings("ignore", "Grid size")
-            launch = self._kernel[blocks, self._threads, lane.stream, layout.shared]
-        launch(self._uploaded, self._placed, batch, memory, outcomes)
+    def _batches(self, recordings: Iterable[Placed]) -> Iterator[list[Placed]]:
+        batch: list[Placed] = []
+        longest = size = 0
+        for one in recordings:
+            longest, size = max(longest, one.steps), size + one.events.nbytes
+            steps = min(longest, LONGEST_STRETCH)
+            needed = (len(batch) + 1) * (self._of_sample + steps * self._of_timestep)
+            if batch and (len(batch) == BATCH or size > BATCH_BYTES or needed > self._memory):
+                yield batch
+                batch, longest, size = [], one.steps, one.events.nbytes
+            batch.append(one)
+        if batch:
+            yield batch
 
-    def _collect(self, launched: _Launched, record_spikes: bool) -> list[Result]:
-        """Wait for a batch and return its results; run it again if its spikes found no room."""
-        outcomes = launched.lane.fetch(len(launched.recordings))
-        counts, network = self._layout.counts, launched.network
-        numbers = outcomes.numbers.copy()  # the results keep parts of it
-        counters, recorded = numbers[:, :counts], numbers[:, counts]
-        if record_spikes and recorded.max() > outcomes.spikes.shape[1]:
-            self._launch(launched, int(recorded.max()))
-            return self._collect(launched, record_spikes)
-        of_outputs = numbers[:, counts + 1 :].reshape(len(numbers), 2, -1)
-        membranes = outcomes.membranes.copy()
-        results = []
-        for index, binned in enumerate(launched.recordings):
-            fired = None
+    def _launch(
+        self, network: Network, recordings: list[Placed], lane: Lane, record_spikes: bool
+    ) -> _Launched:
+        """Have a batch copied and run, stretch by stretch."""
+        program, samples = self._tables.program, len(recordings)
+        longest = max(one.steps for one in recordings)
+        room = (self._memory // samples - self._of_sample) // self._of_timestep
+        most = max(1, min(longest, LONGEST_STRETCH, room))
+        numbers = len(program.populations) * KINDS + SEEN + 2 * program.outputs
+        membranes = program.outputs if network.reads_membranes else 0
+        lane.reserve(program, self._tables.layout, samples, most, numbers, membranes)
+        fired: list[list[list[Fired]]] = [[[] for _ in recordings] for _ in program.populations]
+        cuts, before = [0] * samples, 0
+        for first in range(0, max(1, longest), most):
+            steps = min(most, longest - first)
+            begins, cuts = cuts, [len(one.events) for one in recordings]
+            if first + steps < longest:
+                cuts = [cut_of(one, (first + steps) * network.dt_us) for one in recordings]
+            if first > 0:  # the events of the stretch before are still to be copied
+                lane.stream.synchronize()
+            parts = [
+                one.events[begin:cut]
+                for one, begin, cut in zip(recordings, begins, cuts, strict=True)
+            ]
+            of_each = [(one.start_us, one.steps) for one in recordings]
+            stretch = lane.send(
+                parts, of_each, first, steps, before, network.dt_us, network.input_shape
+            )
+            run_stretch(
+                self._tables, lane.state, stretch, lane.outcome, max(map(len, parts)), lane.stream
+            )
+            before = steps
             if record_spikes:
-                fired = self._fired(network, outcomes.spikes[index, : recorded[index]])
-            membrane = membranes[index]
-            if network.readout == "mean-membrane":
-                membrane = membrane / max(1, binned.steps)
-            seen = Seen(binned.steps, binned.events, binned.early, binned.late, binned.merged)
-            counts_of = counters[index].reshape(-1, KINDS).tolist()
-            spike_counts, first_spikes = of_outputs[index]
+                self._record(network, recordings, lane, fired, first, steps)
+        return _Launched(recordings, lane, fired if record_spikes else [])
+
+    def _record(
+        self, network: Network, recordings: list[Placed], lane: Lane,
+        fired: list[list[list[Fired]]], first: int, steps: int,
+    ) -> None:  # fmt: skip
+        """Copy the spikes of a stretch, sample by sample, and note those of each layer."""
+        layout = self._tables.layout
+        bits, counts = lane.spikes(len(recordings))
+        rows = slice(layout.remembered, layout.remembered + steps)
+        for number, layer in enumerate(layout.layers.tolist()):
+            begin, stop = layer[Layer.bits], layer[Layer.bits] + layer[Layer.words]
+            for sample in range(len(recordings)):
+                words = of_rows(bits[sample], layout.words)[rows, begin:stop]
+                found = np.ascontiguousarray(words).view(np.uint8)
+                times, neurons = np.nonzero(np.unpackbits(found, axis=1, bitorder="little"))
+                several = np.ones(len(times), np.int32)
+                if layer[Layer.counts] >= 0:
+                    numbers = of_rows(counts[sample], layout.numbers)[rows]
+                    several = numbers[times, layer[Layer.counts] + neurons]
+                so_far = fired[number][sample]
+                so_far.append(Fired(times.astype(np.int32) + np.int32(first), neurons, several))
+                spikes = sum(int(one.counts.sum(dtype=np.int64)) for one in so_far)
+                check_recorded(network, number, spikes)
+
+    def _collect(
+        self, network: Network, launched: _Launched, grid: Callable[[], Grid]
+    ) -> list[Result]:
+        """Wait for a batch and return its results."""
+        program, recordings = self._tables.program, launched.recordings
+        numbers, membranes = launched.lane.fetch(len(recordings))
+        counts = len(program.populations) * KINDS
+        counters = numbers[:, :counts].reshape(len(recordings), -1, KINDS).tolist()
+        seen = numbers[:, counts : counts + SEEN].tolist()
+        of_outputs = numbers[:, counts + SEEN :].reshape(len(recordings), 2, -1)
+        if network.readout == "mean-membrane":
+            membranes /= [[max(1, one.steps)] for one in recordings]
+        results = []
+        for index, one in enumerate(recordings):
+            early, late, merged, faulty = seen[index]
+            if faulty:
+                refuse(grid, one)
+            fired = None
+            if launched.fired:
+                fired = [
+                    Fired(*map(np.concatenate, zip(*layer[index], strict=True)))
+                    for layer in launched.fired
+                ]
+            counted = Seen(one.steps, len(one.events), early, late, merged)
+            spikes, firsts = of_outputs[index]
             results.append(result_of(
-                network, counts_of, spike_counts, first_spikes, membrane, seen, fired, "clocked"
+                network, counters[index], spikes, firsts, membranes[index], counted, fired,
+                "clocked",
             ))  # fmt: skip
         self._idle.append(launched.lane)
         return results
 
-    def _fired(self, network: Network, spikes: NDArray[np.int32]) -> list[Fired]:
-        """Return recorded spikes layer by layer."""
-        layers = []
-        for number in range(len(self._program.populations)):
-            times, neurons, counts = spikes[spikes[:, 0] == number, 1:].T
-            check_recorded(network, number, int(counts.sum(dtype=np.int64)))
-            layers.append(Fired(times, neurons, counts))
-        return layers
+
+def of_rows(array: Any, columns: int) -> Any:
+    """Return what stands in the rows of a sample, (timesteps, columns)."""
+    return array[: len(array) // max(1, columns) * columns].reshape(-1, max(1, columns))
+
+
+def put_on_grid(grid: Callable[[], Grid], own: Grid, name: str, recording: Any) -> Placed:
+    """Place a recording, an array or packets; what its events are is left to the device.
+
+    `grid` makes one that is like `own`, which takes no events.
+    """
+    try:
+        if isinstance(recording, np.ndarray):
+            events = as_events(recording)
+        else:
+            events = as_events(join_events(list(packets_of(recording))))
+    except RecordingError as error:
+        raise RecordingError(f"{name}{error}") from None
+    start, steps = own.start_us, own.steps
+    if len(events) > 0 and (start is None or steps is None):
+        if start is None:
+            start = int(events["t"][0])
+        if steps is None:
+            steps = max(0, (int(events["t"][-1]) - start) // own.dt_us + 1)
+            if steps > MAX_STEPS:
+                refuse(grid, Placed(name, events, start, steps))
+    return Placed(name, events, start or 0, steps or 0)
+
+
+def refuse(grid: Callable[[], Grid], recording: Placed) -> None:
+    """Raise the `RecordingError` of a recording with a fault."""
+    try:
+        grid().admit(recording.events)
+    except RecordingError as error:
+        raise RecordingError(f"{recording.name}{error}") from None
+
+
+def cut_of(recording: Placed, end_us: int) -> int:
+    """Return how many events are before a time after the start."""
+    end = np.uint64(min(recording.start_us + end_us, 2**64 - 1))
+    return int(np.searchsorted(recording.events["t"], end))
+
+
+def run_on_gpu(
+    network: Network,
+    recordings: Iterable[Events | Iterable[Events]],
+    *,
+    steps: int | None = None,
+    start_us: int | None = None,
+    record_spikes: bool = False,
+    named: bool = True,
+) -> Iterator[list[Result]]:
+    """Run recordings, arrays or packets, on a GPU; yield their results, batch by batch.
+
+    Arguments and errors are those of `simulate_batch`; recordings are `named` by their numbers.
+    """
+    steps = network.steps if steps is None else steps
+    grid = partial(Grid, network.input_shape, network.dt_us, steps, start_us)
+    return runner_of(network).run(network, recordings, grid, record_spikes, named)
 
 
 # As with programs: a runner holds no reference to its network, and goes when that goes.
@@ -207,15 +267,15 @@ def runner_of(network: Network) -> CudaRunner:
     """Return a network's program on the GPU, uploaded once."""
     runner = _RUNNERS.get(network)
     if runner is None:
-        runner = _RUNNERS[network] = CudaRunner(program_of(network))
+        runner = _RUNNERS[network] = CudaRunner(program_of(network), network.input_shape)
     return runner
 
 
 def device_program(program: Program) -> Program:
     """Return a program with numbers of 32 bits, and weights of a type that a GPU knows.
 
-    Offsets are smaller than the number of weights, and that is below 2^31; what is not is the
-    number of spikes from which on the CPU takes another way.
+    Offsets are smaller than the number of weights, and that is below 2^31. Four weights are read at
+    a time, of which at the very end there may be fewer.
     """
 
     def narrow(value: Any) -> Any:
@@ -224,6 +284,7 @@ def device_program(program: Program) -> Program:
 
     halves = program.weights.dtype == np.uint16
     weights: Any = program.weights.view(np.float16) if halves else widened(program.weights)
-    # Blocks of weights are for the CPU.
-    blocks = np.zeros(0, np.float32)
-    return Program(*map(narrow, program))._replace(weights=weights, blocks=blocks)
+    none = np.zeros(0, np.float32)  # of what is for the CPU
+    return Program(*map(narrow, program))._replace(
+        weights=np.append(weights, np.zeros(3, weights.dtype)), blocks=none
+    )

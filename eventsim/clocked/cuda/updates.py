@@ -1,288 +1,293 @@
-"""Membranes on a GPU: accumulate and fire, neuron by neuron; the twin of `cpu/updates.py`.
-
-What a rule returns is made float32 again: in Numba's simulator it is a number of Python.
-"""
+"""Membranes on a GPU, apart from what reaches them; the twin of `cpu/updates.py`."""
 
 from __future__ import annotations
 
-from numba import cuda, float32, int64, uint32
+from numba import cuda, float32, float64, int32, int64, uint32
 
 from ...events.arrays import MAX_STEPS
-from ...jit import device_part
+from ...jit import device_kernel, device_part
+from ...network.graph import READOUTS
 from ...network.neurons import catch_up, may_fire, step
-from ...network.neurons.lif import POWERS, add_product, catch_up_plain, decayed, fires, lengthened
-from ...operations import ACS, INPUT_EVENTS, MACS
-from .layout import KINDS, Connection, Entry, Level, Lists, Population, Ring
-from .routing import sops_of
+from ...network.neurons.lif import add_product, catch_up_plain, fires
+from ...operations import (
+    ACS,
+    BIAS_ADDS,
+    COMPARES,
+    COUNTERS,
+    DECAYS,
+    INPUT_EVENTS,
+    MACS,
+    OUTPUT_SPIKES,
+    RESETS,
+    SITE_UPDATES,
+    UPDATES,
+)
+from ...wiring.program import Program
+from .binning import SEEN
+from .layout import DeviceLayout, Layer, Level, Population, Way
+from .state import Outcome, State, Stretch
+
+LAST_MEMBRANE, MEAN_MEMBRANE = map(READOUTS.index, ("last-membrane", "mean-membrane"))
+KINDS = len(COUNTERS)
 
 
 @device_part
-def add_listed(program, block, graded, channel, filled, membrane):
-    """Add to one membrane the listed rows of a layer of one site."""
-    weights, rows, k, one = program.weights, block.rows, uint32(0), uint32(1)
-    if graded:
-        while k < filled:
-            weight = float32(weights[uint32(uint32(rows[k]) + channel)])
-            membrane = float32(add_product(membrane, weight, block.row_values[k]))
-            k = uint32(k + one)
-        return membrane
-    while k + uint32(4) <= filled:  # four loads on their way at a time
-        first = float32(weights[uint32(uint32(rows[k]) + channel)])
-        second = float32(weights[uint32(uint32(rows[uint32(k + one)]) + channel)])
-        third = float32(weights[uint32(uint32(rows[uint32(k + uint32(2))]) + channel)])
-        fourth = float32(weights[uint32(uint32(rows[uint32(k + uint32(3))]) + channel)])
-        membrane = (((membrane + first) + second) + third) + fourth
-        k = uint32(k + uint32(4))
-    while k < filled:
-        membrane = membrane + float32(weights[uint32(uint32(rows[k]) + channel)])
-        k = uint32(k + one)
-    return membrane
+def steps_of(stretch, sample):
+    """Return how many timesteps of the stretch a sample's recording has."""
+    left = int32(stretch.lengths[sample]) - int32(stretch.first)
+    return uint32(min(max(left, int32(0)), int32(stretch.steps)))
 
 
 @device_part
-def add_rows(weights, source, i, end, least, row, stride, membrane):
-    """Add to one membrane the weights of source[i:end]; that of neuron `least` is at `row`."""
-    one = uint32(1)
-    while uint32(i + uint32(4)) <= end:  # four loads on their way at a time
-        second, third, fourth = uint32(i + one), uint32(i + uint32(2)), uint32(i + uint32(3))
-        a = float32(weights[uint32(row + (uint32(source[i]) - least) * stride)])
-        b = float32(weights[uint32(row + (uint32(source[second]) - least) * stride)])
-        c = float32(weights[uint32(row + (uint32(source[third]) - least) * stride)])
-        d = float32(weights[uint32(row + (uint32(source[fourth]) - least) * stride)])
-        membrane = (((membrane + a) + b) + c) + d
-        i = uint32(i + uint32(4))
-    while i < end:
-        at = uint32(row + (uint32(source[i]) - least) * stride)
-        membrane = membrane + float32(weights[at])
-        i = uint32(i + one)
-    return membrane
+def four_of(values, at, n):
+    """Return values[at : at + n], up to four, and 0 for those that are not there."""
+    a, b, c, d = float32(0), float32(0), float32(0), float32(0)
+    if n > uint32(0):
+        a = values[at]
+    if n > uint32(1):
+        b = values[uint32(at + uint32(1))]
+    if n > uint32(2):
+        c = values[uint32(at + uint32(2))]
+    if n > uint32(3):
+        d = values[uint32(at + uint32(3))]
+    return a, b, c, d
 
 
 @device_part
-def add_arriving(program, layout, batch, block, way, head, population, site, channel, membrane):
-    """Add to one membrane of a site what arrives on a connection; return it, and how many rows."""
-    ways, one, added = program.connections, uint32(1), uint32(0)
-    if block.heads[head] == block.heads[uint32(head + one)]:
-        return membrane, added
-    source, values = block.spikes, block.values
-    if layout.lists[way, Lists.arrived] >= 0:
-        source, values = block.arrived, block.arrived_values
-    elif ways[way, Connection.source] < 0:
-        source, values = batch.ints, batch.values
-    groups, in_channels = (
-        uint32(population[Population.groups]),
-        uint32(ways[way, Connection.in_channels]),
+def keep_four(values, at, n, u):
+    """Put up to four numbers where `four_of` finds them."""
+    if n > uint32(0):
+        values[at] = u[0]
+    if n > uint32(1):
+        values[uint32(at + uint32(1))] = u[1]
+    if n > uint32(2):
+        values[uint32(at + uint32(2))] = u[2]
+    if n > uint32(3):
+        values[uint32(at + uint32(3))] = u[3]
+
+
+@device_part
+def bias_of(population, site, channel):
+    """Return which of the biases is that of a neuron, in a layer with biases."""
+    return uint32(uint32(population[Population.biases]) + channel_of(population, site, channel))
+
+
+@device_part
+def channel_of(population, site, channel):
+    """Return which of the layer's channels a site's is: of its group."""
+    group = uint32(site % uint32(population[Population.groups]))
+    return uint32(uint32(group * uint32(population[Population.channels])) + channel)
+
+
+@device_part
+def count_updates(population, visits, rows, compares, number, numbers):
+    """Count what so many visits of sites took, and the rows that came; by one thread of a team."""
+    first, channels = uint32(number * KINDS), int64(population[Population.channels])
+    neurons = int64(visits) * channels
+    cuda.atomic.add(numbers, uint32(first + ACS), int64(rows * channels))
+    cuda.atomic.add(numbers, uint32(first + SITE_UPDATES), int64(visits))
+    cuda.atomic.add(
+        numbers, uint32(first + UPDATES), int64(neurons * population[Population.variables])
     )
-    place, group = uint32(site // groups), uint32(site % groups)
-    offset, in_group = uint32(ways[way, Connection.offset]), uint32(ways[way, Connection.in_group])
-    stride, first = (
-        uint32(ways[way, Connection.stride]),
-        uint32(uint32(ways[way, Connection.incoming]) + place),
-    )
-    entry = uint32(program.incoming_pointers[first])
-    stop = uint32(program.incoming_pointers[uint32(first + one)])
-    begins = uint32(layout.lists[way, Lists.begins])
-    if layout.lists[way, Lists.simple]:
-        while entry < stop:
-            position = uint32(program.incoming[entry, Entry.position])
-            at = uint32(begins + position)
-            i, beyond = uint32(block.begins[at]), uint32(block.begins[uint32(at + one)])
-            row, least = uint32(program.incoming[entry, Entry.row]), uint32(position * in_channels)
-            row = uint32(row + channel)
-            membrane = add_rows(program.weights, source, i, beyond, least, row, stride, membrane)
-            added, entry = uint32(added + beyond - i), uint32(entry + one)
-        return membrane, added
-    valued = ways[way, Connection.graded] > 0
-    while entry < stop:
-        position, following = program.incoming[entry, Entry.position], uint32(entry + one)
-        while following < stop and program.incoming[following, Entry.position] == position:
-            following = uint32(following + one)
-        at = uint32(begins + uint32(position))
-        i, beyond = uint32(block.begins[at]), uint32(block.begins[uint32(at + one)])
-        while i < beyond:
-            come = uint32(uint32(source[i]) - uint32(position) * in_channels)
-            k = entry
-            if groups > one and uint32(uint32(offset + come) // in_group) != group:
-                k = following
-            while k < following:
-                row = uint32(uint32(program.incoming[k, Entry.row]) + come * stride)
-                weight = float32(program.weights[uint32(row + channel)])
-                if valued:
-                    membrane = float32(add_product(membrane, weight, values[i]))
-                else:
-                    membrane = membrane + weight
-                added, k = uint32(added + one), uint32(k + one)
-            i = uint32(i + one)
-        entry = following
-    return membrane, added
+    cuda.atomic.add(numbers, uint32(first + DECAYS), int64(neurons * population[Population.leaks]))
+    cuda.atomic.add(numbers, uint32(first + COMPARES), compares)
+    if population[Population.bias] >= 0:
+        cuda.atomic.add(numbers, uint32(first + BIAS_ADDS), neurons)
 
 
 @device_part
-def accumulate(
-    program, layout, batch, block, number, population, site, channel, filled, membrane, maps
+def count_threads(population, multiplied, free, back, several, number, numbers):
+    """Count what each thread counted: rows that are multiplied, of those that have been counted as
+    ACs; neurons free to fire; and their spikes that came back to them, `several` more than once."""
+    first, macs = uint32(number * KINDS), multiplied * population[Population.channels]
+    cuda.atomic.add(numbers, uint32(first + COMPARES), free)
+    if back > 0:
+        cuda.atomic.add(numbers, uint32(first + INPUT_EVENTS), back)
+    cuda.atomic.add(numbers, uint32(first + ACS), int64(back - several - macs))
+    cuda.atomic.add(numbers, uint32(first + MACS), int64(several + macs))
+
+
+@device_part
+def update_four(
+    program, layout, number, state, outcome, sample, site, neuron, channel, n, now, t, silent, x
 ):
-    """Add to one membrane everything that arrives, in the order of the spikes; count the rows."""
-    if maps is None or layout.rings[number, Ring.listed]:  # counted when they were listed
-        return add_listed(
-            program, block, population[Population.graded] > 0, channel, filled, membrane
-        )
-    head, way = uint32(0), uint32(population[Population.connection])
-    beyond = uint32(way + uint32(population[Population.connections]))
-    while way < beyond:
-        membrane, rows = add_arriving(
-            program, layout, batch, block, way, head, population, site, channel, membrane
-        )
-        if channel == uint32(0) and rows > uint32(0):
-            counter = uint32(number * uint32(KINDS) + sops_of(program.connections, way))
-            added = int64(rows) * int64(population[Population.channels])
-            cuda.atomic.add(block.counters, counter, added)
-        head, way = uint32(head + uint32(2)), uint32(way + uint32(1))
-    return membrane
+    """Bring up to four neighbouring neurons to a timestep, with what has come to them.
+
+    x: the inputs; of plain neurons the membranes, caught up and with the inputs. Returns bits that
+    say which fired, whether one may fire again without input, how many were free to fire, to how
+    many spikes of their own came back, and to how many of them several.
+    """
+    population, layer = program.populations[number], layout.layers[number]
+    reads = number == len(program.populations) - 1 and outcome.membranes.shape[1] > 0
+    row = uint32(uint32(t + uint32(layout.remembered)) * uint32(layout.numbers))
+    row = uint32(uint32(row + uint32(layer[Layer.counts])) + neuron)
+    fired, again, free, k = uint32(0), False, uint32(0), uint32(0)
+    back, several = uint32(0), uint32(0)
+    while k < n:
+        value = x[0]
+        if k == uint32(1):
+            value = x[1]
+        if k == uint32(2):
+            value = x[2]
+        if k == uint32(3):
+            value = x[3]
+        at = uint32(uint32(population[Population.neuron]) + neuron + k)
+        bias = float32(0)
+        if population[Population.bias] >= 0:
+            bias = program.biases[uint32(bias_of(population, site, channel) + k)]
+        if population[Population.plain]:
+            u, spikes, more = update_plain(program, population, number, value, bias)
+            state.membranes[sample, at] = u
+            free = uint32(free + uint32(1))
+        else:
+            own = uint32(
+                bias_of(population, site, channel) + k - uint32(population[Population.biases])
+            )
+            u, spikes, more, frees, returned = update(
+                program, population, state, sample, at, own, now, silent - 1, value, bias
+            )
+            free = uint32(free + frees)
+            back = uint32(back + uint32(1 if returned > 0 else 0))
+            several = uint32(several + uint32(1 if returned > 1 else 0))
+        again = again or more
+        if spikes > 0:
+            fired = uint32(fired | uint32(uint32(1) << k))
+            if layer[Layer.counts] >= 0:
+                state.counts[sample, uint32(row + k)] = spikes
+        if reads:
+            read_membrane(program, outcome.membranes[sample], uint32(neuron + k), u)
+        k = uint32(k + uint32(1))
+    return fired, again, free, back, several
 
 
 @device_part
-def fire(program, population, number, block, site, channel, t, u, maps):
-    """Compare and reset a membrane of a plain layer; return it, and how often it fired."""
+def update_plain(program, population, number, u, bias):
+    """Compare and reset a membrane; return it, how often it fired, and whether it may again."""
     limit = program.levels[number, Level.limit]
     if not fires(u, limit):
-        return u, uint32(0)
+        return u, int32(0), False
     if population[Population.subtract] == 0:
-        return program.levels[number, Level.reset_value], uint32(1)
+        return program.levels[number, Level.reset_value], int32(1), False
     u = u - program.levels[number, Level.threshold]
-    bias = bias_of(program, population, site, channel, maps)
-    one_step = program.powers[uint32(uint32(population[Population.powers]) + uint32(1))]
-    if fires(catch_up_plain(u, one_step, bias, float32(1)), limit):
-        keep_awake(population, block, number, site, t)
-    return u, uint32(1)
+    power = program.powers[uint32(uint32(population[Population.powers]) + uint32(1))]
+    return u, int32(1), fires(catch_up_plain(u, power, bias, float32(1)), limit)
 
 
 @device_part
-def bias_of(program, population, site, channel, maps):
-    """Return the bias of a neuron, 0 where the layer has none."""
-    if population[Population.bias] < 0:
-        return float32(0)
-    of_layer = bias_at(population, site, channel, maps)
-    return program.biases[uint32(uint32(population[Population.bias]) + of_layer)]
+def update(program, population, state, sample, at, own, now, silent, x, bias):
+    """Bring a neuron of any model to a timestep, with input x, after so many silent timesteps.
 
-
-@device_part
-def bias_at(population, site, channel, maps):
-    """Return which of the layer's biases a neuron has."""
-    if maps is None:
-        return channel
-    group = uint32(site % uint32(population[Population.groups]))
-    return uint32(group * uint32(population[Population.channels]) + channel)
-
-
-@device_part
-def catch_up_one(program, population, u, of_layer, power, gain):
-    """Return a membrane of a plain layer after a silence; of_layer: which bias it has."""
-    if population[Population.bias] < 0:
-        return float32(decayed(u, power))
-    bias = program.biases[uint32(uint32(population[Population.bias]) + of_layer)]
-    return float32(catch_up_plain(u, power, bias, gain))
-
-
-@device_part
-def keep_awake(population, block, number, site, t):
-    """Have a site updated in the next timestep too."""
-    block.flags[uint32(uint32(population[Population.site]) + site)] = 1
-    turn = uint32(t + uint32(1)) % uint32(2)
-    block.pending[uint32(uint32(2) * number + turn)] = 1
-
-
-@device_part
-def site_of(layout, population, block, number, nth, maps):
-    """Return the n-th site with work: see `touch`."""
-    if maps is None or population[Population.awake] or layout.rings[number, Ring.listed]:
-        return uint32(nth)
-    return uint32(block.touched[nth])
-
-
-@device_part
-def factors_of(program, population, t, last):
-    """Do as the rule of the name, for the timesteps after `last`, which may be -1, through t.
-
-    The gain is that of a layer with a bias.
+    Returns its membrane, how often it fired, whether it may again without input, 1 if it was free
+    to fire, and how many spikes of its own came back.
     """
-    silent = uint32(uint32(t + uint32(1)) - uint32(last + 1))
-    table, biased = uint32(population[Population.powers]), population[Population.bias] >= 0
-    power, gain = float32(1), float32(0)
-    while silent > uint32(0):
-        k = min(silent, uint32(POWERS))
-        more = program.powers[uint32(table + k)]
-        if biased:
-            gain = float32(lengthened(gain, more, program.gains[uint32(table + k)]))
-        power = float32(decayed(power, more))
-        silent = uint32(silent - k)
-    return power, gain
-
-
-@device_part
-def update_plain(program, layout, batch, block, number, population, site, channel, t, filled, maps):
-    """Update one neuron of a plain layer; return how often it fired, and 1: it was free to.
-
-    Those of `quads.py` have caught up, and what arrives is added already.
-    """
-    neuron = uint32(
-        uint32(population[Population.neuron])
-        + site * uint32(population[Population.channels])
-        + channel
+    p = program.parameters[uint32(uint32(population[Population.parameters]) + own)]
+    u, second, loop = (
+        state.membranes[sample, at],
+        state.seconds[sample, at],
+        population[Population.recurrent],
     )
-    u = block.membranes[neuron]
-    if maps is None or layout.rings[number, Ring.quads] == 0:
-        at = uint32(uint32(population[Population.site]) + site)
-        power, gain = factors_of(program, population, t, block.last[at])
-        u = catch_up_one(
-            program, population, u, bias_at(population, site, channel, maps), power, gain
-        )
-        u = accumulate(
-            program, layout, batch, block, number, population, site, channel, filled, u, maps
-        )  # fmt: skip
-    u, fired = fire(program, population, number, block, site, channel, t, u, maps)
-    block.membranes[neuron] = u
-    return fired, uint32(1)
-
-
-@device_part
-def integrate(program, layout, batch, block, number, population, site, channel, t, filled, maps):
-    """Update one neuron of any kind; return how often it fired, and whether it was free to."""
-    channels = uint32(population[Population.channels])
-    neuron = uint32(uint32(population[Population.neuron]) + site * channels + channel)
-    of_layer = uint32(site % uint32(population[Population.groups]) * channels + channel)
-    p = program.parameters[uint32(uint32(population[Population.parameters]) + of_layer)]
-    bias = bias_of(program, population, site, channel, maps)
-    at, now = uint32(uint32(population[Population.site]) + site), int64(t)
-    silent, since = now - 1 - int64(block.last[at]), now - int64(block.free_from[neuron])
-    unheld, free = min(silent, max(int64(0), since)), since >= 0
-    u, second = catch_up(p, bias, block.membranes[neuron], block.seconds[neuron], silent, unheld)
-    u, second = float32(u), float32(second)
-    x = accumulate(
-        program, layout, batch, block, number, population, site, channel, filled, float32(0), maps
-    )  # fmt: skip
-    if block.returned[neuron] > 0:
-        x = come_back(program, population, block, number, of_layer, neuron, x, p["many"])
+    since, returned = now - state.free_from[sample, at], float32(0)
+    unheld, free = min(silent, max(int32(0), int32(since))), since >= 0
+    u, second = catch_up(p, bias, u, second, int64(silent), int64(unheld))
+    if loop >= 0:
+        returned = float32(state.returned[sample, at])
+    if returned > 0:
+        x = add_product(x, program.recurrent[uint32(uint32(loop) + own)], returned)
     u, second, fired = step(p, bias, u, second, x, free)
-    u, second = float32(u), float32(second)
-    block.membranes[neuron], block.seconds[neuron] = u, second
+    again = may_fire(p, bias, u, second)
+    state.membranes[sample, at], state.seconds[sample, at] = u, second
     if fired > 0:
-        block.free_from[neuron] = min(now + 1 + p["refractory"], int64(MAX_STEPS + 1))
-        if population[Population.recurrent] >= 0:
-            block.returned[neuron] = float32(fired)
-            keep_awake(population, block, number, site, t)
-    if may_fire(p, bias, u, second):
-        keep_awake(population, block, number, site, t)
-    return uint32(fired), uint32(1 if free else 0)
+        free_from = min(int64(now) + 1 + p["refractory"], int64(MAX_STEPS + 1))
+        state.free_from[sample, at] = free_from
+    if loop >= 0:
+        state.returned[sample, at] = fired
+        again = again or fired > 0
+    return u, fired, again, uint32(1 if free else 0), returned
 
 
 @device_part
-def come_back(program, population, block, number, of_layer, neuron, x, many):
-    """Add a neuron's own spikes of the timestep before to its input; return that."""
-    weight = program.recurrent[uint32(uint32(population[Population.recurrent]) + of_layer)]
-    x = float32(add_product(x, weight, block.returned[neuron]))
-    block.returned[neuron] = 0
-    first = uint32(number * uint32(KINDS))
-    kind = uint32(MACS) if many else uint32(ACS)
-    cuda.atomic.add(block.counters, uint32(first + uint32(INPUT_EVENTS)), 1)
-    cuda.atomic.add(block.counters, uint32(first + kind), 1)
-    return x
+def read_membrane(program, membranes, neuron, u):
+    """Note a membrane of the last layer, or add it to those of the timesteps before."""
+    membrane = float64(u + program.rests[uint32(neuron % uint32(len(program.rests)))])
+    if program.readout == MEAN_MEMBRANE:
+        membrane += membranes[neuron]
+    membranes[neuron] = membrane
+
+
+@device_kernel
+def read_out(
+    program: Program, layout: DeviceLayout, state: State, stretch: Stretch, outcome: Outcome
+) -> None:
+    """Count the spikes of a stretch, those that arrive, and those of outputs: a block a sample."""
+    sample, layers = uint32(cuda.blockIdx.x), uint32(len(program.populations))
+    numbers, steps, seen = outcome.numbers[sample], steps_of(stretch, sample), layers * KINDS
+    number = uint32(0)
+    while number < layers:
+        population, layer = program.populations[number], layout.layers[number]
+        first, way = uint32(number * KINDS), uint32(population[Population.connection])
+        resets, spikes = count_bits(
+            layout, state, sample, layer[Layer.bits], layer[Layer.counts], layer[Layer.words], -1,
+            0, steps,
+        )  # fmt: skip
+        cuda.atomic.add(numbers, uint32(first + RESETS), resets)
+        cuda.atomic.add(numbers, uint32(first + OUTPUT_SPIKES), spikes)
+        end = uint32(way + uint32(population[Population.connections]))
+        while way < end:
+            place = layout.ways[way]
+            arrived, _ = count_bits(
+                layout, state, sample, place[Way.bits], -1, place[Way.words], place[Way.mask],
+                place[Way.delay], steps,
+            )  # fmt: skip
+            cuda.atomic.add(numbers, uint32(first + INPUT_EVENTS), arrived)
+            way = uint32(way + uint32(1))
+        number = uint32(number + uint32(1))
+    neuron, at = uint32(cuda.threadIdx.x), uint32(seen + SEEN)
+    while neuron < uint32(program.outputs):
+        read_output(program, layout, state, sample, steps, stretch.first, numbers, at, neuron)
+        neuron = uint32(neuron + uint32(cuda.blockDim.x))
+
+
+@device_part
+def count_bits(layout, state, sample, bits, counts, words, mask, delay, steps):
+    """Count a thread's share of the bits that come from a source: those, and their spikes.
+
+    A warp takes a timestep, a thread a word of it.
+    """
+    found, spikes, t = int64(0), int64(0), uint32(uint32(cuda.threadIdx.x) >> uint32(5))
+    while t < steps:
+        word, row = uint32(cuda.threadIdx.x & 31), uint32(t + uint32(layout.remembered - delay))
+        first = uint32(uint32(row * uint32(layout.words)) + uint32(bits))
+        number = uint32(uint32(row * uint32(layout.numbers)) + uint32(counts))
+        while word < uint32(words):
+            some = state.bits[sample, uint32(first + word)]
+            if mask >= 0:
+                some = uint32(some & layout.masks[uint32(uint32(mask) + word)])
+            found += cuda.popc(some)
+            while counts >= 0 and some != uint32(0):
+                neuron = uint32(uint32(word << uint32(5)) + uint32(cuda.ffs(int32(some)) - 1))
+                some = uint32(some & uint32(some - uint32(1)))
+                spikes += state.counts[sample, uint32(number + neuron)]
+            word = uint32(word + uint32(32))
+        t = uint32(t + uint32(uint32(cuda.blockDim.x) >> uint32(5)))
+    return found, spikes if counts >= 0 else found
+
+
+@device_part
+def read_output(program, layout, state, sample, steps, first, numbers, at, neuron):
+    """Note how often an output fired, and when first; that of all stands from `at` on."""
+    layer = layout.layers[uint32(len(program.populations) - 1)]
+    spikes, t = uint32(at + neuron), uint32(0)
+    firsts = uint32(spikes + uint32(program.outputs))
+    own = uint32(uint32(layer[Layer.bits]) + uint32(neuron >> uint32(5)))
+    while t < steps:
+        row = uint32(t + uint32(layout.remembered))
+        word = state.bits[sample, uint32(uint32(row * uint32(layout.words)) + own)]
+        if (word >> uint32(neuron & uint32(31))) & uint32(1):
+            times = int32(1)
+            if layer[Layer.counts] >= 0:
+                number = uint32(uint32(row * uint32(layout.numbers)) + uint32(layer[Layer.counts]))
+                times = state.counts[sample, uint32(number + neuron)]
+            numbers[spikes] += int64(times)
+            if numbers[firsts] < 0:
+                numbers[firsts] = int64(first + t)
+        t = uint32(t + uint32(1))

@@ -1,0 +1,141 @@
+"""What the spikes of a run cost under another reading: average and sum pools first, then weights.
+
+The engine folds pools into addresses: each spike in front costs its rows (docs/counts.md).
+In: a network and a result with recorded spikes. Out: what a machine takes that adds up each pool
+first, and then multiplies each pooled value that is not 0 by its weights.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import eventsim as es
+
+from .models import SpikingLayer, import_network
+
+
+class Arriving(NamedTuple):
+    """What comes to a layer with weights: the pools in front of it, and what enters the first.
+
+    Behind a max pool, with which the engine has done before a row is added, it is what leaves that.
+    """
+
+    pools: list[nn.Module]  # average and sum pools, and flattens
+    connection: nn.Module
+    entering: Tensor  # (steps, ...)
+
+
+@dataclass(frozen=True)
+class PoolsFirst:
+    """Operations of one layer in one sample, where pools come first.
+
+    acs: weights times a pooled sum of 1. macs: weights times a larger one; the constant factor of a
+    mean is in the weights. pool_adds: a value that is not 0, added to the sum of a window.
+    """
+
+    acs: int
+    macs: int
+    pool_adds: int
+
+    def __add__(self, other: PoolsFirst) -> PoolsFirst:
+        """Add up layers, or samples."""
+        return PoolsFirst(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+
+def pools_first(network: es.Network, events: Any) -> list[PoolsFirst]:
+    """Return what each layer with weights takes for a recording, on the network's own grid.
+
+    Raises as `eventsim.simulate`, and `EventsimError` for a network that torch cannot hold.
+    """
+    result = es.simulate(network, events, record_spikes=True)
+    return [_operations(arriving) for arriving in arriving_at_layers(network, events, result)]
+
+
+def arriving_at_layers(network: es.Network, events: Any, result: es.Result) -> Iterator[Arriving]:
+    """Yield what comes to each layer with weights: of `result`, which has recorded spikes."""
+    binned = es.bin_events(
+        events, network.input_shape, network.dt_us, result.steps, encoding=network.input_encoding
+    )
+    x, number, pools = torch.from_numpy(binned.frames()), 0, list[nn.Module]()
+    entering = x
+    for layer in import_network(network).layers:
+        if isinstance(layer, SpikingLayer):
+            yield Arriving(pools, layer.connection, entering)
+            x = entering = dense_spikes(network, result, number)
+            pools, number = [], number + 1
+            continue
+        with torch.no_grad():
+            x = layer(x)
+        if isinstance(layer, nn.MaxPool2d):
+            entering, pools = x, []
+        else:
+            pools.append(layer)
+
+
+def dense_spikes(network: es.Network, result: es.Result, number: int) -> Tensor:
+    """Return the recorded spikes of a layer with neurons, (steps, *layer shape)."""
+    assert result.spikes is not None
+    shape = network.shapes[network.neuron_layers[number] + 1]
+    spikes = torch.zeros(result.steps, *(*shape, 1, 1)[:3])
+    places = torch.from_numpy(result.spikes[number].astype(np.int64))
+    spikes.index_put_(tuple(places.T), torch.ones(len(places)), accumulate=True)
+    return spikes.reshape(result.steps, *shape)
+
+
+def _operations(arriving: Arriving) -> PoolsFirst:
+    x, adds = arriving.entering, 0
+    for pool in arriving.pools:
+        if isinstance(pool, nn.AvgPool2d):
+            adds += whole((x != 0) * fan_out([pool], None, x))
+        with torch.no_grad():
+            x = as_sums(pool, x)
+    behind = fan_out([], arriving.connection, x)
+    return PoolsFirst(whole((x == 1) * behind), whole(((x != 0) & (x != 1)) * behind), adds)
+
+
+def as_sums(pool: nn.Module, x: Tensor) -> Tensor:
+    """Return what leaves a pool, means as sums."""
+    y: Tensor = pool(x)
+    if isinstance(pool, nn.AvgPool2d) and pool.divisor_override is None:
+        y = torch.round(y * area(pool)) if not y.requires_grad else y * area(pool)
+    return y
+
+
+def area(pool: nn.AvgPool2d) -> int:
+    """Return how many values a window has."""
+    size = pool.kernel_size
+    return size**2 if isinstance(size, int) else math.prod(size)
+
+
+def fan_out(pools: Sequence[nn.Module], connection: nn.Module | None, x: Tensor) -> Tensor:
+    """Return how many sums each value of one timestep of x reaches, by every way.
+
+    That is the gradient of all sums by it, where weights are one and means are sums.
+    """
+    seed = torch.zeros_like(x[:1], dtype=torch.float64, requires_grad=True)
+    y: Tensor = seed
+    for pool in pools:
+        y = as_sums(pool, y)
+    if connection is not None:
+        weight: Any = torch.ones_like(connection.weight, dtype=torch.float64)  # type: ignore[arg-type]
+        if isinstance(connection, nn.Conv2d):
+            y = nn.functional.conv2d(
+                y, weight, None, connection.stride, connection.padding, connection.dilation,
+                connection.groups,
+            )  # fmt: skip
+        else:
+            y = nn.functional.linear(y.flatten(1), weight)
+    (found,) = torch.autograd.grad(y.sum(), seed)
+    return found
+
+
+def whole(operations: Tensor) -> int:
+    """Return the sum of counts."""
+    return round(float(operations.double().sum()))

@@ -1,0 +1,62 @@
+"""Pools first, then weights: by hand, and beside brute force over pooled frames."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import eventsim as es
+from eventsim_bridge.readings import PoolsFirst, pools_first
+
+
+def events_of(frames: Any) -> Any:
+    """A pixel's event for each 1 of (steps, height, width)."""
+    t, y, x = np.nonzero(frames)
+    return es.make_events(t * 1000, x, y, [0] * len(t))
+
+
+@pytest.mark.parametrize("pool", [es.AvgPool2d(2), es.SumPool2d(2)])
+def test_by_hand(pool: Any) -> None:
+    """Four pixels in one window: one of three spikes, then of one."""
+    frames = np.zeros((2, 2, 2), int)
+    frames[0].flat[:3] = 1
+    frames[1, 1, 1] = 1
+    conv = es.Conv2d(np.full((5, 1, 1, 1), 0.01), neuron=es.IF(1.0))
+    network = es.Network((1, 2, 2), 1000, [pool, conv])
+    assert pools_first(network, events_of(frames)) == [PoolsFirst(acs=5, macs=5, pool_adds=4)]
+
+
+def test_without_pools_it_is_what_the_engine_executes() -> None:
+    rng = np.random.default_rng(0)
+    conv = es.Conv2d(rng.normal(0, 0.5, (4, 1, 3, 3)), stride=2, padding=1, neuron=es.IF(0.5))
+    dense = es.Dense(rng.normal(0, 0.5, (6, 36)), neuron=es.IF(0.5))
+    network = es.Network((1, 6, 5), 1000, [conv, es.Flatten(), dense])
+    events = events_of(rng.random((9, 6, 5)) < 0.3)
+    layers = es.simulate(network, events).operations.layers
+    assert layers[1].acs > 0
+    assert pools_first(network, events) == [
+        PoolsFirst(layer.acs, layer.macs, pool_adds=0) for layer in layers
+    ]
+
+
+@pytest.mark.parametrize("pools", [[es.AvgPool2d(2)], [es.SumPool2d(2, stride=1), es.AvgPool2d(2)]])
+def test_values_are_added_up_window_by_window(pools: list[Any]) -> None:
+    rng = np.random.default_rng(1)
+    frames = (rng.random((7, 7, 7)) < 0.2).astype(int)
+    x, adds = frames, 0
+    for pool in pools:
+        size, step = pool.kernel_size[0], pool.stride[0]
+        places = range(0, x.shape[1] - size + 1, step)
+        windows = np.array([
+            [[x[:, i : i + size, j : j + size] for j in places] for i in places]
+        ])[0].transpose(2, 0, 1, 3, 4)  # fmt: skip
+        adds += int(np.count_nonzero(windows))
+        x = windows.sum(axis=(3, 4))
+    weight = np.full((3, x[0].size), 0.01)
+    network = es.Network(
+        (1, 7, 7), 1000, [*pools, es.Flatten(), es.Dense(weight, neuron=es.IF(1.0))]
+    )
+    expected = PoolsFirst(3 * int((x == 1).sum()), 3 * int((x > 1).sum()), adds)
+    assert pools_first(network, events_of(frames)) == [expected]
