@@ -9,7 +9,10 @@ import typer
 
 from ..report import console, notes, write_json
 
-NAMES = "mlp, conv, gesture, graded, layer-conv, layer-dense, growth, ceiling, latency, training, counts"
+NAMES = (
+    "mlp, conv, gesture, graded, layer-conv, layer-dense, growth, ceiling, latency, training, "
+    "counts"
+)
 
 
 def bench(
