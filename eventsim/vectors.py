@@ -55,7 +55,7 @@ def _vector(lanes: int) -> ir.VectorType:
     return ir.VectorType(ir.FloatType(), lanes)
 
 
-def _all(builder: Any, value: Any, lanes: int) -> Any:
+def spread(builder: Any, value: Any, lanes: int) -> Any:
     """Return a vector with the same number in every lane."""
     index = ir.IntType(32)
     one = ir.Constant(ir.VectorType(value.type, lanes), ir.Undefined)
@@ -64,11 +64,11 @@ def _all(builder: Any, value: Any, lanes: int) -> Any:
     return builder.shuffle_vector(one, one, zeros)
 
 
-def _data(context: Any, builder: Any, kind: Any, array: Any) -> Any:
+def data_of(context: Any, builder: Any, kind: Any, array: Any) -> Any:
     return context.make_array(kind)(context, builder, array).data
 
 
-def _load(builder: Any, data: Any, index: Any, lanes: int) -> tuple[Any, Any]:
+def load_lanes(builder: Any, data: Any, index: Any, lanes: int) -> tuple[Any, Any]:
     """Return the address of neighbours in an array, and their values."""
     address = builder.bitcast(builder.gep(data, [index]), _vector(lanes).as_pointer())
     return address, builder.load(address, align=4)
@@ -77,7 +77,7 @@ def _load(builder: Any, data: Any, index: Any, lanes: int) -> tuple[Any, Any]:
 def _load_weights(builder: Any, kind: Any, data: Any, index: Any, lanes: int) -> Any:
     """Return neighbours in an array of weights as float32 (see `Weights`)."""
     if kind.dtype == types.float32:
-        return _load(builder, data, index, lanes)[1]
+        return load_lanes(builder, data, index, lanes)[1]
     bits = ir.VectorType(ir.IntType(16), lanes).as_pointer()
     halves = builder.load(builder.bitcast(builder.gep(data, [index]), bits), align=2)
     return builder.fpext(
@@ -90,8 +90,8 @@ def add_lanes(typingctx: Any, u: Any, i: Any, w: Any, j: Any) -> Any:
     """Add w[j : j + 8] to u[i : i + 8]."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        u, w = (_data(context, builder, signature.args[k], args[k]) for k in (0, 2))
-        to, membranes = _load(builder, u, args[1], LANES)
+        u, w = (data_of(context, builder, signature.args[k], args[k]) for k in (0, 2))
+        to, membranes = load_lanes(builder, u, args[1], LANES)
         weights = _load_weights(builder, signature.args[2], w, args[3], LANES)
         builder.store(builder.fadd(membranes, weights), to, align=4)
         return context.get_dummy_value()
@@ -104,10 +104,10 @@ def add_scaled_lanes(typingctx: Any, u: Any, i: Any, w: Any, j: Any, value: Any)
     """Add w[j : j + 8], times a value, to u[i : i + 8]."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        u, w = (_data(context, builder, signature.args[k], args[k]) for k in (0, 2))
-        to, membranes = _load(builder, u, args[1], LANES)
+        u, w = (data_of(context, builder, signature.args[k], args[k]) for k in (0, 2))
+        to, membranes = load_lanes(builder, u, args[1], LANES)
         weights = _load_weights(builder, signature.args[2], w, args[3], LANES)
-        scaled = builder.fmul(weights, _all(builder, args[4], LANES))
+        scaled = builder.fmul(weights, spread(builder, args[4], LANES))
         builder.store(builder.fadd(membranes, scaled), to, align=4)
         return context.get_dummy_value()
 
@@ -121,12 +121,12 @@ def advance_lanes(
     """Let u[i : i + 8] be u[i : i + 8] power + b[k : k + 8] gain + w[j : j + 8]."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        u, b, w = (_data(context, builder, signature.args[n], args[n]) for n in (0, 3, 6))
-        to, membranes = _load(builder, u, args[1], LANES)
-        _, biases = _load(builder, b, args[4], LANES)
-        _, weights = _load(builder, w, args[7], LANES)
-        kept = builder.fmul(membranes, _all(builder, args[2], LANES))
-        moved = builder.fadd(kept, builder.fmul(biases, _all(builder, args[5], LANES)))
+        u, b, w = (data_of(context, builder, signature.args[n], args[n]) for n in (0, 3, 6))
+        to, membranes = load_lanes(builder, u, args[1], LANES)
+        _, biases = load_lanes(builder, b, args[4], LANES)
+        _, weights = load_lanes(builder, w, args[7], LANES)
+        kept = builder.fmul(membranes, spread(builder, args[2], LANES))
+        moved = builder.fadd(kept, builder.fmul(biases, spread(builder, args[5], LANES)))
         builder.store(builder.fadd(moved, weights), to, align=4)
         return context.get_dummy_value()
 
@@ -139,7 +139,7 @@ def weight_at(typingctx: Any, w: Any, i: Any) -> Any:
     """Return w[i] as float32."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        w = _data(context, builder, signature.args[0], args[0])
+        w = data_of(context, builder, signature.args[0], args[0])
         weight = _load_weights(builder, signature.args[0], w, args[1], 1)
         return builder.extract_element(weight, ir.IntType(32)(0))
 
@@ -159,10 +159,10 @@ def _gatherer(lanes: int, graded: bool = False) -> Compiled:
         first: Any, stop: Any, limit: Any, subtract: Any, level: Any,
     ) -> Any:  # fmt: skip
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            u, w, rows = (_data(context, builder, signature.args[k], args[k]) for k in (0, 3, 5))
+            u, w, rows = (data_of(context, builder, signature.args[k], args[k]) for k in (0, 3, 5))
             _, at, power, _, base, _, _, first, stop, limit, subtract, level = args
-            to, membranes = _load(builder, u, at, lanes)
-            decayed = builder.fmul(membranes, _all(builder, power, lanes))
+            to, membranes = load_lanes(builder, u, at, lanes)
+            decayed = builder.fmul(membranes, spread(builder, power, lanes))
             before = builder.block
             loop, after = builder.append_basic_block("row"), builder.append_basic_block("added")
             builder.cbranch(builder.icmp_unsigned("<", first, stop), loop, after)
@@ -172,9 +172,9 @@ def _gatherer(lanes: int, graded: bool = False) -> Compiled:
             element = builder.add(base, builder.mul(row, base.type(lanes)))
             weights = _load_weights(builder, signature.args[3], w, element, lanes)
             if graded:
-                values = _data(context, builder, signature.args[6], args[6])
+                values = data_of(context, builder, signature.args[6], args[6])
                 value = builder.load(builder.gep(values, [slot]))
-                weights = builder.fmul(weights, _all(builder, value, lanes))
+                weights = builder.fmul(weights, spread(builder, value, lanes))
             added, following = builder.fadd(partial, weights), builder.add(slot, slot.type(1))
             for phi, at_first, then in ((slot, first, following), (partial, decayed, added)):
                 phi.add_incoming(at_first, before)
@@ -184,8 +184,8 @@ def _gatherer(lanes: int, graded: bool = False) -> Compiled:
             result = builder.phi(decayed.type)
             result.add_incoming(decayed, before)
             result.add_incoming(added, loop)
-            crossed = builder.fcmp_ordered(">", result, _all(builder, limit, lanes))
-            levels = _all(builder, level, lanes)
+            crossed = builder.fcmp_ordered(">", result, spread(builder, limit, lanes))
+            levels = spread(builder, level, lanes)
             reset = builder.select(subtract, builder.fsub(result, levels), levels)
             builder.store(builder.select(crossed, reset, result), to, align=4)
             bits = builder.bitcast(crossed, ir.IntType(lanes))
@@ -225,7 +225,7 @@ def _receiver(lanes: int) -> Compiled:
     ) -> Any:  # fmt: skip
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             u, b, w, rows = (
-                _data(context, builder, signature.args[n], args[n]) for n in (0, 4, 7, 9)
+                data_of(context, builder, signature.args[n], args[n]) for n in (0, 4, 7, 9)
             )
             _, at, power, biased, _, bias, gain, _, column, _, first, stop, limit, to, blocks = args
             number = at.type
@@ -236,11 +236,11 @@ def _receiver(lanes: int) -> Compiled:
             builder.position_at_end(block)
             which, crossed = builder.phi(number), builder.phi(number)
             c = builder.mul(which, number(lanes))
-            address, membranes = _load(builder, u, builder.add(at, c), lanes)
-            decayed = builder.fmul(membranes, _all(builder, power, lanes))
+            address, membranes = load_lanes(builder, u, builder.add(at, c), lanes)
+            decayed = builder.fmul(membranes, spread(builder, power, lanes))
             with builder.if_then(biased):
-                _, biases = _load(builder, b, builder.add(bias, c), lanes)
-                raised = builder.fadd(decayed, builder.fmul(biases, _all(builder, gain, lanes)))
+                _, biases = load_lanes(builder, b, builder.add(bias, c), lanes)
+                raised = builder.fadd(decayed, builder.fmul(biases, spread(builder, gain, lanes)))
                 raising = builder.block
             moved = builder.phi(decayed.type)
             moved.add_incoming(decayed, block)
@@ -261,7 +261,7 @@ def _receiver(lanes: int) -> Compiled:
                 phi.add_incoming(at_first, before)
                 phi.add_incoming(then, row)
             builder.store(result, address, align=4)
-            over = builder.fcmp_ordered(">", result, _all(builder, limit, lanes))
+            over = builder.fcmp_ordered(">", result, spread(builder, limit, lanes))
             bits = builder.bitcast(over, ir.IntType(lanes))
             bits = bits if lanes == 64 else builder.zext(bits, number)
             builder.store(bits, builder.gep(rows, [builder.add(to, which)]))
@@ -298,10 +298,10 @@ def shift_8(typingctx: Any, to: Any, i: Any, values: Any, j: Any, constant: Any)
     """Let to[i : i + 8] be values[j : j + 8] plus a constant; all int32."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        to, values = (_data(context, builder, signature.args[k], args[k]) for k in (0, 2))
+        to, values = (data_of(context, builder, signature.args[k], args[k]) for k in (0, 2))
         kind = ir.VectorType(ir.IntType(32), LANES).as_pointer()
         found = builder.load(builder.bitcast(builder.gep(values, [args[3]]), kind), align=4)
-        shifted = builder.add(found, _all(builder, args[4], LANES))
+        shifted = builder.add(found, spread(builder, args[4], LANES))
         builder.store(shifted, builder.bitcast(builder.gep(to, [args[1]]), kind), align=4)
         return context.get_dummy_value()
 
@@ -317,21 +317,23 @@ def _sorter(lanes: int) -> Compiled:
 
     def sort(typingctx: Any, numbers: Any, i: Any, count: Any, end: Any, values: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            numbers, values = (_data(context, builder, signature.args[k], args[k]) for k in (0, 4))
+            numbers, values = (
+                data_of(context, builder, signature.args[k], args[k]) for k in (0, 4)
+            )
             _, first, count, end, _ = args
             index, kind = count.type, ir.VectorType(ir.IntType(32), lanes).as_pointer()
             unsorted, to = builder.gep(numbers, [first]), builder.gep(numbers, [end])
             compared = builder.load(builder.bitcast(unsorted, kind), align=4)
             used = builder.lshr(index(-1), builder.sub(index(64), count))
-            ones, _ = _load(builder, values, end, lanes)
-            builder.store(_all(builder, ir.FloatType()(1), lanes), ones, align=4)
+            ones, _ = load_lanes(builder, values, end, lanes)
+            builder.store(spread(builder, ir.FloatType()(1), lanes), ones, align=4)
             before = builder.block
             loop, after = builder.append_basic_block("number"), builder.append_basic_block("sorted")
             builder.branch(loop)
             builder.position_at_end(loop)
             slot, pairs = builder.phi(index), builder.phi(index)
             number = builder.load(builder.gep(unsorted, [slot]))
-            below = builder.icmp_signed("<", compared, _all(builder, number, lanes))
+            below = builder.icmp_signed("<", compared, spread(builder, number, lanes))
             bits = builder.bitcast(below, ir.IntType(lanes))
             bits = bits if lanes == 64 else builder.zext(bits, index)
             rank = builder.ctpop(builder.and_(bits, used))
@@ -362,9 +364,9 @@ sort_16, sort_32, sort_64 = map(_sorter, (16, 32, 64))
 def _comparison(lanes: int) -> Compiled:
     def above(typingctx: Any, u: Any, i: Any, limit: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            data = _data(context, builder, signature.args[0], args[0])
-            _, membranes = _load(builder, data, args[1], lanes)
-            crossed = builder.fcmp_ordered(">", membranes, _all(builder, args[2], lanes))
+            data = data_of(context, builder, signature.args[0], args[0])
+            _, membranes = load_lanes(builder, data, args[1], lanes)
+            crossed = builder.fcmp_ordered(">", membranes, spread(builder, args[2], lanes))
             bits = builder.bitcast(crossed, ir.IntType(lanes))
             return bits if lanes == 64 else builder.zext(bits, ir.IntType(64))
 

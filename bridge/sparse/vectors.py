@@ -15,7 +15,7 @@ from llvmlite import ir
 from numba.core import types
 
 from eventsim.jit import Compiled
-from eventsim.vectors import _all, _data, _load, compiled_intrinsic
+from eventsim.vectors import compiled_intrinsic, data_of, load_lanes, spread
 
 RECTANGLE, ARCTAN, FAST_SIGMOID = range(3)  # in the order of `models.neurons.SURROGATES`
 
@@ -59,7 +59,7 @@ def _element(builder: Any, rows: Any, slot: Any, base: Any, lanes: int) -> Any:
 
 
 def _value(builder: Any, values: Any, slot: Any, lanes: int) -> Any:
-    return _all(builder, builder.load(builder.gep(values, [slot])), lanes)
+    return spread(builder, builder.load(builder.gep(values, [slot])), lanes)
 
 
 def _integrator(lanes: int, graded: bool = False) -> Compiled:
@@ -69,25 +69,25 @@ def _integrator(lanes: int, graded: bool = False) -> Compiled:
     ) -> Any:  # fmt: skip
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             arrays = (0, 6, 7, 9)
-            u, b, w, rows = (_data(context, builder, signature.args[k], args[k]) for k in arrays)
+            u, b, w, rows = (data_of(context, builder, signature.args[k], args[k]) for k in arrays)
             _, before, at, decay, threshold, subtract, _, _, base, _, _, first, stop = args
-            _, last = _load(builder, u, before, lanes)
-            _, biases = _load(builder, b, at.type(0), lanes)
-            limit, zero = (_all(builder, one, lanes) for one in (threshold, decay.type(0)))
+            _, last = load_lanes(builder, u, before, lanes)
+            _, biases = load_lanes(builder, b, at.type(0), lanes)
+            limit, zero = (spread(builder, one, lanes) for one in (threshold, decay.type(0)))
             reset = builder.select(subtract, builder.fsub(last, limit), zero)
             rest = builder.select(builder.fcmp_ordered(">", last, limit), reset, last)
-            begun = builder.fadd(builder.fmul(rest, _all(builder, decay, lanes)), biases)
+            begun = builder.fadd(builder.fmul(rest, spread(builder, decay, lanes)), biases)
 
             def row(slot: Any) -> Any:
                 element = _element(builder, rows, slot, base, lanes)
-                _, weights = _load(builder, w, element, lanes)
+                _, weights = load_lanes(builder, w, element, lanes)
                 if graded:
-                    values = _data(context, builder, signature.args[10], args[10])
+                    values = data_of(context, builder, signature.args[10], args[10])
                     weights = builder.fmul(weights, _value(builder, values, slot, lanes))
                 return weights
 
             result = _add_rows(builder, first, stop, begun, row)
-            to, _ = _load(builder, u, at, lanes)
+            to, _ = load_lanes(builder, u, at, lanes)
             builder.store(result, to, align=4)
             return _mask(builder, builder.fcmp_ordered(">", result, limit), lanes)
 
@@ -114,14 +114,14 @@ integrate_graded_8, integrate_graded_16, integrate_graded_32, integrate_graded_6
 def _slope(builder: Any, surrogate: int, x: Any, reach: Any, lanes: int) -> Any:
     """Return the surrogate's derivative where membranes are x over the threshold."""
     constant = reach.type
-    half = _all(builder, builder.fdiv(constant(0.5), reach), lanes)
-    zero, one = (_all(builder, constant(n), lanes) for n in (0.0, 1.0))
-    width = _all(builder, reach, lanes)
+    half = spread(builder, builder.fdiv(constant(0.5), reach), lanes)
+    zero, one = (spread(builder, constant(n), lanes) for n in (0.0, 1.0))
+    width = spread(builder, reach, lanes)
     if surrogate == RECTANGLE:
         near = builder.fcmp_ordered("<", _magnitude(builder, x, zero), width)
         return builder.select(near, half, zero)
     if surrogate == ARCTAN:
-        scaled = builder.fmul(x, builder.fmul(half, _all(builder, constant(pi), lanes)))
+        scaled = builder.fmul(x, builder.fmul(half, spread(builder, constant(pi), lanes)))
         return builder.fdiv(half, builder.fadd(builder.fmul(scaled, scaled), one))
     scaled = builder.fadd(builder.fdiv(_magnitude(builder, x, zero), width), one)
     return builder.fdiv(half, builder.fmul(scaled, scaled))
@@ -134,13 +134,13 @@ def _differentiator(lanes: int) -> Compiled:
     ) -> Any:  # fmt: skip
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             u, by, by_rest = (
-                _data(context, builder, signature.args[k], args[k]) for k in (0, 2, 4)
+                data_of(context, builder, signature.args[k], args[k]) for k in (0, 2, 4)
             )
             _, at, _, j, _, decay, threshold, subtract, surrogate, reach = args
-            to, membranes = _load(builder, u, at, lanes)
-            _, by_spikes = _load(builder, by, j, lanes)
-            carried, rest = _load(builder, by_rest, at.type(0), lanes)
-            limit, zero = (_all(builder, one, lanes) for one in (threshold, decay.type(0)))
+            to, membranes = load_lanes(builder, u, at, lanes)
+            _, by_spikes = load_lanes(builder, by, j, lanes)
+            carried, rest = load_lanes(builder, by_rest, at.type(0), lanes)
+            limit, zero = (spread(builder, one, lanes) for one in (threshold, decay.type(0)))
             over = builder.fsub(membranes, limit)
             slopes, done = [], builder.append_basic_block("slope")
             cases = [builder.append_basic_block("case") for _ in range(3)]
@@ -161,7 +161,7 @@ def _differentiator(lanes: int) -> Compiled:
             by_spike = builder.fsub(by_spikes, builder.fmul(taken, rest))
             gradient = builder.fadd(builder.fmul(by_spike, slope), left)
             builder.store(gradient, to, align=4)
-            builder.store(builder.fmul(gradient, _all(builder, decay, lanes)), carried, align=4)
+            builder.store(builder.fmul(gradient, spread(builder, decay, lanes)), carried, align=4)
             return _mask(builder, builder.fcmp_unordered("!=", gradient, zero), lanes)
 
         return types.uint64(
@@ -184,11 +184,11 @@ differentiate_8, differentiate_16, differentiate_32, differentiate_64 = map(
 def _neighbourhood(lanes: int) -> Compiled:
     def near(typingctx: Any, u: Any, at: Any, threshold: Any, reach: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            u = _data(context, builder, signature.args[0], args[0])
-            _, membranes = _load(builder, u, args[1], lanes)
-            zero = _all(builder, args[2].type(0), lanes)
-            over = builder.fsub(membranes, _all(builder, args[2], lanes))
-            distance, reach = _magnitude(builder, over, zero), _all(builder, args[3], lanes)
+            u = data_of(context, builder, signature.args[0], args[0])
+            _, membranes = load_lanes(builder, u, args[1], lanes)
+            zero = spread(builder, args[2].type(0), lanes)
+            over = builder.fsub(membranes, spread(builder, args[2], lanes))
+            distance, reach = _magnitude(builder, over, zero), spread(builder, args[3], lanes)
             return _mask(builder, builder.fcmp_ordered("<", distance, reach), lanes)
 
         return types.uint64(u, _INDEX, _SINGLE, _SINGLE), codegen
@@ -211,13 +211,13 @@ def turn_8(typingctx: Any, source: Any, i: Any, apart: Any, to: Any, j: Any, to_
     """Let to[j + n to_apart + k] be source[i + k apart + n], for k and n below 8."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        source, to = (_data(context, builder, signature.args[k], args[k]) for k in (0, 3))
+        source, to = (data_of(context, builder, signature.args[k], args[k]) for k in (0, 3))
         _, i, apart, _, j, to_apart = args
 
         def index(first: Any, step: Any, k: int) -> Any:
             return builder.add(first, builder.mul(step, step.type(k)))
 
-        rows = [_load(builder, source, index(i, apart, k), 8)[1] for k in range(8)]
+        rows = [load_lanes(builder, source, index(i, apart, k), 8)[1] for k in range(8)]
         # Pairs, fours and eights of rows change places, at distances of 1, 2 and 4 columns.
         for distance in (1, 2, 4):
             turned = list(rows)
@@ -229,7 +229,7 @@ def turn_8(typingctx: Any, source: Any, i: Any, apart: Any, to: Any, j: Any, to_
                 turned[k + distance] = _interleave(builder, a, b, high)
             rows = turned
         for n, row in enumerate(rows):
-            address, _ = _load(builder, to, index(j, to_apart, n), 8)
+            address, _ = load_lanes(builder, to, index(j, to_apart, n), 8)
             builder.store(row, address, align=4)
         return context.get_dummy_value()
 
@@ -242,18 +242,18 @@ def _spreader(lanes: int, graded: bool = False) -> Compiled:
         i: Any,
     ) -> Any:  # fmt: skip
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            w, rows, g = (_data(context, builder, signature.args[k], args[k]) for k in (0, 2, 6))
+            w, rows, g = (data_of(context, builder, signature.args[k], args[k]) for k in (0, 2, 6))
             _, base, _, _, first, stop, _, at = args
-            _, block = _load(builder, g, at, lanes)
+            _, block = load_lanes(builder, g, at, lanes)
             before = builder.block
             loop, after = builder.append_basic_block("row"), builder.append_basic_block("added")
             builder.cbranch(builder.icmp_unsigned("<", first, stop), loop, after)
             builder.position_at_end(loop)
             slot = builder.phi(first.type)
-            to, sums = _load(builder, w, _element(builder, rows, slot, base, lanes), lanes)
+            to, sums = load_lanes(builder, w, _element(builder, rows, slot, base, lanes), lanes)
             part = block
             if graded:
-                values = _data(context, builder, signature.args[3], args[3])
+                values = data_of(context, builder, signature.args[3], args[3])
                 part = builder.fmul(block, _value(builder, values, slot, lanes))
             builder.store(builder.fadd(sums, part), to, align=4)
             following = builder.add(slot, slot.type(1))
