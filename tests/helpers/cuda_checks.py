@@ -183,7 +183,7 @@ def test_sites_of_several_blocks_of_channels(channels: int) -> None:
 
 
 def test_more_rows_than_a_list_has_room_for() -> None:
-    """In a full timestep 16 rows of a list of 16 for each thread, and many times as many."""
+    """A thread has room for 12; a full timestep brings 18 to 24 to sites at the border, and 50."""
     rng = np.random.default_rng(14)
     layers = [
         Conv2d(rng.normal(0.05, 0.1, (3, 2, 5, 5)), padding=2, neuron=LIF(0.5, 0.4)),
