@@ -65,6 +65,7 @@ def spread(builder: Any, value: Any, lanes: int) -> Any:
 
 
 def data_of(context: Any, builder: Any, kind: Any, array: Any) -> Any:
+    """Return the address of an array's first element."""
     return context.make_array(kind)(context, builder, array).data
 
 
