@@ -185,6 +185,20 @@ def is_steady(case: Case) -> bool:
     )
 
 
+def rounding_of(case: Case, expected: list[Tensor]) -> float:
+    """Return how far gradients move where each parameter and cost is off by 8 units of its last
+    place in float32: about as much as a sum of a thousand terms, one after the other, rounds."""
+    found = []
+    for seed in range(4):
+        random = torch.Generator().manual_seed(seed)
+        model, cost = copy.deepcopy(case.model).double(), case.cost.double()
+        with torch.no_grad():
+            for values in (*model.parameters(), cost):
+                values *= 1 + 2**-20 * (torch.randint(0, 2, values.shape, generator=random) * 2 - 1)
+        found.append(largest_error(in_float64(replace(case, model=model, cost=cost))[1], expected))
+    return max(found)
+
+
 def largest_error(found: list[Tensor], expected: list[Tensor]) -> float:
     """Return the largest error of a gradient, relative to the largest number of its tensor."""
     return max(
