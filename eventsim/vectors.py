@@ -5,6 +5,7 @@ Written in the compiler's own terms, for the loops of `clocked/` and `asynchrono
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import llvmlite.binding
@@ -73,6 +74,34 @@ def load_lanes(builder: Any, data: Any, index: Any, lanes: int) -> tuple[Any, An
     """Return the address of neighbours in an array, and their values."""
     address = builder.bitcast(builder.gep(data, [index]), _vector(lanes).as_pointer())
     return address, builder.load(address, align=4)
+
+
+def as_bits(builder: Any, compared: Any, lanes: int) -> Any:
+    """Return a comparison of lanes as the bits of one number."""
+    bits = builder.bitcast(compared, ir.IntType(lanes))
+    return bits if lanes == 64 else builder.zext(bits, ir.IntType(64))
+
+
+def sum_of_rows(builder: Any, first: Any, stop: Any, start: Any, row: Callable[[Any], Any]) -> Any:
+    """Return `start` and what `row(slot)` gives for each slot from first on, in this order.
+
+    Written in the compiler's own terms, since Numba knows no variable that is a vector.
+    """
+    before = builder.block
+    loop, after = builder.append_basic_block("row"), builder.append_basic_block("added")
+    builder.cbranch(builder.icmp_unsigned("<", first, stop), loop, after)
+    builder.position_at_end(loop)
+    slot, partial = builder.phi(first.type), builder.phi(start.type)
+    added, following = builder.fadd(partial, row(slot)), builder.add(slot, slot.type(1))
+    for phi, at_first, then in ((slot, first, following), (partial, start, added)):
+        phi.add_incoming(at_first, before)
+        phi.add_incoming(then, loop)
+    builder.cbranch(builder.icmp_unsigned("<", following, stop), loop, after)
+    builder.position_at_end(after)
+    result = builder.phi(start.type)
+    result.add_incoming(start, before)
+    result.add_incoming(added, loop)
+    return result
 
 
 def _load_weights(builder: Any, kind: Any, data: Any, index: Any, lanes: int) -> Any:
@@ -150,9 +179,8 @@ def weight_at(typingctx: Any, w: Any, i: Any) -> Any:
 def _gatherer(lanes: int, graded: bool = False) -> Compiled:
     """Make what brings a block of membranes up to date, compares and resets it.
 
-    For weights that lie block by block. The membranes stay in registers: the loop over rows is
-    written in the compiler's own terms, since Numba knows no variable that is a vector. Rows are
-    multiplied by a value each where they are `graded`; `values` is not read else.
+    For weights that lie block by block. The membranes stay in registers. Rows are multiplied by a
+    value each where they are `graded`; `values` is not read else.
     """
 
     def gather(
@@ -164,33 +192,23 @@ def _gatherer(lanes: int, graded: bool = False) -> Compiled:
             _, at, power, _, base, _, _, first, stop, limit, subtract, level = args
             to, membranes = load_lanes(builder, u, at, lanes)
             decayed = builder.fmul(membranes, spread(builder, power, lanes))
-            before = builder.block
-            loop, after = builder.append_basic_block("row"), builder.append_basic_block("added")
-            builder.cbranch(builder.icmp_unsigned("<", first, stop), loop, after)
-            builder.position_at_end(loop)
-            slot, partial = builder.phi(first.type), builder.phi(decayed.type)
-            row = builder.zext(builder.load(builder.gep(rows, [slot])), base.type)
-            element = builder.add(base, builder.mul(row, base.type(lanes)))
-            weights = _load_weights(builder, signature.args[3], w, element, lanes)
-            if graded:
-                values = data_of(context, builder, signature.args[6], args[6])
-                value = builder.load(builder.gep(values, [slot]))
-                weights = builder.fmul(weights, spread(builder, value, lanes))
-            added, following = builder.fadd(partial, weights), builder.add(slot, slot.type(1))
-            for phi, at_first, then in ((slot, first, following), (partial, decayed, added)):
-                phi.add_incoming(at_first, before)
-                phi.add_incoming(then, loop)
-            builder.cbranch(builder.icmp_unsigned("<", following, stop), loop, after)
-            builder.position_at_end(after)
-            result = builder.phi(decayed.type)
-            result.add_incoming(decayed, before)
-            result.add_incoming(added, loop)
+
+            def row(slot: Any) -> Any:
+                number = builder.zext(builder.load(builder.gep(rows, [slot])), base.type)
+                element = builder.add(base, builder.mul(number, base.type(lanes)))
+                weights = _load_weights(builder, signature.args[3], w, element, lanes)
+                if graded:
+                    values = data_of(context, builder, signature.args[6], args[6])
+                    value = builder.load(builder.gep(values, [slot]))
+                    weights = builder.fmul(weights, spread(builder, value, lanes))
+                return weights
+
+            result = sum_of_rows(builder, first, stop, decayed, row)
             crossed = builder.fcmp_ordered(">", result, spread(builder, limit, lanes))
             levels = spread(builder, level, lanes)
             reset = builder.select(subtract, builder.fsub(result, levels), levels)
             builder.store(builder.select(crossed, reset, result), to, align=4)
-            bits = builder.bitcast(crossed, ir.IntType(lanes))
-            return bits if lanes == 64 else builder.zext(bits, ir.IntType(64))
+            return as_bits(builder, crossed, lanes)
 
         index, single, flag = types.uintp, types.float32, types.boolean
         return types.uint64(
@@ -232,7 +250,6 @@ def _receiver(lanes: int) -> Compiled:
             number = at.type
             start = builder.block
             block, done = builder.append_basic_block("block"), builder.append_basic_block("done")
-            row, after = builder.append_basic_block("row"), builder.append_basic_block("added")
             builder.branch(block)
             builder.position_at_end(block)
             which, crossed = builder.phi(number), builder.phi(number)
@@ -246,32 +263,23 @@ def _receiver(lanes: int) -> Compiled:
             moved = builder.phi(decayed.type)
             moved.add_incoming(decayed, block)
             moved.add_incoming(raised, raising)
-            before = builder.block
-            builder.cbranch(builder.icmp_unsigned("<", first, stop), row, after)
-            builder.position_at_end(row)
-            slot, partial = builder.phi(number), builder.phi(moved.type)
-            where = builder.add(builder.load(builder.gep(rows, [slot])), builder.add(column, c))
-            weights = _load_weights(builder, signature.args[7], w, where, lanes)
-            added, following = builder.fadd(partial, weights), builder.add(slot, number(1))
-            builder.cbranch(builder.icmp_unsigned("<", following, stop), row, after)
-            builder.position_at_end(after)
-            result = builder.phi(moved.type)
-            for phi, at_first, then in (
-                (slot, first, following), (partial, moved, added), (result, moved, added)
-            ):  # fmt: skip
-                phi.add_incoming(at_first, before)
-                phi.add_incoming(then, row)
+
+            def row(slot: Any) -> Any:
+                where = builder.add(builder.load(builder.gep(rows, [slot])), builder.add(column, c))
+                return _load_weights(builder, signature.args[7], w, where, lanes)
+
+            result = sum_of_rows(builder, first, stop, moved, row)
+            added = builder.block
             builder.store(result, address, align=4)
             over = builder.fcmp_ordered(">", result, spread(builder, limit, lanes))
-            bits = builder.bitcast(over, ir.IntType(lanes))
-            bits = bits if lanes == 64 else builder.zext(bits, number)
+            bits = as_bits(builder, over, lanes)
             builder.store(bits, builder.gep(rows, [builder.add(to, which)]))
             some = builder.zext(builder.icmp_unsigned("!=", bits, number(0)), number)
             found = builder.or_(crossed, builder.shl(some, which))
             next_block = builder.add(which, number(1))
             for phi, then in ((which, next_block), (crossed, found)):
                 phi.add_incoming(number(0), start)
-                phi.add_incoming(then, after)
+                phi.add_incoming(then, added)
             builder.cbranch(builder.icmp_unsigned("<", next_block, blocks), block, done)
             builder.position_at_end(done)
             return found
@@ -335,9 +343,7 @@ def _sorter(lanes: int) -> Compiled:
             slot, pairs = builder.phi(index), builder.phi(index)
             number = builder.load(builder.gep(unsorted, [slot]))
             below = builder.icmp_signed("<", compared, spread(builder, number, lanes))
-            bits = builder.bitcast(below, ir.IntType(lanes))
-            bits = bits if lanes == 64 else builder.zext(bits, index)
-            rank = builder.ctpop(builder.and_(bits, used))
+            rank = builder.ctpop(builder.and_(as_bits(builder, below, lanes), used))
             builder.store(number, builder.gep(to, [rank]))
             following, ranked = builder.add(slot, index(1)), builder.add(pairs, rank)
             for phi, then in ((slot, following), (pairs, ranked)):
@@ -368,8 +374,7 @@ def _comparison(lanes: int) -> Compiled:
             data = data_of(context, builder, signature.args[0], args[0])
             _, membranes = load_lanes(builder, data, args[1], lanes)
             crossed = builder.fcmp_ordered(">", membranes, spread(builder, args[2], lanes))
-            bits = builder.bitcast(crossed, ir.IntType(lanes))
-            return bits if lanes == 64 else builder.zext(bits, ir.IntType(64))
+            return as_bits(builder, crossed, lanes)
 
         return types.uint64(u, types.uintp, types.float32), codegen
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from eventsim.energy import EnergyModel, Footprint
+    from eventsim.errors import EventsimError
     from eventsim.operations import CountedLayer
 
 ENERGY_HELP = (
@@ -23,29 +24,22 @@ class Energies(NamedTuple):
 
     def of(self, counts: CountedLayer) -> dict[str, float | None]:
         """Return picojoules by model, None where its machine does not execute such counts."""
+        tried = self._tried(counts)
+        return {name: energy if isinstance(energy, float) else None for name, energy in tried}
+
+    def refusals(self, counts: CountedLayer) -> list[str]:
+        """Return why models have nothing to say of such counts."""
+        return [str(error) for _, error in self._tried(counts) if not isinstance(error, float)]
+
+    def _tried(self, counts: CountedLayer) -> Iterator[tuple[str, float | EventsimError]]:
         from eventsim.energy import energy_of
         from eventsim.errors import EventsimError
 
-        found: dict[str, float | None] = {}
         for model in self.models:
             try:
-                found[model.name] = energy_of(counts, self.footprint, model)
-            except EventsimError:
-                found[model.name] = None
-        return found
-
-    def refusals(self, total: CountedLayer) -> list[str]:
-        """Return why models have nothing to say of a network with these counts."""
-        from eventsim.energy import energy_of
-        from eventsim.errors import EventsimError
-
-        said = []
-        for model in self.models:
-            try:
-                energy_of(total, self.footprint, model)
+                yield model.name, energy_of(counts, self.footprint, model)
             except EventsimError as error:
-                said.append(str(error))
-        return said
+                yield model.name, error
 
 
 def chosen_models(option: str) -> tuple[EnergyModel, ...]:

@@ -101,7 +101,7 @@ def differentiate_blocks(
 ) -> None:  # fmt: skip
     """Run blocks first .. stop - 1 back through all samples.
 
-    `kept`: the membranes, as `run_blocks` has them; without, they are run once more. The gradient
+    `kept`: the membranes, as `run_blocks` has them; without, they are run again. The gradient
     of the spikes comes from the layer `above`, or without one from `by_outputs`
     (samples, steps, channels of all blocks).
     """

@@ -7,7 +7,6 @@ from one to the next.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import pi
 from typing import Any
 
@@ -15,41 +14,16 @@ from llvmlite import ir
 from numba.core import types
 
 from eventsim.jit import Compiled
-from eventsim.vectors import compiled_intrinsic, data_of, load_lanes, spread
+from eventsim.vectors import as_bits, compiled_intrinsic, data_of, load_lanes, spread, sum_of_rows
 
 RECTANGLE, ARCTAN, FAST_SIGMOID = range(3)  # in the order of `models.neurons.SURROGATES`
 
 _INDEX, _SINGLE, _FLAG = types.uintp, types.float32, types.boolean
 
 
-def _mask(builder: Any, compared: Any, lanes: int) -> Any:
-    """Return a comparison of lanes as bits of one number."""
-    bits = builder.bitcast(compared, ir.IntType(lanes))
-    return bits if lanes == 64 else builder.zext(bits, ir.IntType(64))
-
-
 def _magnitude(builder: Any, x: Any, zeros: Any) -> Any:
     """Return absolute values."""
     return builder.select(builder.fcmp_ordered("<", x, zeros), builder.fsub(zeros, x), x)
-
-
-def _add_rows(builder: Any, first: Any, stop: Any, start: Any, row: Callable[[Any], Any]) -> Any:
-    """Return `start` and what `row(slot)` gives for each slot from first on, in this order."""
-    before = builder.block
-    loop, after = builder.append_basic_block("row"), builder.append_basic_block("added")
-    builder.cbranch(builder.icmp_unsigned("<", first, stop), loop, after)
-    builder.position_at_end(loop)
-    slot, partial = builder.phi(first.type), builder.phi(start.type)
-    added, following = builder.fadd(partial, row(slot)), builder.add(slot, slot.type(1))
-    for phi, at_first, then in ((slot, first, following), (partial, start, added)):
-        phi.add_incoming(at_first, before)
-        phi.add_incoming(then, loop)
-    builder.cbranch(builder.icmp_unsigned("<", following, stop), loop, after)
-    builder.position_at_end(after)
-    result = builder.phi(start.type)
-    result.add_incoming(start, before)
-    result.add_incoming(added, loop)
-    return result
 
 
 def _element(builder: Any, rows: Any, slot: Any, base: Any, lanes: int) -> Any:
@@ -86,10 +60,10 @@ def _integrator(lanes: int, graded: bool = False) -> Compiled:
                     weights = builder.fmul(weights, _value(builder, values, slot, lanes))
                 return weights
 
-            result = _add_rows(builder, first, stop, begun, row)
+            result = sum_of_rows(builder, first, stop, begun, row)
             to, _ = load_lanes(builder, u, at, lanes)
             builder.store(result, to, align=4)
-            return _mask(builder, builder.fcmp_ordered(">", result, limit), lanes)
+            return as_bits(builder, builder.fcmp_ordered(">", result, limit), lanes)
 
         return types.uint64(
             u, _INDEX, _INDEX, _SINGLE, _SINGLE, _FLAG, b, w, _INDEX, rows, values, _INDEX, _INDEX
@@ -162,7 +136,7 @@ def _differentiator(lanes: int) -> Compiled:
             gradient = builder.fadd(builder.fmul(by_spike, slope), left)
             builder.store(gradient, to, align=4)
             builder.store(builder.fmul(gradient, spread(builder, decay, lanes)), carried, align=4)
-            return _mask(builder, builder.fcmp_unordered("!=", gradient, zero), lanes)
+            return as_bits(builder, builder.fcmp_unordered("!=", gradient, zero), lanes)
 
         return types.uint64(
             u, _INDEX, by, _INDEX, by_rest, _SINGLE, _SINGLE, _FLAG, types.int64, _SINGLE
@@ -189,7 +163,7 @@ def _neighbourhood(lanes: int) -> Compiled:
             zero = spread(builder, args[2].type(0), lanes)
             over = builder.fsub(membranes, spread(builder, args[2], lanes))
             distance, reach = _magnitude(builder, over, zero), spread(builder, args[3], lanes)
-            return _mask(builder, builder.fcmp_ordered("<", distance, reach), lanes)
+            return as_bits(builder, builder.fcmp_ordered("<", distance, reach), lanes)
 
         return types.uint64(u, _INDEX, _SINGLE, _SINGLE), codegen
 

@@ -182,7 +182,7 @@ def packets_of(recording: Events | Iterable[Events]) -> Iterable[Events]:
 def of_one_type(events: Events) -> Events:
     """Return events as kernels take them, which do not change them.
 
-    Numba compiles a kernel once more for an array that is read-only, half a minute for the largest.
+    Numba compiles a kernel again for an array that is read-only, half a minute for the largest.
     """
     if events.flags.writeable:
         return events

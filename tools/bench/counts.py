@@ -112,15 +112,15 @@ def readings_of(line: Line) -> dict[str, int]:
         pooled = nn.Sequential(*line.pools)(line.entering)
     entering, each = line.entering, fan_out(line.pools, line.connection, line.entering)
     behind = fan_out([], line.connection, pooled)
-    binary = bool(((pooled == 0) | (pooled == 1)).all())
-    rate = float((pooled != 0).double().mean())
+    present, by_value = pooled != 0, whole(entering * each)
+    pools_first = whole(present * behind)
     return {
         "each spike": whole((entering != 0) * each),
-        "pools first": whole((pooled != 0) * behind),
-        "as often as a value says": whole(entering * each),
-        "that, times the area of sum pools": whole(entering * each) * _area_of_sums(line.pools),
-        "only inputs of 0 and 1": whole((pooled != 0) * behind) if binary else 0,
-        "input rate x dense": round(rate * line.dense),
+        "pools first": pools_first,
+        "as often as a value says": by_value,
+        "that, times the area of sum pools": by_value * _area_of_sums(line.pools),
+        "only inputs of 0 and 1": pools_first if bool((pooled[present] == 1).all()) else 0,
+        "input rate x dense": round(float(present.double().mean()) * line.dense),
     }
 
 

@@ -26,8 +26,9 @@ from eventsim_bridge.training.losses import error_of
 
 from ..report import notes, progress_bar
 from .memory import memory_of_step
-from .networks import GESTURE, MLP
-from .peers.peer import float32s, run_layers
+from .networks import AVERAGED, GESTURE, MLP
+from .peers.peer import run_layers
+from .peers.snntorch import SnnTorch
 from .peers.spikingjelly import SpikingJelly
 from .timing import ENGINE, Contestant, take_turns
 
@@ -54,7 +55,7 @@ CASES = (
     Case("nmnist", MLP, 1000, 300, 20, True),
     Case("nmnist", MLP, 5000, 60, 20, True),
     Case("nmnist", MLP, 10_000, 15, 20, True),
-    Case("nmnist", "16C3-AP2-32C3-AP2-128FC-10", 20_000, 15, 20, False),
+    Case("nmnist", AVERAGED, 20_000, 15, 20, False),
     Case("dvsgesture", GESTURE, 20_000, 60, 4, False),
 )
 
@@ -202,24 +203,7 @@ class PeerModel(nn.Module):
         return last.transpose(0, 1)
 
 
-def _snntorch(neuron: Any) -> Callable[[Tensor], Tensor]:
-    """Return a loop over a `Leaky`, which has no form for many timesteps."""
-    import snntorch
-
-    decay, threshold = float32s(neuron)
-    leaky = snntorch.Leaky(beta=decay, threshold=threshold, reset_mechanism=neuron.reset)
-
-    def run(currents: Tensor) -> Tensor:
-        membrane, spikes = torch.zeros_like(currents[0]), []
-        for current in currents:
-            spike, membrane = leaky(current, membrane)
-            spikes.append(spike)
-        return torch.stack(spikes)
-
-    return run
-
-
 PEERS: dict[str, Callable[[Any], Any]] = {
-    "snntorch": _snntorch,
+    "snntorch": partial(SnnTorch.neurons, SnnTorch()),
     "spikingjelly": partial(SpikingJelly.neurons, SpikingJelly()),
 }

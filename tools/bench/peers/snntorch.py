@@ -27,11 +27,11 @@ class SnnTorch(Peer):
         leaky = snntorch.Leaky(beta=decay, threshold=threshold, reset_mechanism=neuron.reset)
 
         def run(currents: Tensor) -> Tensor:
-            membrane = torch.zeros_like(currents[0])
-            spikes = torch.empty_like(currents)
-            for t in range(len(currents)):
-                spikes[t], membrane = leaky(currents[t], membrane)
-            return spikes
+            membrane, spikes = torch.zeros_like(currents[0]), []
+            for current in currents:
+                spike, membrane = leaky(current, membrane)
+                spikes.append(spike)
+            return torch.stack(spikes)
 
         return run
 
