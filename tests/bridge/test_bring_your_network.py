@@ -11,7 +11,8 @@ from places import ROOT
 import eventsim as es
 
 PAGE = (ROOT / "docs" / "bring-your-network.md").read_text(encoding="utf-8")
-EXAMPLES = dict(re.findall(r"^## ([^\n]+)$(?:(?!^## ).)*?^```python\n(.*?)^```$", PAGE, re.M | re.S))
+EXAMPLE = r"^## ([^\n]+)$(?:(?!^## ).)*?^```python\n(.*?)^```$"
+EXAMPLES = dict(re.findall(EXAMPLE, PAGE, re.MULTILINE | re.DOTALL))
 NEURONS = {
     "snntorch": "LIF(decay=0.8999999761581421, threshold=1.0, reset='subtract-next')",
     "spikingjelly": "LIF(decay=0.5, threshold=1.0, reset='zero', comparison='>=')",
