@@ -36,18 +36,19 @@ def against_dt(
         all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
         milliseconds = [point.dt_us / 1000 for point in points]
         for axes, (title, value, logarithmic) in zip(all_axes, panels, strict=True):
-            for combination in COMBINATIONS:
+            for number, combination in enumerate(COMBINATIONS):
                 chosen = _of(rows, combination, points)
                 values = [value(row) for row in chosen]
                 if None in values:
                     continue
-                axes.plot(milliseconds, values, "o", ms=4, **style_of(chosen[0]))
+                places = [ms * 1.015 ** (number - 2) for ms in milliseconds]  # side by side
+                axes.plot(places, values, "o", ms=4, **style_of(chosen[0]))
                 if title.startswith("accuracy"):
                     low, high = ([f(row["accuracies"]) for row in chosen] for f in (min, max))
                     axes.fill_between(
-                        milliseconds, low, high, alpha=0.12, color=COLOURS[combination], lw=0
+                        places, low, high, alpha=0.12, color=COLOURS[combination], lw=0
                     )
-                    _intervals(axes, milliseconds, chosen)
+                    _intervals(axes, places, chosen)
             axes.set(title=title, xlabel="timestep (ms)", xscale="log")
             axes.set_xticks(milliseconds, [f"{ms:g}" for ms in milliseconds])
             axes.minorticks_off()
