@@ -26,7 +26,8 @@ from eventsim.events.arrays import Events
 from eventsim.events.binning import bin_events
 from eventsim.network.graph import Network
 from eventsim.network.layers import WeightLayer
-from eventsim.reference import run_layer
+from eventsim.network.neurons import Neuron
+from eventsim.reference import LayerTrace, run_layer
 from eventsim.result import Result
 
 
@@ -174,8 +175,9 @@ class _Tally:
         for pool in layers[first : self.index]:
             arriving = pool.run([arriving])  # type: ignore[union-attr]
         layer: Any = layers[self.index]
-        membranes = run_layer(layer, arriving, shapes[self.index + 1]).membranes
-        limit = layer.neuron.parameters()["threshold"].astype(np.float64)
+        trace = run_layer(layer, arriving, shapes[self.index + 1])
+        membranes = trace.membranes
+        limit = _limits(layer.neuron, trace)
         if layer.neuron.spikes == "many":
             limit = limit * np.maximum(1, np.round(membranes / limit))
         distances: NDArray[np.float64] = np.abs(membranes - limit)
@@ -185,6 +187,17 @@ class _Tally:
         """Return the counts."""
         counts = {f.name: getattr(self, f.name) for f in fields(LayerAgreement) if f.name != "name"}
         return LayerAgreement(self.network.layer_name(self.index), **counts)
+
+
+def _limits(neuron: Neuron, trace: LayerTrace) -> NDArray[np.float64]:
+    """Return what the membranes (steps, *shape) are compared with, raised as it may be."""
+    second = np.zeros_like(trace.membranes)
+    for t, state in enumerate(trace.states[:-1], start=1):
+        second[t] = state.second
+    limits: NDArray[np.float64] = neuron.thresholds(
+        neuron.shaped_parameters(trace.membranes[0]), second
+    )
+    return limits
 
 
 def _spikes_of_torch(model: SpikingModel, frames: NDArray[np.float32]) -> list[NDArray[np.float32]]:
