@@ -108,9 +108,12 @@ class TrainingSettings:
         return self.loss or LOSSES_OF[self.model][0]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the settings as numbers, strings and dictionaries, for JSON."""
-        neuron = {"type": type(self.neuron).__name__, **asdict(self.neuron)}
-        return {**asdict(self), "loss": self.loss_name, "neuron": neuron}
+        """Return the settings as numbers, strings, lists and dictionaries, for JSON."""
+        neuron: dict[str, Any] = {"type": type(self.neuron).__name__}
+        for name, value in asdict(self.neuron).items():
+            neuron[name] = list(value) if isinstance(value, tuple) else value
+        learn = list(self.learn)
+        return {**asdict(self), "loss": self.loss_name, "neuron": neuron, "learn": learn}
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> TrainingSettings:
