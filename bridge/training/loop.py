@@ -235,6 +235,8 @@ def build_model(settings: TrainingSettings, shape: tuple[int, int, int]) -> Laye
         neuron=settings.neuron,
         surrogate=settings.surrogate,
         surrogate_width=settings.surrogate_width,
+        learn=settings.learn,
+        learn_per=settings.learn_per,
         bias=settings.bias,
         batch_norm=settings.batch_norm,
     )
