@@ -80,9 +80,18 @@ def read_graph(source: Any) -> Graph:
     else:
         tree, version = _tree_of(source), str(nir.version)
     parts = _Parts()
-    _open(tree, (), parts)
-    _drop_repeated(parts)
-    return Graph(_in_order(parts), version, tree.get("metadata") or {}, tuple(parts.notes))
+    try:
+        _open(tree, (), parts)
+        _drop_repeated(parts)
+        nodes = _in_order(parts)
+    except NetworkFileError as error:
+        raise NetworkFileError(f"{name_of(source)}: {error}") from None
+    return Graph(nodes, version, tree.get("metadata") or {}, tuple(parts.notes))
+
+
+def name_of(source: Any) -> str:
+    """Return what messages call a source."""
+    return str(source) if isinstance(source, str | Path) else "the NIR graph"
 
 
 def _read_file(path: Path) -> tuple[Any, str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +21,7 @@ from eventsim.network.neurons import CUBALIF, LI
 
 from .building import Builder
 from .conventions import AS_IN, CONVENTIONS, AsIn, Convention
-from .graph import Graph, Node, read_graph, texts
+from .graph import Graph, Node, name_of, read_graph, texts
 
 METADATA = "eventsim"  # under this name `writing.py` puts what NIR has no place for
 
@@ -66,7 +65,7 @@ def from_nir(
     """
     graph = read_graph(source)
     written = _written_here(graph)
-    name = str(source) if isinstance(source, str | Path) else "the graph"
+    name = name_of(source)
     as_in = as_in or written.get("as_in") or _library_of(graph)
     if as_in is None:
         raise NetworkError(

@@ -53,7 +53,7 @@ def graph_of(network: Network, *, as_in: AsIn = "exact") -> Any:
     """
     if as_in not in AS_IN:
         raise NetworkError(f"as_in is {as_in!r}, expected one of {', '.join(AS_IN)}")
-    if not hasattr(nir.IF(np.ones(1), np.ones(1)), "v_reset"):
+    if "v_reset" not in nir.IF.__dataclass_fields__:
         raise EventsimError(f"nir is {nir.version}, expected 1.0.6 or later to write files")
     graph = _Writer(network, as_in).graph()
     _check_same(network, from_nir(graph).network, as_in)
