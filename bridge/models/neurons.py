@@ -95,7 +95,7 @@ def check_trainable(neuron: Neuron) -> None:
 
 def _trainable(neuron: LIF | IF) -> Neuron | None:
     """Return the nearest neuron that torch could train."""
-    if neuron.channels is not None or neuron.reset == "value":
+    if neuron.channels is not None or neuron.reset not in ("zero", "subtract"):
         return None
     if isinstance(neuron, IF):
         return IF(neuron.threshold, neuron.reset)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..network.layers import WeightLayer
 from ..network.neurons.lif import POWERS
-from ..network.neurons.neuron import RESET_SUBTRACT
+from ..network.neurons.rules import RESET_SUBTRACT
 from ..network.projections import Projection, Projections
 from ..vectors import LINE
 from .arrays import Arrays

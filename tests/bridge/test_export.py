@@ -122,9 +122,10 @@ def test_a_model_with_a_weight_that_is_no_number_is_refused() -> None:
 
 def test_a_layer_that_the_engine_does_not_have_is_named() -> None:
     dense = SpikingLayer(torch.nn.Linear(4, 2), LIF(0.3, 0.3), "rectangle", 0.25)
-    layers = [torch.nn.Flatten(), torch.nn.Dropout(), dense]
+    layers = [torch.nn.Flatten(), torch.nn.ReLU(), dense]
     model = SpikingNetwork.of_layers(layers, (1, 2, 2))
-    with pytest.raises(NetworkError, match=r"layer 1 \(Dropout\) cannot run in the engine, expect"):
+    sentence = r"layer 1 \(ReLU\): ReLU cannot run in the engine, expected Linear, Conv2d"
+    with pytest.raises(NetworkError, match=sentence):
         export_network(model, dt_us=1000)
 
 
@@ -284,4 +285,4 @@ def test_what_cannot_be_folded_is_refused() -> None:
         model = SpikingNetwork.of_layers([nn.Flatten(), layer], (2, 1, 1))
         with pytest.raises(NetworkError) as refused:
             export_network(model, dt_us=1000)
-        assert str(refused.value).startswith(sentence)
+        assert str(refused.value).startswith(f"layer 1 (SpikingLayer): {sentence}")
