@@ -1,11 +1,12 @@
 """Nodes of a NIR graph, one after the other -> the layers of a network.
 
-In: the nodes in order (`graph.py`). Out: layers, what each node became, and notes. Called by
-`reading.py`.
+In: the nodes in order (`graph.py`). Out: layers, the nodes that each was made of, and notes.
+Called by `reading.py`.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from eventsim.errors import NetworkError
 from eventsim.network.geometry import Shape
 from eventsim.network.layers import Conv1d, Conv2d, Dense, Layer, WeightLayer
-from eventsim.network.neurons import LI
+from eventsim.network.neurons import LI, Neuron
 from eventsim.network.pathways import Add, Concatenate, Delay, Flatten
 from eventsim.network.pools import AvgPool2d, SumPool2d
 
@@ -59,11 +60,9 @@ class Builder:
         self.convention, self.dt = convention, dt
         self.input_shape, self.flat = input_shape, flat
         self.layers: list[Layer] = []
-        self.became: list[tuple[Node, str]] = []
+        self.nodes: list[tuple[Node, ...]] = []  # of each layer, those that it was made of
         self.notes: list[str] = []
-        self.readout = "last-membrane"
         self._gives: dict[int, Spikes | Current] = {}  # by the id of the node
-        self._unspent: dict[int, Node] = {}  # weights whose neurons are yet to come
 
     def add(self, node: Node) -> None:
         """Add what a node says; its sources were added before."""
@@ -81,6 +80,7 @@ class Builder:
         """Return the layers; a Flatten behind the last neurons is left out."""
         if self.layers and isinstance(self.layers[-1], Flatten):
             self.layers.pop()
+            self.nodes.pop()
             self.notes.append("the Flatten behind the last neurons is left out")
         if not self.layers or not isinstance(self.layers[-1], WeightLayer):
             kind = type(self.layers[-1]).__name__ if self.layers else "Input"
@@ -89,9 +89,8 @@ class Builder:
 
     def _of(self, node: Node, inputs: list[Spikes | Current]) -> Spikes | Current:
         if node.type == "Input":
-            self.became.append((node, f"input {self.input_shape}"))
             spikes = Spikes(-1, self.input_shape)
-            return self._flatten(spikes) if self.flat else spikes
+            return self._flatten(spikes, ()) if self.flat else spikes
         if not inputs:
             raise NetworkError("nothing leads there, expected an edge from another node")
         if node.type == "Output":
@@ -100,9 +99,7 @@ class Builder:
             return self._neurons(node, total(inputs) if len(inputs) > 1 else inputs[0])
         one = inputs[0] if len(inputs) == 1 else self._sum(inputs)
         if node.type == "Scale":
-            scale = channelwise(node, "scale", one.shape)
-            self.became.append((node, "folded into weights"))
-            return one.scaled(scale)
+            return one.scaled(channelwise(node, "scale", one.shape), node)
         if node.type in _WEIGHTS:
             return self._weights(node, one)
         if node.type in _PATHWAYS:
@@ -117,13 +114,11 @@ class Builder:
             raise NetworkError(f"{len(inputs)} nodes lead there, expected one")
         (one,) = inputs
         if isinstance(one, Current):
-            self.readout = "mean-membrane"
             self.notes.append("no neurons behind the last weights: an LI that keeps nothing")
-            one = self._emit(one, None, np.ones(()), LI(0.0))
+            one = self._emit(one, None, np.ones(()), LI(0.0), one.nodes)
         flattened = bool(self.layers) and isinstance(self.layers[-1], Flatten)
         if one.index != len(self.layers) - 1 and not flattened:
             raise NetworkError(f"comes from layer {one.index}, expected the last one")
-        self.became.append((node, f"output {one.shape}"))
         return one
 
     def _sum(self, inputs: list[Spikes | Current]) -> Spikes:
@@ -133,10 +128,11 @@ class Builder:
             raise NetworkError("weighted inputs are summed there, expected neurons to take them")
         if any(one.scale is not None for one in spikes):
             raise NetworkError("scaled spikes are summed there, expected them to be unscaled")
-        return self._append(Add(tuple(one.index for one in spikes)), spikes[0].shape)
+        return self._append(Add(tuple(one.index for one in spikes)), spikes[0].shape, ())
 
-    def _append(self, layer: Layer, shape: Shape) -> Spikes:
+    def _append(self, layer: Layer, shape: Shape, nodes: tuple[Node, ...]) -> Spikes:
         self.layers.append(layer)
+        self.nodes.append(nodes)
         return Spikes(len(self.layers) - 1, shape)
 
     def _require_last(self, spikes: Spikes) -> None:
@@ -161,8 +157,7 @@ class Builder:
         if isinstance(one, Current):
             if node.type not in ("Affine", "Linear") or len(one.shape) != 1 or weight.ndim != 2:
                 raise NetworkError("weights follow on weights, expected neurons between them")
-            self.became.append((node, "multiplied into the weights before it"))
-            return one.weighted(weight, bias)
+            return one.weighted(weight, bias, node)
         if node.type in ("Affine", "Linear"):
             return self._dense(node, weight, bias, one)
         return self._convolution(node, weight, bias, one)
@@ -172,14 +167,13 @@ class Builder:
             raise NetworkError(f"weight has shape {weight.shape}, expected (outputs, inputs)")
         if len(one.shape) > 1:
             self.notes.append(f"{node} has no Flatten before it: put in")
-            one = self._flatten(one)
+            one = self._flatten(one, ())
         if weight.shape[1] != one.shape[0]:
             raise NetworkError(
                 f"weight has shape {weight.shape}, so {weight.shape[1]} inputs, but "
                 f"{one.shape[0]} arrive"
             )
-        self.became.append((node, f"weights {weight.shape[0]} x {weight.shape[1]}"))
-        return Current((Term(one, Dense, weight),), bias, (len(weight),))
+        return Current((Term(one, Dense, weight),), bias, (len(weight),), (*one.nodes, node))
 
     def _convolution(self, node: Node, weight: Numbers, bias: Numbers, one: Spikes) -> Current:
         axes = 2 if node.type == "Conv2d" else 1
@@ -199,8 +193,7 @@ class Builder:
         term = Term(one, kind, weight, tuple(sorted(geometry.items())))
         # What leaves it is settled by the layer itself, which checks all of this.
         layer = layer_of(term, bias, None, np.ones(()), LI(0.0))
-        self.became.append((node, f"weights {' x '.join(map(str, weight.shape))}"))
-        return Current((term,), bias, layer.output_shape(one.shape))
+        return Current((term,), bias, layer.output_shape(one.shape), (*one.nodes, node))
 
     # --- neurons ----------------------------------------------------------------------------------
 
@@ -213,14 +206,15 @@ class Builder:
         recurrent = None
         if node.recurrent is not None:
             recurrent, bias = _recurrence(node.recurrent, one.shape)
-            one = Current(one.terms, one.bias + bias, one.shape)
-            self.became.append((node.recurrent, f"recurrent weights of {node.name}"))
-        spikes = self._emit(one, recurrent, gain, neuron)
-        factor = "" if (gain == 1).all() else f", weights times {_range(gain)}"
-        self.became.append((node, f"layer {spikes.index}: {neuron!r}{factor}"))
-        return spikes
+            one = replace(one, bias=one.bias + bias, nodes=(*one.nodes, node.recurrent))
+        if (gain != 1).any():
+            self.notes.append(f"{node}: its weights and biases are multiplied by {_range(gain)}")
+        return self._emit(one, recurrent, gain, neuron, (*one.nodes, node))
 
-    def _emit(self, one: Current, recurrent: Numbers | None, gain: Numbers, neuron: Any) -> Spikes:
+    def _emit(
+        self, one: Current, recurrent: Numbers | None, gain: Numbers, neuron: Neuron,
+        nodes: tuple[Node, ...],
+    ) -> Spikes:  # fmt: skip
         """Build the layer of a current and its neurons."""
         term = one.terms[0]
         if len(one.terms) == 1:
@@ -230,15 +224,14 @@ class Builder:
             channels = sum(source.shape[0] for source in sources)
             term = joined(one.terms, channels)
             shape = (channels, *sources[0].shape[1:])
-            self._append(Concatenate(tuple(source.index for source in sources)), shape)
-        return self._append(layer_of(term, one.bias, recurrent, gain, neuron), one.shape)
+            self._append(Concatenate(tuple(source.index for source in sources)), shape, ())
+        return self._append(layer_of(term, one.bias, recurrent, gain, neuron), one.shape, nodes)
 
     # --- pathways ---------------------------------------------------------------------------------
 
     def _pathway(self, node: Node, one: Spikes | Current) -> Spikes | Current:
         if isinstance(one, Current):
             if node.type == "Flatten" and len(one.shape) == 1:
-                self.became.append((node, "nothing: it is flat"))
                 return one
             raise NetworkError("stands between weights and neurons, expected it before the weights")
         if node.type == "Flatten":
@@ -246,16 +239,14 @@ class Builder:
         self._require_last(one)
         delays = node.type == "Delay"
         layer = Delay(_steps(node, one.shape, self.dt)) if delays else _pool(node)
-        spikes = self._append(layer, layer.output_shape(one.shape))
-        self.became.append((node, f"layer {spikes.index}: {layer!r}"))
-        return Spikes(spikes.index, spikes.shape, one.scale)
+        spikes = self._append(layer, layer.output_shape(one.shape), (node,))
+        return replace(spikes, scale=one.scale, nodes=one.nodes)
 
     def _flatten_node(self, node: Node, one: Spikes) -> Spikes:
         axes = len(one.shape)
         (first,) = _whole(node, "start_dim", 1) if "start_dim" in node.fields else (1,)
         (last,) = _whole(node, "end_dim", 1) if "end_dim" in node.fields else (-1,)
         if axes == 1:
-            self.became.append((node, "nothing: it is flat"))
             return one
         if last not in (-1, axes - 1, axes) or first not in (0, 1, -axes):
             raise NetworkError(
@@ -263,14 +254,12 @@ class Builder:
             )
         if first == 1:
             self.notes.append(f"{node}: start_dim 1 is taken as counted with the batch axis")
-        flat = self._flatten(one)
-        self.became.append((node, f"layer {flat.index}: Flatten()"))
-        return flat
+        return self._flatten(one, (node,))
 
-    def _flatten(self, one: Spikes) -> Spikes:
+    def _flatten(self, one: Spikes, nodes: tuple[Node, ...]) -> Spikes:
         self._require_last(one)
-        self.layers.append(Flatten())
-        return one.flattened(len(self.layers) - 1)
+        spikes = self._append(Flatten(), (), nodes)
+        return one.flattened(spikes.index)
 
 
 def _array(node: Node, name: str) -> Numbers:
@@ -313,11 +302,9 @@ def _padding(
 def _pool(node: Node) -> SumPool2d | AvgPool2d:
     kernel: Any = _whole(node, "kernel_size", 2)
     stride: Any = _whole(node, "stride", 2) if "stride" in node.fields else kernel
-    padding = _whole(node, "padding", 2) if "padding" in node.fields else (0, 0)
-    if any(padding):
-        raise NetworkError(f"padding is {padding}, expected none of a pool")
+    padding: Any = _whole(node, "padding", 2) if "padding" in node.fields else (0, 0)
     kind = SumPool2d if node.type == "SumPool2d" else AvgPool2d
-    return kind(kernel, stride)
+    return kind(kernel, stride, padding)
 
 
 def _steps(node: Node, shape: Shape, dt: float) -> tuple[int, ...]:

@@ -18,6 +18,7 @@ from eventsim.network.layers import Conv1d, Conv2d, Dense, WeightLayer
 from eventsim.network.neurons import Neuron
 
 from .conventions import Numbers
+from .graph import Node
 
 
 @dataclass(frozen=True)
@@ -27,17 +28,18 @@ class Spikes:
     index: int
     shape: Shape
     scale: Numbers | None = None  # of Scale nodes, (channels,), folded into the weights behind
+    nodes: tuple[Node, ...] = ()  # those Scale nodes
 
-    def scaled(self, by: Numbers) -> Spikes:
+    def scaled(self, by: Numbers, node: Node) -> Spikes:
         """Return them behind another Scale, () or (channels,)."""
         before = np.ones(self.shape[0]) if self.scale is None else self.scale
-        return replace(self, scale=before * by)
+        return replace(self, scale=before * by, nodes=(*self.nodes, node))
 
     def flattened(self, index: int) -> Spikes:
         """Return what leaves a Flatten, which is layer `index`."""
         sites = int(np.prod(self.shape[1:]))
         scale = None if self.scale is None else np.repeat(self.scale, sites)
-        return Spikes(index, (self.shape[0] * sites,), scale)
+        return Spikes(index, (self.shape[0] * sites,), scale, self.nodes)
 
 
 @dataclass(frozen=True)
@@ -67,21 +69,23 @@ class Current:
     terms: tuple[Term, ...]
     bias: Numbers
     shape: Shape
+    nodes: tuple[Node, ...] = ()  # what it comes through, from the last neurons on
 
-    def scaled(self, by: Numbers) -> Current:
+    def scaled(self, by: Numbers, node: Node) -> Current:
         """Return it times a number, () or (channels,)."""
         terms = (
             replace(term, weight=term.weight * _by_row(by, term.weight)) for term in self.terms
         )
-        return replace(self, terms=tuple(terms), bias=self.bias * by)
+        return replace(self, terms=tuple(terms), bias=self.bias * by, nodes=(*self.nodes, node))
 
-    def weighted(self, weight: Numbers, bias: Numbers) -> Current:
+    def weighted(self, weight: Numbers, bias: Numbers, node: Node) -> Current:
         """Return what a second matrix makes of it."""
         terms = (
             replace(term, weight=weight @ term.columns(), source=replace(term.source, scale=None))
             for term in self.terms
         )
-        return Current(tuple(terms), weight @ self.bias + bias, (len(weight),))
+        nodes = (*self.nodes, node)
+        return Current(tuple(terms), weight @ self.bias + bias, (len(weight),), nodes)
 
 
 def _by_row(by: Numbers, weight: Numbers) -> Numbers:
@@ -95,7 +99,7 @@ def identity(spikes: Spikes) -> Current:
         term = Term(spikes, Dense, np.eye(channels))
     else:
         term = Term(spikes, Conv2d, np.ones((channels, 1, 1, 1)), (("groups", channels),))
-    return Current((term,), np.zeros(channels), spikes.shape)
+    return Current((term,), np.zeros(channels), spikes.shape, spikes.nodes)
 
 
 def total(inputs: list[Spikes | Current]) -> Current:
@@ -109,7 +113,8 @@ def total(inputs: list[Spikes | Current]) -> Current:
         raise NetworkError(f"shapes {sorted(shapes)} meet, expected one")
     terms = tuple(term for current in currents for term in current.terms)
     bias = np.asarray(sum(current.bias for current in currents))
-    return Current(terms, bias, currents[0].shape)
+    nodes = tuple(node for current in currents for node in current.nodes)
+    return Current(terms, bias, currents[0].shape, nodes)
 
 
 def joined(terms: tuple[Term, ...], inputs: int) -> Term:

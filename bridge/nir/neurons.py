@@ -11,8 +11,7 @@ import numpy as np
 
 from eventsim.errors import NetworkError
 from eventsim.network.geometry import Shape
-from eventsim.network.neurons import CUBALIF, IF, LI, LIF, Neuron
-from eventsim.network.parameters import MOST_FLOAT32
+from eventsim.network.neurons import CUBALI, CUBALIF, IF, LI, LIF, Neuron
 
 from .conventions import Convention, Leak, Numbers
 from .graph import Node
@@ -98,11 +97,8 @@ class _Discretisation:
             neuron = LI(decay, rest=rest, input_gain=input_gain)
         elif kind == "CubaLI":
             assert discrete.current_decay is not None
-            neuron = CUBALIF(
-                _plain(discrete.current_decay), decay, MOST_FLOAT32, rest=rest,
-                input_gain=input_gain,
-            )  # fmt: skip
-            self.notes.append("no spikes: a threshold that no membrane comes to")
+            current = _plain(discrete.current_decay)
+            neuron = CUBALI(current, decay, rest=rest, input_gain=input_gain)
         else:
             rules = {"rest": rest, **self._firing(rest)}
             if kind == "IF":

@@ -16,22 +16,21 @@ import numpy as np
 from eventsim.errors import NetworkError
 from eventsim.network.geometry import Shape
 from eventsim.network.graph import Network
-from eventsim.network.layers import Layer, WeightLayer
-from eventsim.network.neurons import CUBALIF, LI
+from eventsim.network.neurons import READOUTS_ONLY
 
 from .building import Builder
 from .conventions import AS_IN, CONVENTIONS, AsIn, Convention
 from .graph import Graph, Node, name_of, read_graph, texts
 
+_KEPT = ("input_encoding", "steps", "readout", "class_names")
 METADATA = "eventsim"  # under this name `writing.py` puts what NIR has no place for
 
 
 class Step(NamedTuple):
-    """What one node became."""
+    """What one layer was; empty where it was put in."""
 
-    node: str
-    type: str
-    became: str
+    path: str  # the names of the nodes
+    was: str  # their types
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Imported:
     """A network, and how it came about."""
 
     network: Network
-    steps: tuple[Step, ...]  # one for each node, in order
+    steps: tuple[Step, ...]  # one for each layer of the network
     notes: tuple[str, ...]  # defaults that were taken, and what was put right
 
 
@@ -50,6 +49,7 @@ def from_nir(
     as_in: AsIn | None = None,
     input_shape: Sequence[int] | None = None,
     nir_dt_us: int | None = None,
+    **options: Any,
 ) -> Imported:
     """Read a NIR file, or a `nir.NIRGraph`, as a network.
 
@@ -58,7 +58,8 @@ def from_nir(
     is constant over a timestep); by default that of the library that the file's metadata names.
     input_shape: (polarities, height, width), where the file has none, or a flat one. nir_dt_us: the
     timestep that the exporter was told; by default that of the library's exporter (see
-    `conventions`), or dt_us.
+    `conventions`), or dt_us. options: input_encoding, steps, readout and class_names, as in
+    `Network`; the readout by default "mean-membrane" where the last layer never spikes.
 
     Raises `NetworkFileError` for what is no NIR graph, and `NetworkError` naming the node for what
     the engine cannot run, or the option that is needed.
@@ -91,17 +92,19 @@ def from_nir(
     except NetworkError as error:
         raise NetworkError(f"{name}: {error}") from None
     notes += builder.notes
-    options = {key: written[key] for key in ("input_encoding", "steps", "readout", "class_names")
-               if key in written}  # fmt: skip
-    if "readout" not in options and _reads_membranes(layers):
-        options["readout"] = builder.readout
-        notes.append(f"the last layer never spikes: read by its {builder.readout}")
+    steps = tuple(
+        Step(", ".join(node.name for node in nodes), ", ".join(node.type for node in nodes))
+        for nodes in builder.nodes
+    )
+    kept = {name: written[name] for name in _KEPT if name in written}
+    last: Any = layers[-1]
+    if isinstance(last.neuron, READOUTS_ONLY):
+        kept.setdefault("readout", "mean-membrane")
     provenance = {
-        "from": "NIR", "as_in": as_in, "nir_dt_us": step_us, "nir_version": graph.version,
-        "notes": notes,
+        "imported_from": f"NIR {graph.version}", "as_in": as_in, "nir_dt_us": step_us,
+        "modules": [step.path for step in steps], "notes": notes,
     }  # fmt: skip
-    network = Network(shape, dt_us, layers, provenance=provenance, **options)
-    steps = tuple(Step(node.name, node.type, became) for node, became in builder.became)
+    network = Network(shape, dt_us, layers, **kept | {"provenance": provenance} | options)
     return Imported(network, steps, tuple(notes))
 
 
@@ -205,10 +208,3 @@ def _stated_shape(node: Node, in_lines: bool, notes: list[str]) -> Shape:
         notes.append(f"{node} has shape {shape}, its first axis taken as the batch")
         shape = shape[1:]
     return shape
-
-
-def _reads_membranes(layers: Sequence[Layer]) -> bool:
-    last = layers[-1]
-    assert isinstance(last, WeightLayer)
-    quiet = isinstance(last.neuron, CUBALIF) and np.min(last.neuron.threshold) > 1e38
-    return isinstance(last.neuron, LI) or bool(quiet)

@@ -23,7 +23,7 @@ from eventsim.files import replacing
 from eventsim.network.geometry import Shape
 from eventsim.network.graph import Network
 from eventsim.network.layers import Conv1d, Conv2d, Dense, WeightLayer
-from eventsim.network.neurons import CUBALIF, LI, LIF, Neuron
+from eventsim.network.neurons import CUBALI, CUBALIF, LI, LIF, Neuron
 from eventsim.network.parameters import float32s
 from eventsim.network.pathways import Add, Delay, Flatten
 from eventsim.network.pools import AvgPool2d, SumPool2d
@@ -63,8 +63,9 @@ def graph_of(network: Network, *, as_in: AsIn = "exact") -> Any:
 class _Writer:
     def __init__(self, network: Network, as_in: AsIn) -> None:
         self.network, self.as_in, self.convention = network, as_in, CONVENTIONS[as_in]
-        # The file states the network's own timestep, whatever the library's exporter is used to.
-        self.dt = network.dt_us / 1e6
+        # What the library's importer takes it for: some have a timestep of their own.
+        self.dt_us = self.convention.dt_us or network.dt_us
+        self.dt = self.dt_us / 1e6
         self.nodes: dict[str, Any] = {"input": nir.Input(np.array(self._nir_shape(-1)))}
         self.edges: list[tuple[str, str]] = []
         self.gives: dict[int, tuple[str, ...]] = {-1: ("input",)}  # of each layer, the nodes
@@ -79,7 +80,7 @@ class _Writer:
         last = len(network.layers) - 1
         self._node("output", nir.Output(np.array(self._nir_shape(last))), self.gives[last])
         kept = {
-            "as_in": self.as_in, "dt_us": network.dt_us, "nir_dt_us": network.dt_us,
+            "as_in": self.as_in, "dt_us": network.dt_us, "nir_dt_us": self.dt_us,
             "input_shape": network.input_shape, "input_encoding": network.input_encoding,
             "steps": network.steps, "readout": network.readout,
             "class_names": network.class_names,
@@ -124,9 +125,7 @@ class _Writer:
     def _weights(self, layer: WeightLayer, index: int) -> Any:
         bias = np.zeros(len(layer.weight), np.float32) if layer.bias is None else layer.bias
         if isinstance(layer, Dense):
-            return nir.Linear(layer.weight) if layer.bias is None else nir.Affine(
-                layer.weight, layer.bias
-            )  # fmt: skip
+            return nir.Affine(layer.weight, bias)  # sinabs reads no Linear
         before = self._nir_shape(index - 1)
         common = {"weight": layer.weight, "groups": layer.groups, "bias": bias}
         common |= {name: getattr(layer, name) for name in ("stride", "padding", "dilation")}
@@ -149,22 +148,26 @@ class _Writer:
             return nir.Delay(self._full(np.asarray(layer.steps) * self.dt, index))
         if isinstance(layer, SumPool2d | AvgPool2d):
             kind = nir.SumPool2d if isinstance(layer, SumPool2d) else nir.AvgPool2d
-            return kind(np.array(layer.kernel_size), np.array(layer.stride), np.array([0, 0]))
+            return kind(
+                np.array(layer.kernel_size),
+                np.array(layer.stride),
+                np.array(layer.padding or (0, 0)),
+            )
         raise NetworkError("NIR has no node for it")
 
     # --- neurons ----------------------------------------------------------------------------------
 
     def _neurons(self, layer: WeightLayer, index: int) -> Any:
         neuron = layer.neuron
-        if type(neuron).__name__ not in ("LIF", "IF", "LI", "CUBALIF"):
-            raise NetworkError(f"neuron is {neuron!r}, expected LIF, IF, LI or CUBALIF in NIR")
+        if type(neuron).__name__ not in ("LIF", "IF", "LI", "CUBALIF", "CUBALI"):
+            raise NetworkError(f"neuron is {neuron!r}, expected LIF, IF, LI, CUBALIF or CUBALI")
         decay = np.asarray(neuron.decay, np.float64)
         keeps_all = bool((decay == 1).all())
         if isinstance(neuron, LIF) and not decay.any() and not self.convention.euler:
             return nir.Threshold(self._full(neuron.threshold, index))
         gain = np.ones(()) if neuron.input_gain == "one" else 1 - decay
         current = None
-        if isinstance(neuron, CUBALIF):
+        if isinstance(neuron, CUBALIF | CUBALI):
             current = np.asarray(neuron.current_decay, np.float64)
         elif keeps_all:
             decay = None  # type: ignore[assignment]
@@ -183,6 +186,8 @@ class _Writer:
             full["v_leak"] = self._full(neuron.rest, index)
         if isinstance(neuron, LI):
             return nir.I(full["r"]) if keeps_all else nir.LI(**full)
+        if isinstance(neuron, CUBALI):
+            return nir.CubaLI(**full)
         full["v_threshold"] = self._full(neuron.threshold, index)
         reset = neuron.reset_value if neuron.reset == "value" else neuron.rest
         full["v_reset"] = self._full(reset, index)

@@ -218,7 +218,7 @@ def test_a_missing_reset_is_named(tmp_path: Path) -> None:
     found = from_nir(tree, dt_us=1000, as_in="exact")
     assert "node 1 (LIF): v_reset is not in the file, taken as 0" in found.notes
     assert found.network.layers[-1].neuron.reset == "zero"  # type: ignore[union-attr]
-    assert found.network.provenance["nir_version"] == "1.0.1"
+    assert found.network.provenance["imported_from"] == "NIR 1.0.1"
 
 
 def test_levels_are_the_nodes(tmp_path: Path) -> None:
@@ -407,7 +407,7 @@ def test_integrators_and_delays(tmp_path: Path) -> None:
     network = read(tmp_path, tree).network
     assert network.layers[-2] == es.Delay((0, 2, 5))
     assert network.layers[-1].neuron == es.LI(1.0)  # type: ignore[union-attr]
-    assert network.readout == "last-membrane"
+    assert network.readout == "mean-membrane"
     tree["nodes"]["2"]["delay"] = np.array([0.0, 0.0025, 0.005])
     with pytest.raises(es.NetworkError, match=r"node 2 \(Delay\): delay is .*whole timesteps"):
         read(tmp_path, tree)

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 import eventsim as es
 
 pytest.importorskip("nir")
 pytest.importorskip("nirtorch")
 
-from nir_peers import CASES, SHAPE, Case
+from nir_peers import CASES, IMPORTERS, SHAPE, Case
 
+from eventsim.reference import run_reference
 from eventsim_bridge.agreement import compare_spikes
-from eventsim_bridge.nir import from_nir
+from eventsim_bridge.nir import from_nir, to_nir
 
 RECORDINGS = 2
 STEPS = 40
@@ -53,3 +57,35 @@ def test_spike_for_spike(case: Case, recordings: list[object], tmp_path: Path) -
     assert agreement.differing == 0
     for layer in agreement.layers:
         assert layer.engine_spikes > 20, f"{layer.name} is silent, which would prove nothing"
+
+
+MANY: dict[str, Any] = {"reset": "subtract", "comparison": ">=", "spikes": "many"}
+
+
+@pytest.mark.parametrize(
+    ("library", "neuron"),
+    [
+        ("snntorch", es.LIF(0.9, 1.0)),
+        ("snntorch", es.CUBALIF(0.5, 0.8, 1.0)),
+        ("norse", es.LIF(0.8, 0.3, input_gain="one-minus-decay")),
+        ("norse", es.IF(1.0)),
+        ("norse", es.CUBALIF(0.5, 0.8, 0.5, input_gain="one-minus-decay")),
+        ("sinabs", es.LIF(0.8, 1.0, **MANY)),
+        ("sinabs", es.IF(1.0, lower_bound=-1.0, **MANY)),
+        ("spikingjelly", es.LIF(0.75, 1.0, comparison=">=")),
+        ("spikingjelly", es.IF(1.0, comparison=">=")),
+        ("spikingjelly", es.CUBALIF(0.5, 0.75, 1.0, comparison=">=")),
+    ],
+    ids=repr,
+)
+def test_other_libraries_run_what_is_written(library: Any, neuron: Any, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    weights = [rng.normal(size=shape).astype("f4") + 0.1 for shape in ((20, 128), (10, 20))]
+    layers = [es.Dense(weight, neuron=neuron) for weight in weights]
+    network = es.Network((2, 8, 8), 1000, [es.Flatten(), *layers])
+    to_nir(network, tmp_path / "net.nir", as_in=library)
+    frames = (rng.random((40, 2, 8, 8)) < 0.05).astype(np.float32)
+    theirs = IMPORTERS[library](tmp_path / "net.nir", torch.from_numpy(frames))
+    ours = run_reference(network, frames, np.float32)[-1].spikes
+    assert np.array_equal(theirs.reshape(40, 10), ours)
+    assert 20 < ours.sum() < 400 * (5 if neuron.spikes == "many" else 1)
