@@ -5,8 +5,9 @@ In: a module. Out: a `torch.fx.Graph`, whose calls name modules by their path. C
 
 from __future__ import annotations
 
-import copy
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from torch import fx, nn
@@ -29,7 +30,7 @@ class _Tracer(fx.Tracer):
 def graph_of(module: nn.Module, path: str, whole: Any) -> fx.Graph:
     """Return the calls of a module's forward; `whole(module)` tells what is not looked into.
 
-    A copy is traced: a forward that keeps states in the module would keep what stands for them.
+    What a forward keeps in the module meanwhile, stand-ins for its states, is taken out again.
     Raises `NetworkError` for a forward that depends on what flows through it.
     """
     given = {
@@ -38,7 +39,8 @@ def graph_of(module: nn.Module, path: str, whole: Any) -> fx.Graph:
         if parameter.default is not inspect.Parameter.empty
     }
     try:
-        return _Tracer(whole).trace(copy.deepcopy(module), given)
+        with as_it_was(module):
+            return _Tracer(whole).trace(module, given)
     except (fx.proxy.TraceError, TypeError, AttributeError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise NetworkError(
@@ -46,6 +48,30 @@ def graph_of(module: nn.Module, path: str, whole: Any) -> fx.Graph:
             f"one timestep, or a library's own form of several, with no loop over timesteps and no "
             f"branch on what comes in"
         ) from None
+
+
+@contextmanager
+def as_it_was(model: nn.Module) -> Iterator[None]:
+    """Give a model's modules back what they hold (states, modes, hooks), without copies of it."""
+    held = [(vars(module), _shallow(vars(module))) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for values, before in held:
+            for name in values.keys() - before.keys():
+                del values[name]
+            for name, value in before.items():
+                if isinstance(value, dict):  # as modules keep buffers, parameters and memories
+                    values[name].clear()
+                    values[name].update(value)
+                else:
+                    values[name] = value
+
+
+def _shallow(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: dict(value) if isinstance(value, dict) else value for name, value in values.items()
+    }
 
 
 def path_of(node: fx.Node, path: str) -> str:

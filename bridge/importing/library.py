@@ -72,7 +72,10 @@ class Library(ABC):
 
     @abstractmethod
     def run(self, model: Any, frames: Tensor) -> None:
-        """Run a model from its beginning on frames (steps, *input shape), as one recording."""
+        """Run a model from its beginning on frames (steps, *input shape), as one recording.
+
+        What is changed in it meanwhile, and hooks, are taken back by the caller.
+        """
 
 
 def step_by_step(model: Any, frames: Tensor) -> None:

@@ -102,16 +102,11 @@ class Norse(Library):
         def keep(module: nn.Module, arguments: Any, returned: tuple[Any, Any]) -> None:
             states[module] = returned[1]
 
-        hooks = []
         for module in model.modules():
             if self.is_neuron(module):
-                hooks.append(module.register_forward_pre_hook(hand_on))
-                hooks.append(module.register_forward_hook(keep))
-        try:
-            step_by_step(model, frames)
-        finally:
-            for hook in hooks:
-                hook.remove()
+                module.register_forward_pre_hook(hand_on)
+                module.register_forward_hook(keep)
+        step_by_step(model, frames)
 
     @staticmethod
     def _value(module: Any, name: str, shape: Shape) -> Values:

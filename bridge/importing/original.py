@@ -7,7 +7,6 @@ hooks only listen.
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import numpy as np
@@ -19,19 +18,20 @@ from eventsim.network.geometry import Shape
 from eventsim.network.layers import WeightLayer
 from eventsim.network.neurons import READOUTS_ONLY
 
+from .graph import as_it_was
 from .library import step_by_step
 from .read import walk_through
 
 
 class Original:
-    """A copy of a module in eval mode, which tells its spikes."""
+    """A module that tells its spikes, run in eval mode; afterwards it is as it was."""
 
     def __init__(self, module: nn.Module, input_shape: Shape) -> None:
         """Walk through the module; raises `NetworkError` where `from_torch` does."""
         self.walk = walk_through(module, input_shape)
         # of the last layer of the last run, (steps, outputs), where that never spikes
         self.membranes: NDArray[np.float64] | None = None
-        self.model = copy.deepcopy(module).eval()
+        self.model = module
         self.input_shape = (-1,) if self.walk.flattens_input else tuple(input_shape)
         self.layers: list[tuple[str, Shape, bool]] = []  # path, shape, whether it never spikes
         paths = iter(self.walk.neurons)
@@ -45,21 +45,14 @@ class Original:
 
         frames: (1, steps, *input shape). Of a layer that never spikes: zeros.
         """
-        heard: dict[str, list[Tensor]] = {path: [] for path in self.walk.neurons}
-        hooks = [
-            self.model.get_submodule(path).register_forward_hook(_listener(told))
-            for path, told in heard.items()
-        ]
-        kind = next((p.dtype for p in self.model.parameters()), torch.float32)
         steps = frames.shape[1]
-        try:
-            with torch.no_grad():
-                given = frames[0].reshape(steps, *self.input_shape).to(kind)
-                run = step_by_step if self.walk.library is None else self.walk.library.run
-                run(self.model, given)
-        finally:
-            for hook in hooks:
-                hook.remove()
+        heard: dict[str, list[Tensor]] = {path: [] for path in self.walk.neurons}
+        kind = next((p.dtype for p in self.model.parameters()), torch.float32)
+        run = step_by_step if self.walk.library is None else self.walk.library.run
+        with as_it_was(self.model), torch.no_grad():
+            for path, told in heard.items():
+                self.model.get_submodule(path).register_forward_hook(_listener(told))
+            run(self.model.eval(), frames[0].reshape(steps, *self.input_shape).to(kind))
         layers = []
         for path, shape, silent in self.layers:
             spikes = torch.cat([one.detach() for one in heard[path]]).reshape(1, steps, *shape)

@@ -76,7 +76,10 @@ class SpikingJelly(Library):
         threshold = float(module.v_threshold)
         if kind is nodes.IFNode:
             return Neurons(IF(threshold, **common))
-        rate = 1 / float(module.tau) if kind is nodes.LIFNode else float(module.w.sigmoid())
+        if kind is nodes.LIFNode:
+            rate = 1 / float(module.tau)
+        else:
+            rate = float(module.w.detach().sigmoid())
         neuron = LIF(1 - rate, threshold, **common)
         return Neurons(neuron, np.float64(rate) if module.decay_input else 1.0)
 

@@ -54,8 +54,13 @@ class Waiting(NamedTuple):
 
     connection: Connection
     path: str
-    axes: int
+    source: Signal  # what they are for
     shape: Shape
+
+    @property
+    def axes(self) -> int:
+        """How many stand before the channels."""
+        return self.source.axes
 
 
 OTHER = object()
@@ -90,7 +95,7 @@ class Walk:
             given = self._readout(given)
         if not isinstance(given, Signal):
             raise NetworkError("the model returns nothing that spikes, expected its last layer")
-        if given.layer != len(self.steps) - 1:
+        if not self.steps or given.layer != len(self.steps) - 1:
             raise NetworkError("the model returns a layer that is not its last, expected the last")
 
     def shape(self, signal: Signal) -> Shape:
@@ -140,7 +145,7 @@ class Walk:
         try:
             return self._call_whole(module, path, given)
         except NetworkError as error:
-            named = str(error).startswith(path)  # by a module inside
+            named = str(error).startswith(f"{path}.")  # by a module inside
             raise NetworkError(str(error) if named else f"{path}: {error}") from None
 
     def _call_whole(self, module: nn.Module, path: str, given: Sequence[Any]) -> Any:
@@ -149,9 +154,9 @@ class Walk:
         inside = None if library is None else library.inside(module)
         if inside is not None:
             for name, part in inside:
-                axes = x.axes
-                x = _first(self.run(part, f"{path}.{name}", [x._replace(axes=1)]))
-                x = x._replace(axes=axes)
+                axes = getattr(x, "axes", 1)
+                x = _first(self.run(part, f"{path}.{name}", [_with_axes(x, 1)]))
+                x = _with_axes(x, axes)
             return x
         if kind in SILENT:
             return x
@@ -188,7 +193,7 @@ class Walk:
             shape = self.shape(x)
         connection = Connection.of(module)
         after = connection.layer(IF(1.0)).output_shape(shape)
-        return Waiting(connection, path, x.axes, after)
+        return Waiting(connection, path, x, after)
 
     def _neurons(self, module: Any, path: str, x: Signal | Waiting) -> Signal:
         assert self.library is not None
@@ -210,7 +215,7 @@ class Walk:
             where,
             was,
             connection.layer(found.neuron, recurrent),
-            Signal(len(self.steps) - 1, x.axes),
+            x.source,
         )
         return signal._replace(with_state=self.library.returns_state(module))
 
@@ -219,7 +224,7 @@ class Walk:
         self.neurons.append(x.path)
         layer = x.connection.layer(LI(0.0))
         was = f"{type(x.connection.module).__name__}, no neurons"
-        return self._append(x.path, was, layer, Signal(len(self.steps) - 1, x.axes))
+        return self._append(x.path, was, layer, x.source)
 
     def _pathway(self, module: Any, path: str, x: Signal) -> Signal:
         if isinstance(module, nn.Flatten):
@@ -234,13 +239,10 @@ class Walk:
         index = len(self.steps)
         if not isinstance(layer, Add | Concatenate) and x.layer != index - 1:
             raise NetworkError(
-                f"{path}: takes the output of layer {x.layer}, expected that of the layer before, "
+                f"takes the output of layer {x.layer}, expected that of the layer before, "
                 f"{index - 1}: only sums and concatenations join branches"
             )
-        try:
-            self.signals.append(leaving(index, layer, self.signals))
-        except NetworkError as error:
-            raise NetworkError(f"{path}: {error}") from None
+        self.signals.append(leaving(index, layer, self.signals))
         self.steps.append(Step(path, was, layer))
         return Signal(index, x.axes)
 
@@ -281,7 +283,11 @@ class Walk:
         if name == "cat" and dim != parts[0].axes:
             raise NetworkError(f"{path}: cat along axis {dim}, expected the channels")
         sources = tuple(part.layer for part in parts)
-        return self._append(path, name, (Concatenate if name == "cat" else Add)(sources), parts[0])
+        try:
+            merge = Concatenate(sources) if name == "cat" else Add(sources)
+            return self._append(path, name, merge, parts[0])
+        except NetworkError as error:
+            raise NetworkError(f"{path}: {error}") from None
 
 
 def _copies(shape: Shape, path: str, x: Signal) -> Waiting:
@@ -296,7 +302,7 @@ def _copies(shape: Shape, path: str, x: Signal) -> Waiting:
         raise NetworkError(
             f"{shape[0]} neurons have no weights before them, expected at most {MOST_COPIED}"
         )
-    return Waiting(Connection.of(module), path, x.axes, shape)
+    return Waiting(Connection.of(module), path, x, shape)
 
 
 def _own_weights(found: Neurons, path: str, x: Signal) -> Waiting:
@@ -304,7 +310,14 @@ def _own_weights(found: Neurons, path: str, x: Signal) -> Waiting:
     assert found.weight is not None
     outputs, inputs = found.weight.shape
     connection = Connection(nn.Linear(inputs, outputs, bias=False), found.weight, None)
-    return Waiting(connection, path, x.axes, (outputs,))
+    return Waiting(connection, path, x, (outputs,))
+
+
+def _with_axes(x: Any, axes: int) -> Any:
+    """Return the same behind so many axes."""
+    if isinstance(x, Waiting):
+        return x._replace(source=x.source._replace(axes=axes))
+    return x._replace(axes=axes) if isinstance(x, Signal) else x
 
 
 def _first(given: Any) -> Any:

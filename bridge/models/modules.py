@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.weight_norm import WeightNorm
@@ -125,7 +126,8 @@ def check_hooks(module: nn.Module) -> None:
     for hook in module._forward_pre_hooks.values():
         if not isinstance(hook, WeightNorm):
             raise NetworkError(f"{type(module).__name__} has a forward pre-hook, expected none")
-        hook(module, ())
+        with torch.no_grad():
+            hook(module, ())
     if module._forward_hooks:
         raise NetworkError(f"{type(module).__name__} has a forward hook, expected none")
 
