@@ -21,7 +21,7 @@ from ..sparse.lists import BinnedBatch
 from .layers import add_batch_norm, build_modules
 from .modules import SILENT, connection_of, kind_of, pathway_of
 from .neurons import Surrogate, check_trainable
-from .sequences import LayeredModel, run_layer
+from .sequences import LayeredModel, check_input_shape, run_layer
 from .sparse_pass import run_sparsely
 from .spiking_layer import SpikingLayer
 
@@ -97,11 +97,7 @@ class SpikingNetwork(LayeredModel):
         cannot take them (`sparse_pass.uncovered` says why not).
         """
         if isinstance(frames, BinnedBatch):
-            if frames.input_shape != self.input_shape:
-                raise EventsimError(
-                    f"binned events have input_shape {frames.input_shape}, "
-                    f"expected {self.input_shape}"
-                )
+            check_input_shape(frames, self.input_shape)
             return run_sparsely(self.layers, frames)
         return super().forward(frames)
 
