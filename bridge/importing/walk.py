@@ -142,6 +142,7 @@ class Walk:
 
     def _call(self, module: nn.Module, path: str, given: Sequence[Any]) -> Any:
         """Return what one call of a module gives."""
+        path = path or type(module).__name__
         try:
             return self._call_whole(module, path, given)
         except NetworkError as error:

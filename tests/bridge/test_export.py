@@ -129,6 +129,42 @@ def test_a_layer_that_the_engine_does_not_have_is_named() -> None:
         export_network(model, dt_us=1000)
 
 
+class Pool(torch.nn.AvgPool2d):
+    """A subclass is what it computes."""
+
+
+OPTIONS = {
+    "divisor_override": [torch.nn.AvgPool2d(2, divisor_override=3)],
+    "a sum": [torch.nn.AvgPool2d(2, divisor_override=1)],
+    "an average with padding": [torch.nn.AvgPool2d(2, padding=1)],
+    "a maximum with padding": [torch.nn.MaxPool2d(3, 2, padding=1)],
+    "ceil_mode that changes nothing": [torch.nn.MaxPool2d(2, ceil_mode=True)],
+    "adaptive": [torch.nn.AdaptiveAvgPool2d(5)],
+    "a subclass": [Pool(2)],
+    "dropout": [torch.nn.Dropout(0.5), torch.nn.AvgPool2d(2), torch.nn.Identity()],
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_every_option_of_a_pool_is_honoured(name: str) -> None:
+    torch.manual_seed(0)
+    shape, neuron = (2, 10, 10), LIF(0.5, 0.2)
+    norm = torch.nn.utils.parametrizations.weight_norm
+    convolution = norm(torch.nn.Conv2d(2, 3, 3, padding="same"))
+    pooled = torch.nn.Sequential(*OPTIONS[name], torch.nn.Flatten())
+    units = pooled(torch.zeros(1, 3, 10, 10)).shape[1]
+    layers = [
+        SpikingLayer(convolution, neuron, "rectangle", 0.25), *pooled,
+        SpikingLayer(torch.nn.Linear(units, 10), neuron, "rectangle", 0.25),
+    ]  # fmt: skip
+    model = SpikingNetwork.of_layers(layers, shape).eval()
+    network = export_network(model, dt_us=1000, steps=20)
+    agreement = compare_spikes(model, network, [noise(shape, 800, 20_000, 3)])
+    assert all(layer.torch_spikes > 20 for layer in agreement.layers)
+    assert agreement.all_origins_within(1e-6)
+    assert agreement.differing <= 1
+
+
 # Two neurons that copy two pixels, and two outputs that copy those.
 THRESHOLD = 0.5
 

@@ -55,6 +55,20 @@ def test_another_reset_would_be_found() -> None:
         assert not agreement.all_origins_within(1e-3)
 
 
+def test_a_difference_is_followed_through_a_skip_connection() -> None:
+    """The sum of two layers arrives at the last one; only the second of them differs."""
+    model = MODELS["snntorch"]()["stepped"]()
+    network = from_torch(model, SHAPE, 1000, steps=STEPS)
+    layers = list(network.layers)
+    changed: Any = layers[1]
+    layers[1] = replace(changed, weight=changed.weight * np.float32(1.001))
+    agreement = compare(model, es.Network(SHAPE, 1000, layers, steps=STEPS), recordings())
+    first, second, last = agreement.layers
+    assert (first.differing, last.origins) == (0, 0)
+    assert second.differing >= second.origins > 0
+    assert 0 < second.largest_origin_distance < 0.05
+
+
 def test_weights_that_end_a_model_are_membranes_without_memory() -> None:
     import snntorch as snn
 
