@@ -52,11 +52,11 @@ def neuron_work(network: Network, operations: Operations) -> list[NeuronWork]:
         of_update, of_reset = work_of(layer.neuron, layer.recurrent is None)
         neurons = counts.updates // layer.neuron.variables
         both = zip(of_update[:4], of_reset[:4], strict=True)
-        work = [neurons * update + counts.resets * reset for update, reset in both]
+        work = NeuronWork(*(neurons * update + counts.resets * reset for update, reset in both))
         if of_update == PLAIN:
-            work[0] += counts.bias_adds - neurons
+            work = work._replace(multiplies=work.multiplies + counts.bias_adds - neurons)
         # A power of the decay and the sum of powers, for a site and all of its neurons.
-        found.append(NeuronWork(*work, 2 * counts.site_updates))
+        found.append(work._replace(table_loads=2 * counts.site_updates))
     return found
 
 
