@@ -56,7 +56,7 @@ def neuron_work(network: Network, operations: Operations) -> list[NeuronWork]:
         if of_update == PLAIN:
             work[0] += counts.bias_adds - neurons
         # A power of the decay and the sum of powers, for a site and all of its neurons.
-        found.append(NeuronWork(*work, table_loads=2 * counts.site_updates))
+        found.append(NeuronWork(*work, 2 * counts.site_updates))
     return found
 
 
