@@ -51,12 +51,15 @@ def neuron_work(network: Network, operations: Operations) -> list[NeuronWork]:
         assert isinstance(layer, WeightLayer)
         of_update, of_reset = work_of(layer.neuron, layer.recurrent is None)
         neurons = counts.updates // layer.neuron.variables
-        both = zip(of_update[:4], of_reset[:4], strict=True)
-        work = NeuronWork(*(neurons * update + counts.resets * reset for update, reset in both))
+        multiplies, adds, compares, divides = (
+            neurons * update + counts.resets * reset
+            for update, reset in zip(of_update[:4], of_reset[:4], strict=True)
+        )
         if of_update == PLAIN:
-            work = work._replace(multiplies=work.multiplies + counts.bias_adds - neurons)
+            multiplies += counts.bias_adds - neurons
         # A power of the decay and the sum of powers, for a site and all of its neurons.
-        found.append(work._replace(table_loads=2 * counts.site_updates))
+        loads = 2 * counts.site_updates
+        found.append(NeuronWork(multiplies, adds, compares, divides, loads))
     return found
 
 
