@@ -113,7 +113,7 @@ def check_trainable(neuron: Neuron) -> None:
 
 def _trainable(neuron: Neuron) -> Neuron | None:
     """Return the nearest neuron that torch could train."""
-    if neuron.reset == "value":
+    if neuron.reset not in ("zero", "subtract"):
         return None
     own: Any = [getattr(neuron, field.name) for field in fields(neuron) if not field.kw_only]
     return type(neuron)(*own)

@@ -12,13 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from eventsim.errors import EventsimError, NetworkError
-from eventsim.network.graph import Network
+from eventsim.network.graph import Network, leaving
 from eventsim.network.layers import Layer
 from eventsim.network.neurons import LIF, Neuron
+from eventsim.network.projections import Signal
 
 from ..sparse.lists import BinnedBatch
-from .layers import TYPE_OF_MODULE, add_batch_norm, build_modules, fold_batch_norm
+from .layers import add_batch_norm, build_modules
 from .learned import Learnable, Per
+from .modules import SILENT, connection_of, kind_of, pathway_of
 from .neurons import Surrogate, check_trainable
 from .sequences import LayeredModel, check_input_shape, run_layer
 from .sparse_pass import run_sparsely
@@ -111,19 +113,23 @@ class SpikingNetwork(LayeredModel):
         Raises `NetworkError` for a layer that the engine does not have, and for a weight that is
         not finite.
         """
-        layers = []
-        for index, layer in enumerate(self.layers):
-            if isinstance(layer, SpikingLayer):
-                module, neuron = fold_batch_norm(layer.connection), layer.neuron
-            else:
-                module, neuron = layer, None
-            if type(module) not in TYPE_OF_MODULE:
-                kinds = ", ".join(kind.__name__ for kind in TYPE_OF_MODULE)
-                raise NetworkError(
-                    f"layer {index} ({type(module).__name__}) cannot run in the engine, "
-                    f"expected {kinds}"
-                )
-            layers.append(TYPE_OF_MODULE[type(module)].to_engine(module, neuron))
+        layers: list[Layer] = []
+        signals = [Signal(self.input_shape)]
+        for index, module in enumerate(self.layers):
+            if kind_of(module) in SILENT:
+                continue
+            try:
+                if isinstance(module, SpikingLayer):
+                    layer: Layer = connection_of(module.connection).layer(module.neuron)
+                else:
+                    layer = pathway_of(module, signals[-1].shape)
+            except NetworkError as error:
+                raise NetworkError(f"layer {index} ({type(module).__name__}): {error}") from None
+            try:
+                signals.append(leaving(len(layers), layer, signals))
+            except NetworkError as error:
+                raise NetworkError(f"layer {index} ({type(layer).__name__}): {error}") from None
+            layers.append(layer)
         return layers
 
     def layer_spikes(self, frames: Tensor) -> list[Tensor]:

@@ -27,7 +27,7 @@ class TrainingSettings:
     """Everything that decides what training gives, besides the data.
 
     structure: in the notation of `models/layers.py`, such as "512FC-10".
-    model: "snn", "rnn" or "lstm".
+    model: "snn", "rnn", "lstm" or "ann".
     loss: by name, see `losses.py`; by default "rate" of an SNN and "last" of the others.
     dt_us, steps: the grid, timesteps of so many microseconds from the first event on.
     encoding: "binary" or "counts", see `eventsim.bin_events`.

@@ -30,8 +30,8 @@ def parts(text: str) -> list[tuple[str, tuple[int, ...]]]:
 
 def test_what_is_promised_can_be_imported() -> None:
     promised = {
-        "PAPER_NEURON", "RecurrentNetwork", "SpikingLayer", "SpikingNetwork", "export_network",
-        "import_network",
+        "PAPER_NEURON", "QuantisedNetwork", "RecurrentNetwork", "SpikingLayer", "SpikingNetwork",
+        "export_network", "import_network",
     }  # fmt: skip
     assert set(models.__all__) == promised
     assert all(hasattr(models, name) for name in promised)
