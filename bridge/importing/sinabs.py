@@ -75,11 +75,16 @@ class Sinabs(Library):
             neuron = IF(**levels) if decay == 1 else LIF(decay=decay, **levels)
         return Neurons(neuron, np.asarray(gain), recurrent=self._recurrent(module))
 
-    def run(self, model: Any, frames: Tensor) -> None:
-        """Reset, and run all timesteps as one batch item."""
+    def reset(self, model: Any) -> None:
+        """Reset every state."""
         import sinabs.utils
 
         sinabs.utils.reset_states(model)
+
+    def run(self, model: Any, frames: Tensor) -> None:
+        """Run all timesteps as one batch item."""
+        import sinabs.utils
+
         if self.axes(model) == 1:
             sinabs.utils.set_batch_size(model, 1)
             model(frames)
