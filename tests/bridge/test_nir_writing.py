@@ -107,6 +107,14 @@ def test_what_nir_has_no_place_for(tmp_path: Path) -> None:
     assert_same(there, from_nir(tmp_path / "net.nir").network)
 
 
+def test_another_timestep_is_another_decay(tmp_path: Path) -> None:
+    """Exactly read, a file is continuous in time again."""
+    to_nir(network(es.LIF(0.9, 1.0), steps=40), tmp_path / "net.nir")
+    other = from_nir(tmp_path / "net.nir", dt_us=2000).network
+    assert other.layers[0].neuron.decay == pytest.approx(0.9**2)  # type: ignore[union-attr]
+    assert (other.dt_us, other.steps) == (2000, None)
+
+
 def test_delays_sums_and_recurrence(tmp_path: Path) -> None:
     there = es.Network(
         (1, 4, 4), 1000,
