@@ -7,8 +7,7 @@ first, and then multiplies each pooled value that is not 0 by its weights.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 from typing import Any, NamedTuple
 
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 import eventsim as es
 
 from .models import SpikingLayer, import_network
+from .models.operations import as_sums, fan_out
 
 
 class Arriving(NamedTuple):
@@ -98,42 +98,6 @@ def _operations(arriving: Arriving) -> PoolsFirst:
             x = as_sums(pool, x)
     behind = fan_out([], arriving.connection, x)
     return PoolsFirst(whole((x == 1) * behind), whole(((x != 0) & (x != 1)) * behind), adds)
-
-
-def as_sums(pool: nn.Module, x: Tensor) -> Tensor:
-    """Return what leaves a pool, means as sums."""
-    y: Tensor = pool(x)
-    if isinstance(pool, nn.AvgPool2d) and pool.divisor_override is None:
-        y = torch.round(y * area(pool)) if not y.requires_grad else y * area(pool)
-    return y
-
-
-def area(pool: nn.AvgPool2d) -> int:
-    """Return how many values a window has."""
-    size = pool.kernel_size
-    return size**2 if isinstance(size, int) else math.prod(size)
-
-
-def fan_out(pools: Sequence[nn.Module], connection: nn.Module | None, x: Tensor) -> Tensor:
-    """Return how many sums each value of one timestep of x reaches, by every way.
-
-    That is the gradient of all sums by it, where weights are one and means are sums.
-    """
-    seed = torch.zeros_like(x[:1], dtype=torch.float64, requires_grad=True)
-    y: Tensor = seed
-    for pool in pools:
-        y = as_sums(pool, y)
-    if connection is not None:
-        weight: Any = torch.ones_like(connection.weight, dtype=torch.float64)  # type: ignore[arg-type]
-        if isinstance(connection, nn.Conv2d):
-            y = nn.functional.conv2d(
-                y, weight, None, connection.stride, connection.padding, connection.dilation,
-                connection.groups,
-            )  # fmt: skip
-        else:
-            y = nn.functional.linear(y.flatten(1), weight)
-    (found,) = torch.autograd.grad(y.sum(), seed)
-    return found
 
 
 def whole(operations: Tensor) -> int:

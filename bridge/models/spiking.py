@@ -19,6 +19,7 @@ from eventsim.network.neurons import LIF, Neuron
 from ..sparse.lists import BinnedBatch
 from .layers import TYPE_OF_MODULE, add_batch_norm, build_modules, fold_batch_norm
 from .neurons import Surrogate, check_trainable
+from .operations import Counted, sops_of
 from .sequences import LayeredModel, run_layer
 from .sparse_pass import run_sparsely
 from .spiking_layer import SpikingLayer
@@ -95,13 +96,32 @@ class SpikingNetwork(LayeredModel):
         cannot take them (`sparse_pass.uncovered` says why not).
         """
         if isinstance(frames, BinnedBatch):
+            return self.counted(frames).spikes
+        return super().forward(frames)
+
+    def counted(self, frames: Tensor | BinnedBatch) -> Counted:
+        """Return what `forward` does, and the operations that the engine would count for it."""
+        if isinstance(frames, BinnedBatch):
             if frames.input_shape != self.input_shape:
                 raise EventsimError(
                     f"binned events have input_shape {frames.input_shape}, "
                     f"expected {self.input_shape}"
                 )
             return run_sparsely(self.layers, frames)
-        return super().forward(frames)
+        x = frames.transpose(0, 1)
+        entering, pools = (x != 0).to(x.dtype), list[nn.Module]()  # one row a cell, be it graded
+        sops = []
+        for layer in self.layers:
+            if isinstance(layer, SpikingLayer):
+                sops.append(sops_of(entering, pools, layer.connection))
+            x = run_layer(layer, x)
+            if isinstance(layer, SpikingLayer):
+                entering, pools = x, []
+            elif isinstance(layer, nn.MaxPool2d):  # the engine is done with it before it adds rows
+                entering, pools = (x != 0).to(x.dtype) if not sops else x, []
+            else:
+                pools.append(layer)
+        return Counted(x.transpose(0, 1).flatten(2), torch.stack(sops, dim=1))
 
     def engine_layers(self) -> list[Layer]:
         """Return the layers as the engine's, with batch normalisations folded into the weights.
