@@ -14,6 +14,7 @@ from .report import console, count_correct, notes, progress_bar, write_json
 if TYPE_CHECKING:
     from eventsim import IF, LIF, Network, Result
     from eventsim_bridge.datasets import DataSet
+    from eventsim_bridge.training.checkpoints import Epoch
     from eventsim_bridge.training.loop import Trained
 
 
@@ -96,6 +97,14 @@ def train(
             rich_help_panel=NETWORK,
         ),
     ] = False,
+    weights: Annotated[
+        Literal["float32", "int8"],
+        typer.Option(
+            help="int8: rounded while trained, so that the network written has 256 levels a layer "
+            "or fewer.",
+            rich_help_panel=NETWORK,
+        ),
+    ] = "float32",
     epochs: Annotated[
         int, typer.Option(help="Passes over the training set.", rich_help_panel=TRAINING)
     ] = 20,
@@ -141,10 +150,19 @@ def train(
             rich_help_panel=TRAINING,
         ),
     ] = "auto",
+    sop_budget: Annotated[
+        int | None,
+        typer.Option(
+            help="Synaptic operations a sample that the network may take at most, on average of "
+            "the validation set.",
+            metavar="N",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
     json: Annotated[
         Path | None,
         typer.Option(
-            help="Write loss, accuracy and seconds of each epoch; - is stdout.",
+            help="Write loss, accuracy, SOPs and seconds of each epoch; - is stdout.",
             metavar="FILE",
             rich_help_panel=TRAINING,
         ),
@@ -179,6 +197,8 @@ def train(
         bias=not no_bias,
         batch_norm=batch_norm,
         mixed_precision=mixed_precision,
+        sop_budget=sop_budget,
+        weights=weights,
         random_start=data in WINDOWED if random_start is None else random_start,
     )
     dataset = open_dataset(data, root)
@@ -193,7 +213,8 @@ def train(
     says = notes if str(json) == "-" else console
     says.print(
         f"Validation accuracy {trained.best.validation_accuracy:.2%} "
-        f"({trained.validation_recordings} recordings), best of epoch {trained.best.epoch}",
+        f"({trained.validation_recordings} recordings), best of epoch {trained.best.epoch}"
+        + taken_by(trained.best),
         highlight=False,
     )
     if trained.events_late:
@@ -215,6 +236,23 @@ def train(
             highlight=False,
         )
     says.print(f"Wrote {out}", highlight=False)
+    if not trained.best.is_within(sop_budget):
+        raise es.EventsimError(
+            f"{out} takes {sum(trained.best.validation_sops):,.1f} SOPs a sample on validation, "
+            f"expected at most {sop_budget:,} (--sop-budget): no epoch did, and epoch "
+            f"{trained.best.epoch} came nearest"
+        )
+
+
+def taken_by(epoch: Epoch) -> str:
+    """Return in words what a sample of the validation set takes, where spikes are counted."""
+    if not epoch.validation_sops:
+        return ""
+    first, *behind = epoch.validation_sops
+    return (
+        f"; {first + sum(behind):,.0f} SOPs a sample, {first:,.0f} of them in the first layer, "
+        f"which the input decides"
+    )
 
 
 def history_of(trained: Trained) -> dict[str, Any]:

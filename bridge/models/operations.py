@@ -31,13 +31,12 @@ class Counted(NamedTuple):
 def sops_of(entering: Tensor, pools: Sequence[nn.Module], connection: nn.Module) -> Tensor:
     """Return the operations of a layer in each sample, (batch,).
 
-    entering: spikes 0 or 1, (steps, batch, ...), in front of `pools`: average and sum pools,
-    upsampling and flattens. connection: weights, or these and a batch normalisation.
+    entering: how often each neuron spikes, or each cell has events, (batch, ...), in front of
+    `pools`: average and sum pools, upsampling and flattens. connection: weights, or these and a
+    batch normalisation.
     """
     weights = connection[0] if isinstance(connection, nn.Sequential) else connection
-    by_neuron = entering.sum(dim=0)  # exact in float32
-    each = fan_out(pools, weights, by_neuron)
-    return (by_neuron.double() * each).flatten(1).sum(dim=1)
+    return (entering.double() * fan_out(pools, weights, entering)).flatten(1).sum(dim=1)
 
 
 def fan_out(pools: Sequence[nn.Module], connection: nn.Module | None, x: Tensor) -> Tensor:
@@ -47,7 +46,7 @@ def fan_out(pools: Sequence[nn.Module], connection: nn.Module | None, x: Tensor)
     connection, of all that leaves the pools. All channels reach as many: (1, 1, ...).
     """
     with torch.enable_grad():
-        seed = x.new_zeros((1, 1, *x.shape[2:]), dtype=torch.float64, requires_grad=True)
+        seed = x.new_zeros((1, 1, *x.shape[2:]), dtype=torch.float64).requires_grad_()
         y: Tensor = seed
         for pool in pools:
             y = as_sums(pool, y)

@@ -104,7 +104,7 @@ def _trainable(layers: Iterable[nn.Module], shape: Shape) -> Trainable:
             shape, pool = _output_shape(layer.connection, shape), None
         elif isinstance(layer, SpikingLayer):
             linear: Any = layer.connection
-            found.append(TrainableLayer(linear.weight, linear.bias, rules_of(layer)))
+            found.append(TrainableLayer(layer.weight, linear.bias, rules_of(layer)))
     return Trainable(found, pool)
 
 
@@ -115,7 +115,7 @@ def _convolution(
     inputs: Any = tuple(shape[1:])
     outputs: Any = tuple(_output_shape(module, shape)[1:])
     wires = wire(inputs, outputs, *sizes, module.in_channels, module.out_channels)
-    return TrainableLayer(module.weight, module.bias, rules_of(layer), wires, pool)
+    return TrainableLayer(layer.weight, module.bias, rules_of(layer), wires, pool)
 
 
 def _output_shape(module: nn.Conv2d, shape: Shape) -> Shape:

@@ -7,6 +7,8 @@ In: a structure string (`layers.py`), or ready layers. Out: a trainable `Spiking
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +22,7 @@ from ..sparse.lists import BinnedBatch
 from .layers import TYPE_OF_MODULE, add_batch_norm, build_modules, fold_batch_norm
 from .neurons import Surrogate, check_trainable
 from .operations import Counted, sops_of
+from .rounding import TrainedWeights, check_weights
 from .sequences import LayeredModel, run_layer
 from .sparse_pass import run_sparsely
 from .spiking_layer import SpikingLayer
@@ -46,6 +49,9 @@ class SpikingNetwork(LayeredModel):
         folds it into the weights; its shift is the layer's bias. After training, `eval()` puts the
         model into the state that the exported network has.
 
+    weights: "float32", or "int8": rounded before they act, so that the integers of the exported
+        network are what has been trained (`rounding.py`).
+
     Weights are drawn by torch from its global generator, biases begin at 0. Raises
     `StructureError` for a structure that cannot be read or does not fit `input_shape`,
     `NetworkError` for one that the engine cannot run (the maximum of pooled sums), and
@@ -63,16 +69,19 @@ class SpikingNetwork(LayeredModel):
         surrogate_width: float = 0.25,
         bias: bool = True,
         batch_norm: bool = False,
+        weights: TrainedWeights = "float32",
     ) -> None:
         """Build the layers."""
         super().__init__(input_shape)
         check_trainable(neuron)
         check_batch_norm(batch_norm, bias)
+        check_weights(weights, batch_norm)
         for kind, module in build_modules(structure, input_shape, bias and not batch_norm):
             if kind.has_neurons:
                 if batch_norm:
                     module = add_batch_norm(module, float(neuron.parameters()["threshold"][0]))
                 module = SpikingLayer(module, neuron, surrogate, surrogate_width)
+                module.weights = weights
             self.layers.append(module)
         Network(input_shape, 1, self.engine_layers())  # refused here, before any training
         self.apply(clear_biases)
@@ -109,16 +118,16 @@ class SpikingNetwork(LayeredModel):
                 )
             return run_sparsely(self.layers, frames)
         x = frames.transpose(0, 1)
-        entering, pools = (x != 0).to(x.dtype), list[nn.Module]()  # one row a cell, be it graded
-        sops = []
+        entering, pools = torch.count_nonzero(x, dim=0), list[nn.Module]()  # graded or not
+        sops: list[Tensor] = []
         for layer in self.layers:
             if isinstance(layer, SpikingLayer):
                 sops.append(sops_of(entering, pools, layer.connection))
             x = run_layer(layer, x)
             if isinstance(layer, SpikingLayer):
-                entering, pools = x, []
+                entering, pools = x.sum(dim=0), []  # whole numbers, exact in float32
             elif isinstance(layer, nn.MaxPool2d):  # the engine is done with it before it adds rows
-                entering, pools = (x != 0).to(x.dtype) if not sops else x, []
+                entering, pools = x.sum(dim=0) if sops else torch.count_nonzero(x, dim=0), []
             else:
                 pools.append(layer)
         return Counted(x.transpose(0, 1).flatten(2), torch.stack(sops, dim=1))
@@ -141,7 +150,11 @@ class SpikingNetwork(LayeredModel):
                     f"layer {index} ({type(module).__name__}) cannot run in the engine, "
                     f"expected {kinds}"
                 )
-            layers.append(TYPE_OF_MODULE[type(module)].to_engine(module, neuron))
+            exported = TYPE_OF_MODULE[type(module)].to_engine(module, neuron)
+            if isinstance(layer, SpikingLayer) and layer.weights != "float32":
+                acting: Any = {"weight": layer.weight.detach().cpu().numpy()}
+                exported = replace(exported, **acting)
+            layers.append(exported)
         return layers
 
     def layer_spikes(self, frames: Tensor) -> list[Tensor]:

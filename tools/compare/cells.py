@@ -106,7 +106,7 @@ def _train_best(plan: Plan, cell: Cell, checkpoint: Path | None, device: str) ->
         trained = train(
             open_data(plan), plan.settings(cell, rate), checkpoint=at, progress=False, device=chosen
         )
-        if best is None or trained.best.merit > best.best.merit:
+        if best is None or trained.best.merit(None) > best.best.merit(None):
             best = trained
     assert best is not None
     training = {
