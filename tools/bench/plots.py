@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 from ..plots import DENSE, SPARSE
@@ -131,6 +131,35 @@ def _draw_ceiling(figure: Any, result: dict[str, Any]) -> None:
     axes.set_title("adding rows beside only reading them, one thread", loc="left", fontsize=9)
 
 
+def _draw_budgets(figure: Any, result: dict[str, Any]) -> None:
+    """Draw accuracy against the operations that training can change, a panel a case."""
+    cases = result["cases"]
+    for axes, case in zip(figure.subplots(1, len(cases), squeeze=False)[0], cases, strict=True):
+        points = []
+        for share in dict.fromkeys(run["share"] for run in case["runs"]):
+            runs = [run for run in case["runs"] if run["share"] == share]
+            behind = [sum(run["test_sops"][1:]) for run in runs]
+            accuracies = [100 * run["test_accuracy"] for run in runs]
+            points.append((mean(behind), mean(accuracies)))
+            axes.plot(behind, accuracies, "o", ms=4, color=DENSE)
+            words = "free" if share is None else f"{share:.0%}"
+            place = (0, 9) if share is None else (0, -15)
+            axes.annotate(
+                words, points[-1], textcoords="offset points", xytext=place, ha="center", fontsize=8
+            )
+        points.sort()
+        axes.semilogx(*zip(*points, strict=True), "o-", color=SPARSE)
+        first = mean(run["test_sops"][0] for run in case["runs"])
+        axes.set_xlabel(
+            f"SOPs a sample behind the first layer\n(and {first:,.0f} in it, in every network)"
+        )
+        axes.set_ylabel(f"accuracy on {case['test_recordings']} test recordings (%)")
+        title = f"{case['structure']} on {case['data']}"
+        axes.set_title(title, loc="left", fontsize=9)
+        axes.margins(x=0.1, y=0.25)
+    figure.suptitle("Trained within budgets: shares of the free network's SOPs", fontsize=10)
+
+
 PICTURES: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     "mlp": _draw_contest,
     "conv": _draw_contest,
@@ -139,4 +168,5 @@ PICTURES: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     "layer-conv": _draw_layer,
     "growth": _draw_growth,
     "ceiling": _draw_ceiling,
+    "budgets": _draw_budgets,
 }
