@@ -84,7 +84,7 @@ def test_integers_are_measured(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    settings = replace(SETTINGS, structure="64FC-10", dt_us=2000, steps=20)
+    settings = replace(SETTINGS, structure="64FC-10", dt_us=2000, steps=20, neuron=es.IF(0.3))
     cases = (budgets.Case("nmnist", settings),)
     monkeypatch.setattr(budgets, "INT8_CASES", cases)
     monkeypatch.setattr(budgets, "SEEDS", (0,))
