@@ -23,7 +23,7 @@ from .layers import TYPE_OF_MODULE, add_batch_norm, build_modules, fold_batch_no
 from .neurons import Surrogate, check_trainable
 from .operations import Counted, sops_of
 from .rounding import TrainedWeights, check_weights
-from .sequences import LayeredModel, run_layer
+from .sequences import LayeredModel, check_input_shape, run_layer
 from .sparse_pass import run_sparsely
 from .spiking_layer import SpikingLayer
 
@@ -111,11 +111,7 @@ class SpikingNetwork(LayeredModel):
     def counted(self, frames: Tensor | BinnedBatch) -> Counted:
         """Return what `forward` does, and the operations that the engine would count for it."""
         if isinstance(frames, BinnedBatch):
-            if frames.input_shape != self.input_shape:
-                raise EventsimError(
-                    f"binned events have input_shape {frames.input_shape}, "
-                    f"expected {self.input_shape}"
-                )
+            check_input_shape(frames, self.input_shape)
             return run_sparsely(self.layers, frames)
         x = frames.transpose(0, 1)
         entering, pools = torch.count_nonzero(x, dim=0), list[nn.Module]()  # graded or not

@@ -65,7 +65,10 @@ def test_both_kernels_train_alike(changes: Any) -> None:
         ({"structure": "AP2-U2-8FC-4"}, "layer 1 is Upsample"),
         ({"batch_norm": True}, "layer 1 has Sequential"),
         ({"mixed_precision": True}, "its products are in mixed precision"),
-        ({"model": "rnn", "loss": "last"}, "it is not spiking"),
+        (
+            {"model": "rnn", "loss": "last", "structure": "MP2-8FC-4"},
+            "no fully connected layer with memory comes first",
+        ),
     ],
 )
 def test_dense_kernels_train_what_the_sparse_do_not_cover(changes: Any, reason: str) -> None:
