@@ -100,8 +100,8 @@ def train(
     weights: Annotated[
         Literal["float32", "int8"],
         typer.Option(
-            help="int8: rounded while trained, so that the network written has 256 levels a layer "
-            "or fewer.",
+            help="int8: rounded in every step, as eventsim run --weights int8 would, so that the "
+            "integers are what is trained.",
             rich_help_panel=NETWORK,
         ),
     ] = "float32",
@@ -153,7 +153,7 @@ def train(
     sop_budget: Annotated[
         int | None,
         typer.Option(
-            help="Synaptic operations a sample that the network may take at most, on average of "
+            help="The most synaptic operations a sample that the network may take, on average of "
             "the validation set.",
             metavar="N",
             rich_help_panel=TRAINING,

@@ -279,6 +279,7 @@ class _Run:
         budget = self.settings.sop_budget
         if budget is not None:
             self.aim = aim(budget, self.judge(validation).sops[0])
+            self.model.train()  # as it was, for `wake_silent_layers`
 
     def penalty(self, sops: Tensor, mine: int) -> Tensor | float:
         """Return what the operations of a batch (samples, layers) add to its loss.

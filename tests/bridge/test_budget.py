@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,7 @@ def budget_of(free: Trained, share: float) -> int:
 
 def within(free: Trained, share: float, **changes: Any) -> Trained:
     budget = budget_of(free, share)
-    settings = changed(structure="24FC-16FC-4", epochs=12, sop_budget=budget)
-    return train(quadrants(), settings, progress=False, **changes)
+    return train(quadrants(), replace(SETTINGS, sop_budget=budget), progress=False, **changes)
 
 
 @pytest.mark.parametrize("kernels", ["sparse", "dense"])
@@ -57,15 +57,18 @@ def test_a_budget_is_met_as_the_engine_counts(free: Trained, kernels: Any) -> No
     assert limited.provenance()["validation_sops"] == list(limited.best.validation_sops)
 
 
-def test_a_budget_that_does_not_bind_leaves_training_as_it_is(free: Trained) -> None:
+@pytest.mark.parametrize("changes", [{}, {"batch_norm": True}])
+def test_a_budget_that_does_not_bind_leaves_training_as_it_is(changes: Any) -> None:
+    settings = changed(structure="24FC-16FC-4", epochs=4, **changes)
+    free = train(quadrants(), settings, progress=False)
     most = max(sum(epoch.validation_sops) for epoch in free.history)
-    loose = changed(structure="24FC-16FC-4", epochs=12, sop_budget=int(3 * most))
-    assert train(quadrants(), loose, progress=False).history == free.history
+    loose = train(quadrants(), replace(settings, sop_budget=int(3 * most)), progress=False)
+    assert loose.history == free.history
 
 
 def test_a_budget_below_the_first_layer_is_refused(free: Trained) -> None:
     first = free.best.validation_sops[0]
-    settings = changed(structure="24FC-16FC-4", sop_budget=int(first) - 1)
+    settings = replace(SETTINGS, sop_budget=int(first) - 1)
     with pytest.raises(TrainingError) as refused:
         train(quadrants(), settings, progress=False)
     assert f"sop_budget is {int(first) - 1:,}, expected at least {first:,.1f}" in str(refused.value)
@@ -74,7 +77,7 @@ def test_a_budget_below_the_first_layer_is_refused(free: Trained) -> None:
 def test_a_killed_run_keeps_its_price(
     free: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = changed(structure="24FC-16FC-4", epochs=4, sop_budget=budget_of(free, 0.2))
+    settings = replace(SETTINGS, epochs=4, sop_budget=budget_of(free, 0.2))
     alone = train(quadrants(), settings, progress=False)
     checkpoint, error, left = tmp_path / "run.pt", training.error_of, iter(range(17))
 
