@@ -142,22 +142,30 @@ def _draw_budgets(figure: Any, result: dict[str, Any]) -> None:
             accuracies = [100 * run["test_accuracy"] for run in runs]
             points.append((mean(behind), mean(accuracies)))
             axes.plot(behind, accuracies, "o", ms=4, color=DENSE)
-            words = "free" if share is None else f"{share:.0%}"
-            place = (0, 9) if share is None else (0, -15)
+            words, place, side = "free", (8, -3), "left"
+            if share is not None:
+                words, place, side = f"{share:.0%}", (0, 8), "center"
             axes.annotate(
-                words, points[-1], textcoords="offset points", xytext=place, ha="center", fontsize=8
+                words, points[-1], textcoords="offset points", xytext=place, ha=side, fontsize=8
             )
         points.sort()
-        axes.semilogx(*zip(*points, strict=True), "o-", color=SPARSE)
+        axes.plot(*zip(*points, strict=True), "o-", color=SPARSE)
+        axes.set_xscale("log")
+        low, high = axes.get_xlim()
+        rounds = [n * 10**power for power in range(10) for n in (1, 2, 5)]
+        ticks = [n for n in rounds if low <= n <= high]
+        axes.set_xticks(ticks, [f"{n:,}" for n in ticks], fontsize=8)
+        axes.minorticks_off()
+        axes.set_xlabel("SOPs a sample behind the first layer", fontsize=9, loc="left")
+        axes.set_ylabel(f"accuracy on {case['test_recordings']} test recordings (%)", fontsize=9)
         first = mean(run["test_sops"][0] for run in case["runs"])
-        axes.set_xlabel(
-            f"SOPs a sample behind the first layer\n(and {first:,.0f} in it, in every network)"
-        )
-        axes.set_ylabel(f"accuracy on {case['test_recordings']} test recordings (%)")
-        title = f"{case['structure']} on {case['data']}"
+        title = f"{case['structure']} on {case['data']}; first layer: {first:,.0f} SOPs in each"
         axes.set_title(title, loc="left", fontsize=9)
-        axes.margins(x=0.1, y=0.25)
-    figure.suptitle("Trained within budgets: shares of the free network's SOPs", fontsize=10)
+        axes.margins(x=0.12, y=0.2)
+    figure.suptitle(
+        "Trained within budgets, in shares of what the free network takes behind its first layer",
+        fontsize=10,
+    )
 
 
 PICTURES: dict[str, Callable[[Any, dict[str, Any]], None]] = {
