@@ -39,23 +39,31 @@ def sops_of(entering: Tensor, pools: Sequence[nn.Module], connection: nn.Module)
     return (entering.double() * fan_out(pools, weights, entering)).flatten(1).sum(dim=1)
 
 
-def fan_out(pools: Sequence[nn.Module], connection: nn.Module | None, x: Tensor) -> Tensor:
+def fan_out(
+    pools: Sequence[nn.Module], connection: nn.Module | None, x: Tensor, *, zeros: bool = False
+) -> Tensor:
     """Return how many sums each value of x (batch, channels, ...) reaches, by every way.
 
     That is the gradient of all sums by it, where weights are one and means are sums; without a
-    connection, of all that leaves the pools. All channels reach as many: (1, 1, ...).
+    connection, of all that leaves the pools. All channels reach as many: (1, 1, ...). `zeros`: only
+    by weights of 0, (1, channels, ...).
     """
+    channels = x.shape[1] if zeros else 1
     with torch.enable_grad():
-        seed = x.new_zeros((1, 1, *x.shape[2:]), dtype=torch.float64).requires_grad_()
+        seed = x.new_zeros((1, channels, *x.shape[2:]), dtype=torch.float64).requires_grad_()
         y: Tensor = seed
         for pool in pools:
             y = as_sums(pool, y)
         each = 1
         if isinstance(connection, nn.Conv2d):
-            each = connection.out_channels // connection.groups
+            each = 1 if zeros else connection.out_channels // connection.groups
             ones = seed.new_ones((1, 1, *connection.kernel_size))
-            sizes: Any = (connection.stride, connection.padding, connection.dilation)
-            y = nn.functional.conv2d(y, ones, None, *sizes)
+            weight = (connection.weight == 0).double() if zeros else ones
+            groups = connection.groups if zeros else 1
+            sizes: Any = (connection.stride, connection.padding, connection.dilation, groups)
+            y = nn.functional.conv2d(y, weight, None, *sizes)
+        elif isinstance(connection, nn.Linear) and zeros:
+            y = nn.functional.linear(y.flatten(1), (connection.weight == 0).double())
         elif isinstance(connection, nn.Linear):
             each = connection.out_features
         (found,) = torch.autograd.grad(y.sum(), seed)

@@ -37,7 +37,6 @@ BUDGET_CASES = (
 INT8_CASES = (
     Case("nmnist", TrainingSettings("512FC-10", 10_000, 15)),
     Case("digits", TrainingSettings("512FC-10", 10_000, 30, epochs=8)),
-    Case("digits", TrainingSettings("16C3-AP2-32C3-AP2-10", 20_000, 15, epochs=5)),
 )
 
 
