@@ -28,7 +28,8 @@ from eventsim.events.binning import bin_events
 from eventsim.network.geometry import Shape
 from eventsim.network.graph import INPUT, Network
 from eventsim.network.layers import WeightLayer
-from eventsim.reference import run_layer
+from eventsim.network.neurons import Neuron
+from eventsim.reference import LayerTrace, run_layer
 from eventsim.result import Result
 
 from .importing import Original
@@ -216,8 +217,9 @@ class _Tally:
         """
         layer: Any = self.network.layers[self.index]
         shape = self.network.shapes[self.index + 1]
-        membranes = run_layer(layer, arriving, shape).membranes
-        limit = layer.neuron.parameters()["threshold"].astype(np.float64)
+        trace = run_layer(layer, arriving, shape)
+        membranes = trace.membranes
+        limit = _limits(layer.neuron, trace)
         if layer.neuron.spikes == "many":
             limit = limit * np.maximum(1, np.round(membranes / limit))
         distances: NDArray[np.float64] = np.abs(membranes - limit)
@@ -246,6 +248,17 @@ def _scores_of_torch(
         return None
     found = membranes[-1] if network.readout == "last-membrane" else membranes.mean(axis=0)
     return np.asarray(found.reshape(-1))
+
+
+def _limits(neuron: Neuron, trace: LayerTrace) -> NDArray[np.float64]:
+    """Return what the membranes (steps, *shape) are compared with, raised as it may be."""
+    second = np.zeros_like(trace.membranes)
+    for t, state in enumerate(trace.states[:-1], start=1):
+        second[t] = state.second
+    limits: NDArray[np.float64] = neuron.thresholds(
+        neuron.shaped_parameters(trace.membranes[0]), second
+    )
+    return limits
 
 
 def _spikes_of_torch(model: SpikingModel, frames: NDArray[np.float32]) -> list[NDArray[np.float32]]:

@@ -1,6 +1,7 @@
 """`eventsim convert`: a network from another framework into a network file, checked if asked for.
 
-SOURCE is told by its kind: `module:function` builds a torch module (`from_module`).
+SOURCE is told by its kind: `module:function` builds a torch module (`from_module`), a file that
+ends in .nir is NIR's (`from_nir`), and any other is a network file, for --to-nir.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from .networks import AsIn, DtUs, InputShape, NirDtUs, NirOptions, is_nir, read_nir, shape_of
 from .report import agreement_table, console, new_table, progress_bar, say_when_compiling
 
 if TYPE_CHECKING:
@@ -34,8 +36,7 @@ class Converted(NamedTuple):
 class Options(NamedTuple):
     """What the command line says about the network."""
 
-    input_shape: tuple[int, ...] | None
-    dt_us: int | None
+    nir: NirOptions  # its input_shape and dt_us are every source's
     steps: int | None
     input_encoding: Any
     readout: Any
@@ -45,24 +46,34 @@ def convert(
     source: Annotated[
         str,
         typer.Argument(
-            help="module:function that builds a torch module (this folder is importable).",
+            help="module:function that builds a torch module (this folder is importable), or a "
+            ".nir file; with --to-nir a network file too.",
             metavar="SOURCE",
         ),
     ],
-    out: Annotated[Path, typer.Argument(help="Network file to write (.h5).", metavar="OUT")],
-    input_shape: Annotated[
-        str | None,
-        typer.Option(help="Of one timestep, such as 2,34,34: polarities, height, width."),
+    out: Annotated[
+        Path | None, typer.Argument(help="Network file to write (.h5).", metavar="[OUT]")
     ] = None,
-    dt_us: Annotated[
-        int | None, typer.Option(help="Length of a timestep in microseconds.", min=1)
+    input_shape: InputShape = None,
+    dt_us: DtUs = None,
+    as_in: AsIn = None,
+    nir_dt_us: NirDtUs = None,
+    to_nir: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write a NIR file, for readers that take it as --as-in says [default: exact].",
+            metavar="FILE",
+        ),
     ] = None,
     steps: Annotated[
         int | None, typer.Option(help="Timesteps of a recording [default: all of it].", min=1)
     ] = None,
     input_encoding: Annotated[
-        str, typer.Option(help="binary, or counts: how many events of a cell and timestep.")
-    ] = "binary",
+        str | None,
+        typer.Option(
+            help="binary, or counts: how many events of a cell and timestep. [default: binary]"
+        ),
+    ] = None,
     readout: Annotated[
         str | None,
         typer.Option(help="What tells the class [default: spikes, or membranes without any]."),
@@ -83,13 +94,24 @@ def convert(
     """Convert a network of another framework, layer by layer, into a network file."""
     import eventsim as es
 
-    options = Options(_shape(input_shape), dt_us, steps, input_encoding, readout)
-    if ":" in source:
+    options = Options(
+        NirOptions(dt_us, as_in, input_shape, nir_dt_us), steps, input_encoding, readout
+    )
+    if out is None and to_nir is None:
+        raise es.EventsimError("nothing to write, expected OUT or --to-nir FILE")
+    if is_nir(source):
+        converted = from_nir(source, options)
+    elif ":" in source:
         converted = from_module(source, options)
     else:
-        raise es.EventsimError(f"SOURCE is {source!r}, expected module:function")
-    es.save_network(converted.network, out)
-    _print(converted, out)
+        converted = from_network_file(source, options)
+    if out is not None:
+        es.save_network(converted.network, out)
+    if to_nir is not None:
+        from eventsim_bridge.nir import to_nir as write_nir
+
+        write_nir(converted.network, to_nir, as_in=as_in or "exact")  # type: ignore[arg-type]
+    _print(converted, " and ".join(str(one) for one in (out, to_nir) if one is not None))
     if check is not None:
         console.print(agreement_table(_check(converted, check, root, limit)))
 
@@ -100,14 +122,15 @@ def from_module(source: str, options: Options) -> Converted:
     from eventsim_bridge.importing import Original, read_torch
     from eventsim_bridge.models import SpikingNetwork
 
-    if options.input_shape is None:
+    input_shape = shape_of(options.nir.input_shape)
+    if input_shape is None:
         raise es.EventsimError("--input-shape is missing, expected that of the module's input")
-    if options.dt_us is None:
+    if options.nir.dt_us is None:
         raise es.EventsimError("--dt-us is missing, expected the length of the module's timestep")
     module = _build(source)
     reading = read_torch(
-        module, options.input_shape, options.dt_us, steps=options.steps,
-        input_encoding=options.input_encoding, readout=options.readout,
+        module, input_shape, options.nir.dt_us, steps=options.steps,
+        input_encoding=options.input_encoding or "binary", readout=options.readout,
         provenance={"source": source},
     )  # fmt: skip
     own = isinstance(module, SpikingNetwork)
@@ -115,8 +138,34 @@ def from_module(source: str, options: Options) -> Converted:
         reading.network,
         reading.library,
         [(step.path, step.was) for step in reading.steps],
-        module if own else Original(module, options.input_shape),
+        module if own else Original(module, input_shape),
     )
+
+
+def from_nir(source: str, options: Options) -> Converted:
+    """Read a NIR file."""
+    given = options._asdict() | {"nir": None}
+    imported = read_nir(
+        Path(source), options.nir, **{name: v for name, v in given.items() if v is not None}
+    )
+    provenance = imported.network.provenance
+    origin = f"{provenance['imported_from']} as in {provenance['as_in']}"
+    steps = [(step.path, step.was) for step in imported.steps]
+    return Converted(imported.network, origin, steps, None)
+
+
+def from_network_file(source: str, options: Options) -> Converted:
+    """Load a network file, to be written in another form."""
+    import eventsim as es
+
+    if options != Options(NirOptions(as_in=options.nir.as_in), None, None, None):
+        raise es.EventsimError(
+            f"SOURCE is {source!r}, expected module:function or a .nir file with options that say "
+            f"what a network file says itself"
+        )
+    network = es.load_network(Path(source))
+    names = [(str(index), type(layer).__name__) for index, layer in enumerate(network.layers)]
+    return Converted(network, source, names, None)
 
 
 def _build(source: str) -> Any:
@@ -147,20 +196,7 @@ def _build(source: str) -> Any:
     return module
 
 
-def _shape(text: str | None) -> tuple[int, ...] | None:
-    import eventsim as es
-
-    if text is None:
-        return None
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise es.EventsimError(
-            f"--input-shape is {text!r}, expected whole numbers such as 2,34,34"
-        ) from None
-
-
-def _print(converted: Converted, out: Path) -> None:
+def _print(converted: Converted, out: str) -> None:
     network = converted.network
     table = new_table(f"{out}, from {converted.origin}", ["from", "was", "layer", "neuron"], [])
     for index, (where, was) in enumerate(converted.layers):

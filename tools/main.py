@@ -25,7 +25,11 @@ from .train import train
 # Packages that are not always there, and what brings them.
 TRAINING = ("matplotlib", "platformdirs", "scipy", "sklearn", "torch")
 PEERS = ("norse", "sinabs", "snntorch", "spikingjelly")
-EXTRAS = dict.fromkeys(TRAINING, "train") | dict.fromkeys(PEERS, "peers") | {"aiohttp": "view"}
+EXTRAS = (
+    dict.fromkeys(TRAINING, "train")
+    | dict.fromkeys(PEERS, "peers")
+    | {"aiohttp": "view", "nir": "nir"}
+)
 
 app = typer.Typer(
     name="eventsim",

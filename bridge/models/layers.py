@@ -30,6 +30,7 @@ from eventsim.network import layers as engine
 from eventsim.network import pathways, pools
 from eventsim.network.geometry import Shape, Window
 from eventsim.network.layers import Layer
+from eventsim.network.parameters import Values
 
 
 class StructureError(EventsimError):
@@ -196,8 +197,8 @@ class _Flatten(LayerType):
         return nn.Flatten()
 
 
-def add_batch_norm(weights: nn.Module, threshold: float) -> nn.Sequential:
-    """Put a batch normalisation behind weights, for neurons of the threshold.
+def add_batch_norm(weights: nn.Module, threshold: Values) -> nn.Sequential:
+    """Put a batch normalisation behind weights, for neurons of the threshold (or thresholds).
 
     It normalises over batch, timesteps and sites, and begins with the threshold as its scale and a
     shift of 0 (Zheng et al. 2021, "Going deeper with directly-trained larger SNNs", alpha = 1).
@@ -205,7 +206,8 @@ def add_batch_norm(weights: nn.Module, threshold: float) -> nn.Sequential:
     outputs = len(weights.get_parameter("weight"))
     conv = isinstance(weights, nn.Conv2d)
     norm = nn.BatchNorm2d(outputs) if conv else nn.BatchNorm1d(outputs)
-    nn.init.constant_(norm.weight, threshold)
+    with torch.no_grad():
+        norm.weight.copy_(torch.tensor(threshold))
     return nn.Sequential(weights, norm)
 
 

@@ -19,6 +19,7 @@ from eventsim.network.projections import Signal
 
 from ..sparse.lists import BinnedBatch
 from .layers import add_batch_norm, build_modules
+from .learned import Learnable, Per
 from .modules import SILENT, connection_of, kind_of, pathway_of
 from .neurons import Surrogate, check_trainable
 from .sequences import LayeredModel, check_input_shape, run_layer
@@ -39,9 +40,12 @@ class SpikingNetwork(LayeredModel):
     structure: as in `layers.py`, such as "512FC-10"; every weight layer has neurons, the classes
         too.
     input_shape: (polarities, height, width).
-    neuron: `eventsim.LIF` or `eventsim.IF` of all layers.
+    neuron: `eventsim.LIF`, `IF`, `CUBALIF` or `ALIF` of all layers.
     surrogate, surrogate_width: the gradient of a spike, see `neurons.py`: "rectangle", "arctan" or
         "fast-sigmoid", each with its peak of 1 / (2 width) at the threshold.
+    learn: which numbers of the neurons are learned besides the weights: "decay" (all that the model
+        has), "threshold"; `learn_per`: one for each "layer", or for each "channel". They begin with
+        those of `neuron`, stay in range, and are exported. See `learned.py`.
     bias: whether the weight layers have one.
     batch_norm: whether a batch normalisation stands behind each weight layer in training. Export
         folds it into the weights; its shift is the layer's bias. After training, `eval()` puts the
@@ -50,8 +54,8 @@ class SpikingNetwork(LayeredModel):
     Weights are drawn by torch from its global generator, biases begin at 0. Raises
     `StructureError` for a structure that cannot be read or does not fit `input_shape`,
     `NetworkError` for one that the engine cannot run (the maximum of pooled sums), and
-    `EventsimError` for an unknown surrogate, for a neuron that does not exist in torch, and for a
-    normalisation without a bias.
+    `EventsimError` for an unknown surrogate, for a neuron that does not exist in torch or cannot
+    learn what it should, and for a normalisation without a bias.
     """
 
     def __init__(
@@ -62,6 +66,8 @@ class SpikingNetwork(LayeredModel):
         neuron: Neuron = PAPER_NEURON,
         surrogate: Surrogate = "rectangle",
         surrogate_width: float = 0.25,
+        learn: Sequence[Learnable] = (),
+        learn_per: Per = "layer",
         bias: bool = True,
         batch_norm: bool = False,
     ) -> None:
@@ -72,8 +78,8 @@ class SpikingNetwork(LayeredModel):
         for kind, module in build_modules(structure, input_shape, bias and not batch_norm):
             if kind.has_neurons:
                 if batch_norm:
-                    module = add_batch_norm(module, float(neuron.parameters()["threshold"][0]))
-                module = SpikingLayer(module, neuron, surrogate, surrogate_width)
+                    module = add_batch_norm(module, neuron.threshold)
+                module = SpikingLayer(module, neuron, surrogate, surrogate_width, learn, learn_per)
             self.layers.append(module)
         Network(input_shape, 1, self.engine_layers())  # refused here, before any training
         self.apply(clear_biases)

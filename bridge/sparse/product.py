@@ -27,8 +27,6 @@ from .lists import BinnedBatch
 from .neurons import Arrivals, Rules, integrate, spread_gradient
 from .threads import share
 
-NO_MEMORY = Rules(np.float32(0), np.float32(np.inf), False, 0, np.float32(1))
-
 
 def product(weight: Tensor, bias: Tensor | None, batch: BinnedBatch) -> Tensor:
     """Return the sums of every timestep, (timesteps, samples, outputs).
@@ -76,15 +74,22 @@ def _sum_part(
     u, block = (new_array(n * width, np.float32) for n in (batch.steps, weight.shape[1]))
     bits = new_array(batch.steps, np.uint64)
     sum_blocks(
-        np.ascontiguousarray(weight), width, bias, arrivals, batch.samples, batch.steps, first,
-        stop, u, bits, block, sums,
+        _without_memory(len(bias)), np.ascontiguousarray(weight), width, bias, arrivals,
+        batch.samples, batch.steps, first, stop, u, bits, block, sums,
     )  # fmt: skip
+
+
+def _without_memory(channels: int) -> Rules:
+    """Return the rules of neurons that keep nothing and never spike."""
+    never = np.full(channels, np.inf, np.float32)
+    return Rules(np.zeros_like(never), never, False, 0, np.float32(1), False)
 
 
 @kernel
 def sum_blocks(
-    weight: NDArray[np.float32], width: int, bias: Float32s, arrivals: Arrivals, samples: int,
-    steps: int, first: int, stop: int, u: Float32s, bits: Words, block: Float32s, sums: Float32s,
+    rules: Rules, weight: NDArray[np.float32], width: int, bias: Float32s, arrivals: Arrivals,
+    samples: int, steps: int, first: int, stop: int, u: Float32s, bits: Words, block: Float32s,
+    sums: Float32s,
 ) -> None:  # fmt: skip
     """Fill the channels of blocks first .. stop - 1 in sums (steps, samples, channels)."""
     channels = len(bias)
@@ -92,8 +97,8 @@ def sum_blocks(
         turn_into_block(weight, width, number, block)
         for sample in range(samples):
             integrate(
-                NO_MEMORY, block, 0, width, bias[number * width :], arrivals, arrivals.values,
-                sample * steps, steps, u, bits,
+                rules, number, block, 0, width, bias, arrivals, arrivals.values, sample * steps,
+                steps, u, bits,
             )  # fmt: skip
             at = sample * channels + number * width
             copy_rows(u, 0, width, steps, width, sums, at, samples * channels)

@@ -16,7 +16,7 @@ from eventsim.events.arrays import make_events
 from eventsim.events.binning import bin_events
 from eventsim.network.graph import Network
 from eventsim.network.layers import Conv2d, Dense
-from eventsim.network.neurons import IF, LIF
+from eventsim.network.neurons import ALIF, IF, LIF
 from eventsim.network.pathways import Flatten
 from eventsim.reference import run_reference
 from eventsim.simulator import simulate
@@ -46,7 +46,7 @@ def assert_same_network(left: Network, right: Network) -> None:
 @settings(max_examples=150)
 def test_a_network_of_the_engine_spikes_alike_in_torch(data: Any) -> None:
     """Dyadic networks of every geometry: no rounding, so every spike must be the engine's."""
-    network = data.draw(networks(dyadic=True, plain=True))
+    network = data.draw(networks(dyadic=True, trainable=True))
     events = data.draw(recordings(network))
     binned = bin_events(
         events, network.input_shape, network.dt_us, 12, encoding=network.input_encoding
@@ -258,12 +258,12 @@ def test_an_output_map_counts_channel_first() -> None:
         (
             Dense(np.ones((1, 2)), neuron=IF(1.0, refractory=1)),
             "spike-count",
-            "neuron is IF(threshold=1.0, reset='zero', refractory=1), expected LIF or IF with",
+            "neuron is IF(threshold=1.0, reset='zero', refractory=1), expected LIF, IF, CUBALIF or",
         ),
         (
-            Dense(np.ones((1, 2)), neuron=LIF((0.5,), 1.0)),
+            Dense(np.ones((1, 2)), neuron=ALIF(0.5, 1.0, 0.5, 0.5, rest=-0.5)),
             "spike-count",
-            "neuron is LIF(decay=(0.5,), threshold=1.0, reset='zero'), expected LIF or IF with",
+            "neuron is ALIF(decay=0.5, threshold=1.0, adaptation_decay=0.5, adaptation=0.5, reset=",
         ),
     ],
 )

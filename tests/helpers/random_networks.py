@@ -38,13 +38,33 @@ def _weights(rng: np.random.Generator, shape: tuple[int, ...], dyadic: bool) -> 
 
 @st.composite
 def plain_neurons(draw: st.DrawFn, dyadic: bool) -> Neuron:
-    """LIF and IF with a decay, a threshold and a reset: what the bridge trains."""
+    """LIF and IF with a decay, a threshold and a reset."""
     threshold = draw(st.integers(1, 24)) / 16.0 if dyadic else draw(st.floats(0.1, 1.5))
     reset = draw(st.sampled_from(["zero", "subtract"]))
     if draw(st.booleans()):
         return IF(threshold, reset)
     decay = draw(st.sampled_from([0.0, 0.5, 1.0]) if dyadic else st.floats(0.0, 1.0))
     return LIF(decay, threshold, reset)
+
+
+@st.composite
+def trainable_neurons(draw: st.DrawFn, dyadic: bool, channels: int) -> Neuron:
+    """What the bridge trains: each model, with numbers for the layer or for each channel."""
+
+    def numbers(one: Any) -> Any:
+        return draw(one | st.lists(one, min_size=channels, max_size=channels).map(tuple))
+
+    kind = draw(st.sampled_from([LIF, IF, CUBALIF, ALIF]))
+    levels = st.integers(1, 24).map(lambda n: n / 16.0) if dyadic else st.floats(0.1, 1.5)
+    decays = st.sampled_from([0.0, 0.5, 1.0]) if dyadic else st.floats(0.0, 1.0)
+    p = {"threshold": numbers(levels), "reset": draw(st.sampled_from(["zero", "subtract"]))}
+    if kind is not IF:
+        p["decay"] = numbers(decays)
+    if kind is CUBALIF:
+        p["current_decay"] = numbers(decays)
+    if kind is ALIF:
+        p |= {"adaptation_decay": numbers(decays), "adaptation": numbers(levels)}
+    return kind(**p)
 
 
 @st.composite
@@ -104,10 +124,11 @@ class _Building:
     """A list of layers that grows while they fit."""
 
     def __init__(
-        self, draw: st.DrawFn, dyadic: bool, pooled: bool, plain: bool, by_four: bool
-    ) -> None:
+        self, draw: st.DrawFn, dyadic: bool, pooled: bool, plain: bool, trainable: bool,
+        by_four: bool,
+    ) -> None:  # fmt: skip
         self.draw, self.dyadic, self.pooled, self.plain = draw, dyadic, pooled, plain
-        self.by_four = by_four
+        self.trainable, self.by_four = trainable, by_four
         self.rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
         size = st.integers(1, 8)
         self.input_shape: tuple[int, int, int] = (draw(st.integers(1, 2)), draw(size), draw(size))
@@ -131,7 +152,9 @@ class _Building:
 
     def parameters(self, outputs: int, square: bool) -> dict[str, Any]:
         """Bias, recurrence and neuron of a layer of so many outputs."""
-        if self.plain:
+        if self.trainable:
+            neuron = self.draw(trainable_neurons(self.dyadic, outputs))
+        elif self.plain:
             neuron = self.draw(plain_neurons(self.dyadic))
         else:
             neuron = self.draw(neurons(self.dyadic, outputs))
@@ -200,14 +223,17 @@ def networks(
     dyadic: bool,
     pooled: bool = True,
     plain: bool = False,
+    trainable: bool = False,
     by_four: bool = False,
 ) -> Network:
     """A few layers that fit: shapes, strides, paddings, groups, biases, neurons, pools, graphs.
 
-    plain: a list without recurrence, delays and skips, of neurons that the bridge trains.
+    plain: a list without recurrence, delays and skips, of LIF and IF with numbers for the layer.
+    trainable: such a list, with every neuron that the bridge trains.
     by_four: convolutions without groups, of 4, 8 or 12 channels, on binary input.
     """
-    building = _Building(draw, dyadic, pooled, plain, by_four)
+    plain = plain or trainable
+    building = _Building(draw, dyadic, pooled, plain, trainable, by_four)
     for _ in range(draw(st.integers(0, 2))):
         building.ways()
         building.pools()
