@@ -49,15 +49,15 @@ class Original:
         """
         steps = frames.shape[1]
         heard: dict[str, list[Tensor]] = {path: [] for path in self.walk.neurons}
-        kind = next((p.dtype for p in self.model.parameters()), torch.float32)
+        like = next(self.model.parameters(), torch.zeros(0))
         with as_it_was(self.model), torch.no_grad():
             for path, told in heard.items():
                 self.model.get_submodule(path).register_forward_hook(_listener(told))
-            given = frames[0].reshape(steps, *self.input_shape).to(kind)
+            given = frames[0].reshape(steps, *self.input_shape).to(like)
             self._run(self.model.eval(), given)
         layers = []
         for path, shape, silent in self.layers:
-            spikes = torch.cat([one.detach().flatten() for one in heard[path]])
+            spikes = torch.cat([one.detach().cpu().flatten() for one in heard[path]])
             if spikes.numel() != steps * math.prod(shape):
                 raise EventsimError(
                     f"{path} gave {spikes.numel()} values of a layer of shape {shape}, expected "

@@ -83,13 +83,15 @@ class Sinabs(Library):
 
     def run(self, model: Any, frames: Tensor) -> None:
         """Run all timesteps as one batch item."""
-        import sinabs.utils
+        from sinabs.layers import SqueezeMixin
 
-        if self.axes(model) == 1:
-            sinabs.utils.set_batch_size(model, 1)
-            model(frames)
-        else:
+        if self.axes(model) == 2:
             model(frames[None])
+            return
+        for module in model.modules():
+            if isinstance(module, SqueezeMixin):  # for batches of a size, or of so many timesteps
+                module.batch_size, module.num_timesteps = 1, -1
+        model(frames)
 
     @staticmethod
     def _spikes(module: Any, shape: Shape) -> dict[str, Any]:

@@ -216,7 +216,9 @@ def differentiate_maps(
 
 
 def _no_sums(layer: LayerWeights) -> PartSums:
-    by_rules = [np.zeros(len(layer.bias) if layer.rules.learns else 0, np.float32) for _ in "dt"]
+    by_rules = [
+        np.zeros(len(layer.bias) if layer.rules.learns else 0, np.float32) for _ in range(2)
+    ]
     return PartSums(np.zeros_like(layer.blocks), np.zeros_like(layer.bias), RuleSums(*by_rules))
 
 

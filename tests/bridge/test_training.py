@@ -421,7 +421,7 @@ def test_a_damaged_checkpoint_is_refused(checkpoint: Path) -> None:
         ({"validation_share": 1.0}, "validation_share is 1.0"),
         ({"encoding": "rate"}, "encoding is 'rate'"),
         ({"surrogate": "box"}, "surrogate is 'box'"),
-        ({"neuron": LIF((0.3, 0.4), 0.3)}, r"neuron is LIF\(.*expected LIF or IF with one decay"),
+        ({"neuron": LIF(0.3, 0.3, refractory=1)}, r"neuron is LIF\(.*expected LIF, IF, CUBALIF or"),
         ({"batch_norm": True, "bias": False}, "bias is False with batch_norm"),
         ({"batch_norm": True, "steps": 1}, "steps is 1, expected 2 or more"),
         ({"batch_norm": True, "model": "rnn"}, "batch_norm is True, expected False for rnn"),

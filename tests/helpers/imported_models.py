@@ -237,9 +237,10 @@ def sinabs_models() -> dict[str, Callable[[], nn.Module]]:
     from sinabs.activation import MaxSpike, MembraneReset, SingleSpike
 
     def squeezed(kind: Any, **options: Any) -> Callable[[], nn.Module]:
+        options = {"batch_size": 1} | options
         return lambda: drawn(nn.Sequential(
-            nn.Conv2d(2, 4, 3, bias=False), kind(batch_size=1, **options), sinabs.SumPool2d(2),
-            nn.Flatten(), nn.Linear(16, 10), kind(batch_size=1, **options),
+            nn.Conv2d(2, 4, 3, bias=False), kind(**options), sinabs.SumPool2d(2),
+            nn.Flatten(), nn.Linear(16, 10), kind(**options),
         ))  # fmt: skip
 
     def mlp(kind: Any, **options: Any) -> Callable[[], nn.Module]:
@@ -257,6 +258,7 @@ def sinabs_models() -> dict[str, Callable[[], nn.Module]]:
 
     return {
         "IAFSqueeze": squeezed(sinabs.IAFSqueeze),
+        "IAFSqueeze for batches": squeezed(sinabs.IAFSqueeze, batch_size=4, num_timesteps=7),
         "IAFSqueeze bounded": squeezed(sinabs.IAFSqueeze, min_v_mem=-1.0, spike_threshold=0.5),
         "LIFSqueeze": squeezed(sinabs.LIFSqueeze, tau_mem=5.0),
         "LIFSqueeze single, to zero": squeezed(
