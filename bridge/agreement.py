@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from eventsim.clocked.run import run_binned
 from eventsim.errors import EventsimError
 from eventsim.events.arrays import Events
-from eventsim.events.binning import bin_events
+from eventsim.events.binning import BinnedEvents, bin_events, check_own_grid
 from eventsim.network.geometry import Shape
 from eventsim.network.graph import INPUT, Network
 from eventsim.network.layers import WeightLayer
@@ -85,7 +85,7 @@ class Agreement:
 def compare(
     module: torch.nn.Module,
     network: Network,
-    recordings: Iterable[Events],
+    recordings: Iterable[Events | BinnedEvents],
     *,
     input_shape: Shape | None = None,
     steps: int | None = None,
@@ -107,7 +107,7 @@ def compare(
 def compare_spikes(
     model: SpikingModel,
     network: Network,
-    recordings: Iterable[Events],
+    recordings: Iterable[Events | BinnedEvents],
     *,
     steps: int | None = None,
     progress: Callable[[int], None] | None = None,
@@ -115,7 +115,8 @@ def compare_spikes(
     """Run recordings through both and compare every spike of every layer.
 
     `network` has the layers of `model`, as `export_network` makes it; `steps` timesteps (by default
-    the network's own, and without those the whole recording) are compared. `progress` is called
+    the network's own, and without those the whole recording) are compared. Recordings may also be
+    `BinnedEvents` (`eventsim.from_spikes`, `from_frames`). `progress` is called
     with 1 after each recording; one is in memory at a time. The model is put into eval mode.
 
     Raises `EventsimError` where model and network have other layers, `RecordingError` for events
@@ -126,13 +127,7 @@ def compare_spikes(
     tallies = [_Tally(network, index) for index in network.neuron_layers]
     count, predictions_differ, largest = 0, 0, 0.0
     for events in recordings:
-        binned = bin_events(
-            events,
-            network.input_shape,
-            network.dt_us,
-            network.steps if steps is None else steps,
-            encoding=network.input_encoding,
-        )
+        binned = _on_grid(network, events, steps)
         frames = binned.frames()
         result = run_binned(network, binned, record_spikes=True)
         of_torch = _spikes_of_torch(model, frames)
@@ -156,6 +151,17 @@ def compare_spikes(
             progress(1)
     layers = tuple(tally.result() for tally in tallies)
     return Agreement(count, predictions_differ, largest, layers)
+
+
+def _on_grid(network: Network, events: Events | BinnedEvents, steps: int | None) -> BinnedEvents:
+    """Return a recording on the network's grid; binned events bring their own."""
+    if isinstance(events, BinnedEvents):
+        check_own_grid(events, steps, None)
+        return events
+    return bin_events(
+        events, network.input_shape, network.dt_us, network.steps if steps is None else steps,
+        encoding=network.input_encoding,
+    )  # fmt: skip
 
 
 class _Tally:

@@ -22,6 +22,7 @@ from .errors import EventsimError, NetworkError, NetworkFileError, RecordingErro
 from .events.arrays import EVENT_DTYPE, Sensor, check_events, make_events
 from .events.binning import BinnedEvents, bin_events
 from .events.recordings import Packets, Recording, read_packets, read_recording
+from .events.spikes import from_frames, from_spikes
 from .live.filters import Filters, FilterSettings
 from .live.queue import EventQueue
 from .live.session import Answer, Session
@@ -90,6 +91,8 @@ __all__ = [
     "energy_model_names",
     "energy_of",
     "footprint",
+    "from_frames",
+    "from_spikes",
     "is_network_file",
     "load_energy_model",
     "load_network",

@@ -30,7 +30,7 @@ class LayerTrace(NamedTuple):
 def run_reference(
     network: Network, frames: NDArray[Any], dtype: DTypeLike = np.float64
 ) -> list[LayerTrace]:
-    """Run dense frames (steps, polarities, height, width), as `BinnedEvents.frames` gives them.
+    """Run dense frames (steps, *input_shape), as `BinnedEvents.frames` gives them.
 
     Returns one `LayerTrace` for each layer with neurons, in order.
     """

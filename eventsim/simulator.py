@@ -16,6 +16,7 @@ from .checks import is_whole
 from .clocked.run import run_recording
 from .errors import EventsimError, RecordingError
 from .events.arrays import Events
+from .events.binning import BinnedEvents
 from .network.graph import Network
 from .result import DEVICES, MODES, Device, Mode, Result
 
@@ -23,11 +24,12 @@ from .result import DEVICES, MODES, Device, Mode, Result
 AHEAD = 8
 
 Outcome = TypeVar("Outcome")
+Recorded = Events | Iterable[Events] | BinnedEvents
 
 
 def simulate(
     network: Network,
-    events: Events | Iterable[Events],
+    events: Recorded,
     *,
     steps: int | None = None,
     start_us: int | None = None,
@@ -46,7 +48,8 @@ def simulate(
     the same however a recording is cut. The grid begins at `start_us` (by default
     with the first event) and has `steps` timesteps (by default the network's `steps`, and without
     those up to the last event); `Result` says how many events lie outside. `record_spikes` keeps
-    the spikes of every layer.
+    the spikes of every layer. Or `BinnedEvents` (`bin_events`, `from_spikes`, `from_frames`), which
+    bring their own start and number of timesteps.
 
     `threads` share a recording in clocked time on the CPU: the sites of layers of many positions
     that get many spikes; the rest one of them does by itself. They wait for each other without
@@ -88,7 +91,7 @@ def simulate(
 
 def simulate_batch(
     network: Network,
-    recordings: Iterable[Events | Iterable[Events]],
+    recordings: Iterable[Recorded],
     *,
     steps: int | None = None,
     start_us: int | None = None,
@@ -128,8 +131,8 @@ def simulate_batch(
 
 
 def _spread(
-    run: Callable[[Events | Iterable[Events]], Outcome],
-    recordings: Iterable[Events | Iterable[Events]],
+    run: Callable[[Recorded], Outcome],
+    recordings: Iterable[Recorded],
     threads: int,
 ) -> Iterator[list[Outcome]]:
     """Run recordings on plain threads, which will do as the kernels run without Python's lock.
@@ -186,7 +189,7 @@ def _spread(
 
 
 def _attempt(
-    run: Callable[[Events | Iterable[Events]], Outcome], task: tuple[int, Events | Iterable[Events]]
+    run: Callable[[Recorded], Outcome], task: tuple[int, Recorded]
 ) -> tuple[int, Outcome | BaseException]:
     """Run a numbered recording; return its number, and what comes out or what is to be raised."""
     index, events = task

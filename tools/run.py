@@ -232,10 +232,10 @@ def _stream(net: Network, name: str, packets: Packets, advance: Any) -> Iterator
 def _fitting(net: Network, name: str, events: Any, first: int = 0) -> Any:
     """Name a recording that does not fit the network here, where its file is known."""
     import eventsim as es
+    from eventsim.events.arrays import camera_of
 
-    polarities, height, width = net.input_shape
     try:
-        return es.check_events(events, es.Sensor(width, height, polarities), first=first)
+        return es.check_events(events, camera_of(net.input_shape), first=first)
     except es.RecordingError as error:
         raise es.RecordingError(f"{name}: {error}") from None
 

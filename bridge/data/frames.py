@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from eventsim.errors import RecordingError
-from eventsim.events.arrays import Events, InputEncoding
-from eventsim.events.binning import BinnedEvents, bin_events
+from eventsim.events.arrays import Events, InputEncoding, InputShape
+from eventsim.events.binning import bin_events
 from eventsim.jit import Float32s, Int64s
 
-from ..sparse.lists import BinnedBatch
+from ..sparse.lists import BinnedBatch, channel_first
 from .cache import Arrays, cached_arrays
 from .workers import in_order
 
@@ -61,7 +61,7 @@ class Recordings:
     t of recording i holds cells[p[t]:p[t+1]] with p = pointers[bounds[i]:bounds[i+1]].
     """
 
-    input_shape: tuple[int, int, int]  # (polarities, height, width)
+    input_shape: InputShape  # (polarities, height, width)
     steps: int  # timesteps of a window, which is what `frames` returns of a recording
     bounds: Int64s  # (recordings + 1,)
     pointers: Int64s  # of all recordings, one more than each has timesteps
@@ -144,7 +144,7 @@ class Recordings:
 class GridSettings:
     """How recordings are put on a grid: see `bin_split`; no steps where they are kept whole."""
 
-    input_shape: tuple[int, int, int]
+    input_shape: InputShape
     dt_us: int
     steps: int | None
     encoding: InputEncoding
@@ -152,7 +152,7 @@ class GridSettings:
 
 def bin_split(
     split: Split,
-    input_shape: tuple[int, int, int],
+    input_shape: InputShape,
     dt_us: int,
     steps: int,
     *,
@@ -252,15 +252,8 @@ def _bin_one(split: Split, grid: GridSettings, index: int) -> _Binned:
     except RecordingError as error:
         raise RecordingError(f"{split.names[index]}: {error}") from None
     values = binned.values[: 0 if grid.encoding == "binary" else None]
-    cells = _channel_first(binned).astype(_cell_type(grid))
+    cells = channel_first(binned).astype(_cell_type(grid))
     return _Binned(binned.pointers, cells, values, binned.events, binned.late)
-
-
-def _channel_first(binned: BinnedEvents) -> NDArray[Any]:
-    """Return the numbers of the cells in the order (polarity, y, x)."""
-    polarities, height, width = binned.input_shape
-    pixel, polarity = np.divmod(binned.cells, polarities)
-    return polarity * (height * width) + pixel
 
 
 def _is_sound(arrays: Arrays, recordings: int, grid: GridSettings) -> bool:

@@ -18,6 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from eventsim.events.arrays import InputShape
+
 from .layers import StructureError, build_modules
 from .sequences import LayeredModel, Temporal
 
@@ -80,9 +82,7 @@ class QuantisedNetwork(LayeredModel):
     `StructureError` for a structure that cannot be read or does not fit `input_shape`.
     """
 
-    def __init__(
-        self, structure: str, input_shape: tuple[int, int, int], *, bias: bool = True
-    ) -> None:
+    def __init__(self, structure: str, input_shape: InputShape, *, bias: bool = True) -> None:
         """Build the layers."""
         super().__init__(input_shape)
         modules = build_modules(structure, input_shape, bias)

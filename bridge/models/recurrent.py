@@ -29,6 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from eventsim.errors import EventsimError
+from eventsim.events.arrays import InputShape
 
 from ..sparse.lists import BinnedBatch
 from ..sparse.product import product
@@ -103,7 +104,7 @@ class RecurrentNetwork(LayeredModel):
     def __init__(
         self,
         structure: str,
-        input_shape: tuple[int, int, int],
+        input_shape: InputShape,
         *,
         cell: CellName,
         bias: bool = True,

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from eventsim.errors import EventsimError
+from eventsim.events.arrays import InputShape
 
 from ..sparse.lists import BinnedBatch
 
@@ -27,7 +28,7 @@ class LayeredModel(nn.Module):
     input_shape: (polarities, height, width) of a frame.
     """
 
-    def __init__(self, input_shape: tuple[int, int, int]) -> None:
+    def __init__(self, input_shape: InputShape) -> None:
         """Begin without layers."""
         super().__init__()
         self.input_shape = input_shape
@@ -46,7 +47,7 @@ class LayeredModel(nn.Module):
         return x.transpose(0, 1).flatten(2)
 
 
-def check_input_shape(batch: BinnedBatch, input_shape: tuple[int, int, int]) -> None:
+def check_input_shape(batch: BinnedBatch, input_shape: InputShape) -> None:
     """Raise `EventsimError` for binned events of another shape than a model takes."""
     if batch.input_shape != input_shape:
         raise EventsimError(

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from eventsim.errors import EventsimError, NetworkError
+from eventsim.events.arrays import InputShape
 from eventsim.network.graph import Network, leaving
 from eventsim.network.layers import Layer
 from eventsim.network.neurons import LIF, Neuron
@@ -66,7 +67,7 @@ class SpikingNetwork(LayeredModel):
     def __init__(
         self,
         structure: str,
-        input_shape: tuple[int, int, int],
+        input_shape: InputShape,
         *,
         neuron: Neuron = PAPER_NEURON,
         surrogate: Surrogate = "rectangle",
@@ -93,9 +94,7 @@ class SpikingNetwork(LayeredModel):
         self.apply(clear_biases)
 
     @classmethod
-    def of_layers(
-        cls, layers: Sequence[nn.Module], input_shape: tuple[int, int, int]
-    ) -> SpikingNetwork:
+    def of_layers(cls, layers: Sequence[nn.Module], input_shape: InputShape) -> SpikingNetwork:
         """Build a network of ready layers that fit: `SpikingLayer`s, pools and flattens."""
         network = cls.__new__(cls)
         LayeredModel.__init__(network, input_shape)

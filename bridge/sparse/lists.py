@@ -6,11 +6,15 @@ before. Called by `stack.py`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from eventsim.errors import EventsimError
+from eventsim.events.arrays import InputShape
+from eventsim.events.binning import BinnedEvents
 from eventsim.jit import Float32s, Int32s, Int64s, Words, kernel
 from eventsim.vectors import lowest_bit
 
@@ -26,10 +30,36 @@ class BinnedBatch(NamedTuple):
 
     samples: int
     steps: int
-    input_shape: tuple[int, int, int]  # (polarities, height, width)
+    input_shape: InputShape  # (polarities or channels, height, width), or (units,)
     pointers: Int64s  # (samples * steps + 1,)
     cells: Int32s
     values: Float32s | None  # the value of each cell; None: all 1
+
+    @staticmethod
+    def of(several: Sequence[BinnedEvents]) -> BinnedBatch:
+        """Return binned events of one shape and length as a batch.
+
+        Raises `EventsimError` where they have several, or there are none.
+        """
+        kinds = {(one.input_shape, one.steps) for one in several}
+        if len(kinds) != 1:
+            raise EventsimError(
+                f"binned events have (input_shape, steps) {sorted(kinds)}, expected one for all"
+            )
+        ((shape, steps),) = kinds
+        counts = [np.diff(one.pointers) for one in several]
+        return BinnedBatch(
+            len(several), steps, shape, np.concatenate([[0], *counts]).cumsum(),
+            np.concatenate([channel_first(one) for one in several]).astype(np.int32),
+            np.concatenate([one.values for one in several]),
+        )  # fmt: skip
+
+
+def channel_first(binned: BinnedEvents) -> Int32s:
+    """Return the numbers of the cells in the order (channel, y, x)."""
+    channels, height, width = (*binned.input_shape, 1, 1)[:3]
+    pixel, channel = np.divmod(binned.cells, channels)
+    return channel * (height * width) + pixel
 
 
 def list_spikes(words: Words, blocks: int, width: int) -> Arrivals:

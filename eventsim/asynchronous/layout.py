@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import NetworkError
+from ..events.arrays import addressing_of
 from ..jit import Float32s, Int64s
 from ..network.graph import Network
 from ..network.layers import WeightLayer
@@ -56,11 +57,12 @@ def lay_out(network: Network, refractory_us: int | None, delay_us: int) -> Layou
     populations = _populations(network, program, refractory_us, bias, levels)
     ways = _ways(network, program, populations, delay_us, recurrent)
     header, ints, floats = _state(program, populations, ways)
-    polarities, height, width = network.input_shape
+    sensor = addressing_of(network.input_shape)
     alone = any(one["alone"] for one in populations)
     header |= {
         "populations": len(populations), "ways": len(ways), "dt": network.dt_us,
-        "width": width, "height": height, "polarities": polarities, "outputs": network.outputs,
+        "width": sensor.width, "height": sensor.height, "polarities": sensor.polarities,
+        "outputs": network.outputs,
         "mean": network.readout == "mean-membrane", "alone": alone,
         "waits": alone or any(way["delay"] > 0 for way in ways),
     }  # fmt: skip

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..events.arrays import Events
+from ..events.arrays import Events, addressing_of
 from ..network.graph import INPUT, Network
 from ..network.layers import WeightLayer
 from ..network.pathways import Add, Concatenate, Delay
@@ -250,7 +250,12 @@ class _Running:
             self.waiting = [one for one in self.waiting if one[0] != t]
         else:
             x = np.zeros(self.network.input_shape)
-            x[int(event["on"]) if len(x) == 2 else 0, event["y"], event["x"]] = 1
+            sensor = addressing_of(x.shape)
+            cell = int(event["y"]) * sensor.width + int(event["x"])
+            if sensor.polarities == 2:
+                cell = 2 * cell + int(event["on"])
+            position, channel = divmod(cell, len(x))
+            x.reshape(len(x), -1)[channel, position] = 1
             arriving += self._emit(INPUT, Volley(x, False), t)
         for index, neurons in self.neurons.items():
             mine = [(way, volley) for layer, way, volley in arriving if layer == index]

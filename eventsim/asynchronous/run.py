@@ -15,8 +15,16 @@ from numpy.typing import NDArray
 
 from ..checks import is_whole
 from ..errors import EventsimError, RecordingError
-from ..events.arrays import EVENT_DTYPE, Events, Sensor, check_events, packets_of
-from ..events.binning import Grid, check_until
+from ..events.arrays import (
+    EVENT_DTYPE,
+    Events,
+    addressing_of,
+    camera_of,
+    check_events,
+    packets_of,
+)
+from ..events.binning import BinnedEvents, Grid, check_own_grid, check_until
+from ..events.spikes import events_of
 from ..jit import Compiled, Float32s, Int64s, compiled_for
 from ..network.graph import Network
 from ..network.neurons import MAX_SPIKES
@@ -51,6 +59,7 @@ class AsynchronousRun:
         refractory_us: int | None = None,
         delay_us: int = 0,
         record_spikes: bool = False,
+        _addressed: bool = False,  # events are those of `events_of`
     ) -> None:
         """Allocate the state, every membrane at rest."""
         for name, value, most in (
@@ -61,6 +70,8 @@ class AsynchronousRun:
             given = value is not None or name == "delay_us"
             if given and not is_whole(value, 0, most):
                 raise EventsimError(f"{name} is {value!r}, expected a whole number 0 to {most}")
+        if not _addressed:
+            camera_of(network.input_shape)
         self._network = network
         self._layout = _layout(network, refractory_us, delay_us)
         self._tables, self._weights = self._layout.tables, self._layout.weights
@@ -209,8 +220,7 @@ class AsynchronousRun:
         return self._result(duration)
 
     def _refuse(self, events: Events, number: int) -> None:
-        polarities, height, width = self._network.input_shape
-        check_events(events, Sensor(width, height, polarities))
+        check_events(events, addressing_of(self._network.input_shape))
         t, before = events["t"][number], self._ints[Scalar.start] + self._ints[Scalar.now]
         if t < before:
             raise RecordingError(
@@ -305,13 +315,16 @@ def _layout(network: Network, refractory_us: int | None, delay_us: int) -> Layou
 
 def run_recording(
     network: Network,
-    recording: Events | Iterable[Events],
+    recording: Events | Iterable[Events] | BinnedEvents,
     *,
     steps: int | None = None,
     start_us: int | None = None,
     **options: Any,
 ) -> Result:
     """Run one recording from beginning to end; as `simulate`, with the options of the class."""
+    if isinstance(recording, BinnedEvents):
+        check_own_grid(recording, steps, start_us)
+        return _run_binned(network, recording, **options)
     steps = network.steps if steps is None else steps
     grid = Grid(network.input_shape, network.dt_us, steps, start_us)
     packets = filter(len, map(grid.admit, packets_of(recording)))
@@ -328,9 +341,24 @@ def run_recording(
     return replace(result, events=grid.events, events_late=late, steps=grid.length())
 
 
+def _run_binned(network: Network, binned: BinnedEvents, **options: Any) -> Result:
+    """Run spikes at the times at which their timesteps begin."""
+    if binned.input_shape != network.input_shape:
+        raise RecordingError(
+            f"binned events have input_shape {binned.input_shape}, expected {network.input_shape}"
+        )
+    run = AsynchronousRun(network, start_us=binned.start_us, _addressed=True, **options)
+    run.feed(events_of(binned))
+    result = run.finish(binned.start_us + binned.steps * binned.dt_us)
+    return replace(
+        result, events=binned.events, events_early=binned.early, events_late=binned.late,
+        events_merged=binned.events - binned.early - binned.late - result.events,
+    )  # fmt: skip
+
+
 def recording_runner(
     network: Network, *, refractory_us: int | None, delay_us: int, **grid: Any
-) -> Callable[[Events | Iterable[Events]], Result]:
+) -> Callable[[Events | Iterable[Events] | BinnedEvents], Result]:
     """Check the network and lay it out once; return `run_recording` with these options."""
     _layout(network, refractory_us, delay_us)
     return partial(run_recording, network, refractory_us=refractory_us, delay_us=delay_us, **grid)

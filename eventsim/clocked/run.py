@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from ..checks import is_whole
 from ..errors import EventsimError, RecordingError
-from ..events.arrays import EVENT_DTYPE, MAX_STEPS, Events, packets_of
-from ..events.binning import BinnedEvents, Binner, Grid, check_until
+from ..events.arrays import EVENT_DTYPE, MAX_STEPS, Events, camera_of, packets_of
+from ..events.binning import BinnedEvents, Binner, Grid, check_own_grid, check_until
 from ..jit import Compiled, compiled_for
 from ..network.graph import Network
 from ..result import Fired, Result, Seen, channel_first, check_recorded, result_of
@@ -63,6 +63,7 @@ class ClockedRun:
         _threads: int = 1,
     ) -> None:
         """Allocate the state, every membrane at rest."""
+        camera_of(network.input_shape)
         self._grid = Grid(network.input_shape, network.dt_us, steps, start_us)
         self._binner = Binner(self._grid, network.input_encoding)
         program = program_of(network)
@@ -168,7 +169,7 @@ class ClockedRun:
 
 def run_recording(
     network: Network,
-    recording: Events | Iterable[Events],
+    recording: Events | Iterable[Events] | BinnedEvents,
     *,
     steps: int | None = None,
     start_us: int | None = None,
@@ -176,6 +177,9 @@ def run_recording(
     threads: int = 1,
 ) -> Result:
     """Run one recording from beginning to end; as `simulate`."""
+    if isinstance(recording, BinnedEvents):
+        check_own_grid(recording, steps, start_us)
+        return run_binned(network, recording, record_spikes=record_spikes)
     with _borrowed_state(network) as state:
         run = ClockedRun(
             network, start_us=start_us, steps=network.steps if steps is None else steps,
@@ -190,17 +194,22 @@ def run_recording(
         return run.finish()
 
 
-def run_binned(network: Network, binned: BinnedEvents, *, record_spikes: bool = False) -> Result:
-    """Run events that are on a grid already; as `simulate` otherwise.
-
-    Raises `RecordingError` where the grid is not the one that the network was made for.
-    """
+def check_grid_of(network: Network, binned: BinnedEvents) -> None:
+    """Raise `RecordingError` where a grid is not the one that the network was made for."""
     expected = (network.input_shape, network.dt_us, network.input_encoding)
     if (binned.input_shape, binned.dt_us, binned.encoding) != expected:
         raise RecordingError(
             f"binned events have (input_shape, dt_us, encoding) "
             f"{(binned.input_shape, binned.dt_us, binned.encoding)}, expected {expected}"
         )
+
+
+def run_binned(network: Network, binned: BinnedEvents, *, record_spikes: bool = False) -> Result:
+    """Run events that are on a grid already; as `simulate` otherwise.
+
+    Raises `RecordingError` where the grid is not the one that the network was made for.
+    """
+    check_grid_of(network, binned)
     program = program_of(network)
     with _borrowed_state(network) as state:
         sample = Sample(network, program, state, record_spikes)

@@ -7,6 +7,7 @@ or as packets of it. Out: checked event arrays.
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import is_whole
-from ..errors import RecordingError
+from ..errors import EventsimError, RecordingError
 from ..jit import short_kernel
 
 # faery's type, so that arrays pass between the two without a copy.
@@ -23,6 +24,7 @@ EVENT_DTYPE = np.dtype([("t", "<u8"), ("x", "<u2"), ("y", "<u2"), (("p", "on"), 
 _RECORD = np.dtype((np.void, EVENT_DTYPE.itemsize))  # an event as bytes
 
 Events = NDArray[Any]
+InputShape = tuple[int, ...]  # of a network's input, see `as_input_shape`
 InputEncoding = Literal["binary", "counts"]
 INPUT_ENCODINGS: tuple[InputEncoding, ...] = ("binary", "counts")
 
@@ -47,6 +49,52 @@ class Sensor:
                 raise RecordingError(f"sensor: {name} is {value!r}, expected 1 to 65536")
         if not is_whole(self.polarities, 1, 2):
             raise RecordingError(f"sensor: polarities is {self.polarities!r}, expected 1 or 2")
+
+
+def as_input_shape(input_shape: Any) -> InputShape:
+    """Return the shape of an input: (units,), or (channels, height, width).
+
+    (channels, length) becomes a map of height 1, (channels, 1, length). Event cameras have
+    (1 or 2 polarities, height, width). Raises `EventsimError` for anything else.
+    """
+    shape = tuple(input_shape) if isinstance(input_shape, Iterable) else ()
+    if not 1 <= len(shape) <= 3 or not all(is_whole(size, 1) for size in shape):
+        raise EventsimError(
+            f"input_shape is {input_shape!r}, expected (units,), (channels, length) or "
+            f"(channels, height, width), such as (2, 34, 34)"
+        )
+    whole = tuple(int(size) for size in shape)
+    return (whole[0], 1, whole[1]) if len(whole) == 2 else whole
+
+
+def is_of_camera(shape: InputShape) -> bool:
+    """Tell whether an input has the geometry of an event camera."""
+    return len(shape) == 3 and shape[0] <= 2 and max(shape[1:]) <= 65536
+
+
+def camera_of(shape: InputShape) -> Sensor:
+    """Return the event camera whose recordings enter an input of this shape.
+
+    Raises `RecordingError` where there is none.
+    """
+    if not is_of_camera(shape):
+        raise RecordingError(
+            f"events come from a camera of (1 or 2 polarities, height, width), but input_shape is "
+            f"{shape}: give it spikes (eventsim.from_spikes) or frames (eventsim.from_frames)"
+        )
+    return Sensor(shape[2], shape[1], shape[0])
+
+
+def addressing_of(shape: InputShape) -> Sensor:
+    """Return how events say which cell of an input they are for: `(y * width + x) * polarities`.
+
+    As the pixels of a camera where the input is one's; otherwise x and y are the low and the high
+    16 bits of the cell's number, in arrays that only the engine makes (`spikes.py`).
+    """
+    if is_of_camera(shape):
+        return camera_of(shape)
+    cells = math.prod(shape)
+    return Sensor(min(cells, 65536), -(-cells // 65536), 1)
 
 
 def make_events(t: Any, x: Any, y: Any, on: Any, *, first: int = 0) -> Events:

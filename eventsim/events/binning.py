@@ -7,6 +7,7 @@ both, so all of them see the same input.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +24,10 @@ from .arrays import (
     MAX_STEPS,
     Events,
     InputEncoding,
-    Sensor,
+    InputShape,
+    addressing_of,
+    as_input_shape,
+    camera_of,
     check_events,
     of_one_type,
 )
@@ -34,11 +38,12 @@ from .stretches import FEW, Marked, Packet, Place, Stretch, next_stretch
 class BinnedEvents:
     """Events on a grid of timesteps: for each timestep, which input cells are active.
 
-    A cell is one pixel of one polarity, numbered `(y * width + x) * polarities + polarity`.
+    A cell is one pixel of one polarity, or of one channel, numbered
+    `(y * width + x) * channels + channel`; where the shape is (units,), a unit.
     Timestep `k` covers `start_us + k * dt_us` (included) to `start_us + (k + 1) * dt_us`.
     """
 
-    input_shape: tuple[int, int, int]  # (polarities, height, width)
+    input_shape: InputShape  # (units,) or (channels, height, width); a camera's polarities first
     dt_us: int
     start_us: int
     steps: int
@@ -52,17 +57,17 @@ class BinnedEvents:
     merged: int  # events that fell into a cell and timestep that already had one
 
     def frames(self, dtype: DTypeLike = np.float32) -> NDArray[Any]:
-        """Return the dense frames, shape (steps, polarities, height, width)."""
-        polarities, height, width = self.input_shape
-        frames = np.zeros((self.steps, height * width * polarities), dtype)
+        """Return the dense frames, shape (steps, *input_shape)."""
+        channels, height, width = (*self.input_shape, 1, 1)[:3]
+        frames = np.zeros((self.steps, height * width * channels), dtype)
         frames[np.repeat(np.arange(self.steps), np.diff(self.pointers)), self.cells] = self.values
-        shaped = frames.reshape(self.steps, height, width, polarities)
-        return np.ascontiguousarray(shaped.transpose(0, 3, 1, 2))
+        shaped = frames.reshape(self.steps, height, width, channels).transpose(0, 3, 1, 2)
+        return np.ascontiguousarray(shaped).reshape(self.steps, *self.input_shape)
 
 
 def bin_events(
     events: Any,
-    input_shape: tuple[int, int, int],
+    input_shape: InputShape,
     dt_us: int,
     steps: int | None = None,
     *,
@@ -81,9 +86,15 @@ def bin_events(
     than 2^31 timesteps; `EventsimError` for a bad `dt_us`, `steps`, `start_us`, `encoding` or
     number of cells.
     """
+    grid = Grid(input_shape, dt_us, steps, start_us)
+    camera_of(grid.input_shape)
+    return bin_on(grid, events, encoding)
+
+
+def bin_on(grid: Grid, events: Any, encoding: InputEncoding) -> BinnedEvents:
+    """Put events on a grid; as `bin_events`."""
     if encoding not in INPUT_ENCODINGS:
         raise EventsimError(f"encoding is {encoding!r}, expected one of {INPUT_ENCODINGS}")
-    grid = Grid(input_shape, dt_us, steps, start_us)
     events = grid.admit(events)
     binner = Binner(grid, encoding)
     length = grid.length()
@@ -92,10 +103,9 @@ def bin_events(
     pointers, cells, values = stretch
     early, late, merged = binner.seen()
     filled = int(pointers[-1])
-    polarities, height, width = input_shape
     return BinnedEvents(
-        input_shape=(polarities, height, width),
-        dt_us=dt_us,
+        input_shape=grid.input_shape,
+        dt_us=grid.dt_us,
         start_us=grid.start_us or 0,
         steps=length,
         pointers=pointers,
@@ -117,13 +127,13 @@ class Grid:
 
     def __init__(
         self,
-        input_shape: tuple[int, int, int],
+        input_shape: Any,
         dt_us: int,
         steps: int | None,
         start_us: int | None,
     ) -> None:
         """Refuse what no grid can have."""
-        polarities, height, width = input_shape
+        self.input_shape = shape = as_input_shape(input_shape)
         for name, value, least, most in (
             ("dt_us", dt_us, 1, 2**63 - 1),
             ("steps", steps, 0, MAX_STEPS),
@@ -133,11 +143,10 @@ class Grid:
                 raise EventsimError(
                     f"{name} is {value!r}, expected a whole number {least} to {most}"
                 )
-        # Python's numbers, of which a kernel is compiled for one type.
-        self.sensor = Sensor(int(width), int(height), int(polarities))
-        self.cells = polarities * height * width
+        self.cells = math.prod(shape)
         if self.cells > MAX_CELLS:
-            raise EventsimError(f"input_shape is {input_shape}, expected at most {MAX_CELLS} cells")
+            raise EventsimError(f"input_shape is {shape}, expected at most {MAX_CELLS} cells")
+        self.sensor = addressing_of(shape)
         self.dt_us = int(dt_us)
         self.steps = None if steps is None else int(steps)
         self.start_us = None if start_us is None else int(start_us)
@@ -188,6 +197,18 @@ class Grid:
         if self.events == 0 or self.start_us is None:
             return 0
         return max(0, (self.latest_us - self.start_us) // self.dt_us + 1)
+
+
+def check_own_grid(binned: BinnedEvents, steps: int | None, start_us: int | None) -> None:
+    """Raise `EventsimError` where binned events should be run on another grid than their own."""
+    for name, asked, own in (
+        ("steps", steps, binned.steps),
+        ("start_us", start_us, binned.start_us),
+    ):
+        if asked not in (None, own):
+            raise EventsimError(
+                f"{name} is {asked!r}, expected None or the {own} that the binned events have"
+            )
 
 
 def check_until(until_us: Any) -> None:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from ..checks import is_whole
 from ..errors import EventsimError, RecordingError
-from ..events.arrays import Events, Sensor, as_events, check_events
+from ..events.arrays import Events, InputShape, as_events, camera_of, check_events
 from ..jit import Int64s, kernel
 
 LEAST_CLOCK_US = 2**16
@@ -51,7 +51,7 @@ class StreamClock:
     """
 
     def __init__(
-        self, input_shape: tuple[int, int, int], gap_us: int, late_us: int, clock_us: int | None
+        self, input_shape: InputShape, gap_us: int, late_us: int, clock_us: int | None
     ) -> None:
         """Begin before the first event."""
         if clock_us is not None and not is_whole(clock_us, LEAST_CLOCK_US, 2**62):
@@ -59,8 +59,7 @@ class StreamClock:
                 f"clock_us is {clock_us!r}, expected None or a period of at least "
                 f"{LEAST_CLOCK_US} us"
             )
-        polarities, height, width = input_shape
-        self._sensor = Sensor(width, height, polarities)
+        self._sensor = camera_of(input_shape)
         self._gap, self._late, self._period = gap_us, late_us, int(clock_us or 0)
         self.state = _Clock(
             np.zeros(len(NAMES), np.int64), np.zeros(1, np.int64), np.full(1, -1, np.int64),

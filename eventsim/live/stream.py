@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..checks import is_whole
 from ..errors import EventsimError
-from ..events.arrays import Events, Sensor
+from ..events.arrays import Events, Sensor, camera_of
 from ..network.graph import Network
 from .filters import Filters, FilterSettings
 from .queue import EventQueue
@@ -166,7 +166,8 @@ class Stream:
 
 
 def _fit(settings: FilterSettings, sensor: Sensor | None, network: Network) -> Filters:
-    _, height, width = network.input_shape
+    camera = camera_of(network.input_shape)
+    height, width = camera.height, camera.width
     if sensor is None and settings.region is not None:
         sensor = Sensor(65536, 65536)
     elif sensor is None:

@@ -66,7 +66,7 @@ def _file_field(hint: Any) -> FileField:
         return FileField("dataset", "<f4", None, optional)
     if get_origin(stored) is tuple and Ellipsis in get_args(stored):  # of `float | tuple`
         kind = {int: "<i8", float: "<f8"}[get_args(stored)[0]]
-        return FileField("attribute", kind, None, optional)
+        return FileField("attribute", kind, (None,) if len(types) == 1 else None, optional)
     if get_origin(stored) is tuple:
         return FileField("attribute", "<i8", (len(get_args(stored)),), optional)
     dtype = None if get_origin(stored) is Literal else {int: "<i8", float: "<f8"}[stored]

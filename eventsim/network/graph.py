@@ -17,8 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import is_whole
-from ..errors import NetworkError
-from ..events.arrays import INPUT_ENCODINGS, MAX_CELLS, MAX_STEPS, InputEncoding
+from ..errors import EventsimError, NetworkError
+from ..events.arrays import (
+    INPUT_ENCODINGS,
+    MAX_CELLS,
+    MAX_STEPS,
+    InputEncoding,
+    InputShape,
+    as_input_shape,
+)
 from .geometry import Shape
 from .layers import LAYER_TYPES, Layer, WeightLayer
 from .neurons import READOUTS_ONLY
@@ -33,7 +40,9 @@ INPUT = -1  # how `Add` and `Concatenate` name the input events
 class Network:
     """A spiking network as a list of layers; the last one has neurons.
 
-    input_shape: (polarities, height, width); with one polarity ON and OFF events are merged.
+    input_shape: of an event camera (polarities, height, width), with one polarity ON and OFF events
+        are merged; else (units,), (channels, height, width), or (channels, length), which becomes
+        (channels, 1, length). Without a camera's shape it runs on `from_spikes` and `from_frames`.
     dt_us: length of a timestep in microseconds, the grid that the network was trained on.
     layers: see `layers.py`. Weights in PyTorch's axis order.
     input_encoding: "binary" (one or more events in a cell and timestep are a 1) or "counts" (how
@@ -50,7 +59,7 @@ class Network:
     Raises `NetworkError` naming the layer whose shape does not fit the one before.
     """
 
-    input_shape: tuple[int, int, int]
+    input_shape: InputShape
     dt_us: int
     layers: Sequence[Layer]
     input_encoding: InputEncoding = "binary"
@@ -62,13 +71,12 @@ class Network:
 
     def __post_init__(self) -> None:
         """Check everything and settle the shapes."""
-        for name in ("input_shape", "layers", "class_names"):
+        for name in ("layers", "class_names"):
             value = getattr(self, name)
             if isinstance(value, str) or not isinstance(value, Iterable):
                 raise NetworkError(f"{name} is {value!r}, expected a sequence")
             object.__setattr__(self, name, tuple(value))
         self._check_input()
-        object.__setattr__(self, "input_shape", tuple(int(n) for n in self.input_shape))
         object.__setattr__(self, "dt_us", int(self.dt_us))
         object.__setattr__(self, "steps", None if self.steps is None else int(self.steps))
         signals = [Signal(self.input_shape)]
@@ -135,14 +143,10 @@ class Network:
         return f"layer {index} ({type(self.layers[index]).__name__})"
 
     def _check_input(self) -> None:
-        if (
-            len(self.input_shape) != 3
-            or not all(is_whole(n, 1) for n in self.input_shape)
-            or self.input_shape[0] > 2
-        ):
-            raise NetworkError(
-                f"input_shape is {self.input_shape}, expected (1 or 2 polarities, height, width)"
-            )
+        try:
+            object.__setattr__(self, "input_shape", as_input_shape(self.input_shape))
+        except EventsimError as error:
+            raise NetworkError(str(error)) from None
         _check_size("input", self.input_shape)
         if not is_whole(self.dt_us, 1, 2**63 - 1):
             raise NetworkError(

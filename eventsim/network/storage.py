@@ -11,7 +11,7 @@ other fields must be there, and nothing else may be.
     /                     attributes
       format              "eventsim-network"
       version             2
-      input_shape         (3,): polarities (1 or 2), height, width
+      input_shape         (3,): polarities or channels, height, width; (1,): units
       dt_us               length of a timestep in microseconds, from 1
       input_encoding      "binary" or "counts"
       steps               timesteps of a simulation, from 1; absent: whole recordings

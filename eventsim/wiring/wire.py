@@ -67,9 +67,9 @@ def wire(network: Network) -> Program:
 
     Raises `NetworkError` for a network of 2^31 or more weights, and for delays that do not fit.
     """
-    ways: list[Projections] = [
-        (Projection(INPUT, network.input_shape[0], network.input_shape[1:]),)
-    ]
+    channels, height, width = (*network.input_shape, 1, 1)[:3]
+    flat = len(network.input_shape) == 1
+    ways: list[Projections] = [(Projection(INPUT, channels, (height, width), flat=flat),)]
     arrays = Arrays()
     wired: list[WiredPopulation] = []
     many = [network.input_encoding == "counts"]  # of the input, then of each population

@@ -297,15 +297,16 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: flat(), "the last layer has no neurons, expected a Dense, Conv2d or Conv1d"),
     (lambda: network(), "the last layer has no neurons, expected a Dense, Conv2d or Conv1d"),
     # the network
-    (lambda: flat(dense(1, 24), input_shape=34), "input_shape is 34, expected a sequence"),
+    (lambda: flat(dense(1, 24), input_shape=34), "input_shape is 34, expected (units,), (channels"),
     (lambda: network(layers=None), "layers is None, expected a sequence"),
     (lambda: flat(dense(2, 24), class_names="ab"), "class_names is 'ab', expected a sequence"),
     (
-        lambda: flat(dense(1, 24), input_shape=(3, 3, 4)),
-        "input_shape is (3, 3, 4), expected (1 or 2 polarities, height, width)",
+        lambda: flat(dense(1, 24), input_shape=(2, 3, 4, 1)),
+        "input_shape is (2, 3, 4, 1), expected (units,), (channels, length) or (channels, height, "
+        "width), such as (2, 34, 34)",
     ),
     (lambda: flat(dense(1, 24), input_shape=(2, 0, 4)), "input_shape is (2, 0, 4), expected"),
-    (lambda: flat(dense(1, 24), input_shape=(2, 12)), "input_shape is (2, 12), expected"),
+    (lambda: flat(dense(1, 24), input_shape=()), "input_shape is (), expected (units,), (channels"),
     (lambda: flat(dense(1, 24), input_shape=(2, 3.5, 4)), "input_shape is (2, 3.5, 4), expected"),
     (
         lambda: flat(dense(1, 24), dt_us=0),

@@ -124,9 +124,8 @@ DAMAGE: dict[str, Damage] = {
     "a name of several lines": state("layers/a\nb", 1),
     # input, timestep, names
     "input_shape missing": state("input_shape", None),
-    "input_shape of two": state("input_shape", [4, 4]),
+    "input_shape of four": state("input_shape", [1, 1, 4, 4]),
     "input_shape of fractions": state("input_shape", [1.0, 4, 4]),
-    "three polarities": state("input_shape", [3, 4, 4]),
     "an input too large": state("input_shape", [2, 2**20, 2**20]),
     "dt_us missing": state("dt_us", None),
     "dt_us zero": state("dt_us", 0),

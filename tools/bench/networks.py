@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import eventsim as es
-from eventsim.events.arrays import InputEncoding
+from eventsim.events.arrays import InputEncoding, InputShape
 from eventsim.network.neurons import Neuron
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ NEAR_ENOUGH = 0.05  # of the rate that was asked for
 
 def random_network(
     structure: str,
-    input_shape: tuple[int, int, int],
+    input_shape: InputShape,
     neuron: Neuron,
     *,
     dt_us: int,
@@ -63,7 +63,7 @@ def random_network(
 
 
 def random_recurrent_network(
-    structure: str, input_shape: tuple[int, int, int], cell: Any, *, seed: int = 0
+    structure: str, input_shape: InputShape, cell: Any, *, seed: int = 0
 ) -> RecurrentNetwork:
     """Return an RNN or LSTM of a structure with torch's weights."""
     import torch

@@ -18,13 +18,23 @@ import numpy as np
 from numba import cuda
 
 from ...errors import RecordingError
-from ...events.arrays import MAX_STEPS, Events, as_events, join_events, packets_of
-from ...events.binning import Grid
+from ...events.arrays import (
+    MAX_STEPS,
+    Events,
+    InputShape,
+    as_events,
+    camera_of,
+    join_events,
+    packets_of,
+)
+from ...events.binning import BinnedEvents, Grid, check_own_grid
+from ...events.spikes import events_of
 from ...network.graph import Network
 from ...result import Fired, Result, Seen, check_recorded, result_of
 from ...wiring.arrays import widened
 from ...wiring.program import Program
 from ...wiring.wire import program_of
+from ..run import check_grid_of
 from .binning import SEEN
 from .layer import OnDevice, run_stretch
 from .layout import QUAD, Layer, Population, lay_out
@@ -45,6 +55,7 @@ class Placed(NamedTuple):
     events: Events
     start_us: int
     steps: int
+    seen: Seen | None = None  # where it was binned before: what of its events is on the grid
 
 
 class _Launched(NamedTuple):
@@ -58,7 +69,7 @@ class _Launched(NamedTuple):
 class CudaRunner:
     """The program of a network on a GPU, and memory for batches."""
 
-    def __init__(self, program: Program, input_shape: tuple[int, int, int]) -> None:
+    def __init__(self, program: Program, input_shape: InputShape) -> None:
         """Upload it. Raises `NetworkError` for one that numbers of 32 bits cannot count."""
         layout = lay_out(program, math.prod(input_shape))
         self._tables = OnDevice(program, layout, upload(device_program(program)), upload(layout))
@@ -72,16 +83,19 @@ class CudaRunner:
     def run(
         self,
         network: Network,
-        recordings: Iterable[Events | Iterable[Events]],
+        recordings: Iterable[Events | Iterable[Events] | BinnedEvents],
         grid: Callable[[], Grid],
+        place: Callable[[str, Any], Placed],
         record_spikes: bool,
         named: bool,
     ) -> Iterator[list[Result]]:
-        """Run recordings through the program's network; yield their results, batch by batch."""
+        """Run recordings through the program's network; yield their results, batch by batch.
+
+        `place` puts a recording, and how errors call it, on its grid.
+        """
         waiting: _Launched | None = None
-        first = grid()
         placed = (
-            put_on_grid(grid, first, f"recording {number}: " if named else "", one)
+            place(f"recording {number}: " if named else "", one)
             for number, one in enumerate(recordings)
         )
         for batch in self._batches(placed):
@@ -189,7 +203,7 @@ class CudaRunner:
                     Fired(*map(np.concatenate, zip(*layer[index], strict=True)))
                     for layer in launched.fired
                 ]
-            counted = Seen(one.steps, len(one.events), early, late, merged)
+            counted = one.seen or Seen(one.steps, len(one.events), early, late, merged)
             spikes, firsts = of_outputs[index]
             results.append(result_of(
                 network, counters[index], spikes, firsts, membranes[index], counted, fired,
@@ -210,6 +224,7 @@ def put_on_grid(grid: Callable[[], Grid], own: Grid, name: str, recording: Any) 
     `grid` makes one that is like `own`, which takes no events.
     """
     try:
+        camera_of(own.input_shape)
         if isinstance(recording, np.ndarray):
             events = as_events(recording)
         else:
@@ -243,7 +258,7 @@ def cut_of(recording: Placed, end_us: int) -> int:
 
 def run_on_gpu(
     network: Network,
-    recordings: Iterable[Events | Iterable[Events]],
+    recordings: Iterable[Events | Iterable[Events] | BinnedEvents],
     *,
     steps: int | None = None,
     start_us: int | None = None,
@@ -254,9 +269,24 @@ def run_on_gpu(
 
     Arguments and errors are those of `simulate_batch`; recordings are `named` by their numbers.
     """
-    steps = network.steps if steps is None else steps
-    grid = partial(Grid, network.input_shape, network.dt_us, steps, start_us)
-    return runner_of(network).run(network, recordings, grid, record_spikes, named)
+    length = network.steps if steps is None else steps
+    grid = partial(Grid, network.input_shape, network.dt_us, length, start_us)
+    own = grid()
+
+    def place(name: str, recording: Any) -> Placed:
+        if not isinstance(recording, BinnedEvents):
+            return put_on_grid(grid, own, name, recording)
+        check_own_grid(recording, steps, start_us)
+        try:
+            check_grid_of(network, recording)
+        except RecordingError as error:
+            raise RecordingError(f"{name}{error}") from None
+        seen = Seen(
+            recording.steps, recording.events, recording.early, recording.late, recording.merged
+        )
+        return Placed(name, events_of(recording), recording.start_us, recording.steps, seen)
+
+    return runner_of(network).run(network, recordings, grid, place, record_spikes, named)
 
 
 # As with programs: a runner holds no reference to its network, and goes when that goes.

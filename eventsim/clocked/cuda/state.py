@@ -12,7 +12,7 @@ import numpy as np
 from numba import cuda
 from numpy.typing import DTypeLike, NDArray
 
-from ...events.arrays import EVENT_DTYPE, Events
+from ...events.arrays import EVENT_DTYPE, Events, InputShape, addressing_of
 from ...jit import Flags, Int32s, Int64s
 from ...wiring.program import Program
 from .layout import DeviceLayout, Population
@@ -159,7 +159,7 @@ class Lane:
 
     def send(
         self, parts: list[Events], of_each: list[tuple[int, int]], first: int, steps: int,
-        before: int, dt_us: int, input_shape: tuple[int, int, int],
+        before: int, dt_us: int, input_shape: InputShape,
     ) -> Stretch:  # fmt: skip
         """Have the events of a stretch copied to the device.
 
@@ -178,10 +178,11 @@ class Lane:
             (self._lengths, samples),
         ):  # fmt: skip
             mirror.send(rows, self.stream)
-        polarities, height, width = input_shape
+        sensor = addressing_of(input_shape)
         return Stretch(
             self._events.device, self._firsts.device, self._starts.device, self._lengths.device,
-            samples, first, steps, before, dt_us, width, height, polarities,
+            samples, first, steps, before, dt_us, sensor.width, sensor.height,
+            sensor.polarities,
         )  # fmt: skip
 
     def spikes(self, samples: int) -> tuple[NDArray[Any], NDArray[Any]]:
