@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .networks import AsIn, DtUs, InputShape, NirDtUs, NirOptions, is_nir, open_network
 from .report import console, new_table, write_json
 
 if TYPE_CHECKING:
@@ -16,17 +17,23 @@ if TYPE_CHECKING:
 
 
 def inspect(
-    file: Annotated[Path, typer.Argument(help="A network (.h5) or a recording.", metavar="FILE")],
+    file: Annotated[
+        Path, typer.Argument(help="A network (.h5, .nir) or a recording.", metavar="FILE")
+    ],
     sort: Annotated[bool, typer.Option("--sort", help="Put backward time into order.")] = False,
     json: Annotated[
         Path | None, typer.Option(help="Write the same as JSON; - is stdout.", metavar="FILE")
     ] = None,
+    dt_us: DtUs = None,
+    as_in: AsIn = None,
+    input_shape: InputShape = None,
+    nir_dt_us: NirDtUs = None,
 ) -> None:
     """Say what a network or recording file holds."""
     import eventsim as es
 
-    if es.is_network_file(file):
-        network = es.load_network(file)
+    if is_nir(file) or es.is_network_file(file):
+        network = open_network(file, NirOptions(dt_us, as_in, input_shape, nir_dt_us))
         facts, table = _network_facts(network), _layer_table(network)
     else:
         facts, table = _recording_facts(es.read_recording(file, sort=sort)), None

@@ -13,6 +13,7 @@ import typer
 
 from .bench.command import bench
 from .compare.command import compare
+from .convert import convert
 from .demo import demo
 from .inspect import inspect
 from .live.stream import stream
@@ -23,7 +24,12 @@ from .train import train
 
 # Packages that are not always there, and what brings them.
 TRAINING = ("matplotlib", "platformdirs", "scipy", "sklearn", "torch")
-EXTRAS = dict.fromkeys(TRAINING, "train") | {"aiohttp": "view"}
+PEERS = ("norse", "sinabs", "snntorch", "spikingjelly")
+EXTRAS = (
+    dict.fromkeys(TRAINING, "train")
+    | dict.fromkeys(PEERS, "peers")
+    | {"aiohttp": "view", "nir": "nir"}
+)
 
 app = typer.Typer(
     name="eventsim",
@@ -33,7 +39,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, train, run, compare, inspect, bench, send, stream, view):
+for command in (demo, train, convert, run, compare, inspect, bench, send, stream, view):
     app.command()(command)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from .energies import ENERGY_HELP, Energies, chosen_models
+from .networks import AsIn, DtUs, InputShape, NetworkFile, NirDtUs, NirOptions, open_network
 from .report import (
     agreement_table,
     console,
@@ -45,7 +46,7 @@ class Inputs(NamedTuple):
 
 
 def run(
-    network: Annotated[Path, typer.Argument(help="Network file (.h5).", metavar="NET")],
+    network: NetworkFile,
     inputs: Annotated[
         list[Path] | None, typer.Argument(help="One or more recordings.", metavar="INPUT...")
     ] = None,
@@ -83,6 +84,10 @@ def run(
     json: Annotated[
         Path | None, typer.Option(help="Write everything as JSON; - is stdout.", metavar="FILE")
     ] = None,
+    dt_us: DtUs = None,
+    as_in: AsIn = None,
+    input_shape: InputShape = None,
+    nir_dt_us: NirDtUs = None,
 ) -> None:
     """Simulate recordings or a data set spike by spike; print predictions and operations."""
     import eventsim as es
@@ -93,7 +98,7 @@ def run(
         raise es.EventsimError(
             "--against-torch is set with --mode async, expected --mode clocked: torch has timesteps"
         )
-    net = es.load_network(network)
+    net = open_network(network, NirOptions(dt_us, as_in, input_shape, nir_dt_us))
     if weights is not None:
         net = es.round_weights(net, weights)  # type: ignore[arg-type]
     energies = None

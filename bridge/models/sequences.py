@@ -7,8 +7,14 @@ takes them as they are. Used by `spiking.py` and `recurrent.py`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
+
+from eventsim.errors import EventsimError
+
+from ..sparse.lists import BinnedBatch
 
 
 class Temporal(nn.Module):
@@ -40,13 +46,21 @@ class LayeredModel(nn.Module):
         return x.transpose(0, 1).flatten(2)
 
 
+def check_input_shape(batch: BinnedBatch, input_shape: tuple[int, int, int]) -> None:
+    """Raise `EventsimError` for binned events of another shape than a model takes."""
+    if batch.input_shape != input_shape:
+        raise EventsimError(
+            f"binned events have input_shape {batch.input_shape}, expected {input_shape}"
+        )
+
+
 def run_layer(layer: nn.Module, x: Tensor) -> Tensor:
     """Run one layer over all timesteps (steps, batch, ...)."""
     y: Tensor = layer(x) if isinstance(layer, Temporal) else each_step(layer, x)
     return y
 
 
-def each_step(module: nn.Module, x: Tensor) -> Tensor:
+def each_step(module: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Apply a module without memory to every timestep of (steps, batch, ...) at once.
 
     Products of bfloat16 come as float32, so that no state is kept in less.

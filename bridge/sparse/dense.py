@@ -21,6 +21,8 @@ from .blocks import turn_into_block, turn_out_of_block
 from .neurons import (
     Arrivals,
     Rules,
+    RuleSums,
+    add_cost,
     counts,
     differentiate,
     gather_values,
@@ -44,6 +46,7 @@ class Above(NamedTuple):
     gradients: Arrivals  # those that are not 0; a row is a channel of the layer behind
     blocks: Float32s  # [block of this layer][channel of the layer behind][channel of the block]
     outputs: int  # channels of the layer behind
+    by_operations: Float32s  # of each sample: the gradient of the operations of the layer behind
 
 
 class Room(NamedTuple):
@@ -51,7 +54,7 @@ class Room(NamedTuple):
 
     u: Float32s  # (timesteps, width)
     by_spikes: Float32s  # the same
-    by_rest: Float32s  # (width,)
+    by_next: Float32s  # (width,)
     bits: Words  # (timesteps,)
     block: Float32s  # weights: [input][channel of the block]
     gradient: Float32s  # of these
@@ -62,6 +65,7 @@ class Gradients(NamedTuple):
 
     weight: NDArray[Any]  # (outputs, inputs)
     bias: Float32s  # of all channels of all blocks
+    rules: RuleSums
     membranes: Float32s  # (samples, timesteps, channels of all blocks); or none is kept: empty
 
 
@@ -77,14 +81,13 @@ def run_blocks(
     """
     width, blocks = layer.width, np.uintp(len(layer.bias) // layer.width)
     for block in range(first, stop):
-        bias = layer.bias[block * width :]
         turn_into_block(layer.weight, width, block, room.block)
         for sample in range(samples):
             u = room.u
             if len(membranes):
                 u = membranes[(block * samples + sample) * steps * width :]
             integrate(
-                layer.rules, room.block, 0, width, bias, arrivals, arrivals.values,
+                layer.rules, block, room.block, 0, width, layer.bias, arrivals, arrivals.values,
                 sample * steps, steps, u, room.bits,
             )  # fmt: skip
             at = np.uintp(sample * steps) * blocks + np.uintp(block)
@@ -107,7 +110,6 @@ def differentiate_blocks(
     """
     width, channels, u, bits = layer.width, len(layer.bias), room.u, room.bits
     for block in range(first, stop):
-        bias = layer.bias[block * width :]
         by_bias, gradient = gradients.bias[block * width :], room.gradient
         if not len(kept):
             turn_into_block(layer.weight, width, block, room.block)
@@ -121,15 +123,23 @@ def differentiate_blocks(
                 )  # fmt: skip
             else:
                 integrate(
-                    layer.rules, room.block, 0, width, bias, arrivals, arrivals.values, pointer,
-                    steps, u, bits,
+                    layer.rules, block, room.block, 0, width, layer.bias, arrivals,
+                    arrivals.values, pointer, steps, u, bits,
                 )  # fmt: skip
             at = pointer * channels + block * width
             if above is not None:
-                collect(layer.rules, above, block, width, pointer, steps, u, room.by_spikes)
+                # Each spike costs an operation for each channel of the layer behind.
+                cost = above.by_operations[sample] * np.float32(above.outputs)
+                collect(
+                    layer.rules, above, block, width, len(layer.weight) - block * width, cost,
+                    pointer, steps, u, room.by_spikes,
+                )  # fmt: skip
             else:
                 copy_rows(by_outputs, at, channels, steps, width, room.by_spikes, 0, width)
-            differentiate(layer.rules, width, steps, u, room.by_spikes, room.by_rest, bits)
+            differentiate(
+                layer.rules, block, width, steps, u, room.by_spikes, room.by_next, bits,
+                gradients.rules,
+            )  # fmt: skip
             for t in range(steps):
                 if bits[t] != 0:
                     spread_gradient(
@@ -143,19 +153,22 @@ def differentiate_blocks(
 
 @inner_kernel
 def collect(
-    rules: Rules, above: Above, block: int, width: int, pointer: int, steps: int, u: Float32s,
-    by_spikes: Float32s,
+    rules: Rules, above: Above, block: int, width: int, channels: int, cost: np.float32,
+    pointer: int, steps: int, u: Float32s, by_spikes: Float32s,
 ) -> None:  # fmt: skip
     """Sum up the gradients of a block's spikes over the layer above; where they count for nothing,
     leave 0.
+
+    `cost`: what a spike of any of the `channels` adds to the loss by the operations it causes.
     """
     base = block * above.outputs * width
     for t in range(steps):
-        if counts(rules, u, t * width, width):
+        if counts(rules, block, u, t * width, width):
             gather_values(
                 by_spikes, t * width, above.blocks, base, width, above.gradients,
                 above.gradients.values, pointer + t,
             )  # fmt: skip
+            add_cost(by_spikes, t * width, min(width, channels), cost)
         else:
             by_spikes[t * width : (t + 1) * width] = 0
 

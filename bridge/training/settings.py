@@ -8,11 +8,13 @@ from typing import Any
 from eventsim.checks import is_whole
 from eventsim.errors import EventsimError
 from eventsim.events.arrays import INPUT_ENCODINGS, InputEncoding
-from eventsim.network.neurons import IF, LIF, Neuron
+from eventsim.network.neurons import NEURON_TYPES, Neuron
 
 from ..models import PAPER_NEURON
 from ..models.layers import parse_structure
+from ..models.learned import LEARNABLE, Learnable, Per, check_learn
 from ..models.neurons import Surrogate, check_surrogate, check_trainable
+from ..models.rounding import TrainedWeights, check_weights
 from ..models.spiking import check_batch_norm
 from .losses import LOSSES_OF, Loss, ModelName
 
@@ -35,10 +37,14 @@ class TrainingSettings:
     validation_share: of the training set, see `loop.split_validation`.
     random_start: whether a recording is trained on from a random timestep on, another one in each
         epoch; it is judged from its first event on all the same.
-    neuron, surrogate, surrogate_width, batch_norm: as in `SpikingNetwork`, and only for it.
+    neuron, learn, learn_per, surrogate, surrogate_width, batch_norm: as in `SpikingNetwork`, and
+        only for it.
     bias: whether weight layers have one, in all models.
+    weights: "float32" or "int8", as in `SpikingNetwork`, and only for it.
     mixed_precision: weights and inputs of products rounded to bfloat16; membranes, cell states and
         sums stay float32.
+    sop_budget: the most synaptic operations a sample that a spiking network may take on the
+        validation set, see `budget.py`; None: as many as it likes.
 
     Raises `TrainingError` for a value that cannot work, `StructureError` for the structure.
     """
@@ -56,11 +62,15 @@ class TrainingSettings:
     validation_share: float = 0.1
     random_start: bool = False
     neuron: Neuron = PAPER_NEURON
+    learn: tuple[Learnable, ...] = ()
+    learn_per: Per = "layer"
     surrogate: Surrogate = "rectangle"
     surrogate_width: float = 0.25
     bias: bool = True
     batch_norm: bool = False
     mixed_precision: bool = False
+    sop_budget: int | None = None
+    weights: TrainedWeights = "float32"
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -72,7 +82,15 @@ class TrainingSettings:
             raise TrainingError(f"loss is {self.loss!r}, expected one of {losses} for {self.model}")
         if self.batch_norm and self.model != "snn":
             raise TrainingError(f"batch_norm is True, expected False for {self.model}")
+        check_weights(self.weights, self.batch_norm)
+        if self.weights != "float32" and self.model != "snn":
+            raise TrainingError(f"weights are {self.weights!r}, expected float32 for {self.model}")
+        self._check_budget()
         check_trainable(self.neuron)
+        check_learn(self.learn, self.learn_per, self.neuron)
+        if self.learn and self.model != "snn":
+            raise TrainingError(f"learn is {self.learn}, expected none for {self.model}")
+        object.__setattr__(self, "learn", tuple(n for n in LEARNABLE if n in self.learn))
         check_surrogate(self.surrogate, self.surrogate_width)
         check_batch_norm(self.batch_norm, self.bias)
         for name, least in (("dt_us", 1), ("steps", 1), ("epochs", 1), ("batch_size", 1)):
@@ -94,19 +112,34 @@ class TrainingSettings:
         if self.encoding not in INPUT_ENCODINGS:
             raise TrainingError(f"encoding is {self.encoding!r}, expected one of {INPUT_ENCODINGS}")
 
+    def _check_budget(self) -> None:
+        if self.sop_budget is None:
+            return
+        if self.model != "snn":
+            raise TrainingError(
+                f"sop_budget is {self.sop_budget!r}, expected none for {self.model}: only spikes "
+                f"can become fewer"
+            )
+        if not is_whole(self.sop_budget, 1):
+            raise TrainingError(f"sop_budget is {self.sop_budget!r}, expected a whole number >= 1")
+        object.__setattr__(self, "sop_budget", int(self.sop_budget))
+
     @property
     def loss_name(self) -> Loss:
         """The loss, that of the model where none is given."""
         return self.loss or LOSSES_OF[self.model][0]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the settings as numbers, strings and dictionaries, for JSON."""
-        neuron = {"type": type(self.neuron).__name__, **asdict(self.neuron)}
-        return {**asdict(self), "loss": self.loss_name, "neuron": neuron}
+        """Return the settings as numbers, strings, lists and dictionaries, for JSON."""
+        neuron: dict[str, Any] = {"type": type(self.neuron).__name__}
+        for name, value in asdict(self.neuron).items():
+            neuron[name] = list(value) if isinstance(value, tuple) else value
+        learn = list(self.learn)
+        return {**asdict(self), "loss": self.loss_name, "neuron": neuron, "learn": learn}
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> TrainingSettings:
         """Return the settings that `as_dict` gave."""
         neuron = dict(fields["neuron"])
-        kind = {"LIF": LIF, "IF": IF}[neuron.pop("type")]
+        kind: Any = NEURON_TYPES[neuron.pop("type")]
         return cls(**{**fields, "neuron": kind(**neuron)})

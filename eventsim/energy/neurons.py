@@ -30,9 +30,9 @@ class NeuronWork(NamedTuple):
 
 # Of one neuron that is brought up to date.
 UPDATE = {
-    LIF_KIND: NeuronWork(3, 4, 3, 0),
-    CUBALIF_KIND: NeuronWork(6, 5, 5, 0),
-    ALIF_KIND: NeuronWork(5, 6, 3, 0),
+    LIF_KIND: NeuronWork(3, 5, 3, 0),
+    CUBALIF_KIND: NeuronWork(6, 6, 5, 0),
+    ALIF_KIND: NeuronWork(5, 7, 3, 0),
 }
 # The same of a plain layer: the product of its bias with the silent timesteps.
 PLAIN = NeuronWork(1, 0, 0, 0)

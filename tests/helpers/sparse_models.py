@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from random_networks import plain_neurons
 from torch import Tensor, nn
 
+from eventsim.network.neurons import IF
 from eventsim_bridge.models import SpikingLayer, SpikingNetwork
 from eventsim_bridge.models.layers import SumPool2d
 from eventsim_bridge.models.neurons import SURROGATES
@@ -21,11 +22,12 @@ from eventsim_bridge.sparse.lists import BinnedBatch
 
 @dataclass(repr=False)
 class Case:
-    """A model with an input, and how much the loss is for each of its spikes."""
+    """A model with an input, and how much the loss is for each of its spikes and operations."""
 
     model: SpikingNetwork
     frames: Tensor  # (samples, steps, polarities, height, width)
     cost: Tensor  # (samples, steps, outputs)
+    price: Tensor  # (samples, layers)
     graded: bool
 
     def batch(self) -> BinnedBatch:
@@ -119,12 +121,30 @@ def spiking(draw: st.DrawFn, connection: nn.Module, dyadic: bool) -> SpikingLaye
     """Put random neurons behind weights.
 
     A rectangle has edges, where rounding decides; no dyadic membrane is as far from its threshold
-    as a third.
+    as a third. Of learned numbers a decay of 0.5 and a threshold of 1 are exact (`learned.py`).
     """
     surrogates = SURROGATES if dyadic else SURROGATES[1:]
     width = draw(st.sampled_from([1 / 12, 1 / 3, 1.7]))
     surrogate = draw(st.sampled_from(surrogates))
-    return SpikingLayer(connection, draw(plain_neurons(dyadic)), surrogate, width)
+    neuron: Any = draw(plain_neurons(dyadic))
+    channels = len(connection.get_parameter("weight"))
+    kinds: list[Any] = ["threshold"] if isinstance(neuron, IF) else ["decay", "threshold"]
+    learn = draw(st.lists(st.sampled_from(kinds), unique=True))
+    if not learn and draw(st.booleans()):  # fixed, but not the same in all channels
+        steps = st.sampled_from([0.5, 1.0, 2.0])
+        factors = draw(st.lists(steps, min_size=channels, max_size=channels))
+        neuron = replace(neuron, threshold=tuple(neuron.threshold * one for one in factors))
+    if "decay" in learn:
+        neuron = replace(neuron, decay=0.5 if dyadic else draw(st.floats(0.05, 0.95)))
+    if "threshold" in learn and dyadic:
+        neuron = replace(neuron, threshold=1.0)
+    per = draw(st.sampled_from(["layer", "channel"])) if learn else "layer"
+    layer = SpikingLayer(connection, neuron, surrogate, width, learn, per)
+    if per == "channel" and not dyadic:
+        rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+        for raw in layer.learned.parameters():
+            raw.data += torch.from_numpy(rng.normal(0, 0.3, channels).astype(np.float32))
+    return layer
 
 
 def case_of(
@@ -138,9 +158,10 @@ def case_of(
     drawn = active * rng.integers(1, 4, active.shape) if graded else active
     frames = torch.from_numpy(drawn.astype(np.float32))
     with torch.no_grad():
-        outputs = model(frames).shape[2]
-    cost = torch.from_numpy(rng.normal(0, 1, (samples, steps, outputs)).astype(np.float32))
-    return Case(model, frames, cost, graded)
+        spikes, sops = model.counted(frames)
+    cost = torch.from_numpy(rng.normal(0, 1, spikes.shape).astype(np.float32))
+    price = torch.from_numpy(rng.normal(0, draw(st.sampled_from([0.0, 0.02])), sops.shape))
+    return Case(model, frames, cost, price, graded)
 
 
 @st.composite
@@ -153,19 +174,22 @@ def dense_cases(draw: st.DrawFn, dyadic: bool) -> Case:
 
 
 def differentiated(
-    model: SpikingNetwork, x: Tensor | BinnedBatch, cost: Tensor
+    model: SpikingNetwork, x: Tensor | BinnedBatch, cost: Tensor, price: Tensor | None = None
 ) -> tuple[Tensor, list[Tensor]]:
     """Return the spikes of a model, and the gradient of each parameter."""
     model.zero_grad()
-    spikes = model(x)
-    (spikes * cost).sum().backward()
+    spikes, sops = model.counted(x)
+    loss = (spikes * cost).sum()
+    if price is not None:
+        loss = loss + (sops * price).sum()
+    loss.backward()
     return spikes.detach(), [p.grad.clone() for p in model.parameters()]
 
 
 def in_float64(case: Case) -> tuple[Tensor, list[Tensor]]:
     """Return what torch's autograd makes of a case in float64, on dense frames."""
     model = copy.deepcopy(case.model).double()
-    return differentiated(model, case.frames.double(), case.cost.double())
+    return differentiated(model, case.frames.double(), case.cost.double(), case.price)
 
 
 def is_steady(case: Case) -> bool:
@@ -173,10 +197,13 @@ def is_steady(case: Case) -> bool:
     spikes = []
     for factor in (1 - 1e-4, 1.0, 1 + 1e-4):
         model = copy.deepcopy(case.model).double()
-        for layer in model.layers:
+        for index, layer in enumerate(model.layers):
             if isinstance(layer, SpikingLayer):
                 neuron: Any = layer.neuron
-                layer.neuron = replace(neuron, threshold=neuron.threshold * factor)
+                moved = replace(neuron, threshold=np.asarray(neuron.threshold) * factor)
+                model.layers[index] = SpikingLayer(
+                    layer.connection, moved, layer.surrogate, layer.surrogate_width
+                )
         with torch.no_grad():
             spikes.append(model.layer_spikes(case.frames.double()))
     return all(
@@ -185,17 +212,22 @@ def is_steady(case: Case) -> bool:
     )
 
 
-def rounding_of(case: Case, expected: list[Tensor]) -> float:
-    """Return how far gradients move where each parameter and cost is off by 8 units of its last
-    place in float32: about as much as a sum of a thousand terms, one after the other, rounds."""
+def rounding_of(case: Case, expected: list[Tensor], costs_only: bool = False) -> float:
+    """Return how far gradients move where each parameter, cost and price is off by 8 units of its
+    last place in float32: about as much as a sum of a thousand terms, one after the other, rounds.
+
+    `costs_only`: parameters, on which spikes may hang, are not; gradients are sums over costs.
+    """
     found = []
     for seed in range(4):
         random = torch.Generator().manual_seed(seed)
         model, cost = copy.deepcopy(case.model).double(), case.cost.double()
+        price = case.price.clone()
         with torch.no_grad():
-            for values in (*model.parameters(), cost):
+            for values in (cost, price) if costs_only else (*model.parameters(), cost, price):
                 values *= 1 + 2**-20 * (torch.randint(0, 2, values.shape, generator=random) * 2 - 1)
-        found.append(largest_error(in_float64(replace(case, model=model, cost=cost))[1], expected))
+        moved = replace(case, model=model, cost=cost, price=price)
+        found.append(largest_error(in_float64(moved)[1], expected))
     return max(found)
 
 

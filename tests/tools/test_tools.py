@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command_line import run_command, write_nmnist
+from command_line import run_command, train_quickly, write_nmnist, write_nmnist_set
 
 import eventsim as es
 from eventsim.events.recordings import read_packets
@@ -37,14 +37,7 @@ def network(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def nmnist(tmp_path: Path) -> Path:
-    """A data set in N-MNIST's layout: digit 0 on the left, digit 1 on the right."""
-    for split, count in (("Train", 12), ("Test", 3)):
-        for digit in (0, 1):
-            for i in range(count):
-                number = 2 * i + digit + 1
-                path = tmp_path / "data" / split / str(digit) / f"{number:05d}.bin"
-                write_nmnist(path, 2 + 20 * digit, seed=number)
-    return tmp_path / "data"
+    return write_nmnist_set(tmp_path / "data")
 
 
 def test_run_on_recordings_writes_what_the_engine_gives(network: Path, tmp_path: Path) -> None:
@@ -158,13 +151,6 @@ def test_train_exports_a_network_that_run_takes(nmnist: Path, tmp_path: Path) ->
     assert compared[0]["engine_spikes"] == sum(document["layers"][0]["output_spikes"])
 
 
-def train_quickly(nmnist: Path, out: Path, *options: Any) -> int | str | None:
-    """Train for one epoch on four timesteps, with further options."""
-    data = ("--data", "nmnist", "--root", nmnist, "--structure", "4C3s2-AP2-10")
-    grid = ("--dt-us", 10000, "--steps", 4, "--epochs", 1, "--out", out)
-    return run_command("train", *data, *grid, *options)
-
-
 def weight_layers(net: es.Network) -> list[Any]:
     return [layer for layer in net.layers if isinstance(layer, es.Conv2d | es.Dense)]
 
@@ -173,6 +159,14 @@ def weight_layers(net: es.Network) -> list[Any]:
     ("options", "neuron"),
     [
         ((), es.LIF(0.3, 0.3)),
+        (
+            ("--neuron", "cubalif", "--current-decay", 0.8),
+            es.CUBALIF(current_decay=0.8, decay=0.3, threshold=0.3),
+        ),
+        (
+            ("--neuron", "alif", "--decay", 0.6, "--adaptation", 0.2),
+            es.ALIF(0.6, 0.3, adaptation_decay=0.9, adaptation=0.2),
+        ),
         (("--decay", 0.9, "--threshold", 0.5, "--reset", "subtract"), es.LIF(0.9, 0.5, "subtract")),
         (("--neuron", "if", "--threshold", 0.7), es.IF(0.7)),
     ],
@@ -182,6 +176,24 @@ def test_train_takes_the_neuron(nmnist: Path, tmp_path: Path, options: Any, neur
     layers = weight_layers(es.load_network(tmp_path / "net.h5"))
     assert [layer.neuron for layer in layers] == [neuron, neuron]
     assert all(layer.bias is not None for layer in layers)
+
+
+def test_train_learns_numbers_and_exports_them(
+    nmnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "net.h5"
+    learning = ("--learn", "threshold, decay", "--learn-per", "channel")
+    assert train_quickly(nmnist, out, *learning) == 0
+    net = es.load_network(out)
+    assert net.provenance["settings"]["learn"] == ["decay", "threshold"]
+    for layer, channels in zip(weight_layers(net), (4, 10), strict=True):
+        for values in (layer.neuron.decay, layer.neuron.threshold):
+            assert len(values) == channels
+            assert values != (np.float32(0.3),) * channels
+            assert values == pytest.approx((0.3,) * channels, rel=0.05)
+    assert "dense kernels" not in capsys.readouterr().err
+    run = ("run", out, "--data", "nmnist", "--root", nmnist, "--against-torch", "--limit", 2)
+    assert run_command(*run) == 0
 
 
 def test_train_takes_bias_surrogate_and_normalisation(nmnist: Path, tmp_path: Path) -> None:
@@ -241,6 +253,9 @@ def test_train_refuses_options_that_do_not_go_together(
 ) -> None:
     for options, expected in (
         (("--neuron", "if", "--decay", 0.5), "--decay is 0.5, expected none with --neuron if"),
+        (("--adaptation", 0.1), "--adaptation is 0.1, expected none with --neuron lif"),
+        (("--learn", "decay,tau"), "learn has 'tau', expected decay or threshold"),
+        (("--learn-per", "channel"), "learn_per is 'channel', expected 'layer' where nothing"),
         (("--decay", 1.5), "decay is 1.5, expected 0 to 1"),
         (("--threshold", -1), "threshold is -1.0, expected"),
         (("--surrogate-width", 0), "surrogate_width is 0.0, expected a number above 0"),

@@ -13,11 +13,13 @@ from eventsim_bridge.models import PAPER_NEURON
 from eventsim_bridge.models.recurrent import CELLS
 
 from ..report import notes
+from .budgets import measure_budgets, measure_int8
 from .ceiling import CONV_ACTIVITIES, measure_ceiling, rows_of_convolution, rows_of_dense
 from .contest import run_contest
 from .counts import measure_counts, recurrent_lines, spiking_lines
 from .graded import GRADED, graded_network
 from .growth import measure_growth
+from .imports import measure_imports
 from .inputs import dense_frames, read_recordings
 from .latency import measure_latency
 from .layers import time_convolution, time_dense
@@ -161,9 +163,21 @@ def _latency(options: Options) -> dict[str, Any]:
     return measure_latency(chosen.network, chosen.recordings[0], options.repeats)
 
 
+def _imports(options: Options) -> dict[str, Any]:
+    return measure_imports(options.root, options.limit, options.rate)
+
+
 def _training(options: Options) -> dict[str, Any]:
     threads = tuple(sorted({1, es.available_threads()}))
     return measure_training(options.root, options.limit, options.repeats, threads)
+
+
+def _budgets(options: Options) -> dict[str, Any]:
+    return measure_budgets(options.root)
+
+
+def _int8(options: Options) -> dict[str, Any]:
+    return measure_int8(options.root)
 
 
 WORKLOADS: dict[str, Callable[[Options], dict[str, Any]]] = {
@@ -178,4 +192,7 @@ WORKLOADS: dict[str, Callable[[Options], dict[str, Any]]] = {
     "latency": _latency,
     "counts": _counts,
     "training": _training,
+    "budgets": _budgets,
+    "int8": _int8,
+    "imports": _imports,
 }

@@ -8,13 +8,14 @@ from typing import Annotated
 
 import typer
 
+from ..networks import NetworkFile, open_network
 from ..report import console
 from .options import LiveOptions, open_stream, takes_live_options
 
 
 @takes_live_options
 def stream(
-    network: Annotated[Path, typer.Argument(help="Network file (.h5).", metavar="NET")],
+    network: NetworkFile,
     options: LiveOptions,
     json_lines: Annotated[
         Path | None,
@@ -29,8 +30,6 @@ def stream(
     ] = None,
 ) -> None:
     """Let a network follow live events, and show what it sees, says and costs."""
-    from eventsim import load_network
-
     from .display import Display
     from .follow import conclude, follow, interruptible
     from .json_lines import JsonLines
@@ -40,7 +39,7 @@ def stream(
     to_stdout = "-" in (str(json_lines), str(json))
     if json_lines is None and json is None and not console.is_terminal:
         json_lines, to_stdout = Path("-"), True
-    running = open_stream(load_network(network), options)
+    running = open_stream(open_network(network, options.nir), options)
     with ExitStack() as stack:
         lines = None if json_lines is None else stack.enter_context(JsonLines(json_lines))
         monitor = Monitor(running, network.name, options.source)

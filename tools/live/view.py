@@ -8,13 +8,14 @@ from typing import Annotated
 
 import typer
 
+from ..networks import NetworkFile, open_network
 from ..report import notes
 from .options import LiveOptions, open_stream, takes_live_options
 
 
 @takes_live_options
 def view(
-    network: Annotated[Path, typer.Argument(help="Network file (.h5).", metavar="NET")],
+    network: NetworkFile,
     options: LiveOptions,
     host: Annotated[str, typer.Option(help="Address to serve the page at.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 lets the system choose.", min=0)] = 8000,
@@ -28,7 +29,7 @@ def view(
     ] = None,
 ) -> None:
     """Show in a web page how a network follows live events; Ctrl-C ends it."""
-    from eventsim import EventsimError, load_network
+    from eventsim import EventsimError
 
     from .display import Display, wait_for_address
     from .follow import conclude, follow, interruptible
@@ -36,7 +37,7 @@ def view(
     from .monitor import Monitor
     from .server import serve
 
-    running = open_stream(load_network(network), options)
+    running = open_stream(open_network(network, options.nir), options)
     with ExitStack() as stack:
         lines = None if json_lines is None else stack.enter_context(JsonLines(json_lines))
         interrupted = stack.enter_context(interruptible(running.stop))

@@ -1,6 +1,6 @@
 """Membranes, apart from what reaches them: catching up, comparing, resetting, reading out.
 
-A plain neuron is LIF or IF, one like all others of its layer: `sites.py` and `scatter.py` add to
+A plain neuron is LIF or IF, one like all others of its layer: `patches.py` and `scatter.py` add to
 its membrane as spikes come, and compare it, in loops over contiguous channels. For all others
 `update` takes what has arrived in a timestep, with the rules of their model.
 
@@ -25,11 +25,12 @@ from ...network.neurons import (
     LIF_KIND,
     Parameters,
     catch_up,
+    is_late,
     may_fire,
     relax,
     step,
 )
-from ...network.neurons.lif import add_product
+from ...network.neurons.lif import add_product, catch_up_plain, factors_of
 from ...operations import (
     ACS,
     BIAS_ADDS,
@@ -44,6 +45,31 @@ from ...wiring.program import Population, Program, Value
 from .state import Outcome, State
 
 LAST_MEMBRANE, MEAN_MEMBRANE = map(READOUTS.index, ("last-membrane", "mean-membrane"))
+
+
+@kernel_part
+def catch_up_site(program: Program, population: Int64s, state: State, site: int, t: int) -> None:
+    """Apply the decay and bias of the timesteps since the last update of a site at once."""
+    u, last = (
+        state.membranes[population[Population.neuron] :],
+        state.last[population[Population.site] :],
+    )
+    n = np.uintp(population[Population.channels])
+    b = np.uintp(site) * n
+    power, gain = factors_of(
+        t - last[np.uintp(site)],
+        program.powers[population[Population.powers] :],
+        program.gains[population[Population.powers] :],
+    )
+    last[np.uintp(site)] = t
+    if population[Population.bias] < 0:
+        for c in range(n):
+            u[b + c] *= power
+        return
+    biases = program.biases[population[Population.biases] :]
+    first = np.uintp(site % population[Population.groups]) * n
+    for c in range(n):
+        u[b + c] = catch_up_plain(u[b + c], power, biases[first + c], gain)
 
 
 @inner_kernel
@@ -90,8 +116,14 @@ def update(
                     parameters[k], biases[k], u[k], seconds[k], silent, unheld
                 )
     free = n
-    if not alike or p.refractory > 0:
-        again, free = step_each(p, program.values, own, n, t, u, seconds, free_from, x, biases)
+    if is_late(p):
+        again, free = step_each(
+            True, p, program.values, own, n, t, u, seconds, free_from, x, biases
+        )  # fmt: skip
+    elif not alike or p.refractory > 0:
+        again, free = step_each(
+            False, p, program.values, own, n, t, u, seconds, free_from, x, biases
+        )  # fmt: skip
     elif p.kind == CUBALIF_KIND:
         again = step_alike(CUBALIF_KIND, p, n, u, seconds, x, biases)
     elif p.kind == ALIF_KIND:
@@ -104,6 +136,37 @@ def update(
             returned[k] = x[k]
             again |= x[k] > 0
     return again
+
+
+@inner_kernel
+def busy_sites(
+    program: Program, population: Int64s, state: State, first: int, begun: np.uint64,
+    end: np.uint64,
+) -> np.uint64:  # fmt: skip
+    """Return bits of those of the sites first + begun .. first + end - 1 that may fire again."""
+    one, busy = np.uint64(1), np.uint64(0)
+    if end == begun + one:
+        return one << begun
+    for site in range(begun, end):
+        if is_busy(program, population, state, first + np.int64(site)):
+            busy |= one << site
+    return busy
+
+
+@inner_kernel
+def is_busy(program: Program, population: Int64s, state: State, site: int) -> bool:
+    """Tell whether a neuron of a site may fire without input, or has spikes on their way back."""
+    channels = population[Population.channels]
+    first = population[Population.neuron] + site * channels
+    biases = program.biases[population[Population.biases] :]
+    parameters = program.parameters[population[Population.parameters] :]
+    returns, busy = population[Population.recurrent] >= 0, False
+    for k in range(channels):
+        p = parameters[k]
+        own, u, second = numbers_of(p.kind, p), state.membranes[first + k], state.seconds[first + k]
+        busy |= may_fire(own, biases[k], u, second, is_late(p))
+        busy |= returns and state.returned[first + k] > 0
+    return busy
 
 
 @inner_kernel
@@ -161,18 +224,21 @@ def step_alike(
     """
     own, again = numbers_of(kind, p), np.int32(0)
     for k in range(np.uintp(n)):
-        membrane, second, fired = step(own, biases[k], u[k], seconds[k], x[k], True)
+        membrane, second, fired = step(own, biases[k], u[k], seconds[k], x[k], True, False)
         u[k], seconds[k], x[k] = membrane, second, fired
-        again |= np.int32(may_fire(own, biases[k], membrane, second))
+        again |= np.int32(may_fire(own, biases[k], membrane, second, False))
     return bool(again > 0)
 
 
 @inner_kernel
 def step_each(
-    p: Any, values: NDArray[np.float32], first: int, n: int, t: int, u: Float32s, seconds: Float32s,
-    free_from: Int32s, x: Float32s, biases: Float32s,
+    late: bool, p: Any, values: NDArray[np.float32], first: int, n: int, t: int, u: Float32s,
+    seconds: Float32s, free_from: Int32s, x: Float32s, biases: Float32s,
 ) -> tuple[bool, np.int64]:  # fmt: skip
-    """Do as `step_alike` for n neurons of any kind; return as well how many were free."""
+    """Do as `step_alike` for n neurons of any kind; return as well how many were free.
+
+    `late` is a number that the compiler knows; see `neurons.step`.
+    """
     many, at_threshold, c = p.many > 0, p.at_threshold > 0, np.uintp(first)
     steps = np.int32(t)
     then = np.int32(min(t + 1 + np.int64(p.refractory), np.int64(MAX_STEPS + 1)))
@@ -184,11 +250,11 @@ def step_each(
             values[Value.second_decay, c + k], values[Value.coupling, c + k],
         )  # fmt: skip
         free = steps >= free_from[k]
-        membrane, second, fired = step(own, biases[k], u[k], seconds[k], x[k], free)
+        membrane, second, fired = step(own, biases[k], u[k], seconds[k], x[k], free, late)
         u[k], seconds[k], x[k] = membrane, second, fired
         free_from[k] = then if fired > 0 else free_from[k]
         frees += np.int32(free)
-        again |= np.int32(may_fire(own, biases[k], membrane, second))
+        again |= np.int32(may_fire(own, biases[k], membrane, second, late))
     return bool(again > 0), np.int64(frees)
 
 

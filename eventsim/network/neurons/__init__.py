@@ -7,6 +7,14 @@ They share what a spike o does to it:
     reset "zero":      u[t] = 0 (that is, `rest`)   where o[t]    (He et al. 2020)
     reset "value":     u[t] = reset_value           where o[t]
     reset "subtract":  u[t] = u[t] - threshold      where o[t]
+    reset "none":      u[t] stays
+
+Two resets reach into the next timestep. With r[t+1] = 1 where a timestep leaves u[t] > threshold:
+
+    reset "subtract-next":     u[t+1] = charge(u[t], I[t+1]) - threshold r[t+1], compared so: the
+                               threshold of a spike at t leaves in t+1, after decay and input
+    reset "subtract-doubled":  as "subtract", but u[t+1] is compared less threshold r[t+1]: where
+                               a reset leaves a membrane over threshold, it is doubled for once
 
 Membranes start at rest. Every number may be one for the layer or one for each channel.
 
@@ -25,24 +33,28 @@ from ...jit import rule
 from . import alif, cubalif, lif
 from .alif import ALIF
 from .alif import KIND as ALIF_KIND
-from .cubalif import CUBALIF
+from .cubalif import CUBALI, CUBALIF
 from .cubalif import KIND as CUBALIF_KIND
 from .lif import IF, LI, LIF
 from .lif import KIND as LIF_KIND
-from .neuron import (
+from .neuron import NeuronModel, NeuronState
+from .rules import (
     MAX_SPIKES,
     NEURON_DTYPE,
     RESET_SUBTRACT,
-    NeuronModel,
-    NeuronState,
+    after_late_reset,
     after_reset,
     crosses,
+    is_late,
+    owed,
+    owes,
     spikes_over,
 )
 
 __all__ = [
     "ALIF",
     "ALIF_KIND",
+    "CUBALI",
     "CUBALIF",
     "CUBALIF_KIND",
     "IF",
@@ -52,6 +64,7 @@ __all__ = [
     "MAX_SPIKES",
     "NEURON_DTYPE",
     "NEURON_TYPES",
+    "READOUTS_ONLY",
     "RESET_SUBTRACT",
     "Neuron",
     "NeuronModel",
@@ -62,6 +75,7 @@ __all__ = [
     "catch_up",
     "factors",
     "integral",
+    "is_late",
     "may_come",
     "may_fire",
     "over_threshold",
@@ -72,7 +86,8 @@ __all__ = [
     "step",
 ]
 
-Neuron = LIF | IF | LI | CUBALIF | ALIF
+Neuron = LIF | IF | LI | CUBALIF | CUBALI | ALIF
+READOUTS_ONLY = (LI, CUBALI)  # models that never spike
 
 
 class Parameters(NamedTuple):
@@ -91,7 +106,7 @@ class Parameters(NamedTuple):
 
 
 NEURON_TYPES: dict[str, type[Neuron]] = {
-    kind.__name__: kind for kind in (LIF, IF, LI, CUBALIF, ALIF)
+    kind.__name__: kind for kind in (LIF, IF, LI, CUBALIF, CUBALI, ALIF)
 }
 
 
@@ -136,17 +151,24 @@ def catch_up(p, bias, u, second, k, free):  # type: ignore[no-untyped-def]
 
 
 @rule
-def step(p, bias, u, second, x, free):  # type: ignore[no-untyped-def]
+def step(p, bias, u, second, x, free, late):  # type: ignore[no-untyped-def]
     """Run one timestep with input x: return (u, second) after the reset, and the spikes.
 
-    `free` is false where a refractory neuron's membrane is held and its input lost.
+    `free` is false where a refractory neuron's membrane is held and its input lost. `late`: what
+    `is_late` says, as a number that the compiler knows: with it in the loop of all others, those
+    took twice as long.
     """
+    taken = owed(p, u) if late else np.float32(0.0)
     if p.kind == CUBALIF_KIND:
         u, second = cubalif.charge(p, bias, u, second, x, free)
     else:
         u, second = lif.charge(p, bias, u, second, x, free)
     spikes = np.int32(0)
-    if free and over_threshold(p, u, second):
+    if late:
+        if free and over_threshold(p, u - taken, second):
+            spikes = spikes_over(p, u, p.threshold)
+        u = after_late_reset(p, u, taken, spikes)
+    elif free and over_threshold(p, u, second):
         spikes = spikes_over(p, u, p.threshold)
         u = after_reset(p, u, spikes)
     if p.kind == ALIF_KIND:
@@ -164,11 +186,16 @@ def over_threshold(p, u, second):  # type: ignore[no-untyped-def]
 
 
 @rule
-def may_fire(p, bias, u, second):  # type: ignore[no-untyped-def]
-    """Tell whether a neuron may fire later without input: never false where it does."""
+def may_fire(p, bias, u, second, late):  # type: ignore[no-untyped-def]
+    """Tell whether a neuron may fire later without input, or is reset: never false where it does.
+
+    `late` as in `step`.
+    """
     if p.kind == CUBALIF_KIND:
-        return cubalif.may_fire(p, bias, u, second)
-    return lif.may_fire(p, bias, u, second)
+        coming = cubalif.may_fire(p, bias, u, second)
+    else:
+        coming = lif.may_fire(p, bias, u, second)
+    return coming or (late and owes(p, u))
 
 
 # In asynchronous time:
