@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from eventsim.errors import EventsimError, RecordingError
 from eventsim.events.arrays import Events, Sensor, check_events
 from eventsim.events.recordings import read_recording
+from eventsim.events.units import TimeUnit
 from eventsim.jit import Int64s
 
 from .data import choreography, digits, gestures
@@ -176,6 +177,7 @@ class _Layout:
     order: Callable[[Path, int], tuple[str, int]]  # of a file and its class, for sorting
     sensor: Sensor
     class_names: tuple[str, ...]
+    time_unit: TimeUnit | None = None  # of files that do not state it
     user_of: Callable[[Path], str] | None = None  # the part of a file's path that says who
 
     def wanted(self) -> str:
@@ -236,7 +238,7 @@ def _open_split(layout: _Layout, folder: Path, part: str) -> Split:
     return Split(
         names=tuple(path.relative_to(folder).as_posix() for path in paths),
         labels=np.array([label for _, label in found], np.int64),
-        read=partial(_read_file, layout.sensor, paths),
+        read=partial(_read_file, layout.sensor, layout.time_unit, paths),
         identity=partial(_identity_of_files, layout.name, folder, paths),
         users=None if layout.user_of is None else tuple(map(layout.user_of, paths)),
     )
@@ -252,9 +254,11 @@ def _identity_of_files(name: str, folder: Path, paths: tuple[Path, ...]) -> str:
     return f"{len(paths)} files of {name} {digest.hexdigest()}"
 
 
-def _read_file(sensor: Sensor, paths: tuple[Path, ...], index: int) -> Events:
+def _read_file(
+    sensor: Sensor, time_unit: TimeUnit | None, paths: tuple[Path, ...], index: int
+) -> Events:
     path = paths[index]
-    events = read_recording(path, sensor=sensor).events
+    events = read_recording(path, sensor=sensor, time_unit=time_unit).events
     if not len(events):
         raise RecordingError(f"{path}: the file holds no events, expected at least one")
     return events
@@ -283,6 +287,7 @@ _LAYOUTS = {
             class_of=lambda path: path.stem,
             order=lambda path, label: (path.parent.name, label),
             sensor=Sensor(128, 128),
+            time_unit="ms",
             # In tonic's order, which numbers the files (0 to 10; the original counts from 1).
             class_names=choreography.CLASS_NAMES,
             user_of=lambda path: path.parent.name.partition("_")[0],  # user01_fluorescent

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .options import with_options, writable
+from .reading import Reading
 from .report import console, new_table, write_json
 
 if TYPE_CHECKING:
@@ -15,11 +17,15 @@ if TYPE_CHECKING:
     from eventsim import Network, Recording
 
 
+@with_options
 def inspect(
     file: Annotated[Path, typer.Argument(help="A network (.h5) or a recording.", metavar="FILE")],
-    sort: Annotated[bool, typer.Option("--sort", help="Put backward time into order.")] = False,
+    reading: Reading,
     json: Annotated[
-        Path | None, typer.Option(help="Write the same as JSON; - is stdout.", metavar="FILE")
+        Path | None,
+        typer.Option(
+            help="Write the same as JSON; - is stdout.", metavar="FILE", callback=writable
+        ),
     ] = None,
 ) -> None:
     """Say what a network or recording file holds."""
@@ -29,7 +35,7 @@ def inspect(
         network = es.load_network(file)
         facts, table = _network_facts(network), _layer_table(network)
     else:
-        facts, table = _recording_facts(es.read_recording(file, sort=sort)), None
+        facts, table = _recording_facts(reading.recording(file), reading), None
     if json is None or str(json) != "-":
         console.print(str(file), style="bold", highlight=False)
         for name, value in facts.items():
@@ -85,16 +91,23 @@ def _layer_table(network: Network) -> Table:
     return table
 
 
-def _recording_facts(recording: Recording) -> dict[str, Any]:
+def _recording_facts(recording: Recording, reading: Reading) -> dict[str, Any]:
     import numpy as np
 
-    events, sensor = recording
+    (events, sensor), about = recording, recording.about
     facts: dict[str, Any] = {
         "kind": "recording",
+        "format": about.format,
         "sensor": f"{sensor.width} x {sensor.height}",
-        "polarities": sensor.polarities,
-        "events": len(events),
+        "sensor_is": about.sensor_from,
+        **about.facts,
     }
+    filters = reading.filters(sensor)
+    if filters is not None:
+        events, sensor = filters(events), filters.sensor
+        facts["region_and_scale"] = f"{sensor.width} x {sensor.height}"
+        facts["outside_of_the_region"] = filters.counters["outside"]
+    facts |= {"polarities": sensor.polarities, "events": len(events)}
     if len(events):
         duration = int(events["t"][-1] - events["t"][0])
         pixels = events["y"].astype(np.int64) * sensor.width + events["x"]

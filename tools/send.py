@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .options import with_options, writable
+from .reading import Reading, filtered
 from .report import console, notes, progress_bar, write_json
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ class Sent:
         return self.events / self.seconds if self.seconds else 0.0
 
 
+@with_options
 def send(
     recording: Annotated[Path, typer.Argument(help="A recording.", metavar="RECORDING")],
     to: Annotated[
@@ -46,6 +49,7 @@ def send(
             metavar="ADDRESS",
         ),
     ],
+    reading: Reading,
     pace: Annotated[
         float, typer.Option(help="Times real time; 0 is as fast as it goes.", min=0)
     ] = 1.0,
@@ -58,19 +62,22 @@ def send(
         ),
     ] = 1,
     json: Annotated[
-        Path | None, typer.Option(help="Write the summary as JSON; - is stdout.", metavar="FILE")
+        Path | None,
+        typer.Option(
+            help="Write the summary as JSON; - is stdout.", metavar="FILE", callback=writable
+        ),
     ] = None,
 ) -> None:
     """Play a recording to another process, as UDP datagrams or as a TCP server."""
-    from eventsim import read_packets
     from eventsim.live.udp import parse_address
 
     address = parse_address(to, listens=to.startswith("tcp:"))
-    packets = read_packets(recording)
+    packets = reading.packets(recording)
     # Read once before: a damaged recording ends here, not in the middle of what a peer receives.
-    events = sum(len(packet) for packet in packets)
+    events = sum(len(packet) for packet in filtered(packets, reading.filters(packets.sensor)))
     sent = Sent()
-    with play(repeated(packets, loop), pace) as source:
+    played = filtered(repeated(packets, loop), reading.filters(packets.sensor))
+    with play(played, pace) as source:
         _play(source, address, events * loop or None, sent)
     if json is None or str(json) != "-":
         console.print(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
+from .options import writable
 from .report import console, count_correct, notes, progress_bar, write_json
 
 if TYPE_CHECKING:
@@ -44,7 +45,11 @@ def train(
     data: Annotated[str, typer.Option(help="Data set: digits, gestures, nmnist or dvsgesture.")],
     structure: Annotated[str, typer.Option(help='Such as "512FC-10" or "16C3-AP2-128FC-10".')],
     out: Annotated[
-        Path, typer.Option(help="File to write: a network (.h5), or of rnn and lstm a model (.pt).")
+        Path,
+        typer.Option(
+            help="File to write: a network (.h5), or of rnn and lstm a model (.pt).",
+            callback=writable,
+        ),
     ],
     model: Annotated[
         Literal["snn", "rnn", "lstm"],
@@ -146,6 +151,7 @@ def train(
         typer.Option(
             help="Write loss, accuracy and seconds of each epoch; - is stdout.",
             metavar="FILE",
+            callback=writable,
             rich_help_panel=TRAINING,
         ),
     ] = None,
@@ -154,13 +160,10 @@ def train(
 
     A killed run leaves OUT.checkpoint, and the same command goes on from it.
     """
-    import eventsim as es
     from eventsim_bridge.datasets import open_dataset
     from eventsim_bridge.training.loop import train as train_model
     from eventsim_bridge.training.settings import TrainingSettings
 
-    if not out.parent.is_dir():
-        raise es.EventsimError(f"{out}: the folder {out.parent} does not exist")
     grid = GRIDS.get(data, GRIDS["digits"])
     settings = TrainingSettings(
         structure,

@@ -19,7 +19,7 @@ from recording_damage import (
 )
 from recording_files import (
     EVENTS,
-    SENSORS,
+    SAID,
     STATELESS,
     WHOLE,
     WRITERS,
@@ -69,7 +69,7 @@ def test_a_high_time_that_falls_a_little_is_backward_time(tmp_path: Path) -> Non
             read_recording(path)
 
 
-@pytest.mark.parametrize("name", sorted(WRITERS.keys() - STATELESS - SENSORS.keys()))
+@pytest.mark.parametrize("name", sorted(WRITERS.keys() - STATELESS))
 def test_a_sensor_that_the_file_contradicts_is_refused(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
     path.write_bytes(WHOLE[name])
@@ -93,7 +93,7 @@ RECORD_SIZES = {"nmnist.bin": 5, "version1.dat": 8, "version2.dat": 8, "evt2.raw
 def attempt(path: Path, sort: bool = False) -> Recording | None:
     """Return the recording, or None after a RecordingError of the right form."""
     try:
-        return read_recording(path, sort=sort)
+        return read_recording(path, sort=sort, **SAID.get(path.name, {}))
     except RecordingError as error:
         sentence = str(error)
     assert sentence.startswith(f"{path}: ")

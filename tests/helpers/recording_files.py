@@ -109,8 +109,10 @@ WRITERS: dict[str, Callable[[Events], bytes]] = {
     "compound.h5": hdf5(fill_compound),
     "group.hdf5": hdf5(fill_group),
 }
-SENSORS = {"nmnist.bin": Sensor(34, 34), "gesture.npy": Sensor(128, 128)}
-STATELESS = {"structured.npy", "one.npz", "four.npz", "group.hdf5"}  # no sensor in the file
+# No sensor in the file.
+STATELESS = {"nmnist.bin", "gesture.npy", "structured.npy", "one.npz", "four.npz", "group.hdf5"}
+# What has to be said to read a file.
+SAID: dict[str, Any] = {"gesture.npy": {"time_unit": "ms"}}
 
 
 WHOLE = {name: write(EVENTS) for name, write in WRITERS.items()}

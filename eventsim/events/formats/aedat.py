@@ -18,12 +18,12 @@ from xml.etree import ElementTree
 
 from ...errors import RecordingError
 from ..arrays import Events, Sensor
-from .format import Contents, Format, decoding_by
+from .format import Asked, Contents, Format, decoding_by
 
 _HEADER = 18  # bytes before the header: the magic line, and the size of the header
 
 
-def _decode(path: Path, size: int) -> Contents:
+def _decode(path: Path, asked: Asked) -> Contents:
     """Decode a file with one event stream; the packets are the file's own."""
     with decoding_by("faery"):
         import faery  # takes as long as all else that reading needs

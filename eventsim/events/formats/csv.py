@@ -15,11 +15,11 @@ import numpy as np
 from ...errors import RecordingError
 from ..arrays import Events, Sensor
 from .fields import FIELDS, from_columns, is_field_set
-from .format import Contents, Format
+from .format import Asked, Contents, Format
 
 
-def _decode(path: Path, size: int) -> Contents:
-    lines = _lines(path, size)
+def _decode(path: Path, asked: Asked) -> Contents:
+    lines = _lines(path, asked.size)
     _, (first, *_) = next(lines, (1, [""]))
     cells = [re.fullmatch(r"(\w+)(?:@(\d{1,9}))?", cell.strip()) for cell in first.split(",")]
     names = [cell[1] for cell in cells if cell]
@@ -27,7 +27,7 @@ def _decode(path: Path, size: int) -> Contents:
         raise RecordingError(f"line 1 is {first[:80]!r}, expected the columns {FIELDS}")
     sizes = {cell[1]: int(cell[2]) for cell in cells if cell and cell[2]}
     stated = Sensor(sizes["x"], sizes["y"]) if {"x", "y"} <= sizes.keys() else None
-    return Contents(_packets(path, size, names), stated)
+    return Contents(_packets(path, asked.size, names), stated)
 
 
 def _packets(path: Path, size: int, names: list[str]) -> Iterator[Events]:

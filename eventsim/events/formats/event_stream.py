@@ -13,10 +13,10 @@ import numpy as np
 
 from ...errors import RecordingError
 from ..arrays import Events, Sensor
-from .format import Contents, Format, decoding_by
+from .format import Asked, Contents, Format, decoding_by
 
 
-def _decode(path: Path, size: int) -> Contents:
+def _decode(path: Path, asked: Asked) -> Contents:
     with decoding_by("faery"):
         import faery  # takes as long as all else that reading needs
 

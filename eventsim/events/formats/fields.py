@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...errors import RecordingError
-from ..arrays import Events, make_events, refuse_first
+from ..arrays import Events, make_events
+from ..units import TimeUnit
 
 FIELDS = "t, x, y and on (or p)"
 
@@ -49,20 +49,14 @@ def check_fields(fields: Mapping[str, Any]) -> None:
 
 
 def column_packets(
-    read: Callable[[slice], Mapping[str, Any]], length: int, size: int
+    read: Callable[[slice], Mapping[str, Any]], length: int, size: int, unit: TimeUnit = "us"
 ) -> Iterator[Events]:
     """Make packets of `size` events of what `read` gives for a part of the columns."""
     for first in range(0, length, size):
-        yield from_columns(read(slice(first, first + size)), first)
+        yield from_columns(read(slice(first, first + size)), first, unit)
 
 
-def from_columns(columns: Mapping[str, Any], first: int) -> Events:
+def from_columns(columns: Mapping[str, Any], first: int, unit: TimeUnit = "us") -> Events:
     """Make events of one array a field; `first` is the number of the first one."""
-    on = polarity(columns["on"] if "on" in columns else columns["p"], first)
-    return make_events(columns["t"], columns["x"], columns["y"], on, first=first)
-
-
-def polarity(values: NDArray[Any], first: int) -> NDArray[np.bool_]:
-    """Return the polarity from 0 and 1, or -1 and 1."""
-    refuse_first(~np.isin(values, (-1, 0, 1)), values, "polarity", "0 or 1, or -1 or 1", first)
-    return values > 0
+    on = columns["on"] if "on" in columns else columns["p"]
+    return make_events(columns["t"], columns["x"], columns["y"], on, first=first, time_unit=unit)

@@ -1,36 +1,44 @@
 """What a format of recordings is: a name, suffixes, first bytes, and a decoder into packets.
 
-In: a path, and about how many events a packet shall have, from `recordings.py` by way of
-`registry.py`. Out: `Contents`, what the beginning of the file states and an iterator over packets
-as they stand in the file; `recordings.py` checks them.
+In: a path, and what was asked for, from `recordings.py` by way of `registry.py`. Out: `Contents`,
+what the beginning of the file states and an iterator over packets as they stand in the file;
+`recordings.py` checks them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import RecordingError
 from ..arrays import Events, Sensor
+from ..units import TimeUnit
+
+
+class Asked(NamedTuple):
+    """How a file shall be read; a decoder heeds what concerns its format."""
+
+    size: int  # about so many events a packet
+    time_unit: TimeUnit | None = None  # of times whose unit the file does not state
 
 
 class Contents(NamedTuple):
-    """What a decoder finds in a file; `usual` is the sensor of a format that cannot state one."""
+    """What a decoder finds in a file, which may be no sensor."""
 
     packets: Iterator[Events]  # read and decoded as they are drawn
     stated: Sensor | None = None
-    usual: Sensor | None = None
+    facts: Mapping[str, str] = {}  # how the contents were understood, to be shown
 
 
 class Format(NamedTuple):
-    """A format, and its decoder: (path, events a packet) -> `Contents`."""
+    """A format, and its decoder."""
 
     name: str
     suffixes: tuple[str, ...]
     magic: bytes  # the first bytes of every such file; empty where a format has none
-    decode: Callable[[Path, int], Contents]
+    decode: Callable[[Path, Asked], Contents]
     # Tells formats with the same magic apart, by the first 64 KiB of a file.
     is_stated_in: Callable[[bytes], bool] | None = None
 

@@ -6,6 +6,7 @@ has it, is added to the times.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,10 @@ import numpy as np
 from ...errors import RecordingError
 from ..arrays import Events, Sensor
 from .fields import Field, check_fields, column_packets
-from .format import Contents, Format, decoding_by
+from .format import Asked, Contents, Format, decoding_by
 
 
-def _decode(path: Path, size: int) -> Contents:
+def _decode(path: Path, asked: Asked) -> Contents:
     with decoding_by("h5py"), h5py.File(path, "r") as file:
         node = _node(file)
         fields: dict[str, Any] = dict(node.items()) if isinstance(node, h5py.Group) else {
@@ -28,14 +29,22 @@ def _decode(path: Path, size: int) -> Contents:
         }  # fmt: skip
         check_fields(fields)
         length = fields["t"].shape[0]
-        sizes = {
-            side: int(owner.attrs[side])
-            for owner in (file, node)
-            for side in ("width", "height")
-            if side in owner.attrs
-        }
-    stated = Sensor(**sizes) if len(sizes) == 2 else None
-    return Contents(_packets(path, length, size), stated)
+        stated = _stated_sensor(file, node)
+    return Contents(_packets(path, length, asked.size), stated)
+
+
+def _stated_sensor(file: h5py.File, node: Any) -> Sensor | None:
+    """Read `width` and `height`, or Prophesee's `geometry`, "1280x720"."""
+    sizes = {
+        side: int(owner.attrs[side])
+        for owner in (file, node)
+        for side in ("width", "height")
+        if side in owner.attrs
+    }
+    if len(sizes) == 2:
+        return Sensor(**sizes)
+    geometry = re.fullmatch(r"(\d{1,5})x(\d{1,5})", str(file.attrs.get("geometry", "")))
+    return Sensor(int(geometry[1]), int(geometry[2])) if geometry else None
 
 
 def _node(file: h5py.File) -> Any:

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ..arrays import Events, Sensor, make_events
-from .format import Contents, Format
+from ..arrays import Events, make_events
+from .format import Asked, Contents, Format
 from .records import read_records
 
 
-def _decode(path: Path, size: int) -> Contents:
-    return Contents(_packets(path, size), usual=Sensor(34, 34))
+def _decode(path: Path, asked: Asked) -> Contents:
+    return Contents(_packets(path, asked.size))
 
 
 def _packets(path: Path, size: int) -> Iterator[Events]:

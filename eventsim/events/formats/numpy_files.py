@@ -1,8 +1,8 @@
 """NumPy's files: arrays of events, or of tonic's DVSGesture -> packets of events.
 
 In: a path, from `registry.py`. `.npy` holds one array, which is mapped into memory and read in
-parts; `.npz` one array, or one for each field, which are read whole. No file states its sensor;
-that of DVS Gesture has 128 x 128 pixels. A pickle is never loaded.
+parts; `.npz` one array, or one for each field, which are read whole. No file states its sensor. A
+pickle is never loaded.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import RecordingError
-from ..arrays import Events, Sensor, make_events, refuse_first
-from .fields import FIELDS, check_fields, column_packets, polarity
-from .format import Contents, Format, decoding_by
+from ..units import SAMPLE, stated_or_deduced
+from .fields import FIELDS, check_fields, column_packets
+from .format import Asked, Contents, Format, decoding_by
 
 
-def _decode_npy(path: Path, size: int) -> Contents:
+def _decode_npy(path: Path, asked: Asked) -> Contents:
     """Decode an array, never a pickle, mapped into memory."""
     with decoding_by("numpy"):
         array = _mapped(path)
@@ -29,7 +29,7 @@ def _decode_npy(path: Path, size: int) -> Contents:
     def read(part: slice) -> NDArray[Any]:
         return _mapped(path)[part]  # again: a mapping keeps in memory what was read of it
 
-    return _decode_array(array, read, size)
+    return _decode_array(array, read, asked)
 
 
 def _mapped(path: Path) -> NDArray[Any]:
@@ -47,22 +47,22 @@ def _mapped(path: Path) -> NDArray[Any]:
     return array
 
 
-def _decode_npz(path: Path, size: int) -> Contents:
+def _decode_npz(path: Path, asked: Asked) -> Contents:
     with decoding_by("numpy"), np.load(path, allow_pickle=False) as loaded:
         arrays = {name: np.asarray(loaded[name]) for name in loaded.files}
     if len(arrays) == 1:
         (array,) = arrays.values()
-        return _decode_array(array, array.__getitem__, size)
+        return _decode_array(array, array.__getitem__, asked)
     check_fields(arrays)
 
     def read(part: slice) -> Mapping[str, Any]:
         return {name: column[part] for name, column in arrays.items()}
 
-    return Contents(column_packets(read, len(arrays["t"]), size))
+    return Contents(column_packets(read, len(arrays["t"]), asked.size))
 
 
 def _decode_array(
-    array: NDArray[Any], read: Callable[[slice], NDArray[Any]], size: int
+    array: NDArray[Any], read: Callable[[slice], NDArray[Any]], asked: Asked
 ) -> Contents:
     """Decode an array with the fields of events, or with the columns of tonic's DVSGesture."""
     if names := array.dtype.names:
@@ -72,22 +72,21 @@ def _decode_array(
             rows = read(part)
             return {name: rows[name] for name in names}
 
-        return Contents(column_packets(columns, len(array), size))
+        return Contents(column_packets(columns, len(array), asked.size))
     if array.ndim == 2 and array.shape[1] == 4 and array.dtype.kind in "fiu":
-        starts = range(0, len(array), size)
-        packets = (_from_dvsgesture(read(slice(first, first + size)), first) for first in starts)
-        return Contents(packets, usual=Sensor(128, 128))
+        unit = stated_or_deduced(read(slice(0, SAMPLE))[:, 3], asked.time_unit)
+
+        def columns_of(part: slice) -> Mapping[str, Any]:
+            return dict(zip("xypt", read(part).T, strict=True))
+
+        return Contents(
+            column_packets(columns_of, len(array), asked.size, unit.unit),
+            facts={"columns": "x, y, p, t", "time_unit": f"{unit.unit} ({unit.how})"},
+        )
     raise RecordingError(
         f"the array has dtype {array.dtype} and shape {array.shape}, "
-        f"expected fields {FIELDS}, or shape (events, 4) for x, y, p and t in ms"
+        f"expected fields {FIELDS}, or shape (events, 4) for x, y, p and t"
     )
-
-
-def _from_dvsgesture(array: NDArray[Any], first: int) -> Events:
-    x, y, p, t = array.astype(np.float64, copy=False).T
-    refuse_first(~((t >= 0) & (t < 1e15)), t, "t", "0 to 1e15 (ms)", first)
-    # Rounded: 1.001 * 1000 is a little less than 1001.
-    return make_events(np.rint(t * 1000), x, y, polarity(p, first), first=first)
 
 
 NPY = Format("NPY", (".npy",), b"\x93NUMPY", _decode_npy)

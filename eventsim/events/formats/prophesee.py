@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 
 from ...errors import RecordingError
 from ..arrays import Events, Sensor, make_events, refuse_first
-from .format import Contents, Format
+from ..clocks import TurningClock
+from .format import Asked, Contents, Format
 from .records import read_records
 
 Known = TypeVar("Known")
@@ -35,12 +36,18 @@ _DAT_BITS = {"1": (9, 8, 1), "2": (14, 14, 4)}
 # Types and size of the records: "2d" (before 2018) and "cd" hold the same.
 _DAT_RECORDS = {b"\x00\x08": "2d", b"\x0c\x08": "cd"}
 
+# What the cameras of old headers, without a geometry, are: `system_ID` -> width and height. The
+# numbers are those of Prophesee's OpenEB (enum SystemId, and the geometries in its reader).
+_VGA = (0x15, 0x17, 0x19, 0x1C, 0x1D, 0x21, 0x22, 0x23, 0x28, 0x29, 0x97, 0x99, 0xA1, 0xA2)
+_HD = (0x1A, 0x1E, 0x1F, 0x27, 0x2E, 0x30)
+_OF_SYSTEM = dict.fromkeys(_VGA, (640, 480)) | dict.fromkeys(_HD, (1280, 720))
+
 _EVT2_WORDS = (0x0, 0x1, 0x8, 0xA, 0xE, 0xF)
 _EVT3_WORDS = (0x0, 0x2, 0x3, 0x4, 0x5, 0x6, 0x7, 0x8, 0xA, 0xE, 0xF)
 
 
-def _decode_dat(path: Path, size: int) -> Contents:
-    """Decode a DAT file, version 1 or 2, of type "cd" or "2d"; `size` events a packet."""
+def _decode_dat(path: Path, asked: Asked) -> Contents:
+    """Decode a DAT file, version 1 or 2, of type "cd" or "2d"; `asked.size` events a packet."""
     with path.open("rb") as file:
         header = read_header(file)
         bits = _stated_version(header, r"^% *Version +(\S+)", _DAT_BITS)
@@ -51,7 +58,7 @@ def _decode_dat(path: Path, size: int) -> Contents:
                 f"expected 00 08 (2d) or 0c 08 (cd)"
             )
         body = file.tell()
-    packets = _dat_packets(path, body, size, bits, _stated_t0(header))
+    packets = _dat_packets(path, body, asked.size, bits, _stated_t0(header))
     return Contents(packets, _stated_sensor(header))
 
 
@@ -59,7 +66,7 @@ def _dat_packets(
     path: Path, body: int, size: int, bits: tuple[int, int, int], t0: int
 ) -> Iterator[Events]:
     x_bits, y_bits, on_bits = bits
-    clock = _Clock(32)
+    clock = TurningClock(32)
     for first, records in read_records(path, body, size, "<u4", 2):
         t, address = records.T
         x = address & ((1 << x_bits) - 1)
@@ -69,8 +76,8 @@ def _dat_packets(
         yield make_events(clock.unwrap(t) + t0, x, y, on)
 
 
-def _decode_evt(path: Path, size: int) -> Contents:
-    """Decode an EVT 2.0 or EVT 3.0 file, little-endian; `size` words a packet."""
+def _decode_evt(path: Path, asked: Asked) -> Contents:
+    """Decode an EVT 2.0 or EVT 3.0 file, little-endian; `asked.size` words a packet."""
     with path.open("rb") as file:
         header = read_header(file)
         body = file.tell()
@@ -78,12 +85,12 @@ def _decode_evt(path: Path, size: int) -> Contents:
     decode = _stated_version(header, r"^% (?:evt |format EVT)([\w.]+)", decoders)
     if re.search(r"^% endianness big", header, re.MULTILINE):
         raise RecordingError("the header states endianness big, expected little")
-    packets = decode(path, body, size, _stated_t0(header))
+    packets = decode(path, body, asked.size, _stated_t0(header))
     return Contents(packets, _stated_sensor(header))
 
 
 def _evt2_packets(path: Path, body: int, size: int, t0: int) -> Iterator[Events]:
-    clock, high = _Clock(28), _NONE
+    clock, high = TurningClock(28), _NONE
     for first, records in read_records(path, body, size, "<u4"):
         words = records.ravel()
         kind = words >> 28
@@ -142,7 +149,7 @@ class _Evt3Clock:
     """The time of an EVT 3.0 file: a high half that turns over, and a low half."""
 
     def __init__(self) -> None:
-        self.clock = _Clock(12)
+        self.clock = TurningClock(12)
         self.high, self.low = _NONE, 0
 
     def times(self, kind: NDArray[np.int64], value: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -168,26 +175,6 @@ def _held(flags: NDArray[np.bool_], values: NDArray[Any], before: int) -> NDArra
     latest = np.maximum.accumulate(np.where(flags, np.arange(len(flags)), -1))
     held: NDArray[np.int64] = np.where(latest < 0, before, values[latest])
     return held
-
-
-class _Clock:
-    """A counter that turns over, continued from packet to packet."""
-
-    def __init__(self, bits: int) -> None:
-        self.bits = bits
-        self.turns = 0
-        self.last: int | None = None
-
-    def unwrap(self, counter: NDArray[Any]) -> NDArray[np.int64]:
-        """Continue the counter: it turned over where it fell by half its range or more."""
-        count: NDArray[np.int64] = counter.astype(np.int64)
-        if len(count) == 0:
-            return count
-        before = count[0] if self.last is None else self.last
-        turned = np.diff(count, prepend=before) <= -(1 << (self.bits - 1))
-        turns = np.cumsum(turned) + self.turns
-        self.turns, self.last = int(turns[-1]), int(count[-1])
-        return count + (turns << self.bits)
 
 
 def read_header(file: BinaryIO) -> str:
@@ -218,7 +205,10 @@ def _stated_version(header: str, pattern: str, known: Mapping[str, Known]) -> Kn
 
 
 def _stated_sensor(header: str) -> Sensor | None:
-    """Read "geometry WxH", "format EVT3;height=H;width=W", or "Width W" and "Height H"."""
+    """Read "geometry WxH", "format EVT3;height=H;width=W", "Width W" and "Height H".
+
+    Or else "system_ID", which stands for a camera.
+    """
     size = {}
     for name, before in (("width", ""), ("height", r"\d+x")):
         pattern = rf"^% *(?:geometry +{before}|{name} +|format .*\b{name}=)(\d+)"
@@ -227,7 +217,11 @@ def _stated_sensor(header: str) -> Sensor | None:
             raise RecordingError(f"the header states {name} {' and '.join(stated)}, expected one")
         if stated:
             size[name] = int(stated[0])
-    return Sensor(**size) if len(size) == 2 else None
+    if len(size) == 2:
+        return Sensor(**size)
+    system = re.search(r"^% *system_ID +(\d+)\s*$", header, re.MULTILINE | re.IGNORECASE)
+    found = _OF_SYSTEM.get(int(system[1])) if system else None
+    return Sensor(*found) if found else None
 
 
 def _stated_t0(header: str) -> int:

@@ -1,0 +1,122 @@
+"""How commands read recordings: the options that all of them share, and what these do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from .options import whole_numbers
+
+if TYPE_CHECKING:
+    from eventsim import Filters, Network, Packets, Recording, Sensor
+    from eventsim.events.arrays import Events
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How recordings are read; the fields are the options of the command line."""
+
+    sensor: Annotated[
+        str | None,
+        typer.Option(help="Size of the sensor, where the file does not state it.", metavar="WxH"),
+    ] = None
+    sort: Annotated[bool, typer.Option("--sort", help="Put backward time into order.")] = False
+    time_unit: Annotated[
+        Literal["s", "ms", "us", "ns"] | None,
+        typer.Option(help="Of times whose unit the file does not state."),
+    ] = None
+    region: Annotated[
+        str | None, typer.Option(help="Region of interest, in pixels.", metavar="X,Y,W,H")
+    ] = None
+    downscale: Annotated[int, typer.Option(help="Divide x and y by this.", min=1)] = 1
+
+    @property
+    def size(self) -> Sensor | None:
+        """The sensor that was asked for."""
+        from eventsim import Sensor
+
+        if self.sensor is None:
+            return None
+        return Sensor(*whole_numbers("--sensor", self.sensor, "x", 2))
+
+    @property
+    def crop(self) -> tuple[int, int, int, int] | None:
+        """The region that was asked for."""
+        if self.region is None:
+            return None
+        found: tuple[int, int, int, int] = whole_numbers("--region", self.region, ",", 4)
+        return found
+
+    def recording(self, path: Path) -> Recording:
+        """Read a file whole."""
+        import eventsim as es
+
+        return es.read_recording(path, sensor=self.size, sort=self.sort, **self._asked())
+
+    def packets(self, path: Path) -> Packets:
+        """Read a file in packets; with `--sort` whole, first."""
+        import eventsim as es
+
+        return es.read_packets(path, sensor=self.size, sort=self.sort, **self._asked())
+
+    def _asked(self) -> dict[str, Any]:
+        return {"time_unit": self.time_unit}
+
+    def of_files(self) -> list[str]:
+        """Name the options that are set and say something of files."""
+        given = {"--sensor": self.sensor, "--sort": self.sort, "--time-unit": self.time_unit}
+        return [option for option, value in given.items() if value]
+
+    def filters(self, sensor: Sensor | None) -> Filters | None:
+        """Return what crops and scales events of this sensor; None where nothing was asked for."""
+        import eventsim as es
+
+        if self.crop is None and self.downscale == 1:
+            return None
+        settings = es.FilterSettings(region=self.crop, downscale=self.downscale)
+        return es.Filters(settings, sensor or es.Sensor(65536, 65536))
+
+
+class Fit:
+    """Makes the events of a recording those that a network takes."""
+
+    def __init__(self, reading: Reading, network: Network, stated: Sensor | None) -> None:
+        """Refuse a stated sensor that is, cropped and scaled, larger than the network's input."""
+        from eventsim import EventsimError, Sensor
+
+        polarities, height, width = network.input_shape
+        self.input = Sensor(width, height, polarities)
+        self.filters = reading.filters(stated)
+        sensor = stated
+        if self.filters is not None and (stated or reading.crop):
+            sensor = self.filters.sensor
+        if sensor is not None and (sensor.width > width or sensor.height > height):
+            raise EventsimError(
+                f"events come from {sensor.width} x {sensor.height} pixels, expected at most the "
+                f"network's {width} x {height}: take a --region X,Y,W,H, or --downscale N"
+            )
+
+    def __call__(self, events: Events, first: int = 0) -> Events:
+        """Return the events as the network takes them; `first` is the number of the first."""
+        import eventsim as es
+
+        if self.filters is not None:
+            events, first = self.filters(events), 0
+        return es.check_events(events, self.input, first=first)
+
+    @property
+    def outside(self) -> int:
+        """Events outside of the region."""
+        return 0 if self.filters is None else self.filters.counters["outside"]
+
+
+def filtered(packets: Iterable[Events], filters: Filters | None) -> Iterator[Events]:
+    """Yield packets cropped and scaled, and none without events."""
+    for packet in packets:
+        events = packet if filters is None else filters(packet)
+        if len(events):
+            yield events
