@@ -342,6 +342,7 @@ def _document(
         "names": [str(name) for name in chosen.names[: len(results)]],
         "class_names": list(net.class_names or chosen.class_names),
         "accuracy": accuracy,
+        "silent": [not result.spike_counts.any() for result in results],
         "predictions": [result.prediction for result in results],
         "labels": labels,
         "spike_counts": [result.spike_counts.tolist() for result in results],

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from eventsim.live.udp import Address
 
 
+MOST_PACE = 10**9  # a second in a nanosecond
+
+
 @dataclass
 class Sent:
     """What has been sent so far; `datagrams` stays 0 over TCP."""
@@ -97,10 +100,14 @@ def _in_datagrams(sent: Sent, address: Address) -> str:
 def play(packets: Iterator[Events], pace: float, sensor: Sensor | None = None) -> Source:
     """Return packets as a source at a pace, cut at each millisecond of wall time.
 
-    A pace of 0 is as fast as it goes, with packets as they are.
+    A pace of 0 is as fast as it goes, with packets as they are. Raises `EventsimError` for a pace
+    that is no number of times.
     """
+    from eventsim import EventsimError
     from eventsim.live.sources import open_source
 
+    if not 0 <= pace <= MOST_PACE:
+        raise EventsimError(f"pace is {pace}, expected 0 to {MOST_PACE:,}; 0 is as fast as it goes")
     if pace == 0:
         return open_source(packets, sensor=sensor)
     return open_source(packets, sensor=sensor, pace=pace, packet_us=max(1, round(1000 * pace)))

@@ -354,6 +354,15 @@ def test_run_in_asynchronous_time(network: Path, tmp_path: Path) -> None:
         assert sentence in str(run_command("run", network, *files, *arguments))
 
 
+def test_a_silent_network_is_marked(network: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "none.npy", es.make_events([], [], [], []))
+    file, out = write_nmnist(tmp_path / "a.bin", 20), tmp_path / "out.json"
+    assert run_command("run", network, tmp_path / "none.npy", file, "--json", out) == 0
+    document = json.loads(out.read_text())
+    assert document["silent"] == [True, False]
+    assert document["predictions"][1] == 1
+
+
 def test_compare_time_runs_one_network_on_several_grids(nmnist: Path, tmp_path: Path) -> None:
     weight = np.random.default_rng(0).normal(0, 0.2, (10, 2 * 34 * 34))
     layers = [es.Flatten(), es.Dense(weight, np.ones(10) * 0.01, neuron=es.LIF(0.5, 1.0))]

@@ -69,6 +69,8 @@ def compare(
     from .plan import Plan
     from .store import Store
 
+    if cluster is not None:
+        import distributed  # noqa: F401  before the work: it is an extra
     plan = Plan(
         data,
         structure,
