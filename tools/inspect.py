@@ -98,6 +98,7 @@ def _recording_facts(recording: Recording, reading: Reading) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "kind": "recording",
         "format": about.format,
+        "recognised": about.recognised,
         "sensor": f"{sensor.width} x {sensor.height}",
         "sensor_is": about.sensor_from,
         **about.facts,

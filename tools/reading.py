@@ -29,6 +29,9 @@ class Reading:
         Literal["s", "ms", "us", "ns"] | None,
         typer.Option(help="Of times whose unit the file does not state."),
     ] = None
+    stream: Annotated[
+        int | None, typer.Option(help="Of several event streams in a file, from 0.", min=0)
+    ] = None
     region: Annotated[
         str | None, typer.Option(help="Region of interest, in pixels.", metavar="X,Y,W,H")
     ] = None
@@ -64,11 +67,16 @@ class Reading:
         return es.read_packets(path, sensor=self.size, sort=self.sort, **self._asked())
 
     def _asked(self) -> dict[str, Any]:
-        return {"time_unit": self.time_unit}
+        return {"time_unit": self.time_unit, "stream": self.stream}
 
     def of_files(self) -> list[str]:
         """Name the options that are set and say something of files."""
-        given = {"--sensor": self.sensor, "--sort": self.sort, "--time-unit": self.time_unit}
+        given = {
+            "--sensor": self.sensor,
+            "--sort": self.sort,
+            "--time-unit": self.time_unit,
+            "--stream": None if self.stream is None else "set",
+        }
         return [option for option, value in given.items() if value]
 
     def filters(self, sensor: Sensor | None) -> Filters | None:

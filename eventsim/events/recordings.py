@@ -17,7 +17,7 @@ from ..checks import is_whole
 from ..errors import EventsimError, RecordingError
 from .arrays import Events, Sensor, agreed_sensor, check_events, join_events
 from .formats.format import Asked, Contents
-from .formats.registry import format_of
+from .formats.registry import recognise
 from .units import TimeUnit, check_time_unit
 
 # Events in a packet, at most, unless asked for otherwise. Decoding EVT3, the greediest, takes about
@@ -30,6 +30,7 @@ class About:
     """How a file was understood: what no event says of itself."""
 
     format: str
+    recognised: str  # by its first bytes, or its suffix
     sensor_from: str  # stated, asked for, or guessed from the events
     facts: Mapping[str, str]  # such as the order of columns and the unit of times
 
@@ -73,19 +74,21 @@ class Packets:
     about: About
     time_unit: TimeUnit | None = None  # that was asked for
     sort: bool = False
+    stream: int | None = None
 
     def __iter__(self) -> Iterator[Events]:
         """Yield checked event arrays of 1 to `size` events, in time order."""
         if self.sort:
             events, _ = read_recording(
-                self.path, sensor=self.sensor, sort=True, time_unit=self.time_unit
-            )
+                self.path, sensor=self.sensor, sort=True, time_unit=self.time_unit,
+                stream=self.stream,
+            )  # fmt: skip
             yield from (events[at : at + self.size] for at in range(0, len(events), self.size))
             return
         with _naming(self.path):
             number = latest_us = 0
-            asked = Asked(self.size, self.time_unit)
-            for decoded in format_of(self.path).decode(self.path, asked).packets:
+            asked = Asked(self.size, self.time_unit, self.stream)
+            for decoded in recognise(self.path).format.decode(self.path, asked).packets:
                 for first in range(0, len(decoded), self.size):
                     events = check_events(
                         decoded[first : first + self.size],
@@ -103,25 +106,21 @@ def read_recording(
     sensor: Sensor | None = None,
     sort: bool = False,
     time_unit: TimeUnit | None = None,
+    stream: int | None = None,
 ) -> Recording:
     """Read the events of a file: all of them, or none and a `RecordingError`.
 
-    The suffix says the format, and the contents must agree with it:
+    The first bytes say the format, or else the suffix (`docs/recordings.md` has the list):
 
-    - `.bin`: N-MNIST and N-Caltech101, 5 bytes an event.
-    - `.raw`, `.evt`: Prophesee EVT 2.0 and EVT 3.0. `.dat`: Prophesee DAT, versions 1 and 2.
-    - `.aedat4`, `.aedat`: AEDAT 4.0 with one event stream.
-    - `.es`: Event Stream 2 with DVS events. The file counts y from the bottom; the events count it
-      from the top, as in all other formats.
-    - `.csv`: a first line that names the columns t (microseconds), x, y, and on (or p), in any
-      order; then whole numbers. `x@640` and `y@480` in the first line state the sensor.
-    - `.npy`: a structured array with fields t (microseconds), x, y, and on (or p), all integers;
-      or the plain 2-D array of tonic's DVSGesture, columns x, y, p, t.
-      `.npz`: one such array, or four arrays t, x, y, and on (or p).
-    - `.h5`, `.hdf5`: `events` or `CD/events`, either one dataset of a compound type with these
-      fields or a group of one dataset a field; a `t_offset` beside a group (DSEC) is added to t.
-      Attributes `width` and `height`, there or on the file, or `geometry` (Prophesee), state the
-      sensor.
+    - N-MNIST and N-Caltech101 (`.bin`), Prophesee RAW (EVT 2.0, 2.1, 3.0) and DAT (versions 1, 2),
+      AEDAT 2.0, 3.1 and 4.0.
+    - Event Stream 2 with DVS events. The file counts y from the bottom; the events count it from
+      the top, as in all other formats but AEDAT 2.0.
+    - Text, NumPy and HDF5: columns t, x, y, and on (or p), also by their other usual names; a plain
+      array or text without names in one of the usual orders. Other fields are left alone.
+      In HDF5, anywhere in the file; a `t_offset` beside a group (DSEC) is added to t.
+
+    `stream` chooses one of several event streams in a file, counted from 0.
 
     A file that does not state the unit of its times has the `time_unit` that is given, or else the
     only one that makes sense of its first times (`units.stated_or_deduced`); `about.facts` says so.
@@ -142,7 +141,7 @@ def read_recording(
     """
     path = Path(path)
     with _naming(path):
-        about, contents = _understood(path, Asked(PACKET, time_unit), sensor)
+        about, contents = _understood(path, Asked(PACKET, time_unit, stream), sensor)
         known = _sensor_of(contents, sensor)
         events = join_events(list(contents.packets))
         known = known or _smallest_sensor(events)
@@ -156,6 +155,7 @@ def read_packets(
     size: int = PACKET,
     sort: bool = False,
     time_unit: TimeUnit | None = None,
+    stream: int | None = None,
 ) -> Packets:
     """Read the events of a file in packets of at most `size`; as `read_recording` otherwise.
 
@@ -172,18 +172,18 @@ def read_packets(
         raise EventsimError(f"size is {size!r}, expected a whole number of events, 1 or more")
     path = Path(path)
     with _naming(path):
-        about, contents = _understood(path, Asked(int(size), time_unit), sensor)
+        about, contents = _understood(path, Asked(int(size), time_unit, stream), sensor)
         known = _sensor_of(contents, sensor)
-    return Packets(path, known, int(size), about, time_unit, sort)
+    return Packets(path, known, int(size), about, time_unit, sort, stream)
 
 
 def _understood(path: Path, asked: Asked, sensor: Sensor | None) -> tuple[About, Contents]:
     """Begin to decode a file, and say how."""
     check_time_unit(asked.time_unit)
-    form = format_of(path)
+    form, recognised = recognise(path)
     contents = form.decode(path, asked)
     how = STATED if contents.stated else ASKED if sensor else GUESSED
-    return About(form.name, how, contents.facts), contents
+    return About(form.name, recognised, how, contents.facts), contents
 
 
 @contextmanager

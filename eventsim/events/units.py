@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from ..errors import EventsimError, RecordingError
 
 TimeUnit = Literal["s", "ms", "us", "ns"]
-TIME_UNITS: tuple[TimeUnit, ...] = get_args(TimeUnit)
 LIMIT_US = 2**63  # clocks past 2^63 us would be 292,000 years
+TIME_UNITS: tuple[TimeUnit, ...] = get_args(TimeUnit)
 SAMPLE = 2**16  # events by which a unit is deduced, at most
 
 _PER_UNIT = {"s": 1_000_000, "ms": 1000, "us": 1}  # microseconds
-_LEAST_NS = 10**17  # more microseconds than since the year 0; nanoseconds since 1973
+_LEAST_NS, _MOST_NS = 10**17, 2**63  # microseconds past the year 3000; dates since 1973
 # So many times that all end on a whole millisecond do so because that is their unit.
 _EVIDENCE = 16
 
@@ -56,8 +56,9 @@ def stated_or_deduced(t: NDArray[Any], asked: TimeUnit | None) -> Unit:
 
     Whole numbers of an integer type are microseconds, as all writers have it, or nanoseconds where
     microseconds would lie past the year 3000. Other numbers are judged by how many decimals they
-    need, since cameras count microseconds: four or more are seconds; up to three are milliseconds,
-    and none are microseconds, if that is so of 16 different times or more.
+    need, since cameras count microseconds: four or more are seconds, as are fractions around a
+    date since 2001; up to three are milliseconds, and none are microseconds, if that is so of 16
+    different times or more.
 
     Raises `RecordingError` where several readings make sense.
     """
@@ -73,6 +74,8 @@ def unit_of_decimals(t: NDArray[Any], decimals: int | None) -> Unit:
     """Return the unit of times that need so many decimals, None where their type has too few."""
     if decimals is not None and decimals > 3:
         return Unit("s", "t has more than three decimals")
+    if decimals and len(t) and t.min() >= 1e9 and t.max() < 4e9:
+        return Unit("s", "t is since 1970")
     enough = len(np.unique(t)) >= _EVIDENCE
     if decimals == 0 and enough:
         return _of_whole(t, "all whole numbers")
@@ -86,7 +89,7 @@ def unit_of_decimals(t: NDArray[Any], decimals: int | None) -> Unit:
 
 
 def _of_whole(t: NDArray[Any], what: str) -> Unit:
-    if len(t) and t.max() >= _LEAST_NS:
+    if len(t) and _LEAST_NS <= t.max() < _MOST_NS:
         return Unit("ns", f"{what} too large for microseconds")
     return Unit("us", what)
 

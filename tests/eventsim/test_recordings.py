@@ -19,6 +19,7 @@ from recording_files import (
     EVT2,
     SAID,
     SENSOR,
+    SENSORS,
     STATELESS,
     WRITERS,
     dat,
@@ -67,21 +68,22 @@ def test_round_trip(name: str, folder: Path) -> None:
         np.testing.assert_array_equal(found, events)
         assert found.dtype == EVENT_DTYPE
         smallest = Sensor(int(events["x"].max()) + 1, int(events["y"].max()) + 1)
-        assert sensor == (smallest if name in STATELESS else SENSOR)
+        assert sensor == (smallest if name in STATELESS else SENSORS.get(name, SENSOR))
 
     check()
 
 
-# Without events an N-MNIST file is an empty file, and faery's DAT file with a t0 ends before the
-# type of its records.
-@pytest.mark.parametrize("name", sorted(WRITERS.keys() - {"nmnist.bin", "t0.dat"}))
+# Without events an N-MNIST file is an empty file, faery's DAT file with a t0 ends before the type
+# of its records, and a text without names is of no columns.
+@pytest.mark.parametrize("name", sorted(WRITERS.keys() - {"nmnist.bin", "t0.dat", "seconds.txt"}))
 def test_an_empty_recording_is_a_recording(name: str, folder: Path) -> None:
     path = folder / f"empty_{name}"
     path.write_bytes(WRITERS[name](EVENTS[:0]))
     events, sensor = read_recording(path, **SAID.get(name, {}))
     assert (len(events), events.dtype) == (0, EVENT_DTYPE)
-    assert sensor == (Sensor(1, 1) if name in STATELESS else SENSOR)
-    assert read_recording(path, sensor=SENSOR, **SAID.get(name, {})).sensor == SENSOR
+    stated = SENSORS.get(name, SENSOR)
+    assert sensor == (Sensor(1, 1) if name in STATELESS else stated)
+    assert read_recording(path, sensor=stated, **SAID.get(name, {})).sensor == stated
 
 
 # --- real recordings against other readers ------------------------------------------------------

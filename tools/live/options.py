@@ -119,9 +119,9 @@ def _open(options: LiveOptions, reading: Reading) -> Source:
     if name in ("-", "camera") or "://" in name:
         if options.loop != 1:
             raise EventsimError(f"--loop is {options.loop}, expected 1: {name} is no recording")
-        if reading.sort or reading.time_unit:
-            given = "--sort" if reading.sort else "--time-unit"
-            raise EventsimError(f"{given} is set, expected none: {name} is no recording")
+        for given in reading.of_files():
+            if given != "--sensor":
+                raise EventsimError(f"{given} is set, expected none: {name} is no recording")
         return open_source(name, sensor=reading.size, pace=options.pace)
     packets = reading.packets(Path(name))
     pace = 1.0 if options.pace is None else options.pace

@@ -7,14 +7,16 @@ what the beginning of the file states and an iterator over packets as they stand
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from ...errors import RecordingError
 from ..arrays import Events, Sensor
 from ..units import TimeUnit
+
+Name = TypeVar("Name")
 
 
 class Asked(NamedTuple):
@@ -22,6 +24,7 @@ class Asked(NamedTuple):
 
     size: int  # about so many events a packet
     time_unit: TimeUnit | None = None  # of times whose unit the file does not state
+    stream: int | None = None  # of the event streams of a file, counted from 0
 
 
 class Contents(NamedTuple):
@@ -39,14 +42,27 @@ class Format(NamedTuple):
     suffixes: tuple[str, ...]
     magic: bytes  # the first bytes of every such file; empty where a format has none
     decode: Callable[[Path, Asked], Contents]
-    # Tells formats with the same magic apart, by the first 64 KiB of a file.
+    # Tells formats with the same magic, or none, apart, by the first 64 KiB of a file.
     is_stated_in: Callable[[bytes], bool] | None = None
 
     def begins(self, head: bytes) -> bool:
         """Tell whether a file that begins with `head` is of this format and no other."""
-        if not self.magic or not head.startswith(self.magic):
+        if not head.startswith(self.magic):
             return False
-        return self.is_stated_in is None or self.is_stated_in(head)
+        return bool(self.magic) if self.is_stated_in is None else self.is_stated_in(head)
+
+
+def choose_stream(names: Sequence[Name], asked: int | None) -> Name:
+    """Return the only event stream, or the one that was asked for."""
+    if asked is None and len(names) == 1:
+        return names[0]
+    if asked is None or not 0 <= asked < len(names):
+        what = "none was chosen" if asked is None else f"--stream is {asked}"
+        raise RecordingError(
+            f"the file holds {len(names)} event streams ({', '.join(map(str, names))}) and {what}, "
+            f"expected --stream 0 to {len(names) - 1} (in Python stream)"
+        )
+    return names[asked]
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""NumPy's files: arrays of events, or of tonic's DVSGesture -> packets of events.
+"""NumPy's files: arrays with the fields of events, or of four columns -> packets of events.
 
 In: a path, from `registry.py`. `.npy` holds one array, which is mapped into memory and read in
 parts; `.npz` one array, or one for each field, which are read whole. No file states its sensor. A
@@ -16,8 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import RecordingError
-from ..units import SAMPLE, stated_or_deduced
-from .fields import FIELDS, check_fields, column_packets
+from ..units import SAMPLE
+from .fields import (
+    EXPECTED,
+    Layout,
+    check_fields,
+    column_packets,
+    find_fields,
+    find_order,
+    show,
+    unit_of,
+)
 from .format import Asked, Contents, Format, decoding_by
 
 
@@ -49,45 +58,53 @@ def _mapped(path: Path) -> NDArray[Any]:
 
 def _decode_npz(path: Path, asked: Asked) -> Contents:
     with decoding_by("numpy"), np.load(path, allow_pickle=False) as loaded:
-        arrays = {name: np.asarray(loaded[name]) for name in loaded.files}
-    if len(arrays) == 1:
+        names = loaded.files
+        layout = find_fields(names) if len(names) > 1 else None
+        wanted = list(layout.names.values()) if layout else names
+        arrays = {name: np.asarray(loaded[name]) for name in wanted}
+    if len(names) == 1:
         (array,) = arrays.values()
         return _decode_array(array, array.__getitem__, asked)
-    check_fields(arrays)
+    others = layout.others if layout else ()
+    layout = check_fields(arrays)._replace(others=others)
+    unit = unit_of(layout, arrays[layout.names["t"]][:SAMPLE], asked.time_unit)
 
     def read(part: slice) -> Mapping[str, Any]:
         return {name: column[part] for name, column in arrays.items()}
 
-    return Contents(column_packets(read, len(arrays["t"]), asked.size))
+    length = len(arrays[layout.names["t"]])
+    packets = column_packets(read, length, asked.size, layout, unit.unit)
+    return Contents(packets, facts=show(layout, unit, "by their names"))
 
 
 def _decode_array(
     array: NDArray[Any], read: Callable[[slice], NDArray[Any]], asked: Asked
 ) -> Contents:
-    """Decode an array with the fields of events, or with the columns of tonic's DVSGesture."""
+    """Decode an array with the fields of events, or one of four columns or rows without names."""
     if names := array.dtype.names:
-        check_fields({name: array[name] for name in names})
+        layout, how = check_fields({name: array[name] for name in names}), "by their names"
+        columns: Any = read
+    elif array.ndim == 2 and 4 in array.shape and array.dtype.kind in "fiu":
+        turned = array.shape[1] != 4
+        length = max(array.shape) if turned else len(array)
 
-        def columns(part: slice) -> Mapping[str, Any]:
-            rows = read(part)
-            return {name: rows[name] for name in names}
+        def columns(part: slice) -> Any:
+            return array[:, part] if turned else read(part).T
 
-        return Contents(column_packets(columns, len(array), asked.size))
-    if array.ndim == 2 and array.shape[1] == 4 and array.dtype.kind in "fiu":
-        unit = stated_or_deduced(read(slice(0, SAMPLE))[:, 3], asked.time_unit)
-
-        def columns_of(part: slice) -> Mapping[str, Any]:
-            return dict(zip("xypt", read(part).T, strict=True))
-
-        return Contents(
-            column_packets(columns_of, len(array), asked.size, unit.unit),
-            facts={"columns": "x, y, p, t", "time_unit": f"{unit.unit} ({unit.how})"},
+        rows, how = np.asarray(columns(slice(0, SAMPLE))).T, "by their values"
+        layout = find_order(rows) if len(rows) else XYPT
+    else:
+        raise RecordingError(
+            f"the array has dtype {array.dtype} and shape {array.shape}, "
+            f"expected fields {EXPECTED}, or shape (events, 4)"
         )
-    raise RecordingError(
-        f"the array has dtype {array.dtype} and shape {array.shape}, "
-        f"expected fields {FIELDS}, or shape (events, 4) for x, y, p and t"
-    )
+    length = len(array) if names else length
+    unit = unit_of(layout, columns(slice(0, SAMPLE))[layout.names["t"]], asked.time_unit)
+    packets = column_packets(columns, length, asked.size, layout, unit.unit)
+    return Contents(packets, facts=show(layout, unit, how))
 
+
+XYPT = Layout({"x": 0, "y": 1, "on": 2, "t": 3})  # tonic's DVSGesture, of an empty array
 
 NPY = Format("NPY", (".npy",), b"\x93NUMPY", _decode_npy)
 NPZ = Format("NPZ", (".npz",), b"PK\x03\x04", _decode_npz)

@@ -41,8 +41,11 @@ _DAT_RECORDS = {b"\x00\x08": "2d", b"\x0c\x08": "cd"}
 _VGA = (0x15, 0x17, 0x19, 0x1C, 0x1D, 0x21, 0x22, 0x23, 0x28, 0x29, 0x97, 0x99, 0xA1, 0xA2)
 _HD = (0x1A, 0x1E, 0x1F, 0x27, 0x2E, 0x30)
 _OF_SYSTEM = dict.fromkeys(_VGA, (640, 480)) | dict.fromkeys(_HD, (1280, 720))
+_EVT3_SYSTEMS = (0x28, 0x1E, 0x2E, 0x30)  # those of the others wrote EVT 2.0
+_SYSTEM = re.compile(r"^% *system_ID +(\d+)\s*$", re.MULTILINE | re.IGNORECASE)
 
 _EVT2_WORDS = (0x0, 0x1, 0x8, 0xA, 0xE, 0xF)
+_EVT21_WORDS = (0x0, 0x1, 0x8, 0xA, 0xE, 0xF)
 _EVT3_WORDS = (0x0, 0x2, 0x3, 0x4, 0x5, 0x6, 0x7, 0x8, 0xA, 0xE, 0xF)
 
 
@@ -50,8 +53,11 @@ def _decode_dat(path: Path, asked: Asked) -> Contents:
     """Decode a DAT file, version 1 or 2, of type "cd" or "2d"; `asked.size` events a packet."""
     with path.open("rb") as file:
         header = read_header(file)
-        bits = _stated_version(header, r"^% *Version +(\S+)", _DAT_BITS)
         kind = file.read(2)
+        # Records of type "cd" are those of version 2, with which they came.
+        is_stated = re.search(r"^% *Version ", header, re.MULTILINE | re.IGNORECASE)
+        header += "% Version 2\n" if kind == b"\x0c\x08" and not is_stated else ""
+        bits = _stated_version(header, r"^% *Version +(\S+)", _DAT_BITS)
         if kind not in _DAT_RECORDS:
             raise RecordingError(
                 f"type and size of the records are {kind.hex(' ') or 'missing'} after the header, "
@@ -77,16 +83,31 @@ def _dat_packets(
 
 
 def _decode_evt(path: Path, asked: Asked) -> Contents:
-    """Decode an EVT 2.0 or EVT 3.0 file, little-endian; `asked.size` words a packet."""
+    """Decode an EVT 2.0, 2.1 or 3.0 file, little-endian; `asked.size` words a packet."""
     with path.open("rb") as file:
         header = read_header(file)
         body = file.tell()
-    decoders = {"2.0": _evt2_packets, "3.0": _evt3_packets}
-    decode = _stated_version(header, r"^% (?:evt |format EVT)([\w.]+)", decoders)
-    if re.search(r"^% endianness big", header, re.MULTILINE):
-        raise RecordingError("the header states endianness big, expected little")
+    decoders = {"2.0": _evt2_packets, "2.1": _evt21_packets, "3.0": _evt3_packets}
+    facts = {}
+    if not re.search(_EVT_VERSION, header, re.MULTILINE | re.IGNORECASE):
+        header += _version_of_system(header)
+        facts = {"version": "that of the camera which system_ID names"}
+    decode = _stated_version(header, _EVT_VERSION, decoders)
+    if swapped := re.search(r"^% .*endianness[ =](big|legacy)", header, re.MULTILINE):
+        raise RecordingError(f"the header states endianness {swapped[1]}, expected little")
     packets = decode(path, body, asked.size, _stated_t0(header))
-    return Contents(packets, _stated_sensor(header))
+    return Contents(packets, _stated_sensor(header), facts)
+
+
+_EVT_VERSION = r"^% (?:evt |format EVT)([\w.]+)"
+
+
+def _version_of_system(header: str) -> str:
+    """Return the line that old headers lack, of the camera that `system_ID` names."""
+    system = _SYSTEM.search(header)
+    if system is None or int(system[1]) not in _OF_SYSTEM:
+        return ""
+    return f"% evt {'3.0' if int(system[1]) in _EVT3_SYSTEMS else '2.0'}\n"
 
 
 def _evt2_packets(path: Path, body: int, size: int, t0: int) -> Iterator[Events]:
@@ -106,6 +127,30 @@ def _evt2_packets(path: Path, body: int, size: int, t0: int) -> Iterator[Events]
             (highs[word] << 6) + (event >> 22 & 63) + t0,
             event >> 11 & 0x7FF,
             event & 0x7FF,
+            kind[word],
+        )
+
+
+def _evt21_packets(path: Path, body: int, size: int, t0: int) -> Iterator[Events]:
+    """Decode 64-bit words: a time, or up to 32 neighbours in a row that sent events at once."""
+    clock, high = TurningClock(28), _NONE
+    for first, records in read_records(path, body, size, "<u8"):
+        words = records.ravel()
+        kind = words >> 60
+        _refuse_undefined(kind, _EVT21_WORDS, "EVT 2.1", first)
+        highs = np.empty(len(words), np.int64)
+        highs[kind == 0x8] = clock.unwrap(words[kind == 0x8] >> 32 & 0xFFFFFFF)
+        highs = _held(kind == 0x8, highs, high)
+        high = highs[-1]
+        vectors = np.flatnonzero(kind <= 0x1)
+        _refuse_before(highs[vectors] == _NONE, first + vectors, "TIME_HIGH, so it has no time")
+        row, pixel = np.nonzero(words[vectors, None] >> np.arange(32, dtype="u8") & np.uint64(1))
+        word = vectors[row]
+        event = words[word]
+        yield make_events(
+            (highs[word] << 6) + (event >> 54 & 63).astype(np.int64) + t0,
+            (event >> 43 & 0x7FF).astype(np.int64) + pixel,
+            event >> 32 & 0x7FF,
             kind[word],
         )
 
@@ -195,7 +240,8 @@ def read_header(file: BinaryIO) -> str:
 
 def _stated_version(header: str, pattern: str, known: Mapping[str, Known]) -> Known:
     stated = re.findall(pattern, header, re.MULTILINE | re.IGNORECASE)
-    found = {known.get(version, known.get(f"{version}.0")) for version in stated}  # "EVT3" is 3.0
+    # "EVT3" is 3.0, and "EVT21" 2.1
+    found = {known.get(one, known.get(f"{one}.0", known.get(".".join(one)))) for one in stated}
     if len(found) == 1 and (version := found.pop()) is not None:
         return version
     raise RecordingError(
@@ -219,7 +265,7 @@ def _stated_sensor(header: str) -> Sensor | None:
             size[name] = int(stated[0])
     if len(size) == 2:
         return Sensor(**size)
-    system = re.search(r"^% *system_ID +(\d+)\s*$", header, re.MULTILINE | re.IGNORECASE)
+    system = _SYSTEM.search(header)
     found = _OF_SYSTEM.get(int(system[1])) if system else None
     return Sensor(*found) if found else None
 
@@ -255,6 +301,7 @@ def _states(pattern: str) -> Callable[[bytes], bool]:
 
 
 EVT = Format(
-    "Prophesee RAW (EVT)", (".raw", ".evt"), b"% ", _decode_evt, _states(r"^% (evt|format EVT)")
-)
+    "Prophesee RAW (EVT)", (".raw", ".evt"), b"% ", _decode_evt,
+    _states(r"^% (evt |format EVT|system_ID|plugin_name)"),
+)  # fmt: skip
 DAT = Format("Prophesee DAT", (".dat",), b"% ", _decode_dat, _states(r"^% (Data file|Version)"))
