@@ -103,6 +103,8 @@ def _recording_facts(recording: Recording, reading: Reading) -> dict[str, Any]:
         "sensor_is": about.sensor_from,
         **about.facts,
     }
+    if reading.on_bad == "drop":
+        facts["dropped"] = dict(recording.dropped)
     filters = reading.filters(sensor)
     if filters is not None:
         events, sensor = filters(events), filters.sensor

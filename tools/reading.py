@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from .options import whole_numbers
+from .report import notes
 
 if TYPE_CHECKING:
     from eventsim import Filters, Network, Packets, Recording, Sensor
@@ -32,6 +33,10 @@ class Reading:
     stream: Annotated[
         int | None, typer.Option(help="Of several event streams in a file, from 0.", min=0)
     ] = None
+    on_bad: Annotated[
+        Literal["refuse", "drop"],
+        typer.Option(help="What cannot be used: refuse the file, or drop and count it."),
+    ] = "refuse"
     region: Annotated[
         str | None, typer.Option(help="Region of interest, in pixels.", metavar="X,Y,W,H")
     ] = None
@@ -58,7 +63,9 @@ class Reading:
         """Read a file whole."""
         import eventsim as es
 
-        return es.read_recording(path, sensor=self.size, sort=self.sort, **self._asked())
+        found = es.read_recording(path, sensor=self.size, sort=self.sort, **self._asked())
+        say_dropped(path, found.dropped)
+        return found
 
     def packets(self, path: Path) -> Packets:
         """Read a file in packets; with `--sort` whole, first."""
@@ -67,7 +74,7 @@ class Reading:
         return es.read_packets(path, sensor=self.size, sort=self.sort, **self._asked())
 
     def _asked(self) -> dict[str, Any]:
-        return {"time_unit": self.time_unit, "stream": self.stream}
+        return {"time_unit": self.time_unit, "stream": self.stream, "on_bad": self.on_bad}
 
     def of_files(self) -> list[str]:
         """Name the options that are set and say something of files."""
@@ -75,9 +82,15 @@ class Reading:
             "--sensor": self.sensor,
             "--sort": self.sort,
             "--time-unit": self.time_unit,
-            "--stream": None if self.stream is None else "set",
+            "--stream": self.stream is not None,
+            "--on-bad": self.on_bad == "drop",
         }
         return [option for option, value in given.items() if value]
+
+    def told(self, packets: Packets) -> Iterator[Events]:
+        """Yield packets, and say at their end what was dropped."""
+        yield from packets
+        say_dropped(packets.path, packets.dropped)
 
     def filters(self, sensor: Sensor | None) -> Filters | None:
         """Return what crops and scales events of this sensor; None where nothing was asked for."""
@@ -87,6 +100,13 @@ class Reading:
             return None
         settings = es.FilterSettings(region=self.crop, downscale=self.downscale)
         return es.Filters(settings, sensor or es.Sensor(65536, 65536))
+
+
+def say_dropped(path: Path, dropped: Mapping[str, int]) -> None:
+    """Say on stderr what was dropped, by kind."""
+    if dropped:
+        what = ", ".join(f"{count:,} {kind}" for kind, count in dropped.items())
+        notes.print(f"{path}: dropped {what}", highlight=False, markup=False, soft_wrap=True)
 
 
 class Fit:

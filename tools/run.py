@@ -244,7 +244,7 @@ def _stream(name: str, packets: Packets, fit: Fit, advance: Any) -> Iterator[Any
 
     count = 0
     try:
-        for packet in packets:
+        for packet in Reading().told(packets):
             with _naming(name):
                 fitting = fit(packet, count)
             yield fitting

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import count
@@ -77,7 +77,9 @@ def send(
     address = parse_address(to, listens=to.startswith("tcp:"))
     packets = reading.packets(recording)
     # Read once before: a damaged recording ends here, not in the middle of what a peer receives.
-    events = sum(len(packet) for packet in filtered(packets, reading.filters(packets.sensor)))
+    events = sum(
+        len(packet) for packet in filtered(reading.told(packets), reading.filters(packets.sensor))
+    )
     sent = Sent()
     played = filtered(repeated(packets, loop), reading.filters(packets.sensor))
     with play(played, pace) as source:
@@ -113,10 +115,15 @@ def play(packets: Iterator[Events], pace: float, sensor: Sensor | None = None) -
     return open_source(packets, sensor=sensor, pace=pace, packet_us=max(1, round(1000 * pace)))
 
 
-def repeated(packets: Packets, loops: int) -> Iterator[Events]:
+def repeated(
+    packets: Packets,
+    loops: int,
+    first_time: Callable[[Packets], Iterable[Events]] = lambda packets: packets,
+) -> Iterator[Events]:
     """Yield a recording so often, 0 without end, each time its length and 1 us later than before.
 
-    An empty recording is yielded once.
+    An empty recording is yielded once. `first_time` is called with the packets when they are read
+    for the first time, and yields them.
     """
     import numpy as np
 
@@ -124,7 +131,7 @@ def repeated(packets: Packets, loops: int) -> Iterator[Events]:
     for _ in range(loops) if loops else count():
         first_us: int | None = None
         last_us = 0
-        for events in packets:
+        for events in packets if shift_us else first_time(packets):
             first_us = int(events["t"][0]) if first_us is None else first_us
             last_us = int(events["t"][-1])
             shifted = events.copy()

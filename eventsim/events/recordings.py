@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Self
 
 from ..checks import is_whole
 from ..errors import EventsimError, RecordingError
 from .arrays import Events, Sensor, agreed_sensor, check_events, join_events
+from .faults import Faults, OnBad
 from .formats.format import Asked, Contents
 from .formats.registry import recognise
 from .units import TimeUnit, check_time_unit
@@ -52,15 +53,18 @@ class _EventsAndSensor(NamedTuple):
 class Recording(_EventsAndSensor):
     """The events of one file, in time order, and the sensor that they come from: a pair.
 
-    `about` says how they were understood.
+    `about` says how they were understood, and `dropped` how much was left out, by kind.
     """
 
     about: About
+    dropped: Mapping[str, int]
 
-    def __new__(cls, events: Events, sensor: Sensor, about: About) -> Self:
+    def __new__(
+        cls, events: Events, sensor: Sensor, about: About, dropped: Mapping[str, int]
+    ) -> Self:
         """Make the pair."""
         made = super().__new__(cls, events, sensor)
-        made.about = about
+        made.about, made.dropped = about, dropped
         return made
 
 
@@ -75,29 +79,38 @@ class Packets:
     time_unit: TimeUnit | None = None  # that was asked for
     sort: bool = False
     stream: int | None = None
+    on_bad: OnBad = "refuse"
+    # What the latest iteration dropped, by kind.
+    dropped: dict[str, int] = field(default_factory=dict, compare=False)
 
     def __iter__(self) -> Iterator[Events]:
         """Yield checked event arrays of 1 to `size` events, in time order."""
         if self.sort:
-            events, _ = read_recording(
+            whole = read_recording(
                 self.path, sensor=self.sensor, sort=True, time_unit=self.time_unit,
-                stream=self.stream,
+                stream=self.stream, on_bad=self.on_bad,
             )  # fmt: skip
+            self._note(whole.dropped)
+            events = whole.events
             yield from (events[at : at + self.size] for at in range(0, len(events), self.size))
             return
+        faults = Faults(self.on_bad)
         with _naming(self.path):
             number = latest_us = 0
-            asked = Asked(self.size, self.time_unit, self.stream)
+            asked = Asked(self.size, self.time_unit, self.stream, faults)
             for decoded in recognise(self.path).format.decode(self.path, asked).packets:
                 for first in range(0, len(decoded), self.size):
-                    events = check_events(
-                        decoded[first : first + self.size],
-                        self.sensor,
-                        first=number,
-                        after_us=latest_us,
+                    events = _checked(
+                        decoded[first : first + self.size], self.sensor, faults, number, latest_us
                     )
-                    number, latest_us = number + len(events), int(events["t"][-1])
-                    yield events
+                    if len(events):
+                        number, latest_us = number + len(events), int(events["t"][-1])
+                        yield events
+            self._note(faults.dropped)
+
+    def _note(self, dropped: Mapping[str, int]) -> None:
+        self.dropped.clear()
+        self.dropped.update(dropped)
 
 
 def read_recording(
@@ -107,6 +120,7 @@ def read_recording(
     sort: bool = False,
     time_unit: TimeUnit | None = None,
     stream: int | None = None,
+    on_bad: OnBad = "refuse",
 ) -> Recording:
     """Read the events of a file: all of them, or none and a `RecordingError`.
 
@@ -120,7 +134,10 @@ def read_recording(
       array or text without names in one of the usual orders. Other fields are left alone.
       In HDF5, anywhere in the file; a `t_offset` beside a group (DSEC) is added to t.
 
-    `stream` chooses one of several event streams in a file, counted from 0.
+    `stream` chooses one of several event streams in a file, counted from 0. `on_bad="drop"` leaves
+    out what cannot be used (events outside of the sensor or backward in time, half records at the
+    end, words before the first time, lines that are none, an end that cannot be decoded) and counts
+    it in `dropped`, by kind; "refuse" raises an error instead.
 
     A file that does not state the unit of its times has the `time_unit` that is given, or else the
     only one that makes sense of its first times (`units.stated_or_deduced`); `about.facts` says so.
@@ -141,11 +158,13 @@ def read_recording(
     """
     path = Path(path)
     with _naming(path):
-        about, contents = _understood(path, Asked(PACKET, time_unit, stream), sensor)
+        faults = Faults(on_bad)
+        about, contents = _understood(path, Asked(PACKET, time_unit, stream, faults), sensor)
         known = _sensor_of(contents, sensor)
         events = join_events(list(contents.packets))
         known = known or _smallest_sensor(events)
-        return Recording(check_events(events, known, sort=sort), known, about)
+        events = _checked(events, known, faults, sort=sort)
+        return Recording(events, known, about, faults.dropped)
 
 
 def read_packets(
@@ -156,6 +175,7 @@ def read_packets(
     sort: bool = False,
     time_unit: TimeUnit | None = None,
     stream: int | None = None,
+    on_bad: OnBad = "refuse",
 ) -> Packets:
     """Read the events of a file in packets of at most `size`; as `read_recording` otherwise.
 
@@ -172,9 +192,10 @@ def read_packets(
         raise EventsimError(f"size is {size!r}, expected a whole number of events, 1 or more")
     path = Path(path)
     with _naming(path):
-        about, contents = _understood(path, Asked(int(size), time_unit, stream), sensor)
+        asked = Asked(int(size), time_unit, stream, Faults(on_bad))
+        about, contents = _understood(path, asked, sensor)
         known = _sensor_of(contents, sensor)
-    return Packets(path, known, int(size), about, time_unit, sort, stream)
+    return Packets(path, known, int(size), about, time_unit, sort, stream, on_bad)
 
 
 def _understood(path: Path, asked: Asked, sensor: Sensor | None) -> tuple[About, Contents]:
@@ -184,6 +205,23 @@ def _understood(path: Path, asked: Asked, sensor: Sensor | None) -> tuple[About,
     contents = form.decode(path, asked)
     how = STATED if contents.stated else ASKED if sensor else GUESSED
     return About(form.name, recognised, how, contents.facts), contents
+
+
+def _checked(
+    events: Events,
+    sensor: Sensor | None,
+    faults: Faults,
+    first: int = 0,
+    after_us: int = 0,
+    sort: bool = False,
+) -> Events:
+    """Check events, and drop those that are outside or backward where that was asked for."""
+    try:
+        return check_events(events, sensor, sort=sort, first=first, after_us=after_us)
+    except RecordingError:
+        if not faults.drops:
+            raise
+        return faults.in_order(events, sensor, after_us, sort=sort)
 
 
 @contextmanager

@@ -112,7 +112,7 @@ DAMAGE: dict[str, tuple[str, bytes, str]] = {
     "DAT outside": ("a.dat", dat((1, 40, 3, 1)),
                     r"event 0: x is 40, expected 0 to 39 on a 40 x 30 sensor"),
     "DAT polarity": ("a.dat", dat((1, 2, 3, 1), (2, 2, 3, 5)),
-                     r"event 1: p is 5, expected 0 or 1"),
+                     r"event 1: polarity is 5, expected 0 or 1, or -1 or 1"),
     "DAT version": ("a.dat", b"% Version 3\n\x0c\x08",
                     r"the header states version 3, expected 1 or 2"),
     "DAT without a version": ("a.dat", b"% Data file\n\x00\x08",

@@ -82,6 +82,26 @@ def test_sorting_is_the_same_on_every_command(network: Path, tmp_path: Path) -> 
         assert (events["processed"] if isinstance(events, dict) else events) in (4, [4])
 
 
+def test_dropping_is_the_same_on_every_command(
+    network: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, out = tmp_path / "late.npy", tmp_path / "out.json"
+    np.save(file, EVENTS[[1, 0, 2, 3]])
+    for arguments in (
+        ("run", network, file),
+        ("inspect", file),
+        ("stream", network, "--from", file, "--pace", 0),
+        ("send", file, "--to", "udp://127.0.0.1:9", "--pace", 0),
+    ):
+        found = document(out, *arguments, "--on-bad", "drop")
+        events = found["events"]
+        assert (events["processed"] if isinstance(events, dict) else events) in (3, [3])
+        assert f"{file}: dropped 1 events backward in time\n" in capsys.readouterr().err
+    assert document(out, "inspect", file, "--on-bad", "drop")["dropped"] == {
+        "events backward in time": 1
+    }
+
+
 def test_what_would_be_ignored_is_refused(network: Path, tmp_path: Path) -> None:
     file = tmp_path / "a.npy"
     np.save(file, EVENTS)

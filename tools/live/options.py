@@ -125,4 +125,4 @@ def _open(options: LiveOptions, reading: Reading) -> Source:
         return open_source(name, sensor=reading.size, pace=options.pace)
     packets = reading.packets(Path(name))
     pace = 1.0 if options.pace is None else options.pace
-    return play(repeated(packets, options.loop), pace, packets.sensor)
+    return play(repeated(packets, options.loop, reading.told), pace, packets.sensor)

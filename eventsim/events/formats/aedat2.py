@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import RecordingError
-from ..arrays import Events, Sensor, make_events
+from ..arrays import Events, Sensor
 from ..clocks import TurningClock
+from ..faults import Faults
 from .format import Asked, Contents, Format
 from .records import read_records
 
@@ -41,17 +42,17 @@ def _decode(path: Path, asked: Asked) -> Contents:
         header = b""
         while (line := file.readline(4096)).startswith(b"#"):
             header += line
-    camera, how = _camera(path, len(header), header.decode("latin-1"))
-    packets = _packets(path, len(header), asked.size, camera)
+    camera, how = _camera(path, len(header), asked, header.decode("latin-1"))
+    packets = _packets(path, len(header), asked, camera)
     return Contents(packets, camera.sensor, {"camera": f"{camera.name} ({how})"})
 
 
-def _camera(path: Path, start: int, header: str) -> tuple[_Camera, str]:
+def _camera(path: Path, start: int, asked: Asked, header: str) -> tuple[_Camera, str]:
     """Find the camera by its name in the comment, or else by its addresses."""
     for camera in _CAMERAS:
         if re.search(rf"^# *AEChip:.*{camera.name}", header, re.MULTILINE | re.IGNORECASE):
             return camera, "stated"
-    for _, records in read_records(path, start, 2**12, ">u4", 2):
+    for _, records in read_records(path, start, asked._replace(faults=Faults("drop")), ">u4", 2):
         if (records[:, 0] >> 16).any():
             raise RecordingError(
                 "the comment names no camera, and the addresses are not those of a DVS128, "
@@ -62,9 +63,9 @@ def _camera(path: Path, start: int, header: str) -> tuple[_Camera, str]:
     return _CAMERAS[0], "by its addresses of 16 bits"
 
 
-def _packets(path: Path, start: int, size: int, camera: _Camera) -> Iterator[Events]:
+def _packets(path: Path, start: int, asked: Asked, camera: _Camera) -> Iterator[Events]:
     clock, width = TurningClock(32), camera.sensor.width
-    for _, records in read_records(path, start, size, ">u4", 2):
+    for _, records in read_records(path, start, asked, ">u4", 2):
         address, t = records.astype("u4").T
         t = clock.unwrap(t)
         if camera.is_davis:  # bit 31: frames and motion; bit 10: signals from outside
@@ -76,7 +77,7 @@ def _packets(path: Path, start: int, size: int, camera: _Camera) -> Iterator[Eve
             x, y, on = address >> 1 & 0x7F, address >> 8 & 0x7F, 1 - (address & 1)
         x, y, on, t = x[is_event], y[is_event], on[is_event], t[is_event]
         # A pixel that the camera does not have comes out at 2^16 or more, which is refused.
-        yield make_events(t, (width - 1 - x.astype("i8")) % 2**17, y, on)
+        yield asked.faults.make(t, (width - 1 - x.astype("i8")) % 2**17, y, on)
 
 
 AEDAT2 = Format("AEDAT 2.0", (".aedat", ".aedat2"), b"#!AER-DAT2.", _decode)

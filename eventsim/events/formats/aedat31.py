@@ -16,7 +16,8 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from ...errors import RecordingError
-from ..arrays import Events, Sensor, make_events
+from ..arrays import Events, Sensor
+from ..faults import HALF, Faults
 from .format import Asked, Contents, Format, choose_stream
 
 POLARITY = 1
@@ -51,18 +52,18 @@ def _decode(path: Path, asked: Asked) -> Contents:
         stated = header[:end].decode("latin-1")
         if (found := re.search(r"^#Format: *(\S+)", stated, re.MULTILINE)) and found[1] != "RAW":
             raise RecordingError(f"the header states the format {found[1]}, expected RAW")
-        sources = sorted({packet.source for packet in _walk(file, end + len(_END))})
+        sources = sorted({packet.source for packet in _walk(file, end + len(_END), Faults("drop"))})
     names = dict(re.findall(r"^#Source (\d+): *(\S+)", stated, re.MULTILINE))
     if not sources:
         sources = sorted(int(number) for number in names) or [0]
     labels = [names.get(str(source), f"source {source}") for source in sources]
     at = choose_stream(range(len(sources)), asked.stream) if len(sources) > 1 else 0
     known = [size for name, size in _SENSORS.items() if labels[at].upper().startswith(name)]
-    packets = _packets(path, end + len(_END), asked.size, sources[at])
+    packets = _packets(path, end + len(_END), asked, sources[at])
     return Contents(packets, known[0] if known else None, {"camera": f"{labels[at]} (stated)"})
 
 
-def _walk(file: BinaryIO, at: int) -> Iterator[_Packet]:
+def _walk(file: BinaryIO, at: int, faults: Faults) -> Iterator[_Packet]:
     """Yield where the packets of polarity events are."""
     size = file.seek(0, 2)
     number = 0
@@ -70,14 +71,17 @@ def _walk(file: BinaryIO, at: int) -> Iterator[_Packet]:
         file.seek(at)
         head = file.read(_HEAD.size)
         if len(head) < _HEAD.size:
-            raise RecordingError(f"cut short: packet {number} has {len(head)} bytes, expected 28")
+            sentence = f"cut short: packet {number} has {len(head)} bytes, expected 28"
+            return faults.found(HALF, 1, sentence)
         kind, source, each, _, turns, _, count, _ = _HEAD.unpack(head)
         end = at + _HEAD.size + each * count
         if end > size:
-            raise RecordingError(
+            faults.found(
+                HALF, 1,
                 f"cut short: packet {number} ends at byte {size}, expected {count} records of "
-                f"{each} bytes up to byte {end}"
-            )
+                f"{each} bytes up to byte {end}",
+            )  # fmt: skip
+            count = (size - at - _HEAD.size) // max(each, 1)
         if kind == POLARITY:
             if each != 8:
                 raise RecordingError(f"packet {number}: records have {each} bytes, expected 8")
@@ -85,18 +89,18 @@ def _walk(file: BinaryIO, at: int) -> Iterator[_Packet]:
         at, number = end, number + 1
 
 
-def _packets(path: Path, start: int, size: int, source: int) -> Iterator[Events]:
+def _packets(path: Path, start: int, asked: Asked, source: int) -> Iterator[Events]:
     first = 0
     with path.open("rb") as file:
-        for packet in _walk(file, start):
+        for packet in _walk(file, start, asked.faults):
             if packet.source != source:
                 continue
-            for before in range(0, packet.number, size):
-                some = min(size, packet.number - before)
+            for before in range(0, packet.number, asked.size):
+                some = min(asked.size, packet.number - before)
                 file.seek(packet.start + 8 * before)
                 records = np.frombuffer(file.read(8 * some), "<u4").reshape(-1, 2)
                 data, t = records[records[:, 0] & 1 == 1].T
-                yield make_events(
+                yield asked.faults.make(
                     t.astype("i8") + (packet.turns << 31),
                     data >> 17, data >> 2 & 0x7FFF, data >> 1 & 1, first=first,
                 )  # fmt: skip

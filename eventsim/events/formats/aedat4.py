@@ -18,6 +18,7 @@ from xml.etree import ElementTree
 
 from ...errors import RecordingError
 from ..arrays import Events, Sensor
+from ..faults import UNCLOSED, Faults
 from .format import Asked, Contents, Format, choose_stream, decoding_by
 
 _HEADER = 18  # bytes before the header: the magic line, and the size of the header
@@ -37,10 +38,18 @@ def _decode(path: Path, asked: Asked) -> Contents:
             at = choose_stream(range(len(tracks)), asked.stream)
             track = tracks[at]
         facts = {"stream": f"{at} of {len(tracks)}"} if len(tracks) > 1 else {}
-        return Contents(_packets(path, track.id), Sensor(*track.dimensions), facts)
+        return Contents(_packets(path, track.id, asked.faults), Sensor(*track.dimensions), facts)
 
 
-def _packets(path: Path, track_id: int) -> Iterator[Events]:
+def _packets(path: Path, track_id: int, faults: Faults) -> Iterator[Events]:
+    """Yield the packets of a stream, up to an end that may be dropped."""
+    try:
+        yield from _decoded(path, track_id)
+    except RecordingError as error:
+        faults.found(UNCLOSED, 1, str(error))
+
+
+def _decoded(path: Path, track_id: int) -> Iterator[Events]:
     """Yield the packets of a stream, each compared with the table at the end of the file."""
     import faery
 

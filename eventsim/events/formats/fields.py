@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import RecordingError
-from ..arrays import Events, make_events
+from ..arrays import Events
 from ..units import TimeUnit, Unit, stated_or_deduced
+from .format import Asked
 
 EXPECTED = "t, x, y and on (or p)"
 FIELDS = ("t", "x", "y", "on")
@@ -161,12 +162,12 @@ def unit_of(layout: Layout, times: NDArray[Any], asked: TimeUnit | None) -> Unit
 def column_packets(
     read: Callable[[slice], Mapping[str, Any] | Sequence[Any]],
     length: int,
-    size: int,
+    asked: Asked,
     layout: Layout,
     unit: TimeUnit,
 ) -> Iterator[Events]:
-    """Make packets of `size` events of what `read` gives for a part of the columns."""
-    for first in range(0, length, size):
-        columns: Any = read(slice(first, first + size))
+    """Make packets of `asked.size` events of what `read` gives for a part of the columns."""
+    for first in range(0, length, asked.size):
+        columns: Any = read(slice(first, first + asked.size))
         t, x, y, on = (columns[layout.names[field]] for field in FIELDS)
-        yield make_events(t, x, y, on, first=first, time_unit=unit)
+        yield asked.faults.make(t, x, y, on, first=first, time_unit=unit)

@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeVar
 
 from ...errors import RecordingError
 from ..arrays import Events, Sensor
+from ..faults import Faults
 from ..units import TimeUnit
 
 Name = TypeVar("Name")
@@ -25,6 +26,7 @@ class Asked(NamedTuple):
     size: int  # about so many events a packet
     time_unit: TimeUnit | None = None  # of times whose unit the file does not state
     stream: int | None = None  # of the event streams of a file, counted from 0
+    faults: Faults = Faults()  # what becomes of what cannot be used
 
 
 class Contents(NamedTuple):

@@ -74,7 +74,7 @@ def _decode(path: Path, asked: Asked) -> Contents:
         with decoding_by("h5py"), h5py.File(path, "r") as file:
             yield from column_packets(
                 lambda part: _read(file, stream, part),
-                stream.length, asked.size, stream.layout, unit.unit,
+                stream.length, asked, stream.layout, unit.unit,
             )  # fmt: skip
 
     return Contents(packets(), sensor, facts)

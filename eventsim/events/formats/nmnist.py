@@ -18,12 +18,12 @@ from .records import read_records
 
 
 def _decode(path: Path, asked: Asked) -> Contents:
-    return Contents(_packets(path, asked.size))
+    return Contents(_packets(path, asked))
 
 
-def _packets(path: Path, size: int) -> Iterator[Events]:
+def _packets(path: Path, asked: Asked) -> Iterator[Events]:
     overflows = 0
-    for _, records in read_records(path, 0, size, "u1", 5):
+    for _, records in read_records(path, 0, asked, "u1", 5):
         x, y, high, middle, low = records.T
         t = (high & 127).astype(np.int64) << 16 | middle.astype(np.int64) << 8 | low
         is_event = y != 240  # else the clock goes on by 2^13 us

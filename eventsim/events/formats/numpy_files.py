@@ -73,7 +73,7 @@ def _decode_npz(path: Path, asked: Asked) -> Contents:
         return {name: column[part] for name, column in arrays.items()}
 
     length = len(arrays[layout.names["t"]])
-    packets = column_packets(read, length, asked.size, layout, unit.unit)
+    packets = column_packets(read, length, asked, layout, unit.unit)
     return Contents(packets, facts=show(layout, unit, "by their names"))
 
 
@@ -100,7 +100,7 @@ def _decode_array(
         )
     length = len(array) if names else length
     unit = unit_of(layout, columns(slice(0, SAMPLE))[layout.names["t"]], asked.time_unit)
-    packets = column_packets(columns, length, asked.size, layout, unit.unit)
+    packets = column_packets(columns, length, asked, layout, unit.unit)
     return Contents(packets, facts=show(layout, unit, how))
 
 

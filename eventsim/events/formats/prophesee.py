@@ -24,8 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import RecordingError
-from ..arrays import Events, Sensor, make_events, refuse_first
+from ..arrays import Events, Sensor
 from ..clocks import TurningClock
+from ..faults import TIMELESS, UNDEFINED, Faults
 from .format import Asked, Contents, Format
 from .records import read_records
 
@@ -64,22 +65,21 @@ def _decode_dat(path: Path, asked: Asked) -> Contents:
                 f"expected 00 08 (2d) or 0c 08 (cd)"
             )
         body = file.tell()
-    packets = _dat_packets(path, body, asked.size, bits, _stated_t0(header))
+    packets = _dat_packets(path, body, asked, bits, _stated_t0(header))
     return Contents(packets, _stated_sensor(header))
 
 
 def _dat_packets(
-    path: Path, body: int, size: int, bits: tuple[int, int, int], t0: int
+    path: Path, body: int, asked: Asked, bits: tuple[int, int, int], t0: int
 ) -> Iterator[Events]:
     x_bits, y_bits, on_bits = bits
     clock = TurningClock(32)
-    for first, records in read_records(path, body, size, "<u4", 2):
+    for first, records in read_records(path, body, asked, "<u4", 2):
         t, address = records.T
         x = address & ((1 << x_bits) - 1)
         y = address >> x_bits & ((1 << y_bits) - 1)
         on = address >> (x_bits + y_bits) & ((1 << on_bits) - 1)
-        refuse_first(on > 1, on, "p", "0 or 1", first)
-        yield make_events(clock.unwrap(t) + t0, x, y, on)
+        yield asked.faults.make(clock.unwrap(t) + t0, x, y, on, first=first)
 
 
 def _decode_evt(path: Path, asked: Asked) -> Contents:
@@ -95,7 +95,7 @@ def _decode_evt(path: Path, asked: Asked) -> Contents:
     decode = _stated_version(header, _EVT_VERSION, decoders)
     if swapped := re.search(r"^% .*endianness[ =](big|legacy)", header, re.MULTILINE):
         raise RecordingError(f"the header states endianness {swapped[1]}, expected little")
-    packets = decode(path, body, asked.size, _stated_t0(header))
+    packets = decode(path, body, asked, _stated_t0(header))
     return Contents(packets, _stated_sensor(header), facts)
 
 
@@ -110,20 +110,20 @@ def _version_of_system(header: str) -> str:
     return f"% evt {'3.0' if int(system[1]) in _EVT3_SYSTEMS else '2.0'}\n"
 
 
-def _evt2_packets(path: Path, body: int, size: int, t0: int) -> Iterator[Events]:
+def _evt2_packets(path: Path, body: int, asked: Asked, t0: int) -> Iterator[Events]:
     clock, high = TurningClock(28), _NONE
-    for first, records in read_records(path, body, size, "<u4"):
+    for first, records in read_records(path, body, asked, "<u4"):
         words = records.ravel()
         kind = words >> 28
-        _refuse_undefined(kind, _EVT2_WORDS, "EVT 2.0", first)
+        _check_defined(asked.faults, kind, _EVT2_WORDS, "EVT 2.0", first)
         highs = np.empty(len(words), np.int64)
         highs[kind == 0x8] = clock.unwrap(words[kind == 0x8] & 0xFFFFFFF)
         highs = _held(kind == 0x8, highs, high)
         high = highs[-1]
         word = np.flatnonzero(kind <= 0x1)
-        _refuse_before(highs[word] == _NONE, first + word, "TIME_HIGH, so it has no time")
+        word = _after_state(asked.faults, highs, word, first, "TIME_HIGH, so it has no time")
         event = words[word]
-        yield make_events(
+        yield asked.faults.make(
             (highs[word] << 6) + (event >> 22 & 63) + t0,
             event >> 11 & 0x7FF,
             event & 0x7FF,
@@ -131,23 +131,23 @@ def _evt2_packets(path: Path, body: int, size: int, t0: int) -> Iterator[Events]
         )
 
 
-def _evt21_packets(path: Path, body: int, size: int, t0: int) -> Iterator[Events]:
+def _evt21_packets(path: Path, body: int, asked: Asked, t0: int) -> Iterator[Events]:
     """Decode 64-bit words: a time, or up to 32 neighbours in a row that sent events at once."""
     clock, high = TurningClock(28), _NONE
-    for first, records in read_records(path, body, size, "<u8"):
+    for first, records in read_records(path, body, asked, "<u8"):
         words = records.ravel()
         kind = words >> 60
-        _refuse_undefined(kind, _EVT21_WORDS, "EVT 2.1", first)
+        _check_defined(asked.faults, kind, _EVT21_WORDS, "EVT 2.1", first)
         highs = np.empty(len(words), np.int64)
         highs[kind == 0x8] = clock.unwrap(words[kind == 0x8] >> 32 & 0xFFFFFFF)
         highs = _held(kind == 0x8, highs, high)
         high = highs[-1]
         vectors = np.flatnonzero(kind <= 0x1)
-        _refuse_before(highs[vectors] == _NONE, first + vectors, "TIME_HIGH, so it has no time")
+        vectors = _after_state(asked.faults, highs, vectors, first, "TIME_HIGH, so it has no time")
         row, pixel = np.nonzero(words[vectors, None] >> np.arange(32, dtype="u8") & np.uint64(1))
         word = vectors[row]
         event = words[word]
-        yield make_events(
+        yield asked.faults.make(
             (highs[word] << 6) + (event >> 54 & 63).astype(np.int64) + t0,
             (event >> 43 & 0x7FF).astype(np.int64) + pixel,
             event >> 32 & 0x7FF,
@@ -155,14 +155,14 @@ def _evt21_packets(path: Path, body: int, size: int, t0: int) -> Iterator[Events
         )
 
 
-def _evt3_packets(path: Path, body: int, size: int, t0: int) -> Iterator[Events]:
+def _evt3_packets(path: Path, body: int, asked: Asked, t0: int) -> Iterator[Events]:
     """Decode 16-bit words that each change part of a state (y, time, base x) or emit events."""
     clock = _Evt3Clock()
     y, x, on = _NONE, 0, _NONE  # the row; the next pixel of a vector, and its polarity
-    for first, records in read_records(path, body, size, "<u2"):
+    for first, records in read_records(path, body, asked, "<u2"):
         words = records.ravel().astype(np.int64)
         kind, value = words >> 12, words & 0xFFF
-        _refuse_undefined(kind, _EVT3_WORDS, "EVT 3.0", first)
+        _check_defined(asked.faults, kind, _EVT3_WORDS, "EVT 3.0", first)
 
         is_base, is_vector = kind == 0x3, (kind == 0x4) | (kind == 0x5)
         width = np.where(kind == 0x4, 12, 8) * is_vector
@@ -183,11 +183,17 @@ def _evt3_packets(path: Path, body: int, size: int, t0: int) -> Iterator[Events]
         order = np.argsort(word, kind="stable")
         word, columns = word[order], columns[order]
 
+        bases_of = np.where(kind == 0x2, 0, polarities)  # a single event has its own x
+        for state, what in (
+            (ys, "ADDR_Y, so it has no y"),
+            (bases_of, "VECT_BASE_X, so it has no x"),
+            (times, "TIME_HIGH, so it has no time"),
+        ):
+            if len(known := _after_state(asked.faults, state, word, first, what)) < len(word):
+                columns = columns[state[word] != _NONE]
+                word = known
         signs = np.where(kind[word] == 0x2, value[word] >> 11, polarities[word])
-        _refuse_before(ys[word] == _NONE, first + word, "ADDR_Y, so it has no y")
-        _refuse_before(signs == _NONE, first + word, "VECT_BASE_X, so it has no x")
-        _refuse_before(times[word] == _NONE, first + word, "TIME_HIGH, so it has no time")
-        yield make_events(times[word] + t0, columns, ys[word], signs)
+        yield asked.faults.make(times[word] + t0, columns, ys[word], signs)
 
 
 class _Evt3Clock:
@@ -276,19 +282,29 @@ def _stated_t0(header: str) -> int:
     return int(stated[1]) if stated else 0
 
 
-def _refuse_undefined(kind: NDArray[Any], defined: tuple[int, ...], name: str, first: int) -> None:
+def _check_defined(
+    faults: Faults, kind: NDArray[Any], defined: tuple[int, ...], name: str, first: int
+) -> None:
     bad = ~np.isin(kind, defined)
     if bad.any():
         word = int(np.argmax(bad))
         types = " ".join(f"{one:x}" for one in defined)
-        raise RecordingError(
-            f"word {first + word}: type is {kind[word]:x}, expected {types} ({name})"
-        )
+        faults.found(
+            UNDEFINED, bad.sum(),
+            f"word {first + word}: type is {kind[word]:x}, expected {types} ({name})",
+        )  # fmt: skip
 
 
-def _refuse_before(bad: NDArray[np.bool_], word: NDArray[np.int64], what: str) -> None:
-    if bad.any():
-        raise RecordingError(f"word {word[np.argmax(bad)]}: an event before the first {what}")
+def _after_state(
+    faults: Faults, state: NDArray[np.int64], word: NDArray[np.int64], first: int, what: str
+) -> NDArray[np.int64]:
+    """Return the words of events at which a state is known."""
+    bad = state[word] == _NONE
+    if not bad.any():
+        return word
+    sentence = f"word {first + word[np.argmax(bad)]}: an event before the first {what}"
+    faults.found(TIMELESS, bad.sum(), sentence)
+    return word[~bad]
 
 
 def _states(pattern: str) -> Callable[[bytes], bool]:

@@ -17,7 +17,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ...errors import RecordingError
-from ..arrays import Events, Sensor, make_events
+from ..arrays import Events, Sensor
+from ..faults import LINES
 from ..units import Unit, stated_or_deduced
 from .fields import EXPECTED, FIELDS, Layout, find_fields, find_order, show
 from .format import Asked, Contents, Format
@@ -45,7 +46,7 @@ def _decode(path: Path, asked: Asked) -> Contents:
     layout, how = _layout(head)
     times = [row[layout.names["t"]] for row in head.rows]
     unit = layout.unit if layout.unit and not asked.time_unit else _unit(times, asked)
-    packets = _packets(path, asked.size, head, layout, unit)
+    packets = _packets(path, asked, head, layout, unit)
     return Contents(packets, head.stated, show(_named(layout, head), unit, how))
 
 
@@ -120,21 +121,23 @@ def _unit(times: list[str], asked: Asked) -> Unit:
     return stated_or_deduced(np.array([_value(cell) for cell in times], float), asked.time_unit)
 
 
-def _packets(path: Path, size: int, head: _Head, layout: Layout, unit: Unit) -> Iterator[Events]:
+def _packets(path: Path, asked: Asked, head: _Head, layout: Layout, unit: Unit) -> Iterator[Events]:
     columns = np.array([layout.names[field] for field in FIELDS])
-    table, number, first = table_of(size), 0, 0
-    for block, start in _blocks(path, 16 * size):
+    table, number, first = table_of(asked.size), 0, 0
+    for block, start in _blocks(path, 16 * asked.size):
         text = np.frombuffer(block, np.uint8)
         if number < head.lines:
             for _ in range(head.lines):
                 text = text[int(np.argmax(text == 10)) + 1 :]
             number = head.lines
         while len(text):
-            rows, lines, fault, end, _ = parse_lines(
-                text, columns, POWER[unit.unit], head.cells, table, 0
+            rows, lines, fault, end, dropped = parse_lines(
+                text, columns, POWER[unit.unit], head.cells, table, int(asked.faults.drops)
             )
             t, x, y, on = (column[:rows] for column in table[:4])
-            yield make_events(t, x, y, on, first=first)
+            if dropped:
+                asked.faults.found(LINES, dropped, "")
+            yield asked.faults.make(t, x, y, on, first=first)
             number, first = number + lines, first + rows
             if fault != SOUND:
                 line = bytes(text[end : end + 4096]).partition(b"\n")[0].rstrip(b"\r")
