@@ -6,7 +6,9 @@ import dataclasses
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_type_hints
+
+import typer
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -46,6 +48,23 @@ def _keyword(name: str, default: Any, annotation: Any) -> inspect.Parameter:
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Parting:
+    """How recordings of one's own are parted; the fields are options of the command line."""
+
+    test_share: Annotated[
+        float | None,
+        typer.Option(help="Of --data folder without a train and a test: to test with; 0.2."),
+    ] = None
+    group_by: Annotated[
+        str | None,
+        typer.Option(
+            help="Regular expression for each path: what it finds, a subject say, is in one part.",
+            metavar="REGEX",
+        ),
+    ] = None
 
 
 def writable(path: Path | None) -> Path | None:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from .options import whole_numbers
+from .options import Parting, whole_numbers
 from .report import notes
 
 if TYPE_CHECKING:
     from eventsim import Filters, Network, Packets, Recording, Sensor
     from eventsim.events.arrays import Events
+    from eventsim_bridge.data.sets import DataSet
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,37 @@ class Reading:
             "--on-bad": self.on_bad == "drop",
         }
         return [option for option, value in given.items() if value]
+
+    def data_set(self, name: str, root: Path | None, parting: Parting) -> DataSet:
+        """Open a data set; its events are as they are recorded."""
+        from eventsim import EventsimError
+        from eventsim_bridge.data.own import OwnData
+        from eventsim_bridge.datasets import open_dataset
+
+        set_options = {**vars(parting), **dict.fromkeys(self.of_files(), True)}
+        if name != "folder":
+            for option, value in set_options.items():
+                if value is not None:
+                    shown = option if option[0] == "-" else "--" + option.replace("_", "-")
+                    raise EventsimError(
+                        f"{shown} is set with --data {name}, expected none: it is of --data folder"
+                    )
+            return open_dataset(name, root)
+        reading = {"sort": self.sort, **self._asked()}
+        if self.size is not None:
+            reading["sensor"] = self.size
+        return open_dataset(
+            name, root, OwnData(parting.test_share, parting.group_by, reading=reading)
+        )
+
+    def resized(self, dataset: DataSet) -> DataSet:
+        """Return a data set with the region and scale that were asked for."""
+        import eventsim as es
+        from eventsim_bridge.data.sets import resized
+
+        if self.crop is None and self.downscale == 1:
+            return dataset
+        return resized(dataset, es.FilterSettings(region=self.crop, downscale=self.downscale))
 
     def told(self, packets: Packets) -> Iterator[Events]:
         """Yield packets, and say at their end what was dropped."""

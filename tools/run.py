@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from .energies import ENERGY_HELP, Energies, chosen_models
-from .options import with_options, writable
+from .options import Parting, with_options, writable
 from .reading import Fit, Reading
 from .report import (
     agreement_table,
@@ -55,9 +55,11 @@ def run(
     ] = None,
     *,
     data: Annotated[
-        str | None, typer.Option(help="Data set instead: digits, gestures, nmnist, dvsgesture.")
+        str | None,
+        typer.Option(help="Data set instead: digits, gestures, nmnist, dvsgesture, folder, ..."),
     ] = None,
     root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
+    parting: Parting,
     split: Annotated[str, typer.Option(help="Part of the data set: test or train.")] = "test",
     limit: Annotated[int | None, typer.Option(help="Run only the first N samples.", min=1)] = None,
     threads: Annotated[
@@ -110,7 +112,7 @@ def run(
         bits = WEIGHT_BITS[weights or "float32"]
         energies = Energies(chosen_models(energy), es.footprint(net, bits))
     if data is not None:
-        chosen = _from_data_set(net, data, root, split, reading)
+        chosen = _from_data_set(net, data, root, split, reading, parting)
     else:
         chosen = _from_files(net, inputs or [], reading, whole=reading.sort or against_torch)
     count = len(chosen.names) if limit is None else min(limit, len(chosen.names))
@@ -151,16 +153,13 @@ def _check_inputs(inputs: list[Path], data: str | None, root: Path | None) -> No
 
 
 def _from_data_set(
-    net: Network, name: str, root: Path | None, split: str, reading: Reading
+    net: Network, name: str, root: Path | None, split: str, reading: Reading, parting: Parting
 ) -> Inputs:
     import eventsim as es
-    from eventsim_bridge.datasets import open_dataset
 
     if split not in ("train", "test"):
         raise es.EventsimError(f"--split is {split!r}, expected train or test")
-    for option in reading.of_files():
-        raise es.EventsimError(f"{option} is set with --data, expected none: it is of files")
-    dataset = open_dataset(name, root)
+    dataset = reading.data_set(name, root, parting)
     part = dataset.train if split == "train" else dataset.test
     labels = [int(label) for label in part.labels]
     fit = Fit(reading, net, dataset.sensor)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
-from .options import writable
+from .options import Parting, with_options, writable
+from .reading import Reading
 from .report import console, count_correct, notes, progress_bar, write_json
 
 if TYPE_CHECKING:
@@ -41,8 +42,11 @@ WINDOWED = ("dvsgesture", "gestures")
 NETWORK, TRAINING = "Neurons and weights", "Training"
 
 
+@with_options
 def train(
-    data: Annotated[str, typer.Option(help="Data set: digits, gestures, nmnist or dvsgesture.")],
+    data: Annotated[
+        str, typer.Option(help="Data set: digits, gestures, nmnist, dvsgesture or folder.")
+    ],
     structure: Annotated[str, typer.Option(help='Such as "512FC-10" or "16C3-AP2-128FC-10".')],
     out: Annotated[
         Path,
@@ -63,6 +67,9 @@ def train(
         ),
     ] = None,
     root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
+    *,
+    parting: Parting,
+    reading: Reading,
     dt_us: Annotated[
         int | None,
         typer.Option(help="Microseconds a timestep; 5000 if not given, for gestures more."),
@@ -160,7 +167,6 @@ def train(
 
     A killed run leaves OUT.checkpoint, and the same command goes on from it.
     """
-    from eventsim_bridge.datasets import open_dataset
     from eventsim_bridge.training.loop import train as train_model
     from eventsim_bridge.training.settings import TrainingSettings
 
@@ -184,7 +190,7 @@ def train(
         mixed_precision=mixed_precision,
         random_start=data in WINDOWED if random_start is None else random_start,
     )
-    dataset = open_dataset(data, root)
+    dataset = reading.resized(reading.data_set(data, root, parting))
     checkpoint = out.with_name(out.name + ".checkpoint")
     trained = train_model(dataset, settings, checkpoint=checkpoint, device=device, kernels=kernels)
     if os.environ.get("RANK", "0") != "0":  # another process of torchrun goes on

@@ -108,8 +108,11 @@ def test_what_would_be_ignored_is_refused(network: Path, tmp_path: Path) -> None
     for arguments, expected in (
         ((file, "--data", "digits"), "--data is 'digits' beside "),
         ((file, "--root", tmp_path), "--root is "),
-        (("--data", "digits", "--sort"), "--sort is set with --data, expected none"),
-        (("--data", "digits", "--sensor", "3x4"), "--sensor is set with --data, expected none"),
+        (("--data", "digits", "--sort"), "--sort is set with --data digits, expected none"),
+        (
+            ("--data", "digits", "--sensor", "3x4"),
+            "--sensor is set with --data digits, expected none",
+        ),
         ((file, "--sensor", "3"), "--sensor is '3', expected whole numbers NxN"),
     ):
         assert expected in str(run_command("run", network, *arguments))
