@@ -5,6 +5,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+# sinabs asks for nir up to 1.0.4, which the exporters of snntorch and spikingjelly cannot fill; its
+# own, and norse's, work with these too.
+NIR = nir==1.0.8 nirtorch==2.6
 INSTALLED = $(VENV)/.installed
 
 .PHONY: demo test test-slow lint clean
@@ -31,6 +34,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		-c constraints.txt -e ".[train,test]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(NIR)
 	touch $@
 
 clean:

@@ -6,8 +6,9 @@ the same order, so a membrane that comes within rounding of the threshold may cr
 one side. Everything after that, in the neuron and behind it, follows from that one difference.
 
 A difference is an *origin* where it is the first of its neuron in a recording, and where the input
-of its layer was the same on both sides up to then. Its distance is that of the membrane from the
-threshold, in float64 (`eventsim.reference.run_layer` on the input of the layer).
+of its layer was the same on both sides up to then, in a recurrent layer its own spikes too. Its
+distance is that of the membrane from the threshold, in float64 (`eventsim.reference.run_layer` on
+the input of the layer).
 """
 
 from __future__ import annotations
@@ -24,10 +25,14 @@ from eventsim.clocked.run import run_binned
 from eventsim.errors import EventsimError
 from eventsim.events.arrays import Events
 from eventsim.events.binning import bin_events
-from eventsim.network.graph import Network
+from eventsim.network.geometry import Shape
+from eventsim.network.graph import INPUT, Network
 from eventsim.network.layers import WeightLayer
-from eventsim.reference import run_layer
+from eventsim.network.neurons import Neuron
+from eventsim.reference import LayerTrace, run_layer
 from eventsim.result import Result
+
+from .importing import Original
 
 
 class SpikingModel(Protocol):
@@ -54,7 +59,8 @@ class Agreement:
     """The differences of a model and its network over recordings."""
 
     recordings: int
-    predictions_differ: int  # recordings with another class that spikes most
+    predictions_differ: int  # recordings that are told to be of another class
+    largest_score_difference: float  # of membranes that are read out; 0 where spikes are
     layers: tuple[LayerAgreement, ...]
 
     @property
@@ -74,6 +80,28 @@ class Agreement:
     def as_dict(self) -> dict[str, Any]:
         """Return the fields, for JSON."""
         return asdict(self)
+
+
+def compare(
+    module: torch.nn.Module,
+    network: Network,
+    recordings: Iterable[Events],
+    *,
+    input_shape: Shape | None = None,
+    steps: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Agreement:
+    """Run recordings through a module in its own framework and through the network made of it.
+
+    `network` is what `importing.from_torch` or `export_network` returned for `module`, which is
+    left as it is; `input_shape` the module's, by default the network's. The rest is as in
+    `compare_spikes`, and so is what is raised.
+    """
+    if hasattr(module, "layer_spikes"):
+        model: Any = module
+    else:
+        model = Original(module, network.input_shape if input_shape is None else input_shape)
+    return compare_spikes(model, network, recordings, steps=steps, progress=progress)
 
 
 def compare_spikes(
@@ -96,7 +124,7 @@ def compare_spikes(
     if isinstance(model, torch.nn.Module):
         model.eval()
     tallies = [_Tally(network, index) for index in network.neuron_layers]
-    count = predictions_differ = 0
+    count, predictions_differ, largest = 0, 0, 0.0
     for events in recordings:
         binned = bin_events(
             events,
@@ -114,17 +142,19 @@ def compare_spikes(
                 f"the model's layers have shapes {[spikes.shape[1:] for spikes in of_torch]}, "
                 f"expected the network's {[spikes.shape[1:] for spikes in of_engine]}"
             )
-        below, agreed = frames, len(frames)
+        given, agreed = {INPUT: frames}, {INPUT: len(frames)}
         for tally, left, right in zip(tallies, of_torch, of_engine, strict=True):
-            agreed = tally.add(left, right, below, agreed)
-            below = left
+            agreed[tally.index] = tally.add(left, right, given, agreed)
+            given[tally.index] = left
         count += 1
-        predicted = int(np.argmax(of_torch[-1].sum(axis=0)))
-        predictions_differ += predicted != result.prediction
+        scores = _scores_of_torch(model, network, of_torch[-1])
+        predictions_differ += int(np.argmax(scores)) != result.prediction
+        if network.reads_membranes:
+            largest = max(largest, float(np.abs(scores - result.scores).max()))
         if progress is not None:
             progress(1)
     layers = tuple(tally.result() for tally in tallies)
-    return Agreement(count, predictions_differ, layers)
+    return Agreement(count, predictions_differ, largest, layers)
 
 
 class _Tally:
@@ -140,13 +170,13 @@ class _Tally:
         self,
         of_torch: NDArray[np.float32],
         of_engine: NDArray[np.float32],
-        below: NDArray[Any],
-        agreed: int,
+        given: dict[int, NDArray[Any]],
+        agreed_in: dict[int, int],
     ) -> int:
         """Add the spikes (steps, *shape) of a recording; return in how many first steps they agree.
 
-        `below`: what the neurons before, or the frames, gave; the same on both sides in the first
-        `agreed` timesteps.
+        `given`: what the layers with neurons before, and the input (-1), gave in torch; the same on
+        both sides in so many first timesteps as `agreed_in` says.
         """
         differs = of_torch != of_engine
         self.torch_spikes += int(of_torch.sum(dtype=np.float64))
@@ -154,28 +184,41 @@ class _Tally:
         if not differs.any():
             return len(differs)
         self.differing += int(np.abs(of_torch - of_engine).sum(dtype=np.float64))
+        first = int(np.argmax(differs.any(axis=tuple(range(1, differs.ndim)))))
+        agreed = min(agreed_in[source] for source in self._feeders(self.index - 1))
+        if self.network.layers[self.index].recurrent is not None:  # type: ignore[union-attr]
+            agreed = min(agreed, first + 1)
         origins = differs[:agreed] & (np.cumsum(differs[:agreed], axis=0) == 1)
         if origins.any():
-            distances = self._distances(below[:agreed])[origins]
+            distances = self._distances(self._arriving(self.index - 1, given)[:agreed])[origins]
             self.origins += len(distances)
             self.largest_origin_distance = max(self.largest_origin_distance, float(distances.max()))
-        return int(np.argmax(differs.any(axis=tuple(range(1, differs.ndim)))))
+        return first
 
-    def _distances(self, below: NDArray[Any]) -> NDArray[np.float64]:
+    def _feeders(self, node: int) -> set[int]:
+        """Return the layers with neurons, and the input, whose spikes leave layer `node`."""
+        if node == INPUT or isinstance(self.network.layers[node], WeightLayer):
+            return {node}
+        return set().union(*(self._feeders(source) for source in self.network.sources(node)))
+
+    def _arriving(self, node: int, given: dict[int, NDArray[Any]]) -> NDArray[np.float64]:
+        """Return what leaves layer `node`, (steps, *shape)."""
+        if node in given:
+            return given[node].astype(np.float64)
+        pathway: Any = self.network.layers[node]
+        sources = [self._arriving(source, given) for source in self.network.sources(node)]
+        return np.asarray(pathway.run(sources))
+
+    def _distances(self, arriving: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return how far from the threshold the membranes come (steps, *shape), in float64.
 
         Of neurons that spike several times in a timestep: from the nearest multiple of it.
         """
-        layers, shapes = self.network.layers, self.network.shapes
-        first = self.index
-        while first > 0 and not isinstance(layers[first - 1], WeightLayer):
-            first -= 1
-        arriving = below.astype(np.float64)
-        for pool in layers[first : self.index]:
-            arriving = pool.run([arriving])  # type: ignore[union-attr]
-        layer: Any = layers[self.index]
-        membranes = run_layer(layer, arriving, shapes[self.index + 1]).membranes
-        limit = layer.neuron.parameters()["threshold"].astype(np.float64)
+        layer: Any = self.network.layers[self.index]
+        shape = self.network.shapes[self.index + 1]
+        trace = run_layer(layer, arriving, shape)
+        membranes = trace.membranes
+        limit = _limits(layer.neuron, trace)
         if layer.neuron.spikes == "many":
             limit = limit * np.maximum(1, np.round(membranes / limit))
         distances: NDArray[np.float64] = np.abs(membranes - limit)
@@ -185,6 +228,28 @@ class _Tally:
         """Return the counts."""
         counts = {f.name: getattr(self, f.name) for f in fields(LayerAgreement) if f.name != "name"}
         return LayerAgreement(self.network.layer_name(self.index), **counts)
+
+
+def _scores_of_torch(
+    model: SpikingModel, network: Network, last: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """Return what the readout compares: spike counts, or the membranes that the model gave."""
+    membranes = getattr(model, "membranes", None)
+    if not network.reads_membranes or membranes is None:
+        return np.asarray(last.sum(axis=0, dtype=np.float64).reshape(-1))
+    found = membranes[-1] if network.readout == "last-membrane" else membranes.mean(axis=0)
+    return np.asarray(found.reshape(-1))
+
+
+def _limits(neuron: Neuron, trace: LayerTrace) -> NDArray[np.float64]:
+    """Return what the membranes (steps, *shape) are compared with, raised as it may be."""
+    second = np.zeros_like(trace.membranes)
+    for t, state in enumerate(trace.states[:-1], start=1):
+        second[t] = state.second
+    limits: NDArray[np.float64] = neuron.thresholds(
+        neuron.shaped_parameters(trace.membranes[0]), second
+    )
+    return limits
 
 
 def _spikes_of_torch(model: SpikingModel, frames: NDArray[np.float32]) -> list[NDArray[np.float32]]:

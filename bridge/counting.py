@@ -304,7 +304,7 @@ class _Tally:
         steps = len(x) // len(self.events)
         if self.fan_out is None:
             height, width = x.shape[2:] if x.ndim == 4 else (1, 1)
-            self.fan_out = torch.from_numpy(_fan_out(self.chain, height, width)).to(x.device)
+            self.fan_out = torch.from_numpy(fan_out(self.chain, height, width)).to(x.device)
         x = x.reshape(steps, len(self.events), x.shape[1], -1)
         x = x[-1:] if self.once else x
         by_position = (x != 0).sum(dim=(0, 2))  # (batch, positions)
@@ -313,7 +313,7 @@ class _Tally:
         self.of_ones += ((x == 1).sum(dim=(0, 2)) * self.fan_out).sum(dim=1).cpu()
 
 
-def _fan_out(chain: Sequence[Any], height: int, width: int) -> Int64s:
+def fan_out(chain: Sequence[Any], height: int, width: int) -> Int64s:
     """Return the operations that an input at each position of a map causes, (height x width,)."""
     first, *behind = chain
     if isinstance(first, nn.Linear):  # behind a Flatten, each position by weights of its own
@@ -322,7 +322,7 @@ def _fan_out(chain: Sequence[Any], height: int, width: int) -> Int64s:
     reach = window.reach(height, width)
     seen = window.output_size(height, width)
     each = first.out_channels // first.groups if isinstance(first, nn.Conv2d) else 1
-    of_outputs = _fan_out(behind, *seen) if behind else np.full(math.prod(seen), each, np.int64)
+    of_outputs = fan_out(behind, *seen) if behind else np.full(math.prod(seen), each, np.int64)
     before = np.concatenate([[0], np.cumsum(of_outputs[reach.targets])])
     return np.diff(before[reach.pointers])
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 import eventsim as es
+from eventsim.operations import CountedLayers, LayerOperations
 
 from .models import SpikingLayer, import_network
 
@@ -56,6 +57,23 @@ def pools_first(network: es.Network, events: Any) -> list[PoolsFirst]:
     """
     result = es.simulate(network, events, record_spikes=True)
     return [_operations(arriving) for arriving in arriving_at_layers(network, events, result)]
+
+
+@dataclass(frozen=True)
+class PooledLayerOperations(LayerOperations):
+    """The operations of a layer where pools come first, and their additions."""
+
+    pool_adds: int
+
+
+def read_pools_first(
+    executed: es.Operations, pooled: Sequence[PoolsFirst]
+) -> CountedLayers[PooledLayerOperations]:
+    """Return counts of the engine with the weights' operations read as pools first."""
+    layers = zip(executed.layers, pooled, strict=True)
+    return CountedLayers(
+        tuple(PooledLayerOperations(**(vars(layer) | asdict(own))) for layer, own in layers)
+    )
 
 
 def arriving_at_layers(network: es.Network, events: Any, result: es.Result) -> Iterator[Arriving]:

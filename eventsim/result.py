@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .errors import EventsimError
 from .network.graph import Network, Readout
-from .operations import Operations
+from .operations import COUNTERS, Operations
 
 Mode = Literal["clocked", "async"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -148,8 +148,15 @@ def channel_first(values: NDArray[Any], network: Network) -> NDArray[Any]:
 
 
 def operations_of(network: Network, counters: list[list[int]], steps: int) -> Operations:
-    """Wrap what the kernels counted in so many timesteps, of each layer in turn."""
+    """Wrap what the kernels counted in so many timesteps, of each layer in turn.
+
+    They count a reset for each membrane that spiked; where the reset is "none" there was none.
+    """
     layers = network.counted_layers
+    resets = COUNTERS.index("resets")
+    for index, counted in zip(network.neuron_layers, counters, strict=True):
+        if network.layers[index].neuron.reset == "none":  # type: ignore[union-attr]
+            counted[resets] = 0
     return Operations.from_counters(
         (name for name, _, _ in layers), counters, (macs * steps for _, macs, _ in layers),
         (neurons * steps for _, _, neurons in layers),

@@ -15,6 +15,7 @@ import typer
 
 from .bench.command import bench
 from .compare.command import compare
+from .convert import convert
 from .demo import demo
 from .inspect import inspect
 from .live.stream import stream
@@ -25,7 +26,12 @@ from .train import train
 
 # Packages that are not always there, and what brings them.
 TRAINING = ("matplotlib", "platformdirs", "scipy", "sklearn", "torch")
-EXTRAS = dict.fromkeys(TRAINING, "train") | {"aiohttp": "view", "distributed": "cluster"}
+PEERS = ("norse", "sinabs", "snntorch", "spikingjelly")
+EXTRAS = (
+    dict.fromkeys(TRAINING, "train")
+    | dict.fromkeys(PEERS, "peers")
+    | {"aiohttp": "view", "nir": "nir", "distributed": "cluster"}
+)
 
 # Fields that an option sets under another name.
 ALIASES = {"capacity": "queue", "policy": "when_full"}
@@ -38,7 +44,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, train, run, compare, inspect, bench, send, stream, view):
+for command in (demo, train, convert, run, compare, inspect, bench, send, stream, view):
     app.command()(command)
 
 

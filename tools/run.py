@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from .energies import ENERGY_HELP, Energies, chosen_models
+from .networks import AsIn, DtUs, InputShape, NetworkFile, NirDtUs, NirOptions, open_network
 from .options import Parting, with_options, writable
 from .reading import Fit, Reading
 from .report import (
@@ -49,7 +50,7 @@ class Inputs(NamedTuple):
 
 @with_options
 def run(
-    network: Annotated[Path, typer.Argument(help="Network file (.h5).", metavar="NET")],
+    network: NetworkFile,
     inputs: Annotated[
         list[Path] | None, typer.Argument(help="One or more recordings.", metavar="INPUT...")
     ] = None,
@@ -93,6 +94,10 @@ def run(
             help="Write everything as JSON; - is stdout.", metavar="FILE", callback=writable
         ),
     ] = None,
+    dt_us: DtUs = None,
+    as_in: AsIn = None,
+    input_shape: InputShape = None,
+    nir_dt_us: NirDtUs = None,
 ) -> None:
     """Simulate recordings or a data set spike by spike; print predictions and operations."""
     import eventsim as es
@@ -104,7 +109,7 @@ def run(
             "--against-torch is set with --mode async, expected --mode clocked: torch has timesteps"
         )
     _check_inputs(inputs or [], data, root)
-    net = es.load_network(network)
+    net = open_network(network, NirOptions(dt_us, as_in, input_shape, nir_dt_us))
     if weights is not None:
         net = es.round_weights(net, weights)  # type: ignore[arg-type]
     energies = None

@@ -14,7 +14,8 @@ from .reading import Reading
 from .report import console, count_correct, notes, progress_bar, write_json
 
 if TYPE_CHECKING:
-    from eventsim import IF, LIF, Network, Result
+    from eventsim import Network, Result
+    from eventsim.network.neurons import Neuron
     from eventsim_bridge.datasets import DataSet
     from eventsim_bridge.training.loop import Trained
 
@@ -32,6 +33,15 @@ GRIDS = {
     "nmnist": Grid(5000, 60),
     "dvsgesture": Grid(20000, 60),
     "gestures": Grid(25000, 60),
+}
+
+
+# Numbers of each neuron; the membrane's decay is that of He et al. 2020.
+NUMBERS = {
+    "lif": {"decay": 0.3},
+    "if": {},
+    "cubalif": {"decay": 0.3, "current_decay": 0.5},
+    "alif": {"decay": 0.3, "adaptation_decay": 0.9, "adaptation": 0.1},
 }
 
 
@@ -80,13 +90,31 @@ def train(
         typer.Option(help="What a cell with events holds: 1 or their number."),
     ] = "binary",
     neuron: Annotated[
-        Literal["lif", "if"],
-        typer.Option(help="With or without leak.", rich_help_panel=NETWORK),
+        Literal["lif", "if", "cubalif", "alif"],
+        typer.Option(
+            help="lif leaks, if does not; cubalif has a synaptic current, alif a threshold that "
+            "adapts.",
+            rich_help_panel=NETWORK,
+        ),
     ] = "lif",
     decay: Annotated[
         float | None,
         typer.Option(
-            help="Of the membrane in a timestep; lif only, 0.3 if not given.",
+            help="Of the membrane in a timestep; 0.3 if not given.", rich_help_panel=NETWORK
+        ),
+    ] = None,
+    current_decay: Annotated[
+        float | None,
+        typer.Option(help="Of the current of cubalif; 0.5 if not given.", rich_help_panel=NETWORK),
+    ] = None,
+    adaptation_decay: Annotated[
+        float | None,
+        typer.Option(help="Of the adaptation of alif; 0.9 if not given.", rich_help_panel=NETWORK),
+    ] = None,
+    adaptation: Annotated[
+        float | None,
+        typer.Option(
+            help="By which a spike raises alif's threshold; 0.1 if not given.",
             rich_help_panel=NETWORK,
         ),
     ] = None,
@@ -97,6 +125,17 @@ def train(
         Literal["zero", "subtract"],
         typer.Option(help="To 0, or by the threshold.", rich_help_panel=NETWORK),
     ] = "zero",
+    learn: Annotated[
+        str,
+        typer.Option(
+            help="Of the neurons, besides weights: decay, threshold, or decay,threshold.",
+            rich_help_panel=NETWORK,
+        ),
+    ] = "",
+    learn_per: Annotated[
+        Literal["layer", "channel"],
+        typer.Option(help="One number for each, of those learned.", rich_help_panel=NETWORK),
+    ] = "layer",
     no_bias: Annotated[
         bool, typer.Option("--no-bias", help="Weights alone.", rich_help_panel=NETWORK)
     ] = False,
@@ -182,7 +221,17 @@ def train(
         batch_size=batch_size,
         learning_rate=learning_rate,
         seed=seed,
-        neuron=make_neuron(neuron, decay, threshold, reset),
+        neuron=make_neuron(
+            neuron,
+            threshold,
+            reset,
+            decay=decay,
+            current_decay=current_decay,
+            adaptation_decay=adaptation_decay,
+            adaptation=adaptation,
+        ),
+        learn=names_in(learn),
+        learn_per=learn_per,
         surrogate=surrogate,
         surrogate_width=surrogate_width,
         bias=not no_bias,
@@ -235,20 +284,29 @@ def history_of(trained: Trained) -> dict[str, Any]:
     }
 
 
+def names_in(text: str) -> tuple[Any, ...]:
+    """Return the names between commas."""
+    return tuple(name.strip() for name in text.split(",")) if text else ()
+
+
 def make_neuron(
-    kind: Literal["lif", "if"],
-    decay: float | None,
+    kind: Literal["lif", "if", "cubalif", "alif"],
     threshold: float,
     reset: Literal["zero", "subtract"],
-) -> LIF | IF:
-    """Return the neuron of the options; a decay that is not given is that of He et al. 2020."""
+    **given: float | None,
+) -> Neuron:
+    """Return the neuron of the options; numbers that are not given are those of `NUMBERS`."""
     import eventsim as es
 
-    if kind == "lif":
-        return es.LIF(0.3 if decay is None else decay, threshold, reset)
-    if decay is not None:
-        raise es.EventsimError(f"--decay is {decay}, expected none with --neuron if (no leak)")
-    return es.IF(threshold, reset)
+    own = NUMBERS[kind]
+    for name, value in given.items():
+        if value is not None and name not in own:
+            option = name.replace("_", "-")
+            raise es.EventsimError(f"--{option} is {value}, expected none with --neuron {kind}")
+    numbers: Any = own | {name: value for name, value in given.items() if value is not None}
+    types = {"lif": es.LIF, "if": es.IF, "cubalif": es.CUBALIF, "alif": es.ALIF}
+    neuron: Neuron = types[kind](**numbers, threshold=threshold, reset=reset)
+    return neuron
 
 
 def save_tested(network: Network, dataset: DataSet, out: Path) -> Network:

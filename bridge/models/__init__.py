@@ -7,16 +7,19 @@
     network = export_network(model, dt_us=1000)      # an `eventsim.Network`
 
 `SpikingNetwork.of_layers` builds one of ready `SpikingLayer`s, pools and flattens. What it is set
-beside, the vanilla RNN or LSTM of a structure, is a `RecurrentNetwork`, which stays in torch.
+beside stays in torch: the vanilla RNN or LSTM of a structure is a `RecurrentNetwork`, its quantised
+ANN on summed frames a `QuantisedNetwork`.
 """
 
 from .export import export_network, import_network
+from .quantised import QuantisedNetwork
 from .recurrent import RecurrentNetwork
 from .spiking import PAPER_NEURON, SpikingNetwork
 from .spiking_layer import SpikingLayer
 
 __all__ = [
     "PAPER_NEURON",
+    "QuantisedNetwork",
     "RecurrentNetwork",
     "SpikingLayer",
     "SpikingNetwork",

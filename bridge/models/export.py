@@ -17,6 +17,7 @@ from eventsim.network.graph import Network
 from eventsim.network.layers import WeightLayer
 
 from .layers import TYPE_OF_LAYER
+from .learned import Learnable, Per
 from .neurons import Surrogate
 from .spiking import SpikingNetwork
 from .spiking_layer import SpikingLayer
@@ -49,11 +50,17 @@ def export_network(
 
 
 def import_network(
-    network: Network, *, surrogate: Surrogate = "rectangle", surrogate_width: float = 0.25
+    network: Network,
+    *,
+    surrogate: Surrogate = "rectangle",
+    surrogate_width: float = 0.25,
+    learn: Sequence[Learnable] = (),
+    learn_per: Per = "layer",
 ) -> SpikingNetwork:
     """Return a network of the engine as a model with the same weights, for further training.
 
-    What a network does not hold, the surrogate, is given here, as in `SpikingNetwork`. Raises
+    What a network does not hold, the surrogate and what is learned, is given here, as in
+    `SpikingNetwork`. Raises
     `NetworkError` for layers, and `EventsimError` for neurons, that do not exist in the bridge.
     """
     if network.readout != "spike-count":
@@ -68,6 +75,8 @@ def import_network(
             )
         module = TYPE_OF_LAYER[type(layer)].to_torch(layer)
         if isinstance(layer, WeightLayer):
-            module = SpikingLayer(module, layer.neuron, surrogate, surrogate_width)
+            module = SpikingLayer(
+                module, layer.neuron, surrogate, surrogate_width, learn, learn_per
+            )
         layers.append(module)
     return SpikingNetwork.of_layers(layers, network.input_shape)

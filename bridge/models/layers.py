@@ -16,14 +16,12 @@ a layer type means adding a class here and to `LAYER_TYPES`.
 
 from __future__ import annotations
 
-import copy
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -32,6 +30,7 @@ from eventsim.network import layers as engine
 from eventsim.network import pathways, pools
 from eventsim.network.geometry import Shape, Window
 from eventsim.network.layers import Layer
+from eventsim.network.parameters import Values
 
 
 class StructureError(EventsimError):
@@ -64,10 +63,6 @@ class LayerType(ABC):
         """Build the torch module for inputs of `shape` from the numbers of the notation."""
 
     @abstractmethod
-    def to_engine(self, module: Any, neuron: Any) -> Layer:
-        """Return the module as a layer of eventsim; `neuron` is for layers that have them."""
-
-    @abstractmethod
     def to_torch(self, layer: Any) -> nn.Module:
         """Return a layer of eventsim as a module, neurons left out."""
 
@@ -98,9 +93,6 @@ class _Dense(_WeightType):
         outputs, bias = module.out_features, module.bias is not None
         connection = nn.Linear(module.in_features, gates * outputs, bias)
         return connection, nn.Linear(outputs, gates * outputs, bias=False)
-
-    def to_engine(self, module: Any, neuron: Any) -> Layer:
-        return engine.Dense(**_parameters(module), neuron=neuron)
 
     def to_torch(self, layer: Any) -> nn.Module:
         outputs, inputs = layer.weight.shape
@@ -136,10 +128,6 @@ class _Conv2d(_WeightType):
             channels, gates * channels, kernel, padding=padding, bias=False
         )
 
-    def to_engine(self, module: Any, neuron: Any) -> Layer:
-        geometry = {name: getattr(module, name) for name in self._geometry}
-        return engine.Conv2d(**_parameters(module), **geometry, neuron=neuron)
-
     def to_torch(self, layer: Any) -> nn.Module:
         channels, group_in, *kernel = layer.weight.shape
         geometry: dict[str, Any] = {name: getattr(layer, name) for name in self._geometry}
@@ -152,9 +140,9 @@ class _Conv2d(_WeightType):
 class SumPool2d(nn.AvgPool2d):
     """Sum of a window; parameters as in `torch.nn.AvgPool2d`."""
 
-    def __init__(self, kernel_size: Any, stride: Any = None) -> None:
+    def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0) -> None:
         """Take a mean that divides by 1."""
-        super().__init__(kernel_size, stride, divisor_override=1)
+        super().__init__(kernel_size, stride, padding, divisor_override=1)
 
 
 class _Pool(LayerType):
@@ -171,14 +159,12 @@ class _Pool(LayerType):
         pool: Any = self.layer
         return Built(module(*numbers), pool(*numbers).output_shape(shape))
 
-    def to_engine(self, module: Any, neuron: Any) -> Layer:
-        pool: Any = self.layer
-        layer: Layer = pool(module.kernel_size, module.stride)
-        return layer
-
     def to_torch(self, layer: Any) -> nn.Module:
         module: Any = self.module
-        pool: nn.Module = module(layer.kernel_size, layer.stride)
+        options = {"divisor_override": layer.divisor} if getattr(layer, "divisor", None) else {}
+        pool: nn.Module = module(
+            layer.kernel_size, layer.stride, padding=layer.padding or 0, **options
+        )
         return pool
 
 
@@ -192,15 +178,6 @@ class _Upsample(LayerType):
     def build(self, numbers: Sequence[int], shape: Shape, bias: bool) -> Built:
         (factor,) = numbers
         return Built(nn.Upsample(scale_factor=factor), pools.Upsample(factor).output_shape(shape))
-
-    def to_engine(self, module: Any, neuron: Any) -> Layer:
-        factors = np.broadcast_to(np.asarray(module.scale_factor, float), 2)
-        if module.mode != "nearest" or module.size is not None or (factors % 1).any():
-            raise NetworkError(
-                f"{module} cannot be exported, expected Upsample with a whole scale_factor, "
-                f"mode 'nearest'"
-            )
-        return pools.Upsample((int(factors[0]), int(factors[1])))
 
     def to_torch(self, layer: Any) -> nn.Module:
         return nn.Upsample(scale_factor=tuple(map(float, layer.factor)))
@@ -216,15 +193,12 @@ class _Flatten(LayerType):
     def build(self, numbers: Sequence[int], shape: Shape, bias: bool) -> Built:
         return Built(nn.Flatten(), pathways.Flatten().output_shape(shape))
 
-    def to_engine(self, module: Any, neuron: Any) -> Layer:
-        return pathways.Flatten()
-
     def to_torch(self, layer: Any) -> nn.Module:
         return nn.Flatten()
 
 
-def add_batch_norm(weights: nn.Module, threshold: float) -> nn.Sequential:
-    """Put a batch normalisation behind weights, for neurons of the threshold.
+def add_batch_norm(weights: nn.Module, threshold: Values) -> nn.Sequential:
+    """Put a batch normalisation behind weights, for neurons of the threshold (or thresholds).
 
     It normalises over batch, timesteps and sites, and begins with the threshold as its scale and a
     shift of 0 (Zheng et al. 2021, "Going deeper with directly-trained larger SNNs", alpha = 1).
@@ -232,41 +206,9 @@ def add_batch_norm(weights: nn.Module, threshold: float) -> nn.Sequential:
     outputs = len(weights.get_parameter("weight"))
     conv = isinstance(weights, nn.Conv2d)
     norm = nn.BatchNorm2d(outputs) if conv else nn.BatchNorm1d(outputs)
-    nn.init.constant_(norm.weight, threshold)
-    return nn.Sequential(weights, norm)
-
-
-def fold_batch_norm(connection: nn.Module) -> nn.Module:
-    """Return weights that do what `nn.Sequential(weights, batch normalisation)` does in eval mode.
-
-    With the norm's running mean m and variance v, w' = w g / sqrt(v + eps) and
-    b' = (b - m) g / sqrt(v + eps) + beta (Ioffe and Szegedy 2015, algorithm 2). Weights alone are
-    returned as they are. Raises `NetworkError` for any other sequence, and for a norm without
-    running statistics.
-    """
-    if not isinstance(connection, nn.Sequential):
-        return connection
-    kinds = [type(module) for module in connection]
-    norm: Any = connection[-1]
-    if len(kinds) != 2 or kinds[1] not in (nn.BatchNorm1d, nn.BatchNorm2d):
-        names = ", ".join(kind.__name__ for kind in kinds)
-        raise NetworkError(f"a connection is ({names}), expected weights and a BatchNorm behind")
-    if norm.running_var is None:
-        raise NetworkError("a BatchNorm has no running statistics, expected some to fold")
-    folded = copy.deepcopy(connection[0])
-    weight: Any = folded.weight
     with torch.no_grad():
-        scale = (norm.running_var.double() + norm.eps).rsqrt()
-        shift = -norm.running_mean.double()
-        if folded.bias is not None:
-            shift = shift + folded.bias.double()
-        if norm.affine:
-            scale = scale * norm.weight.double()
-        bias = shift * scale + (norm.bias.double() if norm.affine else 0.0)
-        scaled = weight.double() * scale.reshape(-1, *[1] * (weight.ndim - 1))
-        folded.weight = nn.Parameter(scaled.to(weight.dtype))
-        folded.bias = nn.Parameter(bias.to(weight.dtype))
-    return folded
+        norm.weight.copy_(torch.tensor(threshold))
+    return nn.Sequential(weights, norm)
 
 
 DENSE = _Dense()
@@ -281,7 +223,6 @@ LAYER_TYPES: tuple[LayerType, ...] = (
     FLATTEN,
 )
 TYPE_OF_LAYER = {entry.layer: entry for entry in LAYER_TYPES}
-TYPE_OF_MODULE = {entry.module: entry for entry in LAYER_TYPES}
 
 
 @dataclass(frozen=True)
@@ -355,15 +296,6 @@ def build_modules(structure: str, shape: Shape, bias: bool) -> list[tuple[LayerT
             raise StructureError(f"structure {structure!r}: {spec.text!r}: {error}") from None
         modules.append((spec.type, module))
     return modules
-
-
-def _parameters(module: Any) -> dict[str, Any]:
-    """Return weight and bias of a module as arrays, which the engine's layers copy."""
-    tensors = {"weight": module.weight, "bias": module.bias}
-    return {
-        name: None if tensor is None else tensor.detach().cpu().numpy()
-        for name, tensor in tensors.items()
-    }
 
 
 def _fill(module: Any, layer: Any) -> nn.Module:

@@ -22,7 +22,7 @@ tests.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, NamedTuple, get_args
 
 import torch
@@ -30,8 +30,10 @@ from torch import Tensor, nn
 
 from eventsim.errors import EventsimError
 
+from ..sparse.lists import BinnedBatch
+from ..sparse.product import product
 from .layers import StructureError, build_modules
-from .sequences import LayeredModel, Temporal, each_step
+from .sequences import LayeredModel, Temporal, check_input_shape, each_step, run_layer
 
 CellName = Literal["rnn", "lstm"]
 State = tuple[Tensor, ...]  # the first is h, what the layer gives
@@ -70,8 +72,11 @@ class RecurrentLayer(Temporal):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return h of every timestep, (steps, batch, ...), for an input (steps, batch, ...)."""
+        return self.through_time(each_step(self.connection, x))
+
+    def through_time(self, below: Tensor) -> Tensor:
+        """Return h of every timestep for W1 x + b of every timestep, (steps, batch, ...)."""
         gates, states, step = CELLS[self.cell]
-        below = each_step(self.connection, x)
         batch, width, *shape = below.shape[1:]
         state = (below.new_zeros(batch, width // gates, *shape),) * states
         outputs = []
@@ -120,3 +125,34 @@ class RecurrentNetwork(LayeredModel):
                 module = RecurrentLayer(connection, feedback, cell)
             self.layers.append(module)
         self.layers.append(readout)
+
+    def forward(self, frames: Tensor | BinnedBatch) -> Tensor:
+        """Return what the readout gives in each timestep, shape (batch, steps, outputs).
+
+        `frames`: as for `LayeredModel`, or binned events, with which the first product costs what
+        they do. Raises `EventsimError` where that is not covered (`uncovered_input` says why not).
+        """
+        if not isinstance(frames, BinnedBatch):
+            return super().forward(frames)
+        check_input_shape(frames, self.input_shape)
+        reason = uncovered_input(self.layers)
+        if reason is not None:
+            raise EventsimError(f"{reason}, which binned events cannot run on (frames run all)")
+        first: Any = self.layers[1]
+        x: Tensor = first.through_time(
+            product(first.connection.weight, first.connection.bias, frames)
+        )
+        for layer in self.layers[2:]:
+            x = run_layer(layer, x)
+        return x.transpose(0, 1)
+
+
+def uncovered_input(layers: Iterable[nn.Module]) -> str | None:
+    """Return in words why binned events cannot be multiplied as they are; None: they can."""
+    flatten, first, *_ = [*layers, None]
+    if not (isinstance(flatten, nn.Flatten) and isinstance(first, RecurrentLayer)):
+        return "no fully connected layer with memory comes first"
+    weight: Any = first.connection.weight
+    if weight.device.type != "cpu" or weight.dtype != torch.float32:
+        return f"layer 1 has weights of {weight.dtype} on {weight.device.type}"
+    return None

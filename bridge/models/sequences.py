@@ -10,6 +10,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from eventsim.errors import EventsimError
+
+from ..sparse.lists import BinnedBatch
+
 
 class Temporal(nn.Module):
     """A layer with a state that goes from timestep to timestep: (steps, batch, ...) to the same."""
@@ -38,6 +42,14 @@ class LayeredModel(nn.Module):
         for layer in self.layers:
             x = run_layer(layer, x)
         return x.transpose(0, 1).flatten(2)
+
+
+def check_input_shape(batch: BinnedBatch, input_shape: tuple[int, int, int]) -> None:
+    """Raise `EventsimError` for binned events of another shape than a model takes."""
+    if batch.input_shape != input_shape:
+        raise EventsimError(
+            f"binned events have input_shape {batch.input_shape}, expected {input_shape}"
+        )
 
 
 def run_layer(layer: nn.Module, x: Tensor) -> Tensor:

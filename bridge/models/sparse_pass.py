@@ -9,19 +9,17 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from eventsim.errors import EventsimError
 from eventsim.network.geometry import Shape, Window
-from eventsim.network.neurons import Neuron
+from eventsim.network.neurons import IF, LIF, Neuron
 
 from ..sparse.function import Trainable, TrainableLayer, spikes_of
 from ..sparse.lists import BinnedBatch
-from ..sparse.neurons import Rules
 from ..sparse.wiring import Pool, pool_of, wire
-from .neurons import SURROGATES, Surrogate, check_trainable
+from .neurons import SURROGATES, check_trainable
 from .spiking_layer import SpikingLayer
 
 POOLS = (nn.MaxPool2d, nn.AvgPool2d)
@@ -51,6 +49,8 @@ def _why_not(layer: nn.Module, before: list[nn.Module]) -> str | None:
         return _why_not_pool(layer, before)
     if not isinstance(layer, SpikingLayer):
         return f"is {type(layer).__name__}"
+    if not isinstance(layer.given_neuron, LIF | IF):
+        return f"has neurons of {type(layer.given_neuron).__name__}"
     connection: Any = layer.connection
     if type(connection) not in (nn.Linear, nn.Conv2d):
         return f"has {type(connection).__name__}"
@@ -103,7 +103,7 @@ def _trainable(layers: Iterable[nn.Module], shape: Shape) -> Trainable:
             shape, pool = _output_shape(layer.connection, shape), None
         elif isinstance(layer, SpikingLayer):
             linear: Any = layer.connection
-            found.append(TrainableLayer(linear.weight, linear.bias, rules_of(layer)))
+            found.append(_layer(layer, linear))
     return Trainable(found, pool)
 
 
@@ -114,7 +114,7 @@ def _convolution(
     inputs: Any = tuple(shape[1:])
     outputs: Any = tuple(_output_shape(module, shape)[1:])
     wires = wire(inputs, outputs, *sizes, module.in_channels, module.out_channels)
-    return TrainableLayer(module.weight, module.bias, rules_of(layer), wires, pool)
+    return _layer(layer, module)._replace(wires=wires, pool=pool)
 
 
 def _output_shape(module: nn.Conv2d, shape: Shape) -> Shape:
@@ -133,16 +133,24 @@ def _pair(value: Any) -> tuple[int, int]:
     return (value, value) if isinstance(value, int) else (value[0], value[1])
 
 
-def rules_of(layer: SpikingLayer) -> Rules:
-    """Return a layer's neurons and surrogate as the kernels have them."""
-    return _rules(layer.neuron, layer.surrogate, layer.surrogate_width)
+def _layer(layer: SpikingLayer, connection: Any) -> TrainableLayer:
+    """Return a layer's parameters, and its neurons and surrogate as the kernels have them."""
+    neuron = layer.given_neuron
+    check_trainable(neuron)
+    channels, learned = len(connection.weight), layer.learned()
+    decay, threshold = (
+        learned[name].expand(channels) if name in learned else fixed
+        for name, fixed in zip(("decay", "threshold"), _fixed(neuron, channels), strict=True)
+    )
+    return TrainableLayer(
+        connection.weight, connection.bias, decay, threshold, neuron.reset == "subtract",
+        SURROGATES.index(layer.surrogate), layer.surrogate_width,
+    )  # fmt: skip
 
 
 @lru_cache(256)
-def _rules(neuron: Neuron, surrogate: Surrogate, width: float) -> Rules:
-    check_trainable(neuron)
-    (p,) = neuron.parameters()
-    return Rules(
-        np.float32(p["decay"]), np.float32(p["threshold"]), neuron.reset == "subtract",
-        SURROGATES.index(surrogate), np.float32(width),
-    )  # fmt: skip
+def _fixed(neuron: Neuron, channels: int) -> tuple[Tensor, Tensor]:
+    """Return the decay and the threshold of each channel."""
+    p = neuron.parameters(channels)
+    decay, threshold = (torch.tensor(p[name]) for name in ("decay", "threshold"))
+    return decay, threshold

@@ -12,14 +12,17 @@ import torch
 from torch import Tensor, nn
 
 from eventsim.errors import EventsimError, NetworkError
-from eventsim.network.graph import Network
+from eventsim.network.graph import Network, leaving
 from eventsim.network.layers import Layer
 from eventsim.network.neurons import LIF, Neuron
+from eventsim.network.projections import Signal
 
 from ..sparse.lists import BinnedBatch
-from .layers import TYPE_OF_MODULE, add_batch_norm, build_modules, fold_batch_norm
+from .layers import add_batch_norm, build_modules
+from .learned import Learnable, Per
+from .modules import SILENT, connection_of, kind_of, pathway_of
 from .neurons import Surrogate, check_trainable
-from .sequences import LayeredModel, run_layer
+from .sequences import LayeredModel, check_input_shape, run_layer
 from .sparse_pass import run_sparsely
 from .spiking_layer import SpikingLayer
 
@@ -37,9 +40,12 @@ class SpikingNetwork(LayeredModel):
     structure: as in `layers.py`, such as "512FC-10"; every weight layer has neurons, the classes
         too.
     input_shape: (polarities, height, width).
-    neuron: `eventsim.LIF` or `eventsim.IF` of all layers.
+    neuron: `eventsim.LIF`, `IF`, `CUBALIF` or `ALIF` of all layers.
     surrogate, surrogate_width: the gradient of a spike, see `neurons.py`: "rectangle", "arctan" or
         "fast-sigmoid", each with its peak of 1 / (2 width) at the threshold.
+    learn: which numbers of the neurons are learned besides the weights: "decay" (all that the model
+        has), "threshold"; `learn_per`: one for each "layer", or for each "channel". They begin with
+        those of `neuron`, stay in range, and are exported. See `learned.py`.
     bias: whether the weight layers have one.
     batch_norm: whether a batch normalisation stands behind each weight layer in training. Export
         folds it into the weights; its shift is the layer's bias. After training, `eval()` puts the
@@ -48,8 +54,8 @@ class SpikingNetwork(LayeredModel):
     Weights are drawn by torch from its global generator, biases begin at 0. Raises
     `StructureError` for a structure that cannot be read or does not fit `input_shape`,
     `NetworkError` for one that the engine cannot run (the maximum of pooled sums), and
-    `EventsimError` for an unknown surrogate, for a neuron that does not exist in torch, and for a
-    normalisation without a bias.
+    `EventsimError` for an unknown surrogate, for a neuron that does not exist in torch or cannot
+    learn what it should, and for a normalisation without a bias.
     """
 
     def __init__(
@@ -60,6 +66,8 @@ class SpikingNetwork(LayeredModel):
         neuron: Neuron = PAPER_NEURON,
         surrogate: Surrogate = "rectangle",
         surrogate_width: float = 0.25,
+        learn: Sequence[Learnable] = (),
+        learn_per: Per = "layer",
         bias: bool = True,
         batch_norm: bool = False,
     ) -> None:
@@ -70,8 +78,8 @@ class SpikingNetwork(LayeredModel):
         for kind, module in build_modules(structure, input_shape, bias and not batch_norm):
             if kind.has_neurons:
                 if batch_norm:
-                    module = add_batch_norm(module, float(neuron.parameters()["threshold"][0]))
-                module = SpikingLayer(module, neuron, surrogate, surrogate_width)
+                    module = add_batch_norm(module, neuron.threshold)
+                module = SpikingLayer(module, neuron, surrogate, surrogate_width, learn, learn_per)
             self.layers.append(module)
         Network(input_shape, 1, self.engine_layers())  # refused here, before any training
         self.apply(clear_biases)
@@ -95,11 +103,7 @@ class SpikingNetwork(LayeredModel):
         cannot take them (`sparse_pass.uncovered` says why not).
         """
         if isinstance(frames, BinnedBatch):
-            if frames.input_shape != self.input_shape:
-                raise EventsimError(
-                    f"binned events have input_shape {frames.input_shape}, "
-                    f"expected {self.input_shape}"
-                )
+            check_input_shape(frames, self.input_shape)
             return run_sparsely(self.layers, frames)
         return super().forward(frames)
 
@@ -109,19 +113,23 @@ class SpikingNetwork(LayeredModel):
         Raises `NetworkError` for a layer that the engine does not have, and for a weight that is
         not finite.
         """
-        layers = []
-        for index, layer in enumerate(self.layers):
-            if isinstance(layer, SpikingLayer):
-                module, neuron = fold_batch_norm(layer.connection), layer.neuron
-            else:
-                module, neuron = layer, None
-            if type(module) not in TYPE_OF_MODULE:
-                kinds = ", ".join(kind.__name__ for kind in TYPE_OF_MODULE)
-                raise NetworkError(
-                    f"layer {index} ({type(module).__name__}) cannot run in the engine, "
-                    f"expected {kinds}"
-                )
-            layers.append(TYPE_OF_MODULE[type(module)].to_engine(module, neuron))
+        layers: list[Layer] = []
+        signals = [Signal(self.input_shape)]
+        for index, module in enumerate(self.layers):
+            if kind_of(module) in SILENT:
+                continue
+            try:
+                if isinstance(module, SpikingLayer):
+                    layer: Layer = connection_of(module.connection).layer(module.neuron)
+                else:
+                    layer = pathway_of(module, signals[-1].shape)
+            except NetworkError as error:
+                raise NetworkError(f"layer {index} ({type(module).__name__}): {error}") from None
+            try:
+                signals.append(leaving(len(layers), layer, signals))
+            except NetworkError as error:
+                raise NetworkError(f"layer {index} ({type(layer).__name__}): {error}") from None
+            layers.append(layer)
         return layers
 
     def layer_spikes(self, frames: Tensor) -> list[Tensor]:

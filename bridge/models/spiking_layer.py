@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from eventsim.network.neurons import Neuron
 
+from .learned import Learnable, LearnedNumbers, Per
 from .neurons import Surrogate, check_surrogate, spike_trains
 from .sequences import Temporal, each_step
 
@@ -15,20 +18,38 @@ class SpikingLayer(Temporal):
 
     The weights are an `nn.Linear` or `nn.Conv2d`, or an `nn.Sequential` of one and a batch
     normalisation, which `export_network` folds into the weights.
+
+    `neuron` is the engine's, with learned numbers as they are now; `given_neuron` has those that
+    they began with.
     """
 
     def __init__(
-        self, connection: nn.Module, neuron: Neuron, surrogate: Surrogate, surrogate_width: float
+        self,
+        connection: nn.Module,
+        neuron: Neuron,
+        surrogate: Surrogate,
+        surrogate_width: float,
+        learn: Sequence[Learnable] = (),
+        learn_per: Per = "layer",
     ) -> None:
-        """Put `neuron` behind `connection`; `SpikingNetwork` tells of the surrogates."""
+        """Put `neuron` behind `connection`; `SpikingNetwork` tells of the other arguments."""
         super().__init__()
         check_surrogate(surrogate, surrogate_width)
         self.connection = connection
-        self.neuron = neuron
+        self.given_neuron = neuron
+        channels = len(next(connection.parameters()))
+        self.learned = LearnedNumbers(neuron, channels, learn, learn_per)
         self.surrogate = surrogate
         self.surrogate_width = surrogate_width
+
+    @property
+    def neuron(self) -> Neuron:
+        """The neuron as it is now."""
+        return self.learned.put_into(self.given_neuron)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the spikes (steps, batch, ...) for an input (steps, batch, ...)."""
         currents = each_step(self.connection, x)
-        return spike_trains(currents, self.neuron, self.surrogate, self.surrogate_width)
+        return spike_trains(
+            currents, self.given_neuron, self.surrogate, self.surrogate_width, self.learned()
+        )

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from eventsim.jit import Float32s, inner_kernel, kernel
 from eventsim.vectors import new_array
 
+from .neurons import Rules
 from .vectors import turn_8
 
 WIDTHS = (8, 16, 32, 64)
@@ -30,12 +31,18 @@ def blocks_of(channels: int) -> int:
     return -(-channels // width_of(channels))
 
 
-def padded(numbers: NDArray[Any] | None, channels: int) -> Float32s:
-    """Return numbers of each channel with zeros behind, up to the end of the last block."""
-    whole = np.zeros(blocks_of(channels) * width_of(channels), np.float32)
-    if numbers is not None:
-        whole[:channels] = numbers
+def padded(numbers: NDArray[Any] | None, channels: int, beyond: float = 0.0) -> Float32s:
+    """Return numbers of each channel, zeros for None, and `beyond` up to the last block's end."""
+    whole = np.full(blocks_of(channels) * width_of(channels), beyond, np.float32)
+    whole[:channels] = 0 if numbers is None else numbers
     return whole
+
+
+def rules_in_blocks(rules: Rules, channels: int) -> Rules:
+    """Return rules of each channel with those of channels that never spike behind."""
+    return rules._replace(
+        decay=padded(rules.decay, channels), threshold=padded(rules.threshold, channels, beyond=1.0)
+    )
 
 
 def to_blocks(weight: NDArray[np.float32]) -> Float32s:

@@ -21,6 +21,7 @@ from .blocks import turn_into_block, turn_out_of_block
 from .neurons import (
     Arrivals,
     Rules,
+    RuleSums,
     counts,
     differentiate,
     gather_values,
@@ -51,7 +52,7 @@ class Room(NamedTuple):
 
     u: Float32s  # (timesteps, width)
     by_spikes: Float32s  # the same
-    by_rest: Float32s  # (width,)
+    by_next: Float32s  # (width,)
     bits: Words  # (timesteps,)
     block: Float32s  # weights: [input][channel of the block]
     gradient: Float32s  # of these
@@ -62,6 +63,7 @@ class Gradients(NamedTuple):
 
     weight: NDArray[Any]  # (outputs, inputs)
     bias: Float32s  # of all channels of all blocks
+    rules: RuleSums
     membranes: Float32s  # (samples, timesteps, channels of all blocks); or none is kept: empty
 
 
@@ -77,14 +79,13 @@ def run_blocks(
     """
     width, blocks = layer.width, np.uintp(len(layer.bias) // layer.width)
     for block in range(first, stop):
-        bias = layer.bias[block * width :]
         turn_into_block(layer.weight, width, block, room.block)
         for sample in range(samples):
             u = room.u
             if len(membranes):
                 u = membranes[(block * samples + sample) * steps * width :]
             integrate(
-                layer.rules, room.block, 0, width, bias, arrivals, arrivals.values,
+                layer.rules, block, room.block, 0, width, layer.bias, arrivals, arrivals.values,
                 sample * steps, steps, u, room.bits,
             )  # fmt: skip
             at = np.uintp(sample * steps) * blocks + np.uintp(block)
@@ -107,7 +108,6 @@ def differentiate_blocks(
     """
     width, channels, u, bits = layer.width, len(layer.bias), room.u, room.bits
     for block in range(first, stop):
-        bias = layer.bias[block * width :]
         by_bias, gradient = gradients.bias[block * width :], room.gradient
         if not len(kept):
             turn_into_block(layer.weight, width, block, room.block)
@@ -121,15 +121,18 @@ def differentiate_blocks(
                 )  # fmt: skip
             else:
                 integrate(
-                    layer.rules, room.block, 0, width, bias, arrivals, arrivals.values, pointer,
-                    steps, u, bits,
+                    layer.rules, block, room.block, 0, width, layer.bias, arrivals,
+                    arrivals.values, pointer, steps, u, bits,
                 )  # fmt: skip
             at = pointer * channels + block * width
             if above is not None:
                 collect(layer.rules, above, block, width, pointer, steps, u, room.by_spikes)
             else:
                 copy_rows(by_outputs, at, channels, steps, width, room.by_spikes, 0, width)
-            differentiate(layer.rules, width, steps, u, room.by_spikes, room.by_rest, bits)
+            differentiate(
+                layer.rules, block, width, steps, u, room.by_spikes, room.by_next, bits,
+                gradients.rules,
+            )  # fmt: skip
             for t in range(steps):
                 if bits[t] != 0:
                     spread_gradient(
@@ -151,7 +154,7 @@ def collect(
     """
     base = block * above.outputs * width
     for t in range(steps):
-        if counts(rules, u, t * width, width):
+        if counts(rules, block, u, t * width, width):
             gather_values(
                 by_spikes, t * width, above.blocks, base, width, above.gradients,
                 above.gradients.values, pointer + t,

@@ -9,27 +9,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from .lists import BinnedBatch
-from .map_stack import MapStack, MapWeights
+from .map_stack import LayerGradients, MapStack, MapWeights
 from .neurons import Rules
 from .stack import Stack, Weights, run_backward, run_forward
 from .wiring import Pool, Wires
+
+EACH = 4  # parameters of a layer
 
 
 class TrainableLayer(NamedTuple):
     """A layer's parameters, float32 on the CPU, its neurons, and of a convolution its wires.
 
-    weight: (outputs, inputs) or (outputs, inputs, height, width). bias: (outputs,).
-    pool: in front of a convolution.
+    weight: (outputs, inputs) or (outputs, inputs, height, width). bias, decay, threshold:
+    (outputs,). surrogate: its number in `vectors.py`. pool: in front of a convolution.
     """
 
     weight: Tensor
     bias: Tensor | None
-    rules: Rules
+    decay: Tensor
+    threshold: Tensor
+    subtract: bool
+    surrogate: int
+    width: float  # of the surrogate
     wires: Wires | None = None
     pool: Pool | None = None
 
@@ -40,17 +47,34 @@ class Trainable(NamedTuple):
     layers: list[TrainableLayer]
     pool: Pool | None
 
+    def parameters(self) -> list[Tensor | None]:
+        """Return the parameters, `EACH` a layer."""
+        return [
+            tensor
+            for layer in self.layers
+            for tensor in (layer.weight, layer.bias, layer.decay, layer.threshold)
+        ]
+
     def with_parameters(self, parameters: Sequence[Tensor | None]) -> Stack:
-        """Return the network with parameters, two a layer, as arrays in the same memory."""
-        arrays: Any = [None if one is None else one.detach().numpy() for one in parameters]
+        """Return the network with parameters as arrays in the same memory."""
+        arrays = [None if one is None else one.detach().numpy() for one in parameters]
         maps, dense = [], []
-        for layer, weight, bias in zip(self.layers, arrays[::2], arrays[1::2], strict=True):
+        for layer, own in zip(self.layers, _by_layer(arrays), strict=True):
+            weight, bias, decay, threshold = own
+            learns = layer.decay.requires_grad or layer.threshold.requires_grad
+            rules = Rules(
+                decay, threshold, layer.subtract, layer.surrogate, np.float32(layer.width), learns
+            )
             if layer.wires is None:
-                dense.append(Weights(weight, bias, layer.rules))
+                dense.append(Weights(weight, bias, rules))
             else:
-                maps.append(MapWeights(weight, bias, layer.rules, layer.pool, layer.wires))
+                maps.append(MapWeights(weight, bias, rules, layer.pool, layer.wires))
         on_maps = bool(maps) or self.pool is not None
         return Stack(MapStack(maps, self.pool) if on_maps else None, dense)
+
+
+def _by_layer(values: list[Any]) -> list[list[Any]]:
+    return [values[first : first + EACH] for first in range(0, len(values), EACH)]
 
 
 def spikes_of(network: Trainable, batch: BinnedBatch) -> Tensor:
@@ -58,8 +82,7 @@ def spikes_of(network: Trainable, batch: BinnedBatch) -> Tensor:
 
     As many threads take part as torch has on the CPU; the result does not depend on how many.
     """
-    parameters = [tensor for layer in network.layers for tensor in (layer.weight, layer.bias)]
-    spikes: Tensor = _SparseStack.apply(network, batch, *parameters)  # type: ignore[no-untyped-call]
+    spikes: Tensor = _SparseStack.apply(network, batch, *network.parameters())  # type: ignore[no-untyped-call]
     return spikes
 
 
@@ -80,11 +103,16 @@ class _SparseStack(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *by_spikes: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradients of weights and biases."""
+        """Return the gradients of the parameters."""
         parameters: Sequence[Tensor | None] = ctx.saved_tensors
-        gradients = [None if one is None else torch.empty(one.shape) for one in parameters]
-        found = [None if one is None else one.numpy() for one in gradients]
-        pairs: Any = list(zip(found[::2], found[1::2], strict=True))
         stack = ctx.network.with_parameters(parameters)
-        run_backward(stack, ctx.kept, by_spikes[0].numpy(), pairs, torch.get_num_threads())
+        gradients = [
+            torch.empty(one.shape) if one is not None and (asked or number % EACH == 0) else None
+            for number, (one, asked) in enumerate(
+                zip(parameters, ctx.needs_input_grad[2:], strict=True)
+            )
+        ]
+        arrays = [None if one is None else one.numpy() for one in gradients]
+        found = [LayerGradients(*own) for own in _by_layer(arrays)]
+        run_backward(stack, ctx.kept, by_spikes[0].numpy(), found, torch.get_num_threads())
         return None, None, *gradients

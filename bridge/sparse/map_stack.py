@@ -21,18 +21,39 @@ from numpy.typing import NDArray
 from eventsim.jit import Float32s
 from eventsim.vectors import new_array
 
-from .blocks import blocks_of, padded, to_blocks, width_of
+from .blocks import blocks_of, padded, rules_in_blocks, to_blocks, width_of
 from .lists import BinnedBatch
 from .maps import Behind, LayerWeights, MapGradients, MapRoom, SiteLists, differentiate_map, run_map
-from .neurons import Arrivals, Rules
+from .neurons import Arrivals, Rules, RuleSums
 from .site_lists import arrive, count_timesteps, list_sites, pool_lists
 from .threads import share
 from .wiring import Pool, Wires, each_by_itself
 
-GradientPair = tuple[NDArray[np.float32], NDArray[np.float32] | None]  # of weights and biases
-
 PARTS = 8  # of a batch: so many threads can share the backward pass
 _NOBODY = Arrivals(np.zeros(1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
+
+
+class LayerGradients(NamedTuple):
+    """Room for the gradients of a layer's parameters; None where there is none, or not asked."""
+
+    weight: NDArray[np.float32]  # in the shape of the weights; the others: (outputs,)
+    bias: NDArray[np.float32] | None
+    decay: NDArray[np.float32] | None
+    threshold: NDArray[np.float32] | None
+
+    def take(self, by_bias: Float32s, sums: RuleSums) -> None:
+        """Fill all but the weights' from sums of all channels of all blocks."""
+        for room, found in ((self.bias, by_bias), *zip(self[2:], sums, strict=True)):
+            if room is not None:
+                room[:] = found[: len(room)]
+
+
+class PartSums(NamedTuple):
+    """What a part of the batch adds up to: as `MapGradients`."""
+
+    blocks: Float32s
+    bias: Float32s
+    rules: RuleSums
 
 
 class MapWeights(NamedTuple):
@@ -84,8 +105,8 @@ def _in_blocks(weights: MapWeights) -> LayerWeights:
     by_tap = weights.weight.reshape(outputs, inputs, taps).swapaxes(1, 2)
     matrix = np.ascontiguousarray(by_tap).reshape(outputs, taps * inputs)
     return LayerWeights(
-        weights.rules, to_blocks(matrix), padded(weights.bias, outputs), width_of(outputs),
-        taps * inputs,
+        rules_in_blocks(weights.rules, outputs), to_blocks(matrix), padded(weights.bias, outputs),
+        width_of(outputs), taps * inputs,
     )  # fmt: skip
 
 
@@ -171,19 +192,16 @@ def differentiate_maps(
     steps: int,
     behind: Arrivals,
     weight: NDArray[np.float32],
-    gradients: Sequence[GradientPair],
+    gradients: Sequence[LayerGradients],
     threads: int,
 ) -> None:
-    """Fill the gradients of each convolution's weights and biases, in the shapes of those.
+    """Fill the gradients of each convolution's parameters.
 
     `behind`: the gradients of the membranes of the layer behind, whose `weight` is
     (outputs, channels * sites).
     """
     samples = len(kept.arrivals)
-    parts = [
-        [(np.zeros_like(layer.blocks), np.zeros_like(layer.bias)) for layer in kept.layers]
-        for _ in range(min(PARTS, samples))
-    ]
+    parts = [[_no_sums(layer) for layer in kept.layers] for _ in range(min(PARTS, samples))]
     ends = _ends(stack, steps, behind, weight)
 
     def work(first: int, stop: int) -> None:
@@ -194,7 +212,12 @@ def differentiate_maps(
 
     share(len(parts), threads, work)
     for number, layer in enumerate(kept.layers):
-        _sum_up([part[number] for part in parts], layer, *gradients[number])
+        _sum_up([part[number] for part in parts], layer, gradients[number])
+
+
+def _no_sums(layer: LayerWeights) -> PartSums:
+    by_rules = [np.zeros(len(layer.bias) if layer.rules.learns else 0, np.float32) for _ in "dt"]
+    return PartSums(np.zeros_like(layer.blocks), np.zeros_like(layer.bias), RuleSums(*by_rules))
 
 
 def _ends(
@@ -234,7 +257,7 @@ def _differentiate_sample(
     steps: int,
     sample: int,
     ends: list[Behind],
-    sums: list[tuple[Float32s, Float32s]],
+    sums: list[PartSums],
 ) -> None:
     """Run a sample back through all convolutions, and add to the gradients of their weights."""
     gradients, taps = None, None
@@ -263,20 +286,15 @@ def _differentiate_sample(
         gradients, taps = _cut(membranes, filled), weights.wires.backwards
 
 
-def _sum_up(
-    parts: list[tuple[Float32s, Float32s]],
-    layer: LayerWeights,
-    weight: NDArray[np.float32],
-    bias: NDArray[np.float32] | None,
-) -> None:
-    """Fill a gradient with the sums over parts, whose weights lie in blocks."""
+def _sum_up(parts: list[PartSums], layer: LayerWeights, gradients: LayerGradients) -> None:
+    """Fill gradients with the sums over parts, whose weights lie in blocks."""
+    weight = gradients.weight
     outputs, inputs = weight.shape[:2]
-    by_weight, by_bias = parts[0]
-    for more_by_weight, more_by_bias in parts[1:]:
-        by_weight += more_by_weight
-        by_bias += more_by_bias
-    matrix = by_weight.reshape(-1, layer.inputs, layer.width).swapaxes(1, 2)
+    total = parts[0]
+    for part in parts[1:]:
+        for sums, more in zip((*total[:2], *total.rules), (*part[:2], *part.rules), strict=True):
+            sums += more
+    matrix = total.blocks.reshape(-1, layer.inputs, layer.width).swapaxes(1, 2)
     by_tap = matrix.reshape(-1, layer.inputs)[:outputs].reshape(outputs, -1, inputs)
     weight[...] = by_tap.swapaxes(1, 2).reshape(weight.shape)
-    if bias is not None:
-        bias[:] = by_bias[:outputs]
+    gradients.take(total.bias, total.rules)

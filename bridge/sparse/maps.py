@@ -21,6 +21,7 @@ from eventsim.vectors import lowest_bit
 from .neurons import (
     Arrivals,
     Rules,
+    RuleSums,
     counts,
     differentiate,
     gather_values,
@@ -78,7 +79,7 @@ class MapRoom(NamedTuple):
     u: Float32s  # (sites of a window, blocks, timesteps, width)
     by_window: Float32s  # (timesteps, width)
     by_spikes: Float32s  # (sites of a window, timesteps, width)
-    by_rest: Float32s  # (width,)
+    by_next: Float32s  # (width,)
     bits: Words  # (sites of a window, blocks, timesteps)
     active: Int64s  # taps of a site
 
@@ -88,6 +89,7 @@ class MapGradients(NamedTuple):
 
     blocks: Float32s  # of the weights, as they lie in blocks; samples add to it
     bias: Float32s  # of all channels of all blocks; samples add to it
+    rules: RuleSums  # samples add to them
     membranes: SiteLists  # those that are not 0; none where no layer before asks for them
 
 
@@ -132,13 +134,13 @@ def rests(layer: LayerWeights, steps: int, room: MapRoom, backwards: bool) -> bo
     room.arrivals.pointers[: steps + 1] = 0
     for block in range(len(layer.bias) // width):
         integrate(
-            layer.rules, layer.blocks, block * size, width, layer.bias[block * width :],
-            room.arrivals, room.arrivals.values, 0, steps, room.u, room.bits,
+            layer.rules, block, layer.blocks, block * size, width, layer.bias, room.arrivals,
+            room.arrivals.values, 0, steps, room.u, room.bits,
         )  # fmt: skip
         for t in range(steps):
             if room.bits[t] != 0:
                 return False
-            if backwards and counts(layer.rules, room.u, t * width, width):
+            if backwards and counts(layer.rules, block, room.u, t * width, width):
                 return False
     return True
 
@@ -162,9 +164,8 @@ def run_map(
             continue
         for block in range(blocks):
             integrate(
-                layer.rules, layer.blocks, block * size, width, layer.bias[block * width :],
-                room.arrivals, room.arrivals.values, 0, steps, room.u,
-                room.bits[block * steps :],
+                layer.rules, block, layer.blocks, block * size, width, layer.bias, room.arrivals,
+                room.arrivals.values, 0, steps, room.u, room.bits[block * steps :],
             )  # fmt: skip
         filled = list_bits(room.bits, site, blocks, steps, width, found, filled)
     return filled
@@ -221,7 +222,7 @@ def differentiate_map(
             for child in range(children):
                 own = (child * blocks + block) * steps
                 integrate(
-                    layer.rules, layer.blocks, block * size, width, layer.bias[block * width :],
+                    layer.rules, block, layer.blocks, block * size, width, layer.bias,
                     room.arrivals, room.arrivals.values, child * (steps + 1), steps,
                     room.u[own * width :], room.bits[own:],
                 )  # fmt: skip
@@ -234,7 +235,10 @@ def differentiate_map(
                 u, words, by_spikes = room.u[own * width :], room.bits[own:], room.by_window
                 if behind.maximum:
                     by_spikes = room.by_spikes[child * steps * width :]
-                differentiate(layer.rules, width, steps, u, by_spikes, room.by_rest, words)
+                differentiate(
+                    layer.rules, block, width, steps, u, by_spikes, room.by_next, words,
+                    found.rules,
+                )  # fmt: skip
                 for t in range(steps):
                     if words[t] != 0:
                         spread_gradient(
@@ -263,7 +267,7 @@ def collect_window(
         asked = False
         for child in range(behind.children.shape[1]):
             at = ((child * blocks + block) * steps + t) * width
-            asked = asked or counts(layer.rules, room.u, at, width)
+            asked = asked or counts(layer.rules, block, room.u, at, width)
         if asked:
             gather_values(
                 by_window, t * width, behind.blocks, base, width, behind.gradients,
@@ -278,7 +282,7 @@ def collect_window(
 
 @inner_kernel
 def route(
-    threshold: np.float32, block: int, blocks: int, children: int, steps: int, width: int,
+    threshold: Float32s, block: int, blocks: int, children: int, steps: int, width: int,
     room: MapRoom,
 ) -> None:  # fmt: skip
     """Give the gradient of a maximum to the first site of the window that spikes.
@@ -287,11 +291,11 @@ def route(
     """
     u, by_window, by_spikes, size = room.u, room.by_window, room.by_spikes, steps * width
     for k in range(size):
-        chosen = 0
+        chosen, limit = 0, threshold[block * width + k % width]
         for child in range(children):
             by_spikes[child * size + k] = 0
         for child in range(children - 1, -1, -1):
-            if u[(child * blocks + block) * size + k] > threshold:
+            if u[(child * blocks + block) * size + k] > limit:
                 chosen = child
         by_spikes[chosen * size + k] = by_window[k]
 

@@ -54,13 +54,21 @@ from .vectors import (
 
 
 class Rules(NamedTuple):
-    """What all neurons of a layer have in common."""
+    """What the neurons of a layer do."""
 
-    decay: np.float32
-    threshold: np.float32
+    decay: Float32s  # of all channels of all blocks
+    threshold: Float32s
     subtract: bool
     surrogate: int
     reach: np.float32  # the surrogate's width
+    learns: bool  # whether gradients of decays and thresholds are asked for
+
+
+class RuleSums(NamedTuple):
+    """Gradients of decays and thresholds, of all channels of all blocks; timesteps add to them."""
+
+    decay: Float32s
+    threshold: Float32s
 
 
 class Arrivals(NamedTuple):
@@ -76,16 +84,17 @@ class Arrivals(NamedTuple):
 
 @inner_kernel
 def integrate(
-    rules: Rules, blocks: Float32s, base: int, width: int, bias: Float32s, arrivals: Arrivals,
-    values: Float32s | None, first: int, steps: int, u: Float32s, bits: Words,
+    rules: Rules, block: int, blocks: Float32s, base: int, width: int, biases: Float32s,
+    arrivals: Arrivals, values: Float32s | None, first: int, steps: int, u: Float32s, bits: Words,
 ) -> None:  # fmt: skip
     """Run a block through time: membranes before the reset to u[t * width + k], spikes to bits[t].
 
-    `first`: where the pointers of the first timestep stand. `bias`: of the block, 0 where there is
-    none.
+    `first`: where the pointers of the first timestep stand. `biases`: of all channels of all
+    blocks, 0 where there is none.
     """
     w, b, rows, n, one = blocks, np.uintp(base), arrivals.rows, np.uintp(width), np.uintp(1)
-    decay, limit, subtract = rules.decay, rules.threshold, rules.subtract
+    channel, subtract = block * width, rules.subtract
+    decay, limit, bias = rules.decay[channel:], rules.threshold[channel:], biases[channel:]
     before, at, pointer = np.uintp(0), np.uintp(0), np.uintp(first)
     u[:width] = 0  # what follows on nothing
     for t in range(np.uintp(steps)):
@@ -155,45 +164,51 @@ def gather_values(
 
 @inner_kernel
 def differentiate(
-    rules: Rules, width: int, steps: int, u: Float32s, by_spikes: Float32s, by_rest: Float32s,
-    bits: Words,
+    rules: Rules, block: int, width: int, steps: int, u: Float32s, by_spikes: Float32s,
+    by_next: Float32s, bits: Words, sums: RuleSums,
 ) -> None:  # fmt: skip
     """Turn membranes, as `integrate` leaves them, into the gradients of them, in place.
 
-    `by_spikes`: the gradients of the block's spikes, in the same order. `by_rest`: room for a
+    `by_spikes`: the gradients of the block's spikes, in the same order. `by_next`: room for a
     block. bits[t] says which gradients are not 0.
     """
-    decay, limit, subtract = rules.decay, rules.threshold, rules.subtract
+    channel, learns = block * width, rules.learns
+    decay, limit, subtract = rules.decay[channel:], rules.threshold[channel:], rules.subtract
+    by_decay, by_threshold = sums.decay[channel:], sums.threshold[channel:]
     surrogate, reach = rules.surrogate, rules.reach
-    by_rest[:width] = 0
+    by_next[:width] = 0
     at = np.uintp(steps * width)
     for t in range(steps - 1, -1, -1):
         at -= np.uintp(width)
         if width == 64:
             word = differentiate_64(
-                u, at, by_spikes, at, by_rest, decay, limit, subtract, surrogate, reach
-            )
+                u, at, by_spikes, at, by_next, decay, limit, subtract, surrogate, reach, learns,
+                by_decay, by_threshold,
+            )  # fmt: skip
         elif width == 32:
             word = differentiate_32(
-                u, at, by_spikes, at, by_rest, decay, limit, subtract, surrogate, reach
-            )
+                u, at, by_spikes, at, by_next, decay, limit, subtract, surrogate, reach, learns,
+                by_decay, by_threshold,
+            )  # fmt: skip
         elif width == 16:
             word = differentiate_16(
-                u, at, by_spikes, at, by_rest, decay, limit, subtract, surrogate, reach
-            )
+                u, at, by_spikes, at, by_next, decay, limit, subtract, surrogate, reach, learns,
+                by_decay, by_threshold,
+            )  # fmt: skip
         else:
             word = differentiate_8(
-                u, at, by_spikes, at, by_rest, decay, limit, subtract, surrogate, reach
-            )
+                u, at, by_spikes, at, by_next, decay, limit, subtract, surrogate, reach, learns,
+                by_decay, by_threshold,
+            )  # fmt: skip
         bits[np.uintp(t)] = word
 
 
 @inner_kernel
-def counts(rules: Rules, u: Float32s, at: int, width: int) -> bool:
+def counts(rules: Rules, block: int, u: Float32s, at: int, width: int) -> bool:
     """Tell whether the gradient of a block's spikes counts: of a rectangle, near the threshold."""
     if rules.surrogate != RECTANGLE:
         return True
-    i, limit, reach = np.uintp(at), rules.threshold, rules.reach
+    i, limit, reach = np.uintp(at), rules.threshold[block * width :], rules.reach
     if width == 64:
         return near_64(u, i, limit, reach) != 0
     if width == 32:

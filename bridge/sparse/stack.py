@@ -16,18 +16,18 @@ from numpy.typing import NDArray
 from eventsim.jit import Float32s, Words
 from eventsim.vectors import new_array
 
-from .blocks import blocks_of, padded, rows_in_blocks, width_of
+from .blocks import blocks_of, padded, rows_in_blocks, rules_in_blocks, width_of
 from .dense import Above, DenseLayer, Gradients, Room, differentiate_blocks, run_blocks
 from .lists import BinnedBatch, dense_spikes, list_gradients, list_spikes
-from .map_stack import GradientPair, MapPass, MapStack, differentiate_maps, run_maps
-from .neurons import Arrivals, Rules
+from .map_stack import LayerGradients, MapPass, MapStack, differentiate_maps, run_maps
+from .neurons import Arrivals, Rules, RuleSums
 from .threads import share
 
 NOTHING = np.empty(0, np.float32)
 
 
 class Weights(NamedTuple):
-    """Weights of a layer, (outputs, inputs), its biases (outputs,) and its neurons."""
+    """Weights of a layer, (outputs, inputs), its biases and the rules of its neurons (outputs,)."""
 
     weight: NDArray[np.float32]
     bias: NDArray[np.float32] | None
@@ -78,8 +78,8 @@ def run_forward(stack: Stack, batch: BinnedBatch, threads: int) -> tuple[NDArray
 def _as_read(weights: Weights) -> DenseLayer:
     outputs = len(weights.weight)
     return DenseLayer(
-        weights.rules, np.ascontiguousarray(weights.weight), padded(weights.bias, outputs),
-        width_of(outputs),
+        rules_in_blocks(weights.rules, outputs), np.ascontiguousarray(weights.weight),
+        padded(weights.bias, outputs), width_of(outputs),
     )  # fmt: skip
 
 
@@ -108,10 +108,10 @@ def run_backward(
     stack: Stack,
     kept: Pass,
     by_outputs: NDArray[np.float32],
-    gradients: Sequence[GradientPair],
+    gradients: Sequence[LayerGradients],
     threads: int,
 ) -> None:
-    """Fill the gradients of each layer's weights and biases, in the order of the layers.
+    """Fill the gradients of each layer's parameters, in the order of the layers.
 
     `by_outputs`: the gradient of the last layer's spikes, (samples, timesteps, outputs).
     """
@@ -130,7 +130,7 @@ def _differentiate_dense(
     stack: list[Weights],
     kept: Pass,
     by_outputs: NDArray[np.float32],
-    gradients: Sequence[GradientPair],
+    gradients: Sequence[LayerGradients],
     threads: int,
     *,
     wanted: bool,
@@ -143,14 +143,15 @@ def _differentiate_dense(
     above, listed = None, None
     for number in range(len(stack) - 1, -1, -1):
         layer, channels = kept.layers[number], len(kept.layers[number].bias)
-        of_weight, of_bias = gradients[number]
         asked = wanted or number > 0
         membranes = new_array(rows * channels, np.float32) if asked else NOTHING
-        found = Gradients(of_weight, np.zeros(channels, np.float32), membranes)
+        room = channels if layer.rules.learns else 0
+        sums = RuleSums(np.zeros(room, np.float32), np.zeros(room, np.float32))
+        by_bias = np.zeros(channels, np.float32)
+        found = Gradients(gradients[number].weight, by_bias, sums, membranes)
         part = partial(_differentiate_part, kept, number, whole.reshape(-1), above, found)
         share(channels // layer.width, threads, part)
-        if of_bias is not None:
-            of_bias[:] = found.bias[: len(of_bias)]
+        gradients[number].take(by_bias, sums)
         listed = list_gradients(membranes, channels) if asked else None
         if number and listed is not None:
             weight = stack[number].weight

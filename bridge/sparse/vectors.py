@@ -42,15 +42,19 @@ def _integrator(lanes: int, graded: bool = False) -> Compiled:
         b: Any, w: Any, base: Any, rows: Any, values: Any, first: Any, stop: Any,
     ) -> Any:  # fmt: skip
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            arrays = (0, 6, 7, 9)
-            u, b, w, rows = (data_of(context, builder, signature.args[k], args[k]) for k in arrays)
-            _, before, at, decay, threshold, subtract, _, _, base, _, _, first, stop = args
+            arrays = (0, 3, 4, 6, 7, 9)
+            u, decay, threshold, b, w, rows = (
+                data_of(context, builder, signature.args[k], args[k]) for k in arrays
+            )
+            _, before, at, _, _, subtract, _, _, base, _, _, first, stop = args
             _, last = load_lanes(builder, u, before, lanes)
-            _, biases = load_lanes(builder, b, at.type(0), lanes)
-            limit, zero = (spread(builder, one, lanes) for one in (threshold, decay.type(0)))
+            decays, limit, biases = (
+                load_lanes(builder, array, at.type(0), lanes)[1] for array in (decay, threshold, b)
+            )
+            zero = limit.type(None)
             reset = builder.select(subtract, builder.fsub(last, limit), zero)
             rest = builder.select(builder.fcmp_ordered(">", last, limit), reset, last)
-            begun = builder.fadd(builder.fmul(rest, spread(builder, decay, lanes)), biases)
+            begun = builder.fadd(builder.fmul(rest, decays), biases)
 
             def row(slot: Any) -> Any:
                 element = _element(builder, rows, slot, base, lanes)
@@ -66,7 +70,7 @@ def _integrator(lanes: int, graded: bool = False) -> Compiled:
             return as_bits(builder, builder.fcmp_ordered(">", result, limit), lanes)
 
         return types.uint64(
-            u, _INDEX, _INDEX, _SINGLE, _SINGLE, _FLAG, b, w, _INDEX, rows, values, _INDEX, _INDEX
+            u, _INDEX, _INDEX, decay, threshold, _FLAG, b, w, _INDEX, rows, values, _INDEX, _INDEX
         ), codegen
 
     integrate.__doc__ = (
@@ -103,18 +107,24 @@ def _slope(builder: Any, surrogate: int, x: Any, reach: Any, lanes: int) -> Any:
 
 def _differentiator(lanes: int) -> Compiled:
     def differentiate(
-        typingctx: Any, u: Any, at: Any, by: Any, j: Any, by_rest: Any, decay: Any,
-        threshold: Any, subtract: Any, surrogate: Any, reach: Any,
+        typingctx: Any, u: Any, at: Any, by: Any, j: Any, by_next: Any, decay: Any,
+        threshold: Any, subtract: Any, surrogate: Any, reach: Any, learns: Any, by_decay: Any,
+        by_threshold: Any,
     ) -> Any:  # fmt: skip
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            u, by, by_rest = (
-                data_of(context, builder, signature.args[k], args[k]) for k in (0, 2, 4)
+            arrays = (0, 2, 4, 5, 6, 11, 12)
+            u, by, by_next, decay, threshold, by_decay, by_threshold = (
+                data_of(context, builder, signature.args[k], args[k]) for k in arrays
             )
-            _, at, _, j, _, decay, threshold, subtract, surrogate, reach = args
+            _, at, _, j, _, _, _, subtract, surrogate, reach, learns, _, _ = args
             to, membranes = load_lanes(builder, u, at, lanes)
             _, by_spikes = load_lanes(builder, by, j, lanes)
-            carried, rest = load_lanes(builder, by_rest, at.type(0), lanes)
-            limit, zero = (spread(builder, one, lanes) for one in (threshold, decay.type(0)))
+            carried, following = load_lanes(builder, by_next, at.type(0), lanes)
+            decays, limit = (
+                load_lanes(builder, array, at.type(0), lanes)[1] for array in (decay, threshold)
+            )
+            zero = limit.type(None)
+            rest = builder.fmul(following, decays)
             over = builder.fsub(membranes, limit)
             slopes, done = [], builder.append_basic_block("slope")
             cases = [builder.append_basic_block("case") for _ in range(3)]
@@ -133,19 +143,34 @@ def _differentiator(lanes: int) -> Compiled:
             taken = builder.select(subtract, limit, membranes)
             left = builder.select(spiked, builder.select(subtract, rest, zero), rest)
             by_spike = builder.fsub(by_spikes, builder.fmul(taken, rest))
-            gradient = builder.fadd(builder.fmul(by_spike, slope), left)
+            by_over = builder.fmul(by_spike, slope)
+            gradient = builder.fadd(by_over, left)
             builder.store(gradient, to, align=4)
-            builder.store(builder.fmul(gradient, spread(builder, decay, lanes)), carried, align=4)
+            builder.store(gradient, carried, align=4)
+            with builder.if_then(learns):
+                reset = builder.select(subtract, builder.fsub(membranes, limit), zero)
+                after = builder.select(spiked, reset, membranes)
+                # dr/dthreshold is -o where it is subtracted.
+                subtracted = builder.select(spiked, builder.select(subtract, rest, zero), zero)
+                by_limit = builder.fadd(by_over, subtracted)
+                for sums, more in (
+                    (by_decay, builder.fmul(following, after)),
+                    (by_threshold, builder.fsub(zero, by_limit)),
+                ):
+                    address, sum_so_far = load_lanes(builder, sums, at.type(0), lanes)
+                    builder.store(builder.fadd(sum_so_far, more), address, align=4)
             return as_bits(builder, builder.fcmp_unordered("!=", gradient, zero), lanes)
 
         return types.uint64(
-            u, _INDEX, by, _INDEX, by_rest, _SINGLE, _SINGLE, _FLAG, types.int64, _SINGLE
-        ), codegen
+            u, _INDEX, by, _INDEX, by_next, decay, threshold, _FLAG, types.int64, _SINGLE, _FLAG,
+            by_decay, by_threshold,
+        ), codegen  # fmt: skip
 
     differentiate.__doc__ = (
         f"Turn the membranes u[at : at + {lanes}] into their gradients: from by[j : j + {lanes}], "
-        f"those of the spikes, and by_rest[:{lanes}], those of the membranes after the reset, "
-        "which becomes that of the timestep before. Return bits that say which are not 0."
+        f"those of the spikes, and by_next[:{lanes}], those of the membranes of the next timestep, "
+        "which become those of this one. Return bits that say which are not 0. Where it learns, "
+        "add what the timestep is to decays and thresholds."
     )
     return compiled_intrinsic(differentiate)
 
@@ -158,14 +183,14 @@ differentiate_8, differentiate_16, differentiate_32, differentiate_64 = map(
 def _neighbourhood(lanes: int) -> Compiled:
     def near(typingctx: Any, u: Any, at: Any, threshold: Any, reach: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            u = data_of(context, builder, signature.args[0], args[0])
+            u, threshold = (data_of(context, builder, signature.args[k], args[k]) for k in (0, 2))
             _, membranes = load_lanes(builder, u, args[1], lanes)
-            zero = spread(builder, args[2].type(0), lanes)
-            over = builder.fsub(membranes, spread(builder, args[2], lanes))
+            _, limit = load_lanes(builder, threshold, args[1].type(0), lanes)
+            zero, over = limit.type(None), builder.fsub(membranes, limit)
             distance, reach = _magnitude(builder, over, zero), spread(builder, args[3], lanes)
             return as_bits(builder, builder.fcmp_ordered("<", distance, reach), lanes)
 
-        return types.uint64(u, _INDEX, _SINGLE, _SINGLE), codegen
+        return types.uint64(u, _INDEX, threshold, _SINGLE), codegen
 
     near.__doc__ = (
         f"Return bits that say which of u[at : at + {lanes}] are within reach of the threshold."

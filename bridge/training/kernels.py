@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from eventsim.jit import Int64s
 
 from ..data.frames import Recordings
 from ..models import SpikingNetwork
+from ..models.recurrent import uncovered_input
+from ..models.sequences import LayeredModel
 from ..models.sparse_pass import uncovered
 from ..sparse.lists import BinnedBatch
 from .placement import Placement
@@ -40,7 +42,7 @@ class Feed:
 
 
 def why_dense(
-    kernels: Kernels, model: nn.Module, placement: Placement, mixed_precision: bool
+    kernels: Kernels, model: LayeredModel, placement: Placement, mixed_precision: bool
 ) -> str | None:
     """Return in words why dense kernels train a model; None: the sparse ones do.
 
@@ -57,11 +59,11 @@ def why_dense(
     return reason
 
 
-def _not_covered(model: nn.Module, placement: Placement, mixed_precision: bool) -> str | None:
-    if not isinstance(model, SpikingNetwork):
-        return "it is not spiking"
+def _not_covered(model: LayeredModel, placement: Placement, mixed_precision: bool) -> str | None:
     if placement.device.type != "cpu":
         return f"it trains on {placement.device.type}"
     if mixed_precision:
         return "its products are in mixed precision"
-    return uncovered(model.layers)
+    if isinstance(model, SpikingNetwork):
+        return uncovered(model.layers)
+    return uncovered_input(model.layers)

@@ -30,7 +30,7 @@ from eventsim.network.graph import Network
 
 from ..data.frames import Recordings, bin_split
 from ..datasets import DataSet
-from ..models import RecurrentNetwork, SpikingNetwork, export_network
+from ..models import QuantisedNetwork, RecurrentNetwork, SpikingNetwork, export_network
 from ..models.layers import parse_structure
 from ..models.sequences import LayeredModel
 from ..models.spiking import wake_silent_layers
@@ -227,6 +227,8 @@ def input_shape(dataset: DataSet) -> tuple[int, int, int]:
 
 def build_model(settings: TrainingSettings, shape: tuple[int, int, int]) -> LayeredModel:
     """Build an untrained model for frames of `shape`, its weights drawn from torch's generator."""
+    if settings.model == "ann":
+        return QuantisedNetwork(settings.structure, shape, bias=settings.bias)
     if settings.model != "snn":
         return RecurrentNetwork(settings.structure, shape, cell=settings.model, bias=settings.bias)
     return SpikingNetwork(
@@ -235,6 +237,8 @@ def build_model(settings: TrainingSettings, shape: tuple[int, int, int]) -> Laye
         neuron=settings.neuron,
         surrogate=settings.surrogate,
         surrogate_width=settings.surrogate_width,
+        learn=settings.learn,
+        learn_per=settings.learn_per,
         bias=settings.bias,
         batch_norm=settings.batch_norm,
     )

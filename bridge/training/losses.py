@@ -1,7 +1,7 @@
 """What a model's outputs over time say of the class, and how wrong that is.
 
     rate          SNN: spikes of each output neuron / timesteps
-    last          RNN, LSTM: the readout of the last timestep, the mainstream way
+    last          RNN, LSTM: the readout of the last timestep, the mainstream way; ANN: its only one
     rate-inspired RNN, LSTM: the mean of the readout over all timesteps
 
 The loss is the mean squared error between these scores and the one-hot label (He et al. 2020, all
@@ -16,13 +16,14 @@ from typing import Literal
 from torch import Tensor, nn
 
 Loss = Literal["rate", "last", "rate-inspired"]
-ModelName = Literal["snn", "rnn", "lstm"]
+ModelName = Literal["snn", "rnn", "lstm", "ann"]
 
 # The first is the default.
 LOSSES_OF: Mapping[ModelName, tuple[Loss, ...]] = {
     "snn": ("rate",),
     "rnn": ("last", "rate-inspired"),
     "lstm": ("last", "rate-inspired"),
+    "ann": ("last",),
 }
 
 

@@ -8,10 +8,11 @@ from typing import Any
 from eventsim.checks import is_whole
 from eventsim.errors import EventsimError
 from eventsim.events.arrays import INPUT_ENCODINGS, InputEncoding
-from eventsim.network.neurons import IF, LIF, Neuron
+from eventsim.network.neurons import NEURON_TYPES, Neuron
 
 from ..models import PAPER_NEURON
 from ..models.layers import parse_structure
+from ..models.learned import LEARNABLE, Learnable, Per, check_learn
 from ..models.neurons import Surrogate, check_surrogate, check_trainable
 from ..models.spiking import check_batch_norm
 from .losses import LOSSES_OF, Loss, ModelName
@@ -26,7 +27,7 @@ class TrainingSettings:
     """Everything that decides what training gives, besides the data.
 
     structure: in the notation of `models/layers.py`, such as "512FC-10".
-    model: "snn", "rnn" or "lstm".
+    model: "snn", "rnn", "lstm" or "ann".
     loss: by name, see `losses.py`; by default "rate" of an SNN and "last" of the others.
     dt_us, steps: the grid, timesteps of so many microseconds from the first event on.
     encoding: "binary" or "counts", see `eventsim.bin_events`.
@@ -35,7 +36,8 @@ class TrainingSettings:
     validation_share: of the training set, see `loop.split_validation`.
     random_start: whether a recording is trained on from a random timestep on, another one in each
         epoch; it is judged from its first event on all the same.
-    neuron, surrogate, surrogate_width, batch_norm: as in `SpikingNetwork`, and only for it.
+    neuron, learn, learn_per, surrogate, surrogate_width, batch_norm: as in `SpikingNetwork`, and
+        only for it.
     bias: whether weight layers have one, in all models.
     mixed_precision: weights and inputs of products rounded to bfloat16; membranes, cell states and
         sums stay float32.
@@ -56,6 +58,8 @@ class TrainingSettings:
     validation_share: float = 0.1
     random_start: bool = False
     neuron: Neuron = PAPER_NEURON
+    learn: tuple[Learnable, ...] = ()
+    learn_per: Per = "layer"
     surrogate: Surrogate = "rectangle"
     surrogate_width: float = 0.25
     bias: bool = True
@@ -73,6 +77,10 @@ class TrainingSettings:
         if self.batch_norm and self.model != "snn":
             raise TrainingError(f"batch_norm is True, expected False for {self.model}")
         check_trainable(self.neuron)
+        check_learn(self.learn, self.learn_per, self.neuron)
+        if self.learn and self.model != "snn":
+            raise TrainingError(f"learn is {self.learn}, expected none for {self.model}")
+        object.__setattr__(self, "learn", tuple(n for n in LEARNABLE if n in self.learn))
         check_surrogate(self.surrogate, self.surrogate_width)
         check_batch_norm(self.batch_norm, self.bias)
         for name, least in (("dt_us", 1), ("steps", 1), ("epochs", 1), ("batch_size", 1)):
@@ -100,13 +108,16 @@ class TrainingSettings:
         return self.loss or LOSSES_OF[self.model][0]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the settings as numbers, strings and dictionaries, for JSON."""
-        neuron = {"type": type(self.neuron).__name__, **asdict(self.neuron)}
-        return {**asdict(self), "loss": self.loss_name, "neuron": neuron}
+        """Return the settings as numbers, strings, lists and dictionaries, for JSON."""
+        neuron: dict[str, Any] = {"type": type(self.neuron).__name__}
+        for name, value in asdict(self.neuron).items():
+            neuron[name] = list(value) if isinstance(value, tuple) else value
+        learn = list(self.learn)
+        return {**asdict(self), "loss": self.loss_name, "neuron": neuron, "learn": learn}
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> TrainingSettings:
         """Return the settings that `as_dict` gave."""
         neuron = dict(fields["neuron"])
-        kind = {"LIF": LIF, "IF": IF}[neuron.pop("type")]
+        kind: Any = NEURON_TYPES[neuron.pop("type")]
         return cls(**{**fields, "neuron": kind(**neuron)})

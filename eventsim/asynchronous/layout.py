@@ -17,7 +17,7 @@ from ..errors import NetworkError
 from ..jit import Float32s, Int64s
 from ..network.graph import Network
 from ..network.layers import WeightLayer
-from ..network.neurons.neuron import RESET_SUBTRACT
+from ..network.neurons.rules import RESET_SUBTRACT
 from ..operations import COUNTERS
 from ..vectors import LINE
 from ..wiring.arrays import Arrays, widened

@@ -21,7 +21,7 @@ from ..errors import NetworkError
 from ..events.arrays import INPUT_ENCODINGS, MAX_CELLS, MAX_STEPS, InputEncoding
 from .geometry import Shape
 from .layers import LAYER_TYPES, Layer, WeightLayer
-from .neurons import LI
+from .neurons import READOUTS_ONLY
 from .projections import Signal
 
 Readout = Literal["spike-count", "first-spike", "last-membrane", "mean-membrane"]
@@ -165,15 +165,17 @@ class Network:
         for index, layer in enumerate(self.layers):
             if index != last and index not in used:
                 raise NetworkError(f"{self.layer_name(index)}: its output goes nowhere")
-            if isinstance(layer, WeightLayer) and isinstance(layer.neuron, LI):
+            if isinstance(layer, WeightLayer) and isinstance(layer.neuron, READOUTS_ONLY):
+                name = type(layer.neuron).__name__
                 if index != last:
                     raise NetworkError(
-                        f"{self.layer_name(index)}: LI never spikes, expected it in the last layer"
+                        f"{self.layer_name(index)}: {name} never spikes, expected it in the last "
+                        f"layer"
                     )
                 if not self.readout.endswith("membrane"):
                     raise NetworkError(
                         f"readout is {self.readout!r}, expected last-membrane or mean-membrane "
-                        f"with LI, which never spikes"
+                        f"with {name}, which never spikes"
                     )
 
 

@@ -9,17 +9,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import is_whole
 from ..errors import NetworkError
+from ..events.arrays import MAX_CELLS
 from .geometry import Pair, Reach, Shape, Window, map_shape
 from .parameters import freeze_pair
 from .projections import EachStep, Projection, Signal
 
 
 class _Pool(EachStep):
-    """What the pools share: a window without padding; odd rows and columns at the end are cut."""
+    """What the pools share: a window; odd rows and columns at the end are cut."""
 
     kernel_size: int | Pair
     stride: int | Pair | None
+    padding: int | Pair | None
     scale = 1.0
     sums = True
 
@@ -29,10 +32,14 @@ class _Pool(EachStep):
         if self.stride is None:
             object.__setattr__(self, "stride", self.kernel_size)
         freeze_pair(self, "stride", 1)
+        if self.padding is not None:
+            freeze_pair(self, "padding", 0)
+            if self.padding == (0, 0):  # as files write it: not at all
+                object.__setattr__(self, "padding", None)
 
     @property
     def _window(self) -> Window:
-        return Window(self.kernel_size, self.stride, (0, 0), (1, 1))
+        return Window(self.kernel_size, self.stride, self.padding or (0, 0), (1, 1))
 
     def output_shape(self, shape: Shape) -> Shape:
         """Return (channels, height, width)."""
@@ -48,7 +55,9 @@ class _Pool(EachStep):
 
     def _windows(self, x: NDArray[Any]) -> NDArray[Any]:
         """Return a view (channels, height, width, kernel height, kernel width)."""
-        stride_y, stride_x = self._window.stride
+        (stride_y, stride_x), (pad_y, pad_x) = self._window.stride, self._window.padding
+        if pad_y or pad_x:
+            x = np.pad(x, ((0, 0), (pad_y, pad_y), (pad_x, pad_x)))
         view = np.lib.stride_tricks.sliding_window_view(x, self._window.kernel, axis=(1, 2))
         return view[:, ::stride_y, ::stride_x]
 
@@ -57,11 +66,13 @@ class _Pool(EachStep):
 class SumPool2d(_Pool):
     """Sum of the spikes in a window.
 
-    `kernel_size` and `stride` (by default the same): one number or (y, x).
+    `kernel_size`, `stride` (by default the same) and `padding`, silent rows and columns around the
+    map: one number or (y, x).
     """
 
     kernel_size: int | Pair
     stride: int | Pair | None = None
+    padding: int | Pair | None = None
 
     def forward(self, x: NDArray[Any]) -> NDArray[Any]:
         """Pool a dense map (channels, height, width)."""
@@ -70,15 +81,31 @@ class SumPool2d(_Pool):
 
 @dataclass(frozen=True)
 class AvgPool2d(_Pool):
-    """Mean of the spikes in a window, as `torch.nn.AvgPool2d`. Parameters as in `SumPool2d`."""
+    """Mean of the spikes in a window, as `torch.nn.AvgPool2d`. Parameters as in `SumPool2d`.
+
+    `divisor`: what the sum is divided by; by default the cells of the window, padding included.
+    """
 
     kernel_size: int | Pair
     stride: int | Pair | None = None
+    padding: int | Pair | None = None
+    divisor: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the window, and the divisor."""
+        super().__post_init__()
+        if self.divisor is not None:
+            if not is_whole(self.divisor, 1, MAX_CELLS):
+                raise NetworkError(
+                    f"AvgPool2d: divisor is {self.divisor!r}, expected a whole number from 1 to "
+                    f"{MAX_CELLS}"
+                )
+            object.__setattr__(self, "divisor", int(self.divisor))
 
     @property
     def scale(self) -> float:  # type: ignore[override]
         """Factor folded into the weight rows behind the pool."""
-        return 1.0 / float(np.prod(self._window.kernel))
+        return 1.0 / float(self.divisor or np.prod(self._window.kernel))
 
     def forward(self, x: NDArray[Any]) -> NDArray[Any]:
         """Pool a dense map (channels, height, width)."""
@@ -89,10 +116,14 @@ class AvgPool2d(_Pool):
 
 @dataclass(frozen=True)
 class MaxPool2d(_Pool):
-    """Maximum of a window, as `torch.nn.MaxPool2d`: on spikes, the OR of the cell in a timestep."""
+    """Maximum of a window, as `torch.nn.MaxPool2d`: on spikes, the OR of the cell in a timestep.
+
+    Parameters as in `SumPool2d`.
+    """
 
     kernel_size: int | Pair
     stride: int | Pair | None = None
+    padding: int | Pair | None = None
     sums = False
 
     def forward(self, x: NDArray[Any]) -> NDArray[Any]:

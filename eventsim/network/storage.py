@@ -28,7 +28,8 @@ other fields must be there, and nothing else may be.
                           and recurrent (out_channels,) or absent; attributes groups, and
                           stride, padding, dilation (2,): y, x; group neuron
     Conv1d                the same without height; stride, padding, dilation: one number
-    SumPool2d, AvgPool2d, MaxPool2d     attributes kernel_size, stride (2,): y, x
+    SumPool2d, AvgPool2d, MaxPool2d     attributes kernel_size, stride (2,): y, x; padding (2,) or
+                          absent: none; of AvgPool2d divisor or absent: the cells of a window
     Delay                 attribute steps (1,) or (channels,)
     Add, Concatenate      attribute sources (n,): numbers of layers before, -1 for the input
     Flatten               nothing

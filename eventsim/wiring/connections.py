@@ -39,7 +39,9 @@ class WiredConnection:
     pooled_cells: int
     rows_per_site: int  # the most that one timestep can bring
     found: Runs | None  # where rows may be gathered
+    fan_out: int
     runs: int = -1
+    windows: int = -1
     index: int = -1
     start: int = -1  # of the source's spikes: see `wire.py`
     arriving: int = -1
@@ -52,13 +54,14 @@ def connect(
     delay: int,
     channels: int,
     graded: bool,
+    patch: int,
     stored: dict[float, int],
     arrays: Arrays,
 ) -> WiredConnection:
     """Lay out one way on which spikes reach a layer, those of one delay.
 
-    `channels` arrive in all. `stored`: where the layer's weights lie already, by the scale that is
-    folded into them.
+    `channels` arrive in all; `patch` sites gather together. `stored`: where the layer's weights lie
+    already, by the scale that is folded into them.
     """
     own, sites = layer.reach(*source.shape)
     rows = layer.rows() * np.float32(source.scale)
@@ -78,7 +81,7 @@ def connect(
     found = None
     if layer.groups == 1:
         length = stored_length(rows.shape[1], sites)
-        found = runs_of(layer, source, own, channels, length, sites)
+        found = runs_of(layer, source, own, channels, length, sites, patch)
     arrive = np.asarray(source.delays or (0,)) == delay
     fan_in = int(np.bincount(reach.targets, minlength=1).max())
     direct = -1
@@ -100,6 +103,7 @@ def connect(
         pooled_cells=cells,
         found=found,
         rows_per_site=fan_in * min(in_group, source.channels),
+        fan_out=arrays.add("fan_outs", np.diff(reach.pointers)),
     )
 
 

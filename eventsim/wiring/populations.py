@@ -13,22 +13,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..network.layers import WeightLayer
+from ..network.neurons import LIF_KIND
 from ..network.neurons.lif import POWERS
-from ..network.neurons.neuron import RESET_SUBTRACT
+from ..network.neurons.rules import RESET_SUBTRACT
 from ..network.projections import Projection, Projections
-from ..vectors import LINE
+from ..vectors import BLOCK, LINE
 from .arrays import Arrays
 from .connections import WiredConnection, connect, stored_length
 from .program import Value
-from .runs import WIDTHS, width_of
+from .runs import WIDTHS, patch_of, width_of
 
 # Maps gather where a timestep brings so many rows to a site, for each run that it looks up; below
-# it spikes scatter. For so many channels and more: 20 timesteps on 32x32, scatter beside gather at
-# 1, 3 and 5 rows a site: 3x3 to 8 channels 0.7, 0.8, 1.0; to 32 0.85, 1.0, 1.2; to 128 1.0, 1.2,
-# 1.5; 5x5 to 8 0.5, 0.6, 0.7; to 32 0.7, 0.8, 1.0; to 128 0.85, 1.0, 1.15; the same behind 4, 16
-# and 64 channels. (Lists of rows, site by site, were a third way: at 0.5 % to 128 channels a fifth
-# faster than to scatter, and as fast for fewer than 64.)
-ROWS_A_RUN = {64: 0.6, 32: 1.0, 1: 1.7}
+# it spikes scatter. By the lanes that are added at a time; 20 timesteps on 32x32, scatter beside
+# gather at 1, 3 and 5 rows a site, 3x3 and 5x5 to 128 channels: 1.0, 1.2, 1.5; 0.85, 1.0, 1.15.
+ROWS_A_RUN = {64: 0.6, 32: 1.0, 8: 1.7}
+
+# Where several sites are a patch: neurons that change by themselves are brought up to date more
+# cheaply there (LIF, 3x3, to 8, 16 and 32 channels at 1, 3 and 8 rows a site: 1.3, 2.0, 2.1; 1.1,
+# 1.6, 2.1; 1.0, 1.3, 2.0); IF (0.9, 1.2, 1.2; 0.8, 1.1, 1.3; 0.6, 0.8, 1.2) and neurons that are
+# not plain (IF of many spikes: 0.8, 1.0, 1.1; 0.7, 0.8, 1.0; 0.65, 0.8, 1.0) are not.
+ROWS_A_RUN_OF_PATCHES = {"leaky": 0.4, "plain": 1.0, "other": 2.0}
 
 # Of a fully connected layer with so many weights, a block of a row comes from memory by itself,
 # where a scattered row comes whole: it gathers where a stretch uses each row once, on average.
@@ -65,13 +69,17 @@ class WiredPopulation:
     powers: int
     variables: int
     leaks: int
+    changes: bool
     subtract: bool
     limit: np.float32
     threshold: np.float32
     reset_value: np.float32
     ways: list[WiredConnection]
+    patch: int
     # Among those of all populations: see `wire.py`.
-    width: int = 0  # see `_gather`
+    patches: int = 0  # see `_gather`
+    lanes: int = 0
+    width: int = 0
     gather_from: int = 0
     gather_least: int = 0
     chunk: int = 0
@@ -104,31 +112,38 @@ def lay_out(
     to this one whether its spikes come with a value.
     """
     layer = _with_gain(layer)
+    sites = own.shape[0] * own.shape[1] * layer.groups
+    row_length = own.channels // layer.groups
+    neuron, p = layer.neuron, layer.neuron.parameters(own.channels)
+    plain = neuron.plain and (layer.recurrent is None or layer.recurrent.ndim > 1)
+    subtract = bool(p[0]["reset"] == RESET_SUBTRACT)
+    # A membrane that is still above its limit after a threshold was subtracted, and decays below
+    # it by the next timestep, must not be compared whenever a neighbour of its patch is.
+    patch = 1
+    if layer.groups == 1 and not (plain and subtract):
+        patch = patch_of(row_length, sites)
     stored: dict[float, int] = {}
     ways = [
-        connect(layer, source, delay, channels, many[source.population + 1], stored, arrays)
+        connect(layer, source, delay, channels, many[source.population + 1], patch, stored, arrays)
         for source in arriving
         for delay in sorted(set(source.delays or (0,)))
     ]
     loop = -1
     if layer.recurrent is not None:
         if layer.recurrent.ndim == 1:
-            loop = arrays.add("recurrent", layer.recurrent)
+            loop = arrays.add("recurrent", np.tile(layer.recurrent, patch))
         else:
             each = replace(layer, weight=layer.recurrent, bias=None, recurrent=None)
-            ways.append(connect(each, own, 1, own.channels, many[-1], {}, arrays))
-    sites = own.shape[0] * own.shape[1] * layer.groups
-    row_length = own.channels // layer.groups
+            ways.append(connect(each, own, 1, own.channels, many[-1], patch, {}, arrays))
     per_site = sum(way.rows_per_site for way in ways)
-    neuron, p = layer.neuron, layer.neuron.parameters(own.channels)
-    plain = neuron.plain and loop < 0
     limit = p[0]["threshold"]
     if p[0]["at_threshold"]:  # u >= threshold is u > the number before it
         limit = np.nextafter(limit, np.float32(-np.inf))
-    bias = -1 if layer.bias is None else arrays.add("biases", layer.bias, LINE)
+    # What each channel has, is there for each site of a patch.
+    bias = -1 if layer.bias is None else arrays.add("biases", np.tile(layer.bias, patch), LINE)
     biases = bias
     if layer.bias is None:
-        biases = 0 if plain else arrays.add("biases", np.zeros(own.channels), LINE)
+        biases = 0 if plain else arrays.add("biases", np.zeros(patch * own.channels), LINE)
     population = WiredPopulation(
         groups=layer.groups,
         sites=sites,
@@ -140,20 +155,23 @@ def lay_out(
         plain=plain,
         alike=bool((p == p[0]).all()),
         many=neuron.spikes == "many",
-        neuron=arrays.reserve("neurons", sites * row_length, LINE),
+        # The last patch has whole blocks, as the others do.
+        neuron=arrays.reserve("neurons", -(-sites * row_length // BLOCK) * BLOCK, LINE),
         site=arrays.reserve("sites", -(-sites // 8) * 8),  # whole words, for `collect`
         bias=bias,
         biases=biases,
         recurrent=loop,
-        parameters=_add_parameters(arrays, p),
+        parameters=_add_parameters(arrays, np.tile(p, patch)),
         powers=_add_powers(arrays, p[0]["decay"]) if plain else -1,
         variables=neuron.variables,
         leaks=neuron.leaks,
-        subtract=p[0]["reset"] == RESET_SUBTRACT,
+        changes=bias >= 0 or neuron.leaks > 0 or p[0]["kind"] != LIF_KIND,
+        subtract=subtract,
         limit=limit,
         threshold=p[0]["threshold"],
         reset_value=p[0]["reset_value"],
         ways=ways,
+        patch=patch,
     )
     _gather(population, own.population, arrays)
     return population
@@ -164,18 +182,20 @@ def _gather(population: WiredPopulation, number: int, arrays: Arrays) -> None:
     found = [way.found for way in population.ways if way.found is not None]
     if len(found) < len(population.ways):
         return
-    sites, width = population.sites, width_of(population.stored)
-    population.width = width
-    looked_up = sum(int(np.diff(runs.pointers).max()) for runs in found)
+    sites, patch = population.sites, population.patch
+    width = width_of(patch * population.stored)
+    population.patches = -(-sites // patch)
+    population.lanes, population.width = patch * population.channels, width
+    looked_up = sum(int(np.diff(runs.windows).max()) for runs in found)
     population.looks_up = sites > 1 or any(
         len(runs.table) > 1 or runs.table[0, 1] - runs.table[0, 0] < way.positions
         for way, runs in zip(population.ways, found, strict=True)
     )
     if population.looks_up:
-        rows = next(few for least, few in ROWS_A_RUN.items() if population.channels >= least)
+        rows = _rows_a_run(population)
         inputs = sum(way.positions * way.in_channels for way in population.ways)
         population.gather_from = int(rows * looked_up * inputs / population.rows_per_site)
-    population.chunk = max(1, MOST_MASKS // (sites * (population.stored // width)))
+    population.chunk = max(1, MOST_MASKS // (population.patches * -(-population.lanes // width)))
     if population.looks_up:
         population.chunk = min(population.chunk, MOST_CHUNK)
     if any(way.source == number for way in population.ways):
@@ -189,9 +209,19 @@ def _gather(population: WiredPopulation, number: int, arrays: Arrays) -> None:
     for way, runs in zip(population.ways, found, strict=True):
         table = runs.table + np.array([0, 0, row], np.int32)
         way.runs = arrays.add("run_pointers", runs.pointers + arrays.add("runs", table) // 3)
+        seen = arrays.add("runs", runs.seen) // 3
+        way.windows = arrays.add("run_pointers", runs.windows + seen)
         row += runs.blocks.shape[1]
         way.index, index = index, index + way.positions + 1
     population.index = index
+
+
+def _rows_a_run(population: WiredPopulation) -> float:
+    if population.patch == 1:
+        return next(few for least, few in ROWS_A_RUN.items() if population.width >= least)
+    if not population.plain:
+        return ROWS_A_RUN_OF_PATCHES["other"]
+    return ROWS_A_RUN_OF_PATCHES["leaky" if population.changes else "plain"]
 
 
 def _with_gain(layer: WeightLayer) -> WeightLayer:

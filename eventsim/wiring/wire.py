@@ -141,6 +141,7 @@ def _program(network: Network, populations: list[WiredPopulation], arrays: Array
         spans=arrays.joined("spans", np.int32).reshape(-1, len(Span)),
         run_pointers=arrays.joined("run_pointers", np.int64),
         runs=arrays.joined("runs", np.int32).reshape(-1, 3),
+        fan_outs=arrays.joined("fan_outs", np.int32),
         blocks=blocks if weights.dtype == np.float32 else narrowed(blocks),
         direct=arrays.joined("direct", np.int32),
         weights=weights,
@@ -161,18 +162,21 @@ def _program(network: Network, populations: list[WiredPopulation], arrays: Array
         spikes=arrays.sizes["spikes"],
         starts=arrays.sizes["starts"],
         masks=max(
-            one.chunk * one.sites * (one.stored // one.width) if one.width else 0
+            one.chunk * one.patches * -(-one.lanes // one.width) if one.width else 0
             for one in populations
         ),
-        fired=max(one.chunk * -(-one.sites // 64) for one in populations),
-        multiples=max(one.chunk * one.sites * one.stored if one.many else 0 for one in populations),
+        fired=max(one.chunk * -(-one.patches // 64) for one in populations),
+        multiples=max(
+            one.chunk * one.patches * max(one.lanes, one.stored) if one.many else 0
+            for one in populations
+        ),
         inputs=max(0 if one.plain else one.sites * one.stored for one in populations) + WIDTHS[0],
         begins=max(one.index * one.chunk for one in populations),
         words=max(one.index for one in populations),
         visits=NOTED + max(one.chunk for one in populations),
         most_sites=max(one.sites for one in populations),
-        # A site is noted whole, with the rows of every timestep of a chunk at most.
-        visit_rows=NOTED + max(one.chunk * one.rows_per_site for one in populations),
+        # A patch is noted whole, with the rows of every timestep of a chunk at most.
+        visit_rows=NOTED + max(one.chunk * one.patch * one.rows_per_site for one in populations),
         pooled_cells=pooled_cells,
         outputs=network.outputs,
         readout=READOUTS.index(network.readout),

@@ -16,7 +16,7 @@ from eventsim.events.arrays import make_events
 from eventsim.events.binning import bin_events
 from eventsim.network.graph import Network
 from eventsim.network.layers import Conv2d, Dense
-from eventsim.network.neurons import IF, LIF
+from eventsim.network.neurons import ALIF, IF, LIF
 from eventsim.network.pathways import Flatten
 from eventsim.reference import run_reference
 from eventsim.simulator import simulate
@@ -46,7 +46,7 @@ def assert_same_network(left: Network, right: Network) -> None:
 @settings(max_examples=150)
 def test_a_network_of_the_engine_spikes_alike_in_torch(data: Any) -> None:
     """Dyadic networks of every geometry: no rounding, so every spike must be the engine's."""
-    network = data.draw(networks(dyadic=True, plain=True))
+    network = data.draw(networks(dyadic=True, trainable=True))
     events = data.draw(recordings(network))
     binned = bin_events(
         events, network.input_shape, network.dt_us, 12, encoding=network.input_encoding
@@ -122,10 +122,47 @@ def test_a_model_with_a_weight_that_is_no_number_is_refused() -> None:
 
 def test_a_layer_that_the_engine_does_not_have_is_named() -> None:
     dense = SpikingLayer(torch.nn.Linear(4, 2), LIF(0.3, 0.3), "rectangle", 0.25)
-    layers = [torch.nn.Flatten(), torch.nn.Dropout(), dense]
+    layers = [torch.nn.Flatten(), torch.nn.ReLU(), dense]
     model = SpikingNetwork.of_layers(layers, (1, 2, 2))
-    with pytest.raises(NetworkError, match=r"layer 1 \(Dropout\) cannot run in the engine, expect"):
+    sentence = r"layer 1 \(ReLU\): ReLU cannot run in the engine, expected Linear, Conv2d"
+    with pytest.raises(NetworkError, match=sentence):
         export_network(model, dt_us=1000)
+
+
+class Pool(torch.nn.AvgPool2d):
+    """A subclass is what it computes."""
+
+
+OPTIONS = {
+    "divisor_override": [torch.nn.AvgPool2d(2, divisor_override=3)],
+    "a sum": [torch.nn.AvgPool2d(2, divisor_override=1)],
+    "an average with padding": [torch.nn.AvgPool2d(2, padding=1)],
+    "a maximum with padding": [torch.nn.MaxPool2d(3, 2, padding=1)],
+    "ceil_mode that changes nothing": [torch.nn.MaxPool2d(2, ceil_mode=True)],
+    "adaptive": [torch.nn.AdaptiveAvgPool2d(5)],
+    "a subclass": [Pool(2)],
+    "dropout": [torch.nn.Dropout(0.5), torch.nn.AvgPool2d(2), torch.nn.Identity()],
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_every_option_of_a_pool_is_honoured(name: str) -> None:
+    torch.manual_seed(0)
+    shape, neuron = (2, 10, 10), LIF(0.5, 0.2)
+    norm = torch.nn.utils.parametrizations.weight_norm
+    convolution = norm(torch.nn.Conv2d(2, 3, 3, padding="same"))
+    pooled = torch.nn.Sequential(*OPTIONS[name], torch.nn.Flatten())
+    units = pooled(torch.zeros(1, 3, 10, 10)).shape[1]
+    layers = [
+        SpikingLayer(convolution, neuron, "rectangle", 0.25), *pooled,
+        SpikingLayer(torch.nn.Linear(units, 10), neuron, "rectangle", 0.25),
+    ]  # fmt: skip
+    model = SpikingNetwork.of_layers(layers, shape).eval()
+    network = export_network(model, dt_us=1000, steps=20)
+    agreement = compare_spikes(model, network, [noise(shape, 800, 20_000, 3)])
+    assert all(layer.torch_spikes > 20 for layer in agreement.layers)
+    assert agreement.all_origins_within(1e-6)
+    assert agreement.differing <= 1
 
 
 # Two neurons that copy two pixels, and two outputs that copy those.
@@ -221,12 +258,12 @@ def test_an_output_map_counts_channel_first() -> None:
         (
             Dense(np.ones((1, 2)), neuron=IF(1.0, refractory=1)),
             "spike-count",
-            "neuron is IF(threshold=1.0, reset='zero', refractory=1), expected LIF or IF with",
+            "neuron is IF(threshold=1.0, reset='zero', refractory=1), expected LIF, IF, CUBALIF or",
         ),
         (
-            Dense(np.ones((1, 2)), neuron=LIF((0.5,), 1.0)),
+            Dense(np.ones((1, 2)), neuron=ALIF(0.5, 1.0, 0.5, 0.5, rest=-0.5)),
             "spike-count",
-            "neuron is LIF(decay=(0.5,), threshold=1.0, reset='zero'), expected LIF or IF with",
+            "neuron is ALIF(decay=0.5, threshold=1.0, adaptation_decay=0.5, adaptation=0.5, reset=",
         ),
     ],
 )
@@ -284,4 +321,4 @@ def test_what_cannot_be_folded_is_refused() -> None:
         model = SpikingNetwork.of_layers([nn.Flatten(), layer], (2, 1, 1))
         with pytest.raises(NetworkError) as refused:
             export_network(model, dt_us=1000)
-        assert str(refused.value).startswith(sentence)
+        assert str(refused.value).startswith(f"layer 1 (SpikingLayer): {sentence}")

@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from random_networks import plain_neurons
+from random_networks import trainable_neurons
 from torch import nn
 
 from eventsim.errors import EventsimError, NetworkError
@@ -30,8 +30,8 @@ def parts(text: str) -> list[tuple[str, tuple[int, ...]]]:
 
 def test_what_is_promised_can_be_imported() -> None:
     promised = {
-        "PAPER_NEURON", "RecurrentNetwork", "SpikingLayer", "SpikingNetwork", "export_network",
-        "import_network",
+        "PAPER_NEURON", "QuantisedNetwork", "RecurrentNetwork", "SpikingLayer", "SpikingNetwork",
+        "export_network", "import_network",
     }  # fmt: skip
     assert set(models.__all__) == promised
     assert all(hasattr(models, name) for name in promised)
@@ -120,7 +120,7 @@ def test_modules_of_a_structure() -> None:
     assert torch.equal(model(frames), spikes[-1])
 
 
-@given(neuron=plain_neurons(dyadic=True), seed=st.integers(0, 2**32 - 1))
+@given(neuron=trainable_neurons(dyadic=True, channels=5), seed=st.integers(0, 2**32 - 1))
 def test_neurons_spike_as_those_of_the_reference(neuron: Neuron, seed: int) -> None:
     """Currents and parameters without rounding, so every spike must be the same."""
     rng = np.random.default_rng(seed)
@@ -157,51 +157,6 @@ def test_surrogates_are_derivatives_of_sigmoids(surrogate: Surrogate, width: flo
     assert peak.item() == pytest.approx(1 / (2 * width))
 
 
-class StepWithSurrogate(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, derivative: torch.Tensor) -> torch.Tensor:
-        ctx.save_for_backward(derivative)
-        return (x > 0).to(x.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> Any:
-        return gradient * ctx.saved_tensors[0], None
-
-
-def unrolled(currents: torch.Tensor, neuron: Neuron, surrogate: Surrogate, width: float) -> Any:
-    """The formulas of the module's docstring, one autograd node an operation."""
-    (parameters,) = neuron.parameters()
-    decay, threshold, subtract = (
-        parameters["decay"], parameters["threshold"], neuron.reset == "subtract"
-    )  # fmt: skip
-    rest = torch.zeros_like(currents[0])
-    trains = []
-    for current in currents:
-        u = float(decay) * rest + current
-        x = u - float(threshold)
-        spikes = StepWithSurrogate.apply(x, DERIVATIVES[surrogate](x.detach(), width))
-        rest = u - float(threshold) * spikes if subtract else u * (1 - spikes)
-        trains.append(spikes)
-    return torch.stack(trains)
-
-
-@pytest.mark.parametrize("surrogate", SURROGATES)
-@pytest.mark.parametrize("neuron", [LIF(0.3, 0.3), LIF(0.8, 0.5, "subtract"), IF(0.4)])
-def test_gradients_are_those_of_the_unrolled_formulas(neuron: Neuron, surrogate: Surrogate) -> None:
-    generator = torch.Generator().manual_seed(1)
-    currents = torch.randn(7, 2, 9, generator=generator, dtype=torch.float64)
-    weights = torch.randn(7, 2, 9, generator=generator, dtype=torch.float64)
-    gradients = []
-    for run in (spike_trains, unrolled):
-        leaf = currents.clone().requires_grad_()
-        spikes = run(leaf, neuron, surrogate, 0.4)
-        assert 0 < spikes.sum() < spikes.numel()
-        (spikes * weights).sum().backward()
-        gradients.append(leaf.grad)
-    assert gradients[0].abs().sum() > 0
-    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-12, atol=1e-12)
-
-
 @pytest.mark.parametrize("option", [{"surrogate": "box"}, {"surrogate_width": 0.0}])
 def test_a_wrong_surrogate_is_refused(option: Any) -> None:
     with pytest.raises(EventsimError, match="surrogate"):
@@ -214,7 +169,7 @@ def test_a_silent_input_leaves_a_new_network_silent() -> None:
     assert not any(spikes.any() for spikes in model.layer_spikes(torch.zeros(1, 50, 2, 8, 8)))
 
 
-@pytest.mark.parametrize("option", [{"bias": False}, {"neuron": LIF((0.1, 0.2), 0.3)}])
+@pytest.mark.parametrize("option", [{"bias": False}, {"neuron": LIF(0.1, 0.3, refractory=1)}])
 def test_a_normalisation_needs_a_bias_and_a_neuron_of_torch(option: Any) -> None:
     with pytest.raises(EventsimError, match=r"bias is False|neuron is LIF"):
         SpikingNetwork("2FC-2", (2, 4, 4), batch_norm=True, **option)

@@ -31,16 +31,17 @@ from eventsim_bridge.models.sparse_pass import uncovered
 
 def check_gradients(case: Case, steady: bool) -> None:
     """As near as float32 allows: as sums of parameters a little off, where no spike hangs on that
-    (`steady`), and else as torch's own in float32, which is no nearer where terms cancel."""
+    (`steady`), and else as torch's own in float32, or sums of costs a little off: neither is nearer
+    where terms cancel, as they do most in the one decay of a layer."""
     spikes, gradients = differentiated(case.model, case.batch(), case.cost)
     expected_spikes, expected = in_float64(case)
     assert torch.equal(spikes.double(), expected_spikes)
     if steady:
         rounding = rounding_of(case, expected)
     else:
-        rounding = 3 * largest_error(
-            differentiated(case.model, case.frames, case.cost)[1], expected
-        )
+        of_torch = differentiated(case.model, case.frames, case.cost)[1]
+        rounding = 3 * largest_error(of_torch, expected)
+        rounding = max(rounding, rounding_of(case, expected, costs_only=True))
     assert largest_error(gradients, expected) < 1e-5 + rounding
 
 

@@ -10,6 +10,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from quadrants import SHAPE, changed, quadrant_split, quadrants
 
+from eventsim.network.neurons import CUBALIF
 from eventsim_bridge.data.frames import bin_split
 from eventsim_bridge.models import SpikingNetwork
 from eventsim_bridge.training.evaluation import evaluate
@@ -41,6 +42,8 @@ def test_binned_events_are_the_frames(encoding: Any, starts: Any) -> None:
         {"encoding": "counts", "random_start": True, "steps": 4},
         {"structure": "6C3-MP2-8FC-4"},
         {"structure": "20FC-12FC-4", "surrogate": "arctan", "bias": False},
+        {"learn": ("decay", "threshold"), "structure": "6C3-MP2-8FC-4", "surrogate": "arctan"},
+        {"learn": ("decay", "threshold"), "learn_per": "channel", "surrogate": "fast-sigmoid"},
     ],
 )
 def test_both_kernels_train_alike(changes: Any) -> None:
@@ -64,8 +67,12 @@ def test_both_kernels_train_alike(changes: Any) -> None:
     [
         ({"structure": "AP2-U2-8FC-4"}, "layer 1 is Upsample"),
         ({"batch_norm": True}, "layer 1 has Sequential"),
+        ({"neuron": CUBALIF(0.5, 0.3, 0.3)}, "layer 1 has neurons of CUBALIF"),
         ({"mixed_precision": True}, "its products are in mixed precision"),
-        ({"model": "rnn", "loss": "last"}, "it is not spiking"),
+        (
+            {"model": "rnn", "loss": "last", "structure": "MP2-8FC-4"},
+            "no fully connected layer with memory comes first",
+        ),
     ],
 )
 def test_dense_kernels_train_what_the_sparse_do_not_cover(changes: Any, reason: str) -> None:

@@ -19,7 +19,7 @@ from train_quadrants import shared_settings
 
 from eventsim.errors import EventsimError, RecordingError
 from eventsim.events.binning import bin_events
-from eventsim.network.neurons import IF, LIF
+from eventsim.network.neurons import ALIF, IF, LIF
 from eventsim.simulator import simulate
 from eventsim_bridge.agreement import compare_spikes
 from eventsim_bridge.data.frames import Recordings, bin_split
@@ -267,6 +267,8 @@ def kill_after(monkeypatch: pytest.MonkeyPatch, batches: int) -> None:
         {"model": "rnn", "structure": "4C3-AP2-8FC-4"},
         {"model": "lstm", "loss": "rate-inspired"},
         {"random_start": True, "steps": 3},
+        {"learn": ("decay", "threshold"), "learn_per": "channel"},
+        {"neuron": ALIF(0.3, 0.3, 0.9, 0.1), "learn": ("decay",)},
     ],
 )
 def test_a_killed_run_goes_on_to_the_same_result(

@@ -21,7 +21,7 @@ from random_networks import (
 )
 
 from eventsim.errors import RecordingError
-from eventsim.events.arrays import EVENT_DTYPE
+from eventsim.events.arrays import EVENT_DTYPE, make_events
 from eventsim.events.binning import bin_events
 from eventsim.network.graph import Network
 from eventsim.network.layers import Conv2d, Dense, WeightLayer
@@ -88,6 +88,32 @@ def test_spikes_and_counts_equal_the_reference_where_arithmetic_is_exact(data: A
     expected = count_operations(network, frames, traces)
     for layer, counts in zip(result.operations.layers, expected, strict=True):
         assert {name: getattr(layer, name) for name in counts} == counts
+
+
+@pytest.mark.parametrize(
+    ("reset", "fires", "last"),
+    [
+        # 3.5, then 1.75 - 1: the threshold leaves once, in the timestep after the spike
+        ("subtract-next", [1, 0, 0], 0.1875),
+        # 3.5 leaves 2.5, over threshold: 1.25 does not reach 2; then 0.625
+        ("subtract-doubled", [1, 0, 0], 0.3125),
+        ("subtract", [1, 1, 0], 0.0625),
+        ("none", [1, 1, 0], 0.4375),
+    ],
+)
+@pytest.mark.parametrize("outputs", [1, 8])
+def test_resets_that_reach_into_the_next_timestep(
+    reset: Any, fires: list[int], last: float, outputs: int
+) -> None:
+    layer = Dense([[3.5]] * outputs, neuron=LIF(0.5, 1.0, reset))
+    network = Network((1, 1, 1), DT_US, [Flatten(), layer], readout="last-membrane", steps=4)
+    events = make_events([0], [0], [0], [True])
+    result = simulate(network, events, record_spikes=True)
+    (spikes,) = dense_spikes(network, result)
+    np.testing.assert_array_equal(spikes[:, 0], [*fires, 0])
+    np.testing.assert_array_equal(result.scores, [last] * outputs)
+    resets = 0 if reset == "none" else outputs * sum(fires)
+    assert result.operations.total.resets == resets
 
 
 @given(data=st.data())

@@ -113,7 +113,10 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: IF(1e-50), "IF: threshold is 1e-50, expected"),
     (lambda: IF(1e39), "IF: threshold is 1e+39, expected"),
     (lambda: IF(np.inf), "IF: threshold is inf, expected"),
-    (lambda: IF(1.0, "soft"), "IF: reset is 'soft', expected one of ('zero', 'value', 'subtract')"),
+    (
+        lambda: IF(1.0, "soft"),
+        "IF: reset is 'soft', expected one of ('zero', 'value', 'subtract', ",
+    ),
     (lambda: LIF((0.5, 1.5), 1.0), "LIF: decay is 1.5, expected 0 to 1"),
     (lambda: LIF((), 1.0), "LIF: decay is (), expected a number"),
     (lambda: LIF((0.5, 0.5), (1.0,)), "LIF: parameters have [1, 2] values, expected as many"),
@@ -238,6 +241,21 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: AvgPool2d(2.5), "AvgPool2d: kernel_size is 2.5, expected a whole number from 1"),
     (lambda: MaxPool2d((1, 2, 3)), "MaxPool2d: kernel_size is (1, 2, 3), expected a whole number"),
     (lambda: SumPool2d(2, 0), "SumPool2d: stride is 0, expected a whole number from 1"),
+    (lambda: MaxPool2d(2, padding=-1), "MaxPool2d: padding is -1, expected a whole number from 0"),
+    (lambda: AvgPool2d(2, divisor=0), "AvgPool2d: divisor is 0, expected a whole number from 1"),
+    # resets that reach into the next timestep
+    (
+        lambda: IF(1.0, "subtract-next", refractory=1),
+        "IF: refractory is 1, expected 0 with reset 'subtract-next'",
+    ),
+    (
+        lambda: LIF(0.5, 1.0, "subtract-doubled", lower_bound=-1.0),
+        "LIF: lower_bound is -1.0, expected None with reset 'subtract-doubled'",
+    ),
+    (
+        lambda: ALIF(0.5, 1.0, 0.5, 1.0, "none"),
+        "ALIF: reset is 'none', expected zero, value or subtract",
+    ),
     # how layers follow each other
     (
         lambda: network(conv(4, 3, 3, 3)),

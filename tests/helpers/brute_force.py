@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from eventsim.network.graph import INPUT, Network
 from eventsim.network.layers import WeightLayer
-from eventsim.network.neurons import ALIF, CUBALIF
 from eventsim.network.pathways import Add, Concatenate, Delay
 from eventsim.network.pools import MaxPool2d
 from eventsim.reference import LayerTrace
@@ -92,7 +91,7 @@ class _Counting:
 
     def run(self) -> dict[str, int]:
         p = self.layer.neuron.parameters(self.shape[0])
-        two = isinstance(self.layer.neuron, CUBALIF | ALIF)
+        two = self.layer.neuron.has_second
         variables = 1 + two + (self.layer.neuron.refractory > 0)
         leaks = int((p["decay"] != 1).any()) + int(two and (p["second_decay"] != 1).any())
         count, again = self.count, np.zeros(self._sites(np.zeros(self.shape)).shape, np.bool_)
@@ -106,7 +105,8 @@ class _Counting:
             count["bias_adds"] += neurons if self.layer.bias is not None else 0
             count["compares"] += int((self._neurons(touched) & (held == 0)).sum())
             count["output_spikes"] += int(spikes.sum())
-            count["resets"] += int((spikes > 0).sum())
+            if self.layer.neuron.reset != "none":
+                count["resets"] += int((spikes > 0).sum())
             state = self.trace.states[t]
             held = state.refractory
             stays = self.layer.neuron.may_fire(state, self.bias)

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from eventsim.asynchronous.reference import Instant, ReferenceRun, Volley, carry, ways_to
 from eventsim.network.graph import Network
 from eventsim.network.layers import WeightLayer
-from eventsim.network.neurons import ALIF, CUBALIF
 from eventsim.network.pathways import Add
 
 
@@ -45,7 +44,7 @@ class _Counting:
         self.fan_outs: dict[tuple[int, int], NDArray[np.int64]] = {}
         refractory = layer.neuron.refractory if refractory_us is None else refractory_us
         p = layer.neuron.parameters(self.shape[0])
-        two = isinstance(layer.neuron, CUBALIF | ALIF)
+        two = layer.neuron.has_second
         self.variables = 1 + two + (refractory > 0)
         self.leaks = int((p["decay"] != 1).any()) + int(two and (p["second_decay"] != 1).any())
         self.last = np.zeros(self.sites(np.zeros(self.shape)).shape, np.int64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 from unittest.mock import patch
 
 import numpy as np
@@ -17,7 +17,8 @@ from eventsim.errors import NetworkError
 from eventsim.events.arrays import EVENT_DTYPE
 from eventsim.network.graph import READOUTS, Network, leaving
 from eventsim.network.layers import Conv1d, Conv2d, Dense, Layer, WeightLayer
-from eventsim.network.neurons import ALIF, CUBALIF, IF, LI, LIF, Neuron
+from eventsim.network.neurons import ALIF, CUBALI, CUBALIF, IF, LI, LIF, Neuron
+from eventsim.network.neurons.neuron import LATE, Reset
 from eventsim.network.pathways import Add, Concatenate, Delay, Flatten
 from eventsim.network.pools import AvgPool2d, MaxPool2d, SumPool2d, Upsample
 from eventsim.network.projections import Signal
@@ -37,13 +38,33 @@ def _weights(rng: np.random.Generator, shape: tuple[int, ...], dyadic: bool) -> 
 
 @st.composite
 def plain_neurons(draw: st.DrawFn, dyadic: bool) -> Neuron:
-    """LIF and IF with a decay, a threshold and a reset: what the bridge trains."""
+    """LIF and IF with a decay, a threshold and a reset."""
     threshold = draw(st.integers(1, 24)) / 16.0 if dyadic else draw(st.floats(0.1, 1.5))
     reset = draw(st.sampled_from(["zero", "subtract"]))
     if draw(st.booleans()):
         return IF(threshold, reset)
     decay = draw(st.sampled_from([0.0, 0.5, 1.0]) if dyadic else st.floats(0.0, 1.0))
     return LIF(decay, threshold, reset)
+
+
+@st.composite
+def trainable_neurons(draw: st.DrawFn, dyadic: bool, channels: int) -> Neuron:
+    """What the bridge trains: each model, with numbers for the layer or for each channel."""
+
+    def numbers(one: Any) -> Any:
+        return draw(one | st.lists(one, min_size=channels, max_size=channels).map(tuple))
+
+    kind = draw(st.sampled_from([LIF, IF, CUBALIF, ALIF]))
+    levels = st.integers(1, 24).map(lambda n: n / 16.0) if dyadic else st.floats(0.1, 1.5)
+    decays = st.sampled_from([0.0, 0.5, 1.0]) if dyadic else st.floats(0.0, 1.0)
+    p = {"threshold": numbers(levels), "reset": draw(st.sampled_from(["zero", "subtract"]))}
+    if kind is not IF:
+        p["decay"] = numbers(decays)
+    if kind is CUBALIF:
+        p["current_decay"] = numbers(decays)
+    if kind is ALIF:
+        p |= {"adaptation_decay": numbers(decays), "adaptation": numbers(levels)}
+    return kind(**p)
 
 
 @st.composite
@@ -64,13 +85,14 @@ def neurons(draw: st.DrawFn, dyadic: bool, channels: int) -> Neuron:
         return draw(one | st.lists(one, min_size=channels, max_size=channels).map(tuple))
 
     kind = draw(st.sampled_from([LIF, IF, CUBALIF, ALIF]))
-    reset = draw(st.sampled_from(["zero", "value", "subtract"]))
+    resets = ["zero", "value", "subtract"] if kind is ALIF else get_args(Reset)
+    reset = draw(st.sampled_from(resets))
     p: dict[str, Any] = {
         "threshold": values(5, 24),
         "reset": reset,
         "rest": values(-8, 4) if draw(st.booleans()) else 0.0,
         "reset_value": values(-16, 4) if reset == "value" else 0.0,
-        "refractory": draw(st.sampled_from([0, 0, 1, 2, 5])),
+        "refractory": 0 if reset in LATE else draw(st.sampled_from([0, 0, 1, 2, 5])),
         "comparison": draw(st.sampled_from([">", ">="])),
     }
     if kind is not IF:
@@ -78,31 +100,35 @@ def neurons(draw: st.DrawFn, dyadic: bool, channels: int) -> Neuron:
         p["input_gain"] = draw(st.sampled_from(["one", "one-minus-decay"]))
     if kind is CUBALIF:
         p["current_decay"] = decays()
-    elif draw(st.booleans()):
+    elif reset not in LATE and draw(st.booleans()):
         p["lower_bound"] = values(-30, -17)
     if kind is ALIF:
         p |= {"adaptation_decay": decays(), "adaptation": values(0, 16)}
-    elif p["comparison"] == ">=" and draw(st.booleans()):
+    elif p["comparison"] == ">=" and reset not in LATE and draw(st.booleans()):
         p["spikes"] = "many"
     return kind(**p)
 
 
 @st.composite
-def pools(draw: st.DrawFn, kinds: list[type], dyadic: bool) -> Layer:
+def pools(draw: st.DrawFn, kinds: list[type], dyadic: bool, padded: bool) -> Layer:
     kind = draw(st.sampled_from(kinds))
     size = st.sampled_from([1, 2, 4]) if dyadic and kind is AvgPool2d else st.integers(1, 3)
     kernel = draw(st.tuples(size, size) | size)
-    return kind(kernel, draw(st.none() | st.integers(1, 3)))
+    more: dict[str, Any] = {"padding": draw(st.none() | st.integers(0, 2))} if padded else {}
+    if kind is AvgPool2d and padded:
+        more["divisor"] = draw(st.sampled_from([None, None, 1, 2, 8]))
+    return kind(kernel, draw(st.none() | st.integers(1, 3)), **more)
 
 
 class _Building:
     """A list of layers that grows while they fit."""
 
     def __init__(
-        self, draw: st.DrawFn, dyadic: bool, pooled: bool, plain: bool, by_four: bool
-    ) -> None:
+        self, draw: st.DrawFn, dyadic: bool, pooled: bool, plain: bool, trainable: bool,
+        by_four: bool,
+    ) -> None:  # fmt: skip
         self.draw, self.dyadic, self.pooled, self.plain = draw, dyadic, pooled, plain
-        self.by_four = by_four
+        self.trainable, self.by_four = trainable, by_four
         self.rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
         size = st.integers(1, 8)
         self.input_shape: tuple[int, int, int] = (draw(st.integers(1, 2)), draw(size), draw(size))
@@ -126,7 +152,9 @@ class _Building:
 
     def parameters(self, outputs: int, square: bool) -> dict[str, Any]:
         """Bias, recurrence and neuron of a layer of so many outputs."""
-        if self.plain:
+        if self.trainable:
+            neuron = self.draw(trainable_neurons(self.dyadic, outputs))
+        elif self.plain:
             neuron = self.draw(plain_neurons(self.dyadic))
         else:
             neuron = self.draw(neurons(self.dyadic, outputs))
@@ -143,7 +171,7 @@ class _Building:
             for _ in range(self.draw(st.integers(0, 2)) if self.pooled else 0):
                 if self.shape[-1] < 8 and self.draw(st.integers(0, 7)) == 0:
                     self.add(Upsample(self.draw(st.integers(1, 2) | st.just((1, 3)))))
-                self.add(self.draw(pools(kinds, self.dyadic)))
+                self.add(self.draw(pools(kinds, self.dyadic, not self.plain)))
 
     def ways(self) -> None:
         """Delays, and skip connections from layers before."""
@@ -195,14 +223,17 @@ def networks(
     dyadic: bool,
     pooled: bool = True,
     plain: bool = False,
+    trainable: bool = False,
     by_four: bool = False,
 ) -> Network:
     """A few layers that fit: shapes, strides, paddings, groups, biases, neurons, pools, graphs.
 
-    plain: a list without recurrence, delays and skips, of neurons that the bridge trains.
+    plain: a list without recurrence, delays and skips, of LIF and IF with numbers for the layer.
+    trainable: such a list, with every neuron that the bridge trains.
     by_four: convolutions without groups, of 4, 8 or 12 channels, on binary input.
     """
-    building = _Building(draw, dyadic, pooled, plain, by_four)
+    plain = plain or trainable
+    building = _Building(draw, dyadic, pooled, plain, trainable, by_four)
     for _ in range(draw(st.integers(0, 2))):
         building.ways()
         building.pools()
@@ -217,7 +248,11 @@ def networks(
     readout = "spike-count" if plain else draw(st.sampled_from(READOUTS))
     if readout.endswith("membrane") and draw(st.booleans()):
         decay, rest = draw(st.sampled_from([0.0, 0.5, 1.0])), draw(st.integers(-8, 8)) / 16.0
-        layers[-1] = replace(layers[-1], neuron=LI(decay, rest=rest))
+        current_decay = draw(st.sampled_from([None, 0.0, 0.5]))
+        neuron = LI(decay, rest=rest)
+        if current_decay is not None:
+            neuron = CUBALI(current_decay, decay, rest=rest)
+        layers[-1] = replace(layers[-1], neuron=neuron)
     try:
         return Network(
             building.input_shape, DT_US, layers, input_encoding=building.encoding, readout=readout

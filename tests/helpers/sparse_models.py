@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from random_networks import plain_neurons
 from torch import Tensor, nn
 
+from eventsim.network.neurons import IF
 from eventsim_bridge.models import SpikingLayer, SpikingNetwork
 from eventsim_bridge.models.layers import SumPool2d
 from eventsim_bridge.models.neurons import SURROGATES
@@ -119,12 +120,30 @@ def spiking(draw: st.DrawFn, connection: nn.Module, dyadic: bool) -> SpikingLaye
     """Put random neurons behind weights.
 
     A rectangle has edges, where rounding decides; no dyadic membrane is as far from its threshold
-    as a third.
+    as a third. Of learned numbers a decay of 0.5 and a threshold of 1 are exact (`learned.py`).
     """
     surrogates = SURROGATES if dyadic else SURROGATES[1:]
     width = draw(st.sampled_from([1 / 12, 1 / 3, 1.7]))
     surrogate = draw(st.sampled_from(surrogates))
-    return SpikingLayer(connection, draw(plain_neurons(dyadic)), surrogate, width)
+    neuron: Any = draw(plain_neurons(dyadic))
+    channels = len(connection.get_parameter("weight"))
+    kinds: list[Any] = ["threshold"] if isinstance(neuron, IF) else ["decay", "threshold"]
+    learn = draw(st.lists(st.sampled_from(kinds), unique=True))
+    if not learn and draw(st.booleans()):  # fixed, but not the same in all channels
+        steps = st.sampled_from([0.5, 1.0, 2.0])
+        factors = draw(st.lists(steps, min_size=channels, max_size=channels))
+        neuron = replace(neuron, threshold=tuple(neuron.threshold * one for one in factors))
+    if "decay" in learn:
+        neuron = replace(neuron, decay=0.5 if dyadic else draw(st.floats(0.05, 0.95)))
+    if "threshold" in learn and dyadic:
+        neuron = replace(neuron, threshold=1.0)
+    per = draw(st.sampled_from(["layer", "channel"])) if learn else "layer"
+    layer = SpikingLayer(connection, neuron, surrogate, width, learn, per)
+    if per == "channel" and not dyadic:
+        rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+        for raw in layer.learned.parameters():
+            raw.data += torch.from_numpy(rng.normal(0, 0.3, channels).astype(np.float32))
+    return layer
 
 
 def case_of(
@@ -173,10 +192,13 @@ def is_steady(case: Case) -> bool:
     spikes = []
     for factor in (1 - 1e-4, 1.0, 1 + 1e-4):
         model = copy.deepcopy(case.model).double()
-        for layer in model.layers:
+        for index, layer in enumerate(model.layers):
             if isinstance(layer, SpikingLayer):
                 neuron: Any = layer.neuron
-                layer.neuron = replace(neuron, threshold=neuron.threshold * factor)
+                moved = replace(neuron, threshold=np.asarray(neuron.threshold) * factor)
+                model.layers[index] = SpikingLayer(
+                    layer.connection, moved, layer.surrogate, layer.surrogate_width
+                )
         with torch.no_grad():
             spikes.append(model.layer_spikes(case.frames.double()))
     return all(
@@ -185,15 +207,18 @@ def is_steady(case: Case) -> bool:
     )
 
 
-def rounding_of(case: Case, expected: list[Tensor]) -> float:
+def rounding_of(case: Case, expected: list[Tensor], costs_only: bool = False) -> float:
     """Return how far gradients move where each parameter and cost is off by 8 units of its last
-    place in float32: about as much as a sum of a thousand terms, one after the other, rounds."""
+    place in float32: about as much as a sum of a thousand terms, one after the other, rounds.
+
+    `costs_only`: parameters, on which spikes may hang, are not; gradients are sums over costs.
+    """
     found = []
     for seed in range(4):
         random = torch.Generator().manual_seed(seed)
         model, cost = copy.deepcopy(case.model).double(), case.cost.double()
         with torch.no_grad():
-            for values in (*model.parameters(), cost):
+            for values in (cost,) if costs_only else (*model.parameters(), cost):
                 values *= 1 + 2**-20 * (torch.randint(0, 2, values.shape, generator=random) * 2 - 1)
         found.append(largest_error(in_float64(replace(case, model=model, cost=cost))[1], expected))
     return max(found)

@@ -71,12 +71,6 @@ def recordings(count: int = 3) -> list[Any]:
     return [networks.random_events((2, 6, 6), 0.1, STEPS, 1000, seed=seed) for seed in range(count)]
 
 
-def installed(kind: type[Peer]) -> Peer:
-    if not kind.installed():
-        pytest.skip(f"{kind.package} is not installed ({kind.install})")
-    return kind()
-
-
 def compiling_is_slow(kind: type[Peer]) -> Any:
     return pytest.param(kind, marks=pytest.mark.slow) if kind.name == "torch.compile" else kind
 
@@ -85,7 +79,7 @@ def compiling_is_slow(kind: type[Peer]) -> Any:
 @pytest.mark.parametrize("kind", [*map(compiling_is_slow, PEERS)], ids=lambda kind: kind.name)
 def test_peers_give_the_spikes_of_the_engine(kind: type[Peer], neuron: Any) -> None:
     """Every spike of every layer, or the adapter says which equation it could not express."""
-    peer = installed(kind)
+    peer = kind()
     for network in (dense_network(neuron), convolutional_network(neuron)):
         if kind is TorchCsr and isinstance(network.layers[0], es.Conv2d):
             continue
@@ -106,7 +100,7 @@ def test_peers_give_the_spikes_of_the_engine(kind: type[Peer], neuron: Any) -> N
 @pytest.mark.parametrize("neuron", NEURONS_OF_SEVERAL_SPIKES, ids=repr)
 @pytest.mark.parametrize("kind", [*map(compiling_is_slow, PEERS)], ids=lambda kind: kind.name)
 def test_peers_spike_several_times_or_say_that_they_cannot(kind: type[Peer], neuron: Any) -> None:
-    peer = installed(kind)
+    peer = kind()
     network = dense_network(neuron)
     if not kind.several:
         with pytest.raises(es.EventsimError, match="spike at most once in a timestep"):
@@ -192,7 +186,7 @@ def test_binned_recordings_are_run_each_once(threads: int, monkeypatch: pytest.M
 @pytest.mark.parametrize("kind", PEERS, ids=lambda kind: kind.name)
 def test_a_second_run_begins_anew(kind: type[Peer]) -> None:
     """No membranes are left over from the batch before, whatever its size."""
-    peer = installed(kind)
+    peer = kind()
     if peer.name == "torch.compile":
         pytest.skip("keeps nothing, and compiling takes long")
     network = dense_network(es.IF(1.0))

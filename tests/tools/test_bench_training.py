@@ -73,7 +73,6 @@ def test_steps_are_timed_on_the_same_weights(root: Path) -> None:
 
 @pytest.mark.parametrize("name", list(training.PEERS))
 def test_peers_train_the_same_network(name: str, root: Path) -> None:
-    pytest.importorskip(name)
     case: Any = CASES[0]
     recordings = training.read_part(case, root, 8)
     model = training.trained_for_a_while(case, recordings)

@@ -173,6 +173,14 @@ def weight_layers(net: es.Network) -> list[Any]:
     ("options", "neuron"),
     [
         ((), es.LIF(0.3, 0.3)),
+        (
+            ("--neuron", "cubalif", "--current-decay", 0.8),
+            es.CUBALIF(current_decay=0.8, decay=0.3, threshold=0.3),
+        ),
+        (
+            ("--neuron", "alif", "--decay", 0.6, "--adaptation", 0.2),
+            es.ALIF(0.6, 0.3, adaptation_decay=0.9, adaptation=0.2),
+        ),
         (("--decay", 0.9, "--threshold", 0.5, "--reset", "subtract"), es.LIF(0.9, 0.5, "subtract")),
         (("--neuron", "if", "--threshold", 0.7), es.IF(0.7)),
     ],
@@ -182,6 +190,24 @@ def test_train_takes_the_neuron(nmnist: Path, tmp_path: Path, options: Any, neur
     layers = weight_layers(es.load_network(tmp_path / "net.h5"))
     assert [layer.neuron for layer in layers] == [neuron, neuron]
     assert all(layer.bias is not None for layer in layers)
+
+
+def test_train_learns_numbers_and_exports_them(
+    nmnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "net.h5"
+    learning = ("--learn", "threshold, decay", "--learn-per", "channel")
+    assert train_quickly(nmnist, out, *learning) == 0
+    net = es.load_network(out)
+    assert net.provenance["settings"]["learn"] == ["decay", "threshold"]
+    for layer, channels in zip(weight_layers(net), (4, 10), strict=True):
+        for values in (layer.neuron.decay, layer.neuron.threshold):
+            assert len(values) == channels
+            assert values != (np.float32(0.3),) * channels
+            assert values == pytest.approx((0.3,) * channels, rel=0.05)
+    assert "dense kernels" not in capsys.readouterr().err
+    run = ("run", out, "--data", "nmnist", "--root", nmnist, "--against-torch", "--limit", 2)
+    assert run_command(*run) == 0
 
 
 def test_train_takes_bias_surrogate_and_normalisation(nmnist: Path, tmp_path: Path) -> None:
@@ -241,6 +267,9 @@ def test_train_refuses_options_that_do_not_go_together(
 ) -> None:
     for options, expected in (
         (("--neuron", "if", "--decay", 0.5), "--decay is 0.5, expected none with --neuron if"),
+        (("--adaptation", 0.1), "--adaptation is 0.1, expected none with --neuron lif"),
+        (("--learn", "decay,tau"), "learn has 'tau', expected decay or threshold"),
+        (("--learn-per", "channel"), "learn_per is 'channel', expected 'layer' where nothing"),
         (("--decay", 1.5), "decay is 1.5, expected 0 to 1"),
         (("--threshold", -1), "threshold is -1.0, expected"),
         (("--surrogate-width", 0), "surrogate_width is 0.0, expected a number above 0"),

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import eventsim as es
-from eventsim.clocked.cpu.sites import add_rows
+from eventsim.clocked.cpu.patches import add_rows
 from eventsim.jit import Float32s, Int32s, Int64s, kernel
 from eventsim.vectors import new_array
 from eventsim.wiring.runs import width_of

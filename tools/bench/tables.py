@@ -266,6 +266,20 @@ def _counts(result: dict[str, Any], console: Console) -> None:
         console.print(f"{name} is left out: it is not installed", highlight=False)
 
 
+def _imports(result: dict[str, Any], console: Console) -> None:
+    table = new_table(
+        f"{result['recordings']} recordings, {result['steps']} timesteps of "
+        f"{result['dt_us'] / 1000:g} ms",
+        ["library", "neurons", "network"],
+        ["spikes", "differing", "of which first", "farthest from threshold"],
+    )
+    for row in result["rows"]:
+        numbers = (f"{row[name]:,}" for name in ("spikes", "differing", "origins"))
+        distance = f"{row['farthest']:.1e}" if row["origins"] else "-"
+        table.add_row(row["library"], row["neurons"], row["network"], *numbers, distance)
+    console.print(table)
+
+
 TABLES: dict[str, Callable[[dict[str, Any], Console], None]] = {
     "mlp": _contest,
     "conv": _contest,
@@ -277,5 +291,6 @@ TABLES: dict[str, Callable[[dict[str, Any], Console], None]] = {
     "ceiling": _ceiling,
     "latency": _latency,
     "counts": _counts,
+    "imports": _imports,
     "training": _training,
 }

@@ -18,6 +18,7 @@ from .contest import run_contest
 from .counts import measure_counts, recurrent_lines, spiking_lines
 from .graded import GRADED, graded_network
 from .growth import measure_growth
+from .imports import measure_imports
 from .inputs import dense_frames, read_recordings
 from .latency import measure_latency
 from .layers import time_convolution, time_dense
@@ -161,6 +162,10 @@ def _latency(options: Options) -> dict[str, Any]:
     return measure_latency(chosen.network, chosen.recordings[0], options.repeats)
 
 
+def _imports(options: Options) -> dict[str, Any]:
+    return measure_imports(options.root, options.limit, options.rate)
+
+
 def _training(options: Options) -> dict[str, Any]:
     threads = tuple(sorted({1, es.available_threads()}))
     return measure_training(options.root, options.limit, options.repeats, threads)
@@ -178,4 +183,5 @@ WORKLOADS: dict[str, Callable[[Options], dict[str, Any]]] = {
     "latency": _latency,
     "counts": _counts,
     "training": _training,
+    "imports": _imports,
 }

@@ -11,13 +11,14 @@ import tempfile
 from dataclasses import replace
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from .plan import Cell, Plan, Point, root_path
 
 if TYPE_CHECKING:
     from eventsim import Network
     from eventsim.energy import Footprint
+    from eventsim.events.arrays import InputEncoding
     from eventsim_bridge.data.frames import Recordings
     from eventsim_bridge.datasets import DataSet
     from eventsim_bridge.training.loop import Trained
@@ -31,6 +32,18 @@ class Finished(NamedTuple):
 
     document: dict[str, Any]
     model: bytes
+
+
+class Todo(NamedTuple):
+    """A cell to run.
+
+    rate: the learning rate; None where the cell tries all of the plan. earlier: what the cell left
+    when the plan had other grid points; it is tested again, not trained.
+    """
+
+    cell: Cell
+    rate: float | None
+    earlier: Finished | None
 
 
 @lru_cache(maxsize=1)
@@ -57,30 +70,24 @@ def open_data(plan: Plan) -> DataSet:
 
 
 @cache
-def test_recordings(plan: Plan, point: Point) -> Recordings:
+def test_recordings(plan: Plan, point: Point, encoding: InputEncoding) -> Recordings:
     """Return the test split on a grid; a process keeps all grids of its plan."""
     from eventsim_bridge.data.frames import bin_split
     from eventsim_bridge.training.loop import input_shape
 
     dataset = open_data(plan)
-    return bin_split(dataset.test, input_shape(dataset), *point)
+    return bin_split(dataset.test, input_shape(dataset), *point, encoding=encoding)
 
 
 def run_cell(
-    plan: Plan,
-    cell: Cell,
-    *,
-    earlier: Finished | None = None,
-    checkpoint: Path | None = None,
-    device: str = "auto",
+    plan: Plan, todo: Todo, *, checkpoint: Path | None = None, device: str = "auto"
 ) -> Finished:
     """Train, test and count.
 
-    `earlier`: what the cell left when the plan had other grid points; it is tested again, not
-    trained. `checkpoint`: a file's path without its end; trainings that are cut off go on there.
+    `checkpoint`: a file's path without its end; trainings that are cut off go on there.
     """
-    if earlier is None:
-        earlier = _train_best(plan, cell, checkpoint, device)
+    cell = todo.cell
+    earlier = todo.earlier or _train_best(plan, todo, checkpoint, device)
     document = {
         "model": cell.model,
         "loss": cell.loss,
@@ -88,35 +95,43 @@ def run_cell(
         "steps": cell.point.steps,
         "seed": cell.seed,
         "structure": cell.structure,
-        "equal_parameters": cell.equal_parameters,
+        "same_structure": cell.same_structure,
         "training": earlier.document["training"],
         **_test(plan, cell, earlier.model),
     }
     return Finished(document, earlier.model)
 
 
-def _train_best(plan: Plan, cell: Cell, checkpoint: Path | None, device: str) -> Finished:
+def _train_best(plan: Plan, todo: Todo, checkpoint: Path | None, device: str) -> Finished:
     """Train with each learning rate; return the best by validation, of equals the first."""
     from eventsim_bridge.training.loop import train
 
-    best = None
-    for rate in plan.learning_rates:
+    tried: list[Trained] = []
+    rates = (todo.rate,) if todo.rate is not None else plan.learning_rates
+    for rate in rates:
         at = None if checkpoint is None else checkpoint.with_name(f"{checkpoint.name}-{rate}.pt")
-        chosen: Any = device
-        trained = train(
-            open_data(plan), plan.settings(cell, rate), checkpoint=at, progress=False, device=chosen
-        )
-        if best is None or trained.best.merit > best.best.merit:
-            best = trained
-    assert best is not None
+        settings, chosen = plan.settings(todo.cell, rate), cast("Any", device)
+        tried.append(train(open_data(plan), settings, checkpoint=at, progress=False, device=chosen))
+    best = max(tried, key=lambda trained: trained.best.merit)
     training = {
         "parameters": sum(p.numel() for p in best.model.parameters()),
         "learning_rate": best.settings.learning_rate,
+        "tried": [] if todo.rate is not None else [_rate_tried(trained) for trained in tried],
         "best_epoch": best.best.epoch,
         "validation_accuracy": best.best.validation_accuracy,
+        "validation_recordings": best.validation_recordings,
         "history": [epoch._asdict() for epoch in best.history],
     }
     return Finished({"training": training}, _model_file(best))
+
+
+def _rate_tried(trained: Trained) -> dict[str, float]:
+    best = trained.best
+    return {
+        "learning_rate": trained.settings.learning_rate,
+        "validation_accuracy": best.validation_accuracy,
+        "validation_loss": best.validation_loss,
+    }
 
 
 def _test(plan: Plan, cell: Cell, file: bytes) -> dict[str, Any]:
@@ -124,9 +139,9 @@ def _test(plan: Plan, cell: Cell, file: bytes) -> dict[str, Any]:
     model, settings = _load(file)
     tests = []
     for point in plan.points():
-        run = _run_spiking if cell.model == "snn" else _run_recurrent
+        run = _run_spiking if cell.model == "snn" else _run_in_torch
         predicted, counts = run(plan, model, settings, point, point == cell.point)
-        labels = test_recordings(plan, point).labels
+        labels = open_data(plan).test.labels
         tests.append(
             {
                 **point._asdict(),
@@ -162,8 +177,8 @@ def _run_spiking(
     return predicted, {**counts, "neurons": neurons, "pools_first": _pools_first(plan, network)}
 
 
-def _pools_first(plan: Plan, network: Network) -> dict[str, int] | None:
-    """Return what the test recordings take where pools come first; None without such pools."""
+def _pools_first(plan: Plan, network: Network) -> list[dict[str, int]] | None:
+    """Return what each layer takes where pools come first; None without such pools."""
     from dataclasses import asdict
 
     import eventsim as es
@@ -171,32 +186,36 @@ def _pools_first(plan: Plan, network: Network) -> dict[str, int] | None:
 
     if not any(isinstance(layer, es.AvgPool2d | es.SumPool2d) for layer in network.layers):
         return None
-    total = PoolsFirst(0, 0, 0)
+    total = [PoolsFirst(0, 0, 0) for _ in network.neuron_layers]
     for events, _ in open_data(plan).test:
-        for layer in pools_first(network, events):
-            total = total + layer
-    return asdict(total)
+        found = pools_first(network, events)
+        total = [before + layer for before, layer in zip(total, found, strict=True)]
+    return [asdict(layer) for layer in total]
 
 
-def _run_recurrent(
+def _run_in_torch(
     plan: Plan, model: Any, settings: TrainingSettings, point: Point, count: bool
 ) -> tuple[Any, dict[str, Any] | None]:
     """Return predictions, and counts: of torch, through hooks."""
     import numpy as np
 
-    from eventsim_bridge.counting import RecurrentOperations, count_operations, footprint
+    from eventsim_bridge import counting, frame_counting
     from eventsim_bridge.training.evaluation import batches, predictions
 
-    recordings = test_recordings(plan, point)
+    recordings = test_recordings(plan, point, settings.encoding)
     predicted = predictions(model, recordings, settings.loss_name, batch_size=TEST_BATCH)
     if not count:
         return predicted, None
+    counter: Any = frame_counting if settings.model == "ann" else counting
     counted = [
         operations
         for batch in batches(np.arange(len(recordings)), TEST_BATCH)
-        for operations in count_operations(model, recordings.frames(batch), loss=settings.loss_name)
+        for operations in counter.count_operations(
+            model, recordings.frames(batch), loss=settings.loss_name
+        )
     ]
-    return predicted, _counts(RecurrentOperations.sum(counted), len(counted), footprint(model))
+    total = type(counted[0]).sum(counted)
+    return predicted, _counts(total, len(counted), counter.footprint(model))
 
 
 def _counts(total: Any, samples: int, footprint: Footprint) -> dict[str, Any]:
@@ -205,6 +224,7 @@ def _counts(total: Any, samples: int, footprint: Footprint) -> dict[str, Any]:
         "samples": samples,
         "weights": footprint.weights,
         "state": footprint.state,
+        "weight_bits": footprint.weight_bits,
         "layers": [layer.as_dict() for layer in total.layers],
         "total": total.total.as_dict(),
     }

@@ -12,17 +12,17 @@ from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from typing import Any
 
-from .cells import Finished, run_cell
+from .cells import Finished, Todo, run_cell
 from .plan import Cell, Plan
 
 
 def run_on_cluster(
     cluster: str,
     plan: Plan,
-    cells: Iterable[tuple[Cell, Finished | None]],
+    cells: Iterable[Todo],
     done: Callable[[Cell, Finished], None],
 ) -> None:
-    """Run cells, each with what it left earlier, on the workers; `done` is called as they end.
+    """Run cells on the workers; `done` is called as they end.
 
     `cluster`: the address of a scheduler, or a number of worker processes on this machine.
     """
@@ -35,9 +35,6 @@ def run_on_cluster(
             n_workers=int(cluster), threads_per_worker=1, dashboard_address=None
         )
     with workers as address, dask.Client(address) as client:
-        futures = {
-            client.submit(run_cell, plan, cell, earlier=earlier, pure=False): cell
-            for cell, earlier in cells
-        }
+        futures = {client.submit(run_cell, plan, todo, pure=False): todo.cell for todo in cells}
         for future in dask.as_completed(futures):
             done(futures[future], future.result())

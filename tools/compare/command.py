@@ -1,4 +1,4 @@
-"""`eventsim compare`: SNN, vanilla RNN and LSTM of one structure, with operations measured."""
+"""`eventsim compare`: SNN, vanilla RNN, LSTM and quantised ANN, with operations measured."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ DT_US = {"digits": 20_000, "nmnist": 20_000, "dvsgesture": 20_000, "gestures": 2
 
 def compare(
     data: Annotated[str, typer.Option(help="Data set: digits, gestures, nmnist or dvsgesture.")],
-    structure: Annotated[str, typer.Option(help='Of all models, such as "512FC-10".')],
+    structure: Annotated[
+        str, typer.Option(help='Of SNN and ANN, such as "512FC-10"; RNN and LSTM are scaled.')
+    ],
     out: Annotated[Path, typer.Option(help="Folder to write to, and to go on in.")],
     root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
     dt_us: Annotated[
@@ -42,11 +44,17 @@ def compare(
     batch_size: Annotated[int, typer.Option(help="Recordings a step of the optimiser.")] = 20,
     learning_rate: Annotated[
         list[float] | None,
-        typer.Option(help="Of Adam, 5e-4 if not given; of several each model takes its best."),
+        typer.Option(
+            help="Of Adam, 1.5e-4, 5e-4, 1.5e-3 if not given; of several, a model takes its best.",
+            show_default=False,
+        ),
     ] = None,
-    equal_parameters: Annotated[
+    same_structure: Annotated[
         bool,
-        typer.Option("--equal-parameters", help="Also RNN and LSTM with the SNN's parameters."),
+        typer.Option(
+            "--same-structure",
+            help="Also RNN and LSTM of the SNN's structure, not scaled to its parameters.",
+        ),
     ] = False,
     limit: Annotated[
         int | None, typer.Option(help="First N recordings of each split alone.", min=1)
@@ -61,12 +69,12 @@ def compare(
         typer.Option(help="Dask scheduler (tcp://...), or a number of processes here."),
     ] = None,
 ) -> None:
-    """Train SNN, RNN and LSTM alike, test them, count what they execute, and write a report.
+    """Train SNN, RNN, LSTM and ANN alike, test them, count what they execute, write a report.
 
     Writes results.json, results.csv and report.html to OUT. A killed run goes on in the same OUT.
     """
     from .cells import open_data
-    from .plan import Plan
+    from .plan import LEARNING_RATES, Plan
     from .store import Store
 
     if cluster is not None:
@@ -81,9 +89,9 @@ def compare(
         seeds=seeds,
         epochs=epochs,
         batch_size=batch_size,
-        learning_rates=tuple(learning_rate or [5e-4]),
+        learning_rates=tuple(learning_rate or LEARNING_RATES),
         mixed_precision=mixed_precision,
-        equal_parameters=equal_parameters,
+        same_structure=same_structure,
         limit=limit,
     )
     models = chosen_models(energy)
@@ -114,14 +122,11 @@ def _digest(dataset: Any) -> str:
 
 
 def _run_all(plan: Plan, cells: list[Cell], store: Store, cluster: str | None, device: str) -> None:
-    """Run the cells that are not finished, here or on a cluster."""
-    from .cells import run_cell
+    """Run the cells that are not finished, here or on a cluster; first those that try rates."""
+    from .cells import Todo, run_cell
     from .cluster import run_on_cluster
 
-    earlier = {cell: store.load(cell) for cell in cells}
-    todo = [(cell, left) for cell, left in earlier.items() if not _is_done(plan, left)]
     with progress_bar("cells", len(cells)) as advance:
-        advance(len(cells) - len(todo))
 
         def done(cell: Cell, finished: Finished) -> None:
             store.save(cell, finished)
@@ -129,16 +134,20 @@ def _run_all(plan: Plan, cells: list[Cell], store: Store, cluster: str | None, d
             notes.print(f"{cell.name}: test accuracy {accuracy:.2%}", highlight=False)
             advance(1)
 
-        if cluster is not None and todo:
-            run_on_cluster(cluster, plan, todo, done)
-            return
-        for cell, left in todo:
-            done(
-                cell,
-                run_cell(
-                    plan, cell, earlier=left, checkpoint=store.checkpoint(cell), device=device
-                ),
-            )
+        for tries in (True, False):
+            part = [cell for cell in cells if plan.tries(cell) == tries]
+            todo = [
+                Todo(cell, store.learning_rate(cell), left)
+                for cell in part
+                if not _is_done(plan, left := store.load(cell))
+            ]
+            advance(len(part) - len(todo))
+            if cluster is not None and todo:
+                run_on_cluster(cluster, plan, todo, done)
+                continue
+            for one in todo:
+                checkpoint = store.checkpoint(one.cell)
+                done(one.cell, run_cell(plan, one, checkpoint=checkpoint, device=device))
 
 
 def _is_done(plan: Plan, left: Finished | None) -> bool:
@@ -175,7 +184,7 @@ def _results(plan: Plan, cells: list[Cell], store: Store, models: Any) -> dict[s
         "test_recordings": len(dataset.test),
         "labels": [int(label) for label in dataset.test.labels],
         "contrast": [
-            {**point._asdict(), **temporal_contrast(test_recordings(plan, point))}
+            {**point._asdict(), **temporal_contrast(test_recordings(plan, point, "binary"))}
             for point in plan.points()
         ],
         "summary": summarise(plan, documents, models),
@@ -207,17 +216,19 @@ def _features(plan: Plan, results: dict[str, Any], store: Store) -> str:
 
     from .cells import test_recordings
     from .features import draw_features
-    from .plan import COMBINATIONS, Cell
+    from .plan import COMBINATIONS, Cell, encoding_of
 
     middle = plan.middle()
     models = []
     for model, loss in COMBINATIONS:
         if loss == "rate-inspired":
             continue
-        cell = Cell(model, loss, middle, 0, plan.structure, False)
-        document = {"model": model, "loss": loss}
-        models.append((document, load_model(store.path(cell, ".pt")).model))
-    return draw_features(models, test_recordings(plan, middle).frames(np.array([0])))
+        cell = Cell(model, loss, middle, 0, plan.structure)
+        frames = test_recordings(plan, middle, encoding_of(model)).frames(np.array([0]))
+        models.append(
+            ({"model": model, "loss": loss}, load_model(store.path(cell, ".pt")).model, frames)
+        )
+    return draw_features(models)
 
 
 def _table(results: dict[str, Any]) -> Any:

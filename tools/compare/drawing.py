@@ -15,12 +15,16 @@ COLOURS = {
     ("rnn", "rate-inspired"): "#b05a12",
     ("lstm", "last"): "#3d9a50",
     ("lstm", "rate-inspired"): "#1f6a31",
+    ("ann", "last"): "#7a5195",
 }
 
 
 def label_of(row: dict[str, Any]) -> str:
-    """Return the name of a model and its loss."""
-    return "SNN" if row["model"] == "snn" else f"{row['model'].upper()}, {row['loss']}"
+    """Return the name of a model and its loss, where it could have another, and how it is read."""
+    name = str(row["model"]).upper()
+    if row["model"] in ("rnn", "lstm"):
+        name += f", {row['loss']}"
+    return name + (f", {row['reading']}" if "reading" in row else "")
 
 
 def style_of(row: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""First-layer weights and feature maps of the three models side by side.
+"""First-layer weights and feature maps of the models side by side.
 
 In: the models of one grid point (their files) and a test recording. Out: an <svg>.
 """
@@ -19,15 +19,15 @@ UNITS = 8  # units or channels of which weights are shown
 Floats = NDArray[np.float64]
 
 
-def draw_features(models: list[tuple[dict[str, Any], Any]], frames: torch.Tensor) -> str:
-    """Draw, for each (cell, model), weights of the first layer and what it gives over time.
+def draw_features(models: list[tuple[dict[str, Any], Any, torch.Tensor]]) -> str:
+    """Draw, for each (cell, model, frames), weights of the first layer and what it gives over time.
 
     frames: (1, steps, polarities, height, width) of one recording. The units with the largest
     weights are shown, ON minus OFF; of an LSTM the weights into the candidate g.
     """
     with figure_of(1.15 * (UNITS + 4), 1.55 * len(models)) as figure:
         grid = figure.add_gridspec(len(models), UNITS + 4)
-        for line, (cell, model) in enumerate(models):
+        for line, (cell, model, frames) in enumerate(models):
             images = _weight_images(model)
             for place, image in enumerate(images[:UNITS]):
                 axes = figure.add_subplot(grid[line, place])

@@ -8,6 +8,7 @@ from typing import Any
 
 from .drawing import COLOURS, figure_of, label_of, style_of, svg_of
 from .plan import COMBINATIONS, Point
+from .summary import wilson
 
 Row = dict[str, Any]
 
@@ -35,17 +36,19 @@ def against_dt(
         all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
         milliseconds = [point.dt_us / 1000 for point in points]
         for axes, (title, value, logarithmic) in zip(all_axes, panels, strict=True):
-            for combination in COMBINATIONS:
+            for number, combination in enumerate(COMBINATIONS):
                 chosen = _of(rows, combination, points)
                 values = [value(row) for row in chosen]
                 if None in values:
                     continue
-                axes.plot(milliseconds, values, "o", ms=4, **style_of(chosen[0]))
+                places = [ms * 1.015 ** (number - 2) for ms in milliseconds]  # side by side
+                axes.plot(places, values, "o", ms=4, **style_of(chosen[0]))
                 if title.startswith("accuracy"):
                     low, high = ([f(row["accuracies"]) for row in chosen] for f in (min, max))
                     axes.fill_between(
-                        milliseconds, low, high, alpha=0.12, color=COLOURS[combination], lw=0
+                        places, low, high, alpha=0.12, color=COLOURS[combination], lw=0
                     )
+                    _intervals(axes, places, chosen)
             axes.set(title=title, xlabel="timestep (ms)", xscale="log")
             axes.set_xticks(milliseconds, [f"{ms:g}" for ms in milliseconds])
             axes.minorticks_off()
@@ -53,6 +56,13 @@ def against_dt(
                 axes.set_yscale("log")
         all_axes[0].legend(fontsize=8)
         return svg_of(figure)
+
+
+def _intervals(axes: Any, places: Sequence[float], rows: Sequence[Row]) -> None:
+    """Draw Wilson's interval of each row's accuracy."""
+    for place, row in zip(places, rows, strict=True):
+        colour = COLOURS[row["model"], row["loss"]]
+        axes.plot([place, place], row["wilson_95"], color=colour, lw=1, alpha=0.6, marker="_")
 
 
 def contrast_plot(contrasts: Sequence[Row], rows: Sequence[Row], points: Sequence[Point]) -> str:
@@ -71,17 +81,21 @@ def contrast_plot(contrasts: Sequence[Row], rows: Sequence[Row], points: Sequenc
             values = [by_point[point]["contrast"] for point in points]
             style = {**style_of(chosen[0]), "ls": "none"}
             right.plot(values, [row["accuracy"] for row in chosen], "o", ms=5, **style)
-        right.set(title="accuracy against contrast", xlabel="temporal contrast")
+            _intervals(right, values, chosen)
+        right.set(title="accuracy against contrast (bars: Wilson 95 %)", xlabel="temporal contrast")
         right.legend(fontsize=8)
         left.set_xticks(milliseconds, [f"{ms:g}" for ms in milliseconds])
         left.minorticks_off()
         return svg_of(figure)
 
 
-def matrices(generalisation: Sequence[Row], points: Sequence[Point]) -> str:
-    """Draw accuracies trained at one grid point (rows) and tested at another (columns)."""
+def matrices(generalisation: Sequence[Row], points: Sequence[Point], samples: int) -> str:
+    """Draw accuracies trained at one grid point (rows) and tested at another (columns).
+
+    Below each stands Wilson's interval for it on so many `samples`.
+    """
     names = [f"{point.dt_us / 1000:g} x {point.steps}" for point in points]
-    side = 1.2 + 0.42 * len(points)
+    side = 1.4 + 0.62 * len(points)
     with figure_of(3 * side, 2 * side) as figure:
         for place, entry in enumerate(generalisation):
             axes = figure.add_subplot(2, 3, place + 1)
@@ -94,8 +108,9 @@ def matrices(generalisation: Sequence[Row], points: Sequence[Point]) -> str:
             for i, line in enumerate(entry["matrix"]):
                 for j, accuracy in enumerate(line):
                     colour = "white" if accuracy < 0.6 else "black"
-                    text = f"{100 * accuracy:.0f}"
-                    axes.text(j, i, text, ha="center", va="center", fontsize=7, color=colour)
+                    low, high = wilson(accuracy * samples, samples)
+                    text = f"{100 * accuracy:.0f}\n{100 * low:.0f}-{100 * high:.0f}"
+                    axes.text(j, i, text, ha="center", va="center", fontsize=6, color=colour)
         figure.supxlabel("tested at (ms x timesteps)", fontsize=9)
         figure.supylabel("trained at", fontsize=9)
         return svg_of(figure)
@@ -110,7 +125,7 @@ def curves(cells: Sequence[Row], point: Point) -> str:
     with figure_of(9.2, 6.6) as figure:
         grid = figure.subplots(2, 2, sharex=True, sharey="row")
         for cell in cells:
-            if (cell["dt_us"], cell["steps"]) != point or cell["equal_parameters"]:
+            if (cell["dt_us"], cell["steps"]) != point or cell["same_structure"]:
                 continue
             history = cell["training"]["history"]
             style = style_of(cell)
@@ -119,6 +134,7 @@ def curves(cells: Sequence[Row], point: Point) -> str:
             for axes, (name, title) in zip(grid.flat, panels, strict=True):
                 axes.plot(epochs, [epoch[name] for epoch in history], lw=1.2, **style)
                 axes.set(title=title, yscale="log" if "loss" in name else "linear")
+            _kept_epoch(grid[1, 1], cell)
         for axes in grid[1]:
             axes.set_xlabel("epoch")
             axes.xaxis.get_major_locator().set_params(integer=True)
@@ -126,15 +142,24 @@ def curves(cells: Sequence[Row], point: Point) -> str:
         return svg_of(figure)
 
 
+def _kept_epoch(axes: Any, cell: Row) -> None:
+    """Mark the epoch that is kept, with Wilson's interval on the validation recordings."""
+    training = cell["training"]
+    count, accuracy = training["validation_recordings"], training["validation_accuracy"]
+    _intervals(
+        axes, [training["best_epoch"]], [cell | {"wilson_95": wilson(accuracy * count, count)}]
+    )
+
+
+ELEMENTWISE = (
+    "updates", "decays", "compares", "resets", "sigmoids", "tanhs", "multiplies", "adds",
+    "pool_adds", "pool_compares",
+)  # fmt: skip
 PARTS = (
     ("ACs", ("acs",), "#0f7fc1"),
     ("MACs", ("macs",), "#d9822b"),
     ("recurrent MACs", ("recurrent_macs",), "#b3402a"),
-    (
-        "elementwise",
-        ("updates", "decays", "compares", "resets", "sigmoids", "tanhs", "multiplies", "adds"),
-        "#8a8a8a",
-    ),
+    ("elementwise and pools", ELEMENTWISE, "#8a8a8a"),
     ("dense MACs", ("dense_macs", "recurrent_dense_macs"), "#c9c9c9"),
 )
 

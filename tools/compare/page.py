@@ -67,7 +67,7 @@ ACCURACY: tuple[Column, ...] = (
     ("parameters", lambda row: f"{row['parameters']:,}"),
     ("test accuracy, mean", lambda row: percent(row["accuracy"])),
     ("lowest - highest seed, %", _spread),
-    ("Wilson 95 %", lambda row: " - ".join(f"{100 * end:.1f}" for end in row["wilson_95"])),
+    ("Wilson 95 %", lambda row: _wilson(row)),
     ("validation", lambda row: percent(row["validation_accuracy"])),
 )
 COMPUTATION: tuple[Column, ...] = (
@@ -76,6 +76,7 @@ COMPUTATION: tuple[Column, ...] = (
     ("ACs", _total("acs")),
     ("MACs", _total("macs")),
     ("recurrent MACs", _total("recurrent_macs")),
+    ("pool additions and comparisons", _total("pool_adds", "pool_compares")),
     ("state updates", _total("updates")),
     ("tanh + sigmoid", _total("tanhs", "sigmoids")),
     ("weight bytes read", _total("weight_bytes_read")),
@@ -94,6 +95,7 @@ ON_EQUAL_TERMS: tuple[Column, ...] = (
     ("timestep x number", _grid),
     ("parameters", lambda row: f"{row['parameters']:,}"),
     ("test accuracy", lambda row: percent(row["accuracy"])),
+    ("Wilson 95 %", lambda row: _wilson(row)),
     ("ACs", _total("acs")),
     ("MACs", _total("macs", "recurrent_macs")),
     ("energy, times the SNN's, all models", lambda row: sensitivity(row)),
@@ -101,9 +103,47 @@ ON_EQUAL_TERMS: tuple[Column, ...] = (
 
 
 def sensitivity(row: Row) -> str:
-    """Format the range, over the energy models, of a model's energy as a multiple of the SNN's."""
-    ratios = row["energy_ratios"].values()
-    return f"{min(ratios):.3g} - {max(ratios):.3g}" if ratios else "-"
+    """Format the range of a model's energy as a multiple of the SNN's, over models and readings."""
+    ends = row["energy_ratio_range"]
+    return f"{ends[0]:.3g} - {ends[1]:.3g}" if ends else "-"
+
+
+def _wilson(row: Row) -> str:
+    return " - ".join(f"{100 * end:.1f}" for end in row["wilson_95"])
+
+
+def readings(row: Row) -> list[Row]:
+    """Return a row as executed, and behind it how an SNN reads where pools come first."""
+    pooled = row.get("pools_first")
+    if pooled is None:
+        return [row]
+    ends = pooled["energy_ratio_range"]
+    other = {"total": pooled, "energy_ratio_range": ends, "reading": "pools first"}
+    return [row, row | other]
+
+
+def rates_table(lines: Sequence[Row]) -> str:
+    """Return what each model found with each learning rate, and which it took."""
+    rates = [tried["learning_rate"] for tried in lines[0]["tried"]]
+
+    def found(place: int) -> Column:
+        return f"{rates[place]:g}", lambda line: percent(
+            line["tried"][place]["validation_accuracy"]
+        )
+
+    columns: tuple[Column, ...] = (
+        MODEL,
+        ("structure", lambda line: "the SNN's" if line["same_structure"] else "same parameters"),
+        ("tried at", _grid),
+        *(found(place) for place in range(len(rates))),
+        ("taken", lambda line: f"{line['learning_rate']:g}"),
+    )
+    return table(
+        "Learning rates: validation accuracy of each with seed 0. The best one is that of all "
+        "trainings of the model and loss.",
+        columns,
+        lines,
+    )
 
 
 def energies_table(caption: str, rows: Sequence[Row], models: Sequence[Row]) -> str:
@@ -146,7 +186,8 @@ def layers_table(rows: Sequence[Row]) -> str:
 
 def _pools_first(row: Row) -> str:
     found = row["pools_first"]
-    return "-" if found is None else ", ".join(map(number, found.values()))
+    names = ("acs", "macs", "pool_adds")
+    return "-" if found is None else ", ".join(number(found[name]) for name in names)
 
 
 def spiking_table(rows: Sequence[Row]) -> str:
@@ -164,7 +205,7 @@ def spiking_table(rows: Sequence[Row]) -> str:
     )
     return table(
         "The SNN, per sample; measured. Behind average and sum pools the engine adds the rows of "
-        "each spike; a machine that pools first, as RNN and LSTM do here, takes what stands beside "
+        "each spike; a machine that pools first, as the other models do, takes what stands beside "
         "it. The usual estimate multiplies dense operations by the firing rate of all neurons.",
         columns,
         rows,

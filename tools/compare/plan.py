@@ -12,6 +12,7 @@ from eventsim.errors import EventsimError
 from ..train import WINDOWED
 
 if TYPE_CHECKING:
+    from eventsim.events.arrays import InputEncoding
     from eventsim_bridge.training.losses import Loss, ModelName
     from eventsim_bridge.training.settings import TrainingSettings
 
@@ -22,7 +23,12 @@ COMBINATIONS: tuple[Combination, ...] = (
     ("rnn", "rate-inspired"),
     ("lstm", "last"),
     ("lstm", "rate-inspired"),
+    ("ann", "last"),
 )
+
+
+# A factor of about 3 apart, around the rate of `eventsim train`.
+LEARNING_RATES = (1.5e-4, 5e-4, 1.5e-3)
 
 
 class Point(NamedTuple):
@@ -45,12 +51,12 @@ class Cell(NamedTuple):
     point: Point
     seed: int
     structure: str
-    equal_parameters: bool  # whether the structure was scaled to the SNN's number of parameters
+    same_structure: bool = False  # an RNN or LSTM of the SNN's structure, beside the scaled one
 
     @property
     def name(self) -> str:
         """A name that is a file's as well."""
-        size = "-equal-parameters" if self.equal_parameters else ""
+        size = "-same-structure" if self.same_structure else ""
         grid = f"dt{self.point.dt_us}us-T{self.point.steps}"
         return f"{self.model}-{self.loss}-{grid}-seed{self.seed}{size}"
 
@@ -60,13 +66,15 @@ class Plan:
     """Everything that decides the outcome of a comparison, the same for all models.
 
     data, root: as in `open_dataset`.
-    structure: of all models, see `eventsim_bridge.models.layers`.
+    structure: of SNN and ANN, see `eventsim_bridge.models.layers`. Those of RNN and LSTM are scaled
+        to as many parameters.
     dt_us: lengths of a timestep; at each `steps` of them, and, where `duration_us` is given, also
         as many as fit into it.
     seeds: 0 .. seeds - 1 each train a model.
-    learning_rates: each is tried by each model; the one with the best validation accuracy counts.
-    equal_parameters: whether RNN and LSTM are also trained with as many parameters as the SNN has,
-        at the middle one of the grid points.
+    learning_rates: each is tried by each model and loss at the middle one of the grid points with
+        seed 0; the one with the best validation accuracy is that of all its trainings.
+    same_structure: whether RNN and LSTM are also trained in the SNN's structure, at the middle one
+        of the grid points.
     limit: the first so many recordings of each split alone.
     """
 
@@ -79,9 +87,9 @@ class Plan:
     seeds: int = 1
     epochs: int = 20
     batch_size: int = 20
-    learning_rates: tuple[float, ...] = (5e-4,)
+    learning_rates: tuple[float, ...] = LEARNING_RATES
     mixed_precision: bool = False
-    equal_parameters: bool = False
+    same_structure: bool = False
     limit: int | None = None
 
     def __post_init__(self) -> None:
@@ -100,7 +108,7 @@ class Plan:
             )
         for point in self.points():
             for rate in self.learning_rates:
-                self.settings(Cell("snn", "rate", point, 0, self.structure, False), rate)
+                self.settings(Cell("snn", "rate", point, 0, self.structure), rate)
 
     def fixed_steps(self) -> list[Point]:
         """Return the grid points with the same number of timesteps."""
@@ -117,33 +125,36 @@ class Plan:
         return list(dict.fromkeys([*self.fixed_steps(), *self.fixed_duration()]))
 
     def middle(self) -> Point:
-        """Return the grid point that a report shows in detail: of an even number the later one.
+        """Return the grid point of a report's details, at which learning rates are tried as well.
 
-        It is known before any training, so that no result chooses it.
+        Of an even number the later one. It is known before any training: no result chooses it.
         """
         points = self.points()
         return points[len(points) // 2]
 
     def cells(self, input_shape: tuple[int, int, int]) -> list[Cell]:
-        """Return all cells, in the order in which they run."""
+        """Return all cells, in the order in which they run: first those that try learning rates."""
+        scaled = {
+            model: same_parameters(self.structure, input_shape, model) for model in ("rnn", "lstm")
+        }
         cells = [
-            Cell(model, loss, point, seed, self.structure, False)
+            Cell(model, loss, point, seed, scaled.get(model, self.structure))
             for seed in range(self.seeds)
             for point in self.points()
             for model, loss in COMBINATIONS
         ]
-        if self.equal_parameters:
-            scaled = {
-                model: same_parameters(self.structure, input_shape, model)
-                for model in ("rnn", "lstm")
-            }
+        if self.same_structure:
             cells += [
-                Cell(model, loss, self.middle(), seed, scaled[model], True)
+                Cell(model, loss, self.middle(), seed, self.structure, True)
                 for seed in range(self.seeds)
                 for model, loss in COMBINATIONS
-                if model != "snn"
+                if model in scaled
             ]
-        return cells
+        return sorted(cells, key=lambda cell: not self.tries(cell))
+
+    def tries(self, cell: Cell) -> bool:
+        """Tell whether a cell tries the learning rates for all of its model and loss."""
+        return cell.point == self.middle() and cell.seed == 0
 
     def settings(self, cell: Cell, learning_rate: float) -> TrainingSettings:
         """Return the settings of a training."""
@@ -154,6 +165,7 @@ class Plan:
             *cell.point,
             model=cell.model,
             loss=cell.loss,
+            encoding=encoding_of(cell.model),
             epochs=self.epochs,
             batch_size=self.batch_size,
             learning_rate=learning_rate,
@@ -169,6 +181,11 @@ class Plan:
         fields = asdict(self)
         del fields["root"]
         return {name: list(v) if isinstance(v, tuple) else v for name, v in fields.items()}
+
+
+def encoding_of(model: ModelName) -> InputEncoding:
+    """Return what a model sees in a cell: that there were events, or for summed frames how many."""
+    return "counts" if model == "ann" else "binary"
 
 
 def _has_maps(structure: str) -> bool:

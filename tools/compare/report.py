@@ -12,7 +12,8 @@ Document = dict[str, Any]
 
 _FEATURES = (
     "Weights of the first layer, those with the largest norm (ON minus OFF; of the LSTM the "
-    "weights into its candidate g), and what the layer gives for the first test recording. Seed 0."
+    "weights into its candidate g), and what the layer gives for the first test recording; an "
+    "ANN sees one frame. Seed 0."
 )
 
 
@@ -21,20 +22,21 @@ def report_html(plan: Plan, results: Document, features: str) -> str:
     summary, middle = results["summary"], plan.middle()
     rows = summary["rows"]
     at_middle = [row for row in rows if (row["dt_us"], row["steps"]) == tuple(middle)]
+    samples = results["test_recordings"]
     sections = [
-        ("Settings", _settings(results)),
+        ("Settings", _settings(results) + page.rates_table(summary["learning_rates"])),
         ("Accuracy", _accuracy(rows)),
         ("Temporal resolution", _resolution(plan, rows)),
         ("Temporal contrast", _contrast(plan, results)),
-        ("Generalisation", _generalisation(plan, results, middle)),
+        ("Generalisation", _generalisation(plan, results, middle, samples)),
         ("Features", paragraph(_FEATURES, note=True) + plot(features)),
         ("Computation", _computation(at_middle, middle, results)),
         ("On equal terms", _equal_terms(summary, middle)),
         ("Parameters and memory", table(
             "Weights and biases, and what goes from timestep to timestep, as 32-bit words.",
-            page.SIZES, at_middle + summary["equal_parameters"])),
+            page.SIZES, at_middle + summary["same_structure"])),
     ]  # fmt: skip
-    title = f"SNN, RNN and LSTM on {plan.data}: {plan.structure}"
+    title = f"SNN, RNN, LSTM and ANN on {plan.data}: {plan.structure}"
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
     return page.page(title, sections, f"Made by eventsim compare; {versions}.")
 
@@ -43,14 +45,16 @@ def _settings(results: Document) -> str:
     plan = results["plan"]
     words = ", ".join(f"{name} {value}" for name, value in plan.items() if value is not None)
     return paragraph(
-        f"The same for all models: {words}. Frames are binary, Adam and backpropagation through "
-        f"time over all timesteps, mean squared error; the epoch with the best validation accuracy "
-        f"is kept, and the test set was read after training alone."
+        f"The same for all models: {words}. Frames are binary, the ANN's sum up counts; Adam "
+        f"and backpropagation through time over all timesteps, mean squared error; the epoch with "
+        f"the best validation accuracy is kept, and the test set was read only after training."
     ) + paragraph(
         f"{results['training_recordings']} recordings for training and validation, "
         f"{results['test_recordings']} for testing. SNN: LIF, decay 0.3, threshold 0.3, class by "
         f"spike count. RNN: tanh. LSTM: input, forget, output gates. \"last\" reads the class from "
-        f"the last timestep, \"rate-inspired\" from the mean of all."
+        f"the last timestep, \"rate-inspired\" from the mean of all. Hidden layers of RNN and LSTM "
+        f"are scaled to the SNN's number of parameters. ANN: the SNN's structure with ReLUs, "
+        f"weights and activations of 8 bits, one inference on a frame of all events of the window."
     )  # fmt: skip
 
 
@@ -64,7 +68,7 @@ def _accuracy(rows: list[Document]) -> str:
 
 def _resolution(plan: Plan, rows: list[Document]) -> str:
     panels = (
-        ("accuracy (band: seeds)", lambda row: row["accuracy"], False),
+        ("accuracy (bars: Wilson 95 %, band: seeds)", lambda row: row["accuracy"], False),
         ("firing rate of the SNN", lambda row: row.get("firing_rate"), False),
         ("synaptic operations a sample", lambda row: row["total"]["sops"], True),
     )
@@ -93,31 +97,36 @@ def _contrast(plan: Plan, results: Document) -> str:
     return definition + plot(figures.contrast_plot(results["contrast"], rows, points))
 
 
-def _generalisation(plan: Plan, results: Document, middle: Point) -> str:
+def _generalisation(plan: Plan, results: Document, middle: Point, samples: int) -> str:
     html = paragraph(
-        "Trained at one grid point, tested at every other; accuracy in percent.", note=True
+        "Trained at one grid point, tested at every other; accuracy in percent, mean of the seeds, "
+        "and Wilson's 95 % interval for it.",
+        note=True,
     )
-    html += plot(figures.matrices(results["summary"]["generalisation"], plan.points()))
+    html += plot(figures.matrices(results["summary"]["generalisation"], plan.points(), samples))
     html += paragraph(
         f"Training at {middle.words}, a line a seed. Validation recordings are held out from "
-        f"training.",
+        f"training; the bar is Wilson's 95 % interval of the epoch that is kept.",
         note=True,
     )
     return html + plot(figures.curves(results["cells"], middle))
 
 
 def _computation(at_middle: list[Document], middle: Point, results: Document) -> str:
+    with_readings = [line for row in at_middle for line in page.readings(row)]
     html = table(
         f"Per sample at {middle.words} timesteps, mean over test recordings and seeds. Operations "
-        f"are measured: zero inputs cost nothing, in all models.",
+        f"are measured: zero inputs cost nothing, in all models. Pools: RNN (behind its first "
+        f"layer), LSTM and ANN pool first, the engine adds the rows of each spike: where that "
+        f"differs the SNN has both readings.",
         page.COMPUTATION,
-        at_middle,
+        with_readings,
     )
     html += page.energies_table(
         "Modelled energy per sample in nJ, and the range of its ratio to the SNN's over all models "
-        "that have both: no ratio of energies holds without its model. A dash: the machine has no "
-        "such operations.",
-        at_middle,
+        "that have both, both readings of pools, and weights of the ANN as 8 and as 32 bits: no "
+        "ratio of energies holds without its model. A dash: the machine has no such operations.",
+        with_readings,
         results["energy_models"],
     )
     html += "".join(
@@ -136,11 +145,10 @@ def _equal_terms(summary: Document, middle: Point) -> str:
         page.ON_EQUAL_TERMS,
         equal["rows"],
     )
-    if summary["equal_parameters"]:
+    if summary["same_structure"]:
         html += table(
-            f"Equal parameters: hidden layers scaled to the SNN's number of parameters, at "
-            f"{middle.words}.",
+            f"The same structure, with more parameters than the SNN, at {middle.words}.",
             page.ON_EQUAL_TERMS,
-            summary["equal_parameters"],
+            summary["same_structure"],
         )
     return html

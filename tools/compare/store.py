@@ -18,7 +18,7 @@ from .cells import Finished
 from .plan import Cell, Plan
 
 # Raised whenever cells come to hold something else.
-VERSION = 2
+VERSION = 3
 
 
 class Store:
@@ -34,7 +34,7 @@ class Store:
         path = folder / "plan.json"
         # Grid, seeds and sizes only add cells; everything else is part of every cell.
         settings = {"version": VERSION, "data_digest": data, **plan.as_dict()}
-        for name in ("dt_us", "steps", "duration_us", "seeds", "equal_parameters"):
+        for name in ("dt_us", "steps", "duration_us", "seeds", "same_structure"):
             del settings[name]
         if path.exists():
             found = _read(path)
@@ -42,7 +42,7 @@ class Store:
                 if found.get(name) != settings.get(name):
                     raise EventsimError(
                         f"{path}: {name} is {found.get(name)!r}, expected "
-                        f"{settings.get(name)!r} to go on; another --out begins anew"
+                        f"{settings.get(name)!r} to go on; begin again in another --out"
                     )
         else:
             write_json(settings, path)
@@ -57,6 +57,15 @@ class Store:
         if not (document.exists() and model.exists()):
             return None
         return Finished(_read(document), model.read_bytes())
+
+    def learning_rate(self, cell: Cell) -> float | None:
+        """Return the rate that a cell of the same kind has found best, None before there is one."""
+        size = "-same-structure" if cell.same_structure else ""
+        for path in self.folder.glob(f"{cell.model}-{cell.loss}-dt*-seed0{size}.json"):
+            training = _read(path)["training"]
+            if training["tried"]:
+                return float(training["learning_rate"])
+        return None
 
     def save(self, cell: Cell, finished: Finished) -> None:
         """Write a finished cell; the checkpoints of its trainings are no longer needed."""

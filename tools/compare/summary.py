@@ -7,17 +7,20 @@ the numbers behind every table and plot.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
-from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from dataclasses import fields, replace
+from typing import Any
 
+from eventsim.energy import EnergyModel, Footprint
+from eventsim.operations import CountedLayer, LayerOperations, Operations
+from eventsim_bridge.counting import RecurrentLayerOperations, RecurrentOperations
+from eventsim_bridge.frame_counting import FrameLayerOperations, FrameOperations
+from eventsim_bridge.readings import PoolsFirst, read_pools_first
+
+from ..energies import Energies
 from .plan import COMBINATIONS, Plan, Point
 
-if TYPE_CHECKING:
-    from eventsim.energy import EnergyModel
-    from eventsim.operations import CountedLayer
-
-    Models = tuple[EnergyModel, ...]
+Models = tuple[EnergyModel, ...]
 
 Document = dict[str, Any]
 
@@ -37,30 +40,38 @@ def wilson(correct: float, samples: int) -> tuple[float, float]:
 
 def summarise(plan: Plan, cells: Sequence[Document], models: Models) -> Document:
     """Return the tables of a report; `cells` are those of the plan, all of them."""
-    grid = [cell for cell in cells if not cell["equal_parameters"]]
+    grid = [cell for cell in cells if not cell["same_structure"]]
     rows = [
         _row(group, models)
         for point in plan.points()
         for combination in COMBINATIONS
         if (group := _select(grid, combination, point))
     ]
-    scaled = [cell for cell in cells if cell["equal_parameters"]]
-    small = [
+    unscaled = [cell for cell in cells if cell["same_structure"]]
+    same = [
         _row(group, models)
         for combination in COMBINATIONS
-        if (group := _select(scaled, combination, plan.middle()))
+        if (group := _select(unscaled, combination, plan.middle()))
     ]
     _compare_energies(rows)
-    _compare_energies(small, rows)
+    _compare_energies(same, rows)
     return {
         "rows": rows,
-        "equal_parameters": small,
+        "same_structure": same,
+        "learning_rates": [_rates_tried(cell) for cell in cells if cell["training"]["tried"]],
         "equal_accuracy": equal_accuracy(rows, models[0].name),
         "generalisation": [
             {"model": model, "loss": loss, "matrix": _matrix(plan, grid, (model, loss))}
             for model, loss in COMBINATIONS
         ],
     }
+
+
+def _rates_tried(cell: Document) -> Document:
+    """Return what a cell found that tried the learning rates for all of its kind."""
+    names = ("model", "loss", "dt_us", "steps", "seed", "same_structure")
+    training = {name: cell["training"][name] for name in ("learning_rate", "tried")}
+    return {name: cell[name] for name in names} | training
 
 
 def _select(
@@ -90,7 +101,7 @@ def _row(group: Sequence[Document], models: Models) -> Document:
         "validation_accuracy": statistics.fmean(
             cell["training"]["validation_accuracy"] for cell in group
         ),
-        "weight_bytes": 4 * first["operations"]["weights"],
+        "weight_bytes": first["operations"]["weight_bits"] / 8 * first["operations"]["weights"],
         "state_bytes": 4 * first["operations"]["state"],
         **_per_sample(group, models),
     }
@@ -98,41 +109,55 @@ def _row(group: Sequence[Document], models: Models) -> Document:
 
 def _per_sample(group: Sequence[Document], models: Models) -> Document:
     """Return mean counts and energies a sample, over the test recordings of all seeds."""
-    from eventsim.energy import Footprint
-
-    from ..energies import Energies
-
+    first = group[0]["operations"]
+    footprint = Footprint(first["weights"], first["state"], first["weight_bits"])
     samples = sum(cell["operations"]["samples"] for cell in group)
     counted = _operations(group)
-    first = group[0]["operations"]
-    energies = Energies(models, Footprint(first["weights"], first["state"]))
+    found = _means(counted, samples, Energies(models, footprint))
+    pooled = _pools_first(group, counted)
+    if group[0]["model"] == "snn":
+        found["pools_first"] = None
+        if pooled is not None:
+            found["pools_first"] = _means(pooled, samples, Energies(models, footprint))["total"]
+        found |= _rates(group, samples, found["layers"], found["total"])
+    if footprint.weight_bits != 32:  # so that no ratio of energies hangs on the width only
+        as_wide = Energies(models, replace(footprint, weight_bits=32))
+        found["energy_nj_32_bits"] = _nanojoules(counted.total, samples, as_wide)
+    return found
+
+
+def _means(counted: Any, samples: int, energies: Energies) -> Document:
+    """Return the mean counts and energies a sample of each layer, and of all of them."""
 
     def mean_of(layer: CountedLayer) -> Document:
         counts: Any = layer.as_dict()
         mean = {name: n / samples for name, n in counts.items() if name != "name"}
-        energy = {
-            name: None if pj is None else pj / samples / 1e3
-            for name, pj in energies.of(layer).items()
-        }
-        return {"name": layer.name, **mean, "energy_nj": energy}
+        return {"name": layer.name, **mean, "energy_nj": _nanojoules(layer, samples, energies)}
 
-    layers, total = [mean_of(layer) for layer in counted.layers], mean_of(counted.total)
-    return {"layers": layers, "total": total, **_rates(group, samples, layers, total)}
+    return {
+        "layers": [mean_of(layer) for layer in counted.layers],
+        "total": mean_of(counted.total),
+    }
+
+
+def _nanojoules(layer: CountedLayer, samples: int, energies: Energies) -> Document:
+    return {
+        name: None if pj is None else pj / samples / 1e3 for name, pj in energies.of(layer).items()
+    }
 
 
 def _operations(group: Sequence[Document]) -> Any:
-    """Return the sum of the counts of cells, as the engine or `counting.py` holds them."""
-    from eventsim.operations import LayerOperations, Operations
-    from eventsim_bridge.counting import RecurrentLayerOperations, RecurrentOperations
-
-    kinds: tuple[Any, Any] = (RecurrentOperations, RecurrentLayerOperations)
-    if group[0]["model"] == "snn":
-        kinds = (Operations, LayerOperations)
-    names = [field.name for field in fields(kinds[1])]
-    return kinds[0].sum(
-        kinds[0](
+    """Return the sum of the counts of cells, as they were counted."""
+    kinds: dict[str, Any] = {
+        "snn": (Operations, LayerOperations),
+        "ann": (FrameOperations, FrameLayerOperations),
+    }
+    whole, of_layer = kinds.get(group[0]["model"], (RecurrentOperations, RecurrentLayerOperations))
+    names = [field.name for field in fields(of_layer)]
+    return whole.sum(
+        whole(
             tuple(
-                kinds[1](**{name: layer[name] for name in names})
+                of_layer(**{name: layer[name] for name in names})
                 for layer in cell["operations"]["layers"]
             )
         )
@@ -140,8 +165,14 @@ def _operations(group: Sequence[Document]) -> Any:
     )
 
 
-def _mean(counted: Sequence[Document], samples: int) -> Document:
-    return {name: sum(cell[name] for cell in counted) / samples for name in counted[0]}
+def _pools_first(group: Sequence[Document], counted: Any) -> Any:
+    """Return the counts of an SNN where pools come first; None where there is no such pool."""
+    pooled = [cell["operations"].get("pools_first") for cell in group]
+    if pooled[0] is None:
+        return None
+    by_layer = [[PoolsFirst(**layer) for layer in cell] for cell in pooled]
+    total = [sum(layers, PoolsFirst(0, 0, 0)) for layers in zip(*by_layer, strict=True)]
+    return read_pools_first(counted, total)
 
 
 def _rates(
@@ -149,16 +180,12 @@ def _rates(
 ) -> Document:
     """Return what only an SNN has."""
     cell = group[0]
-    if cell["model"] != "snn":
-        return {}
     sizes, steps = cell["operations"]["neurons"], cell["steps"]
     rates = [
         layer["output_spikes"] / (size * steps) for layer, size in zip(layers, sizes, strict=True)
     ]
     rate = total["output_spikes"] / (sum(sizes) * steps)
-    pooled = [cell["operations"]["pools_first"] for cell in group]
     return {
-        "pools_first": None if None in pooled else _mean(pooled, samples),
         "firing_rates": rates,
         "firing_rate": rate,
         # Operations that a weight of the network takes part in, per inference.
@@ -169,17 +196,39 @@ def _rates(
 
 
 def _compare_energies(rows: Sequence[Document], others: Sequence[Document] = ()) -> None:
-    """Add to each row its energies as multiples of the SNN's at the same grid point."""
+    """Add to each row its energies as multiples of the SNN's at the same grid point.
+
+    `energy_ratios` are those of the counts as executed, `energy_ratio_range` spans them and those
+    of the other honest ways to read both: the SNN's pools first, weights of an ANN 32 bits wide.
+    """
     spiking = {
-        (row["dt_us"], row["steps"]): row["total"]["energy_nj"]
-        for row in (*others, *rows)
-        if row["model"] == "snn"
+        (row["dt_us"], row["steps"]): row for row in (*others, *rows) if row["model"] == "snn"
     }
     for row in rows:
-        own, snn = row["total"]["energy_nj"], spiking[row["dt_us"], row["steps"]]
-        row["energy_ratios"] = {
-            name: own[name] / snn[name] for name in own if own[name] is not None and snn[name]
-        }
+        snn = spiking[row["dt_us"], row["steps"]]
+        own, executed = row["total"]["energy_nj"], snn["total"]["energy_nj"]
+        row["energy_ratios"] = _ratios(own, executed)
+        pooled = snn["pools_first"]
+        readings = [executed]
+        if pooled is not None and row is snn:
+            pooled["energy_ratio_range"] = _range(_ratios(pooled["energy_nj"], executed).values())
+        elif pooled is not None:
+            readings.append(pooled["energy_nj"])
+        row["energy_ratio_range"] = _range(
+            ratio
+            for mine in (own, row.get("energy_nj_32_bits", own))
+            for reading in readings
+            for ratio in _ratios(mine, reading).values()
+        )
+
+
+def _range(ratios: Iterable[float]) -> list[float] | None:
+    found = sorted(ratios)
+    return [found[0], found[-1]] if found else None
+
+
+def _ratios(own: Document, snn: Document) -> Document:
+    return {name: own[name] / snn[name] for name in own if own[name] is not None and snn[name]}
 
 
 def equal_accuracy(rows: Sequence[Document], model: str) -> Document:
@@ -225,7 +274,7 @@ def _matrix(
 
 
 COLUMNS = (
-    "model", "loss", "structure", "dt_us", "steps", "seed", "equal_parameters", "parameters",
+    "model", "loss", "structure", "dt_us", "steps", "seed", "same_structure", "parameters",
     "learning_rate", "best_epoch", "validation_accuracy", "test_accuracy",
 )  # fmt: skip
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ..networks import NetworkFile, open_network
 from ..options import with_options, writable
 from ..reading import Reading
 from ..report import console
@@ -16,7 +17,7 @@ from .options import LiveOptions, open_stream
 
 @with_options
 def stream(
-    network: Annotated[Path, typer.Argument(help="Network file (.h5).", metavar="NET")],
+    network: NetworkFile,
     options: LiveOptions,
     reading: Reading,
     json_lines: Annotated[
@@ -36,8 +37,6 @@ def stream(
     ] = None,
 ) -> None:
     """Let a network follow live events, and show what it sees, says and costs."""
-    from eventsim import load_network
-
     from .display import Display
     from .follow import conclude, follow, interruptible
     from .json_lines import JsonLines
@@ -47,7 +46,7 @@ def stream(
     to_stdout = "-" in (str(json_lines), str(json))
     if json_lines is None and json is None and not console.is_terminal:
         json_lines, to_stdout = Path("-"), True
-    running = open_stream(load_network(network), options, reading)
+    running = open_stream(open_network(network, options.nir), options, reading)
     with ExitStack() as stack:
         lines = None if json_lines is None else stack.enter_context(JsonLines(json_lines))
         monitor = Monitor(running, network.name, options.source)

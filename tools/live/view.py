@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ..networks import NetworkFile, open_network
 from ..options import with_options, writable
 from ..reading import Reading
 from ..report import notes
@@ -16,7 +17,7 @@ from .options import LiveOptions, open_stream
 
 @with_options
 def view(
-    network: Annotated[Path, typer.Argument(help="Network file (.h5).", metavar="NET")],
+    network: NetworkFile,
     options: LiveOptions,
     reading: Reading,
     host: Annotated[str, typer.Option(help="Address to serve the page at.")] = "127.0.0.1",
@@ -32,7 +33,7 @@ def view(
     ] = None,
 ) -> None:
     """Show in a web page how a network follows live events; Ctrl-C ends it."""
-    from eventsim import EventsimError, load_network
+    from eventsim import EventsimError
 
     from .display import Display, wait_for_address
     from .follow import conclude, follow, interruptible
@@ -40,7 +41,7 @@ def view(
     from .monitor import Monitor
     from .server import serve
 
-    running = open_stream(load_network(network), options, reading)
+    running = open_stream(open_network(network, options.nir), options, reading)
     with ExitStack() as stack:
         lines = None if json_lines is None else stack.enter_context(JsonLines(json_lines))
         interrupted = stack.enter_context(interruptible(running.stop))

@@ -19,7 +19,7 @@ one timestep.
 from __future__ import annotations
 
 from ...jit import Int64s, kernel_glue
-from ...operations import INPUT_EVENTS, OUTPUT_SPIKES, RESETS
+from ...operations import ACS, INPUT_EVENTS, MACS, OUTPUT_SPIKES, RESETS
 from ...wiring.program import Connection, Population, Program
 from .emission import emit_noted
 from .state import Outcome, State
@@ -37,7 +37,7 @@ def run_gathered(
     population, starts = program.populations[number], state.starts
     counters, chunk = outcome.counters[number], population[Population.chunk]
     slot = population[Population.start] + population[Population.remembered] - first
-    words = (population[Population.sites] + 63) >> 6
+    words = (population[Population.patches] + 63) >> 6
     reads = number == len(program.populations) - 1
     for begin in range(first, stop, chunk):
         end = min(begin + chunk, stop)
@@ -59,7 +59,7 @@ def run_chunk(
     program: Program, number: int, state: State, team: Team | None, before: int, begin: int,
     end: int, counters: Int64s,
 ) -> bool:  # fmt: skip
-    """Run every site through a chunk, which begins `before` timesteps after the stretch.
+    """Run every patch through a chunk, which begins `before` timesteps after the stretch.
 
     Returns whether a neuron may fire again without input.
     """
@@ -69,9 +69,9 @@ def run_chunk(
         at = ways[way, Connection.arriving] + before
         counters[INPUT_EVENTS] += state.starts[at + steps] - state.starts[at]
         if population[Population.looks_up]:
-            index = ways[way, Connection.index]
-            note_positions(
-                state.position_words, index, ways[way], state.spikes, state.starts[at:], steps,
-                state.begins[index * steps :],
-            )  # fmt: skip
+            reached, multiplied = note_positions(
+                state.position_words, program, ways[way], state, before, steps
+            )
+            counters[ACS] += (reached - multiplied) * population[Population.channels]
+            counters[MACS] += multiplied * population[Population.channels]
     return share(team, program, number, state, before, begin, end, counters)

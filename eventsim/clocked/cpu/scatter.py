@@ -19,7 +19,7 @@ import numpy as np
 
 from ...jit import Float32s, Int32s, Int64s, kernel_part
 from ...network.neurons import factors
-from ...network.neurons.lif import catch_up_plain, factors_of, fires
+from ...network.neurons.lif import catch_up_plain, fires
 from ...operations import ACS, COMPARES, INPUT_EVENTS, MACS, OUTPUT_SPIKES, RESETS
 from ...vectors import (
     LANES,
@@ -30,7 +30,7 @@ from ...vectors import (
 from ...wiring.program import Connection, Level, Population, Program, Span
 from .emission import emit_above
 from .state import Outcome, State
-from .updates import count_updates, read_out, update
+from .updates import catch_up_site, count_updates, is_busy, read_out, update
 
 
 @kernel_part
@@ -49,7 +49,7 @@ def run_scattered(
     population, ways = program.populations[number], program.connections
     counters, starts = outcome.counters[number], state.starts
     channels, plain = population[Population.channels], population[Population.plain] > 0
-    changes = plain and (population[Population.leaks] > 0 or population[Population.bias] >= 0)
+    changes = plain and population[Population.changes] > 0
     first_way = population[Population.connection]
     end_of_ways = first_way + population[Population.connections]
     slot = population[Population.start] + population[Population.remembered] - first
@@ -186,31 +186,6 @@ def catch_up_reached(
 
 
 @kernel_part
-def catch_up_site(program: Program, population: Int64s, state: State, site: int, t: int) -> None:
-    """Apply the decay and bias of the timesteps since the last update of a site at once."""
-    u, last = (
-        state.membranes[population[Population.neuron] :],
-        state.last[population[Population.site] :],
-    )
-    n = np.uintp(population[Population.channels])
-    b = np.uintp(site) * n
-    power, gain = factors_of(
-        t - last[np.uintp(site)],
-        program.powers[population[Population.powers] :],
-        program.gains[population[Population.powers] :],
-    )
-    last[np.uintp(site)] = t
-    if population[Population.bias] < 0:
-        for c in range(n):
-            u[b + c] *= power
-        return
-    biases = program.biases[population[Population.biases] :]
-    first = np.uintp(site % population[Population.groups]) * n
-    for c in range(n):
-        u[b + c] = catch_up_plain(u[b + c], power, biases[first + c], gain)
-
-
-@kernel_part
 def collect(population: Int64s, state: State) -> np.int64:
     """List the flagged sites, or all of a layer that is kept awake, ascending; return how many.
 
@@ -253,8 +228,14 @@ def fire(
     for i in range(sites):
         if changes and last[touched[i]] != t:  # no spike reached it
             catch_up_site(program, population, state, np.int64(touched[i]), t)
-        neuron = np.uintp(touched[i]) * channels
-        end = emit_above(u, neuron, neuron + channels, limit, spikes, end)
+    i = 0
+    while i < sites:  # neighbours together
+        site = touched[i]
+        begun = i
+        while i < sites and touched[i] == site + i - begun:
+            i += 1
+        neuron = np.uintp(site) * channels
+        end = emit_above(u, neuron, neuron + np.uintp(i - begun) * channels, limit, spikes, end)
     pending = False
     if not population[Population.subtract]:
         for k in range(first, end):
@@ -310,24 +291,36 @@ def update_touched(
     channels, groups = population[Population.channels], population[Population.groups]
     p, pending = program.parameters[population[Population.parameters]], False
     first = end = np.int64(emitted)
-    for i in range(sites):
+    size, changes = population[Population.patch], population[Population.changes]
+    i = 0
+    while i < sites:
         site = np.int64(state.touched[i])
-        silent, last[site], neuron = t - 1 - last[site], t, site * channels
-        again = update(
-            program, population, state, neuron, site % groups * channels, channels, neuron, t,
-            silent, factors(p, silent, silent), counters,
-        )  # fmt: skip
-        if again:
-            flags[site], pending = 1, True
-        at, stop = np.uintp(neuron), np.uintp(neuron + channels)
+        silent, neuron = (t - 1 - last[site]) * changes, site * channels
+        # Neighbours of a patch that are due from the same timestep on are updated together.
+        beyond, k = site - site % size + size, site
+        while (
+            k < beyond
+            and i < sites
+            and state.touched[i] == k
+            and (t - 1 - last[k]) * changes == silent
+        ):
+            last[k], i, k = t, i + 1, k + 1
+        if update(
+            program, population, state, neuron, site % max(size, groups) * channels,
+            (k - site) * channels, neuron, t, silent, factors(p, silent, silent), counters,
+        ):  # fmt: skip
+            for other in range(site, k):
+                if k == site + 1 or is_busy(program, population, state, other):
+                    flags[other], pending = 1, True
+        at, stop = np.uintp(neuron), np.uintp(k * channels)
         begin = end
         end = np.int64(emit_above(x, at, stop, np.float32(0), state.spikes, np.uintp(end)))
         if population[Population.many]:
-            for k in range(begin, end):
-                state.spike_values[k] = x[state.spikes[k]]
-                counters[OUTPUT_SPIKES] += np.int64(state.spike_values[k])
-        for k in range(at, stop):
-            x[k] = 0
+            for spike in range(begin, end):
+                state.spike_values[spike] = x[state.spikes[spike]]
+                counters[OUTPUT_SPIKES] += np.int64(state.spike_values[spike])
+        for own in range(at, stop):
+            x[own] = 0
     counters[RESETS] += end - first
     if not population[Population.many]:
         counters[OUTPUT_SPIKES] += end - first

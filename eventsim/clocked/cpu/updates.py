@@ -1,6 +1,6 @@
 """Membranes, apart from what reaches them: catching up, comparing, resetting, reading out.
 
-A plain neuron is LIF or IF, one like all others of its layer: `sites.py` and `scatter.py` add to
+A plain neuron is LIF or IF, one like all others of its layer: `patches.py` and `scatter.py` add to
 its membrane as spikes come, and compare it, in loops over contiguous channels. For all others
 `update` takes what has arrived in a timestep, with the rules of their model.
 
@@ -29,7 +29,7 @@ from ...network.neurons import (
     relax,
     step,
 )
-from ...network.neurons.lif import add_product
+from ...network.neurons.lif import add_product, catch_up_plain, factors_of
 from ...operations import (
     ACS,
     BIAS_ADDS,
@@ -44,6 +44,31 @@ from ...wiring.program import Population, Program, Value
 from .state import Outcome, State
 
 LAST_MEMBRANE, MEAN_MEMBRANE = map(READOUTS.index, ("last-membrane", "mean-membrane"))
+
+
+@kernel_part
+def catch_up_site(program: Program, population: Int64s, state: State, site: int, t: int) -> None:
+    """Apply the decay and bias of the timesteps since the last update of a site at once."""
+    u, last = (
+        state.membranes[population[Population.neuron] :],
+        state.last[population[Population.site] :],
+    )
+    n = np.uintp(population[Population.channels])
+    b = np.uintp(site) * n
+    power, gain = factors_of(
+        t - last[np.uintp(site)],
+        program.powers[population[Population.powers] :],
+        program.gains[population[Population.powers] :],
+    )
+    last[np.uintp(site)] = t
+    if population[Population.bias] < 0:
+        for c in range(n):
+            u[b + c] *= power
+        return
+    biases = program.biases[population[Population.biases] :]
+    first = np.uintp(site % population[Population.groups]) * n
+    for c in range(n):
+        u[b + c] = catch_up_plain(u[b + c], power, biases[first + c], gain)
 
 
 @inner_kernel
@@ -104,6 +129,37 @@ def update(
             returned[k] = x[k]
             again |= x[k] > 0
     return again
+
+
+@inner_kernel
+def busy_sites(
+    program: Program, population: Int64s, state: State, first: int, begun: np.uint64,
+    end: np.uint64,
+) -> np.uint64:  # fmt: skip
+    """Return bits of those of the sites first + begun .. first + end - 1 that may fire again."""
+    one, busy = np.uint64(1), np.uint64(0)
+    if end == begun + one:
+        return one << begun
+    for site in range(begun, end):
+        if is_busy(program, population, state, first + np.int64(site)):
+            busy |= one << site
+    return busy
+
+
+@inner_kernel
+def is_busy(program: Program, population: Int64s, state: State, site: int) -> bool:
+    """Tell whether a neuron of a site may fire without input, or has spikes on their way back."""
+    channels = population[Population.channels]
+    first = population[Population.neuron] + site * channels
+    biases = program.biases[population[Population.biases] :]
+    parameters = program.parameters[population[Population.parameters] :]
+    returns, busy = population[Population.recurrent] >= 0, False
+    for k in range(channels):
+        p = parameters[k]
+        own = numbers_of(p.kind, p)
+        busy |= may_fire(own, biases[k], state.membranes[first + k], state.seconds[first + k])
+        busy |= returns and state.returned[first + k] > 0
+    return busy
 
 
 @inner_kernel

@@ -1,4 +1,6 @@
-"""In which timesteps of a chunk spikes reach which sites, and with which rows; for `sites.py`.
+"""In which timesteps of a chunk spikes reach which patches, and with which rows.
+
+For `gather.py` and `patches.py`. A patch is some neighbouring sites, often one.
 
 Arguments are the arrays of `Program` and `State`.
 """
@@ -8,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...jit import Float32s, Int32s, Int64s, Words, inner_kernel, kernel_part
+from ...operations import ACS, MACS
 from ...vectors import LANES, lowest_bit, shift_8
 from ...wiring.program import NOTED, Connection, Population, Program
 from .state import State
@@ -15,78 +18,135 @@ from .state import State
 
 @kernel_part
 def note_positions(
-    words: Words | None, first: int, connection: Int64s, spikes: Int32s, starts: Int64s,
-    steps: int, index: Int32s,
-) -> None:  # fmt: skip
-    """Note where the spikes of each position begin: of p in timestep t at index[p steps + t].
+    words: Words | None, program: Program, connection: Int64s, state: State, before: int, steps: int
+) -> tuple[np.int64, np.int64]:  # fmt: skip
+    """Note where the spikes of each position begin: of p in timestep t at index[t positions + p],
+    with one position more, where they end.
 
-    Counted from the first of the chunk, since the list itself may be longer than 2^31. Bit t of
-    words[first + p] says whether there are any.
+    Counted from the first of the chunk, since the list itself may be longer than 2^31. Bit t of a
+    position's word says whether there are any. The chunk begins `before` timesteps after the
+    stretch. Returns how many sites they reach in all, and how many of these with a value other
+    than 1.
     """
+    reached, multiplied = np.int64(0), np.int64(0)
     if words is None:
-        return
-    own = words[first:]
-    in_channels = np.int64(connection[Connection.in_channels])
+        return reached, multiplied
+    first, spikes = connection[Connection.index], state.spikes
+    own, index = words[first:], state.begins[first * steps :]
+    starts = state.starts[connection[Connection.arriving] + before :]
+    fan_outs = program.fan_outs[connection[Connection.fan_out] :]
+    in_channels = np.uint32(connection[Connection.in_channels])
+    graded = connection[Connection.graded] > 0
     positions, one = np.uintp(connection[Connection.positions]), np.uintp(1)
     own[:positions] = 0
+    at = np.uintp(0)
     for t in range(np.uintp(steps)):
-        i, stop, at, beyond = starts[t], starts[t + one], np.uintp(t), in_channels
-        for p in range(positions):
-            index[at] = i - starts[0]
-            at += np.uintp(steps)
-            begin = i
-            while i < stop and spikes[np.uintp(i)] < beyond:
-                i += 1
-            own[p] |= np.uint64(i > begin) << np.uint64(t)
-            beyond += in_channels
-        index[at] = i - starts[0]
+        i, stop, p = np.uintp(starts[t]), np.uintp(starts[t + one]), np.uintp(0)
+        while i < stop:
+            position, begin = np.uintp(np.uint32(spikes[i]) // in_channels), i
+            beyond = np.int64(position + one) * np.int64(in_channels)
+            while i < stop and spikes[i] < beyond:
+                i += one
+            p = fill_index(index, at, p, position, np.int64(begin) - starts[0])
+            own[position] |= np.uint64(1) << np.uint64(t)
+            reached += np.int64(i - begin) * fan_outs[position]
+            if graded:
+                for k in range(begin, i):
+                    other = state.spike_values[k] != np.float32(1.0)
+                    multiplied += fan_outs[position] * np.int64(other)
+        fill_index(index, at, p, positions, np.int64(stop) - starts[0])
+        at += positions + one
+    return reached, multiplied
+
+
+@inner_kernel
+def fill_index(
+    index: Int32s, row: np.uintp, p: np.uintp, last: np.uintp, value: np.int64
+) -> np.uintp:
+    """Fill a row from p up to and with `last`; return what follows."""
+    for k in range(row + p, row + last + np.uintp(1)):
+        index[k] = value
+    return last + np.uintp(1)
 
 
 @kernel_part
 def note_visits(
     words: Words | None, program: Program, population: Int64s, state: State, first: int,
     stop: int, before: int, steps: int,
-) -> tuple[int, np.int64, np.int64]:  # fmt: skip
-    """Note in which timesteps spikes reach the sites first .. stop - 1, and with which rows.
+) -> tuple[int, np.int64]:  # fmt: skip
+    """Note in which timesteps spikes reach the patches first .. stop - 1, and with which rows.
 
     Until `NOTED` rows or visits are noted. The chunk of `steps` timesteps begins `before` after
-    the stretch. Returns the next site, how many rows, and how many of them are multiplied.
+    the stretch. Returns the next patch, and how many sites were reached in all timesteps.
     """
     if words is None:
-        return first, np.int64(0), np.int64(0)
+        return first, np.int64(0)
     ways, runs, run_pointers = program.connections, program.runs, program.run_pointers
     starts, spikes, index = state.starts, state.spikes, state.begins
     noted, graded = state.noted, population[Population.graded] > 0
     first_way = population[Population.connection]
     end_of_ways = first_way + population[Population.connections]
-    visited, rows, multiplied, one = np.uintp(0), np.uintp(0), np.uintp(0), np.uintp(1)
-    site = first
-    while site < stop and rows < NOTED and visited < NOTED:
-        noted.pointers[site - first] = visited
-        reached = np.uint64(0)
-        for way in range(first_way, end_of_ways):
-            pointer, base = ways[way, Connection.runs] + site, ways[way, Connection.index]
-            for run in range(run_pointers[pointer], run_pointers[pointer + 1]):
-                for p in range(np.uintp(base + runs[run, 0]), np.uintp(base + runs[run, 1])):
-                    reached |= words[p]
+    visited, rows, one, touched = np.uintp(0), np.uintp(0), np.uintp(1), np.int64(0)
+    patch = first
+    while patch < stop and rows < NOTED and visited < NOTED:
+        noted.pointers[patch - first] = visited
+        reached = see(words, program, population, noted.seen, patch)
         while reached != 0:
             t = np.int64(lowest_bit(reached))
             reached &= reached - np.uint64(1)
             noted.timesteps[visited], noted.row_pointers[visited] = t, rows
+            noted.sites[visited], sites = seen_at(population, noted.seen, np.uint64(t))
+            touched += sites
             visited += one
             for way in range(first_way, end_of_ways):
-                pointer, base = ways[way, Connection.runs] + site, ways[way, Connection.index]
+                pointer = ways[way, Connection.runs] + patch
+                base = ways[way, Connection.index] * steps
+                base += t * (ways[way, Connection.positions] + 1)
                 origin = starts[ways[way, Connection.arriving] + before]
                 for run in range(run_pointers[pointer], run_pointers[pointer + 1]):
-                    low = np.uintp(origin + index[np.uintp((base + runs[run, 0]) * steps + t)])
-                    high = np.uintp(origin + index[np.uintp((base + runs[run, 1]) * steps + t)])
+                    low = np.uintp(origin + index[np.uintp(base + runs[run, 0])])
+                    high = np.uintp(origin + index[np.uintp(base + runs[run, 1])])
                     copy_rows(noted.rows, rows, spikes, low, high, runs[run, 2])
                     if graded:
-                        multiplied += copy_values(noted.values, rows, ways[way], state, low, high)
+                        copy_values(noted.values, rows, ways[way], state, low, high)
                     rows += high - low
-        site += 1
-    noted.pointers[site - first], noted.row_pointers[visited] = visited, rows
-    return site, np.int64(rows), np.int64(multiplied)
+        patch += 1
+    noted.pointers[patch - first], noted.row_pointers[visited] = visited, rows
+    return patch, touched
+
+
+@inner_kernel
+def see(words: Words, program: Program, population: Int64s, seen: Words, patch: int) -> np.uint64:
+    """Note for each site of a patch in which timesteps spikes reach it; return those of any."""
+    ways, runs, run_pointers = program.connections, program.runs, program.run_pointers
+    first_way, size = population[Population.connection], population[Population.patch]
+    end_of_ways = first_way + population[Population.connections]
+    first = patch * size
+    reached = np.uint64(0)
+    seen[: np.uintp(size)] = 0  # the last patch may have fewer sites
+    for site in range(first, min(first + size, population[Population.sites])):
+        own = np.uint64(0)
+        for way in range(first_way, end_of_ways):
+            pointer, base = ways[way, Connection.windows] + site, ways[way, Connection.index]
+            for run in range(run_pointers[pointer], run_pointers[pointer + 1]):
+                for p in range(np.uintp(base + runs[run, 0]), np.uintp(base + runs[run, 1])):
+                    own |= words[p]
+        seen[np.uintp(site - first)] = own
+        reached |= own
+    return reached
+
+
+@inner_kernel
+def seen_at(population: Int64s, seen: Words, t: np.uint64) -> tuple[np.uint64, np.int64]:
+    """Return bits of the sites of a patch that spikes reach in a timestep, and how many."""
+    size, sites, count = population[Population.patch], np.uint64(0), np.int64(0)
+    if size == 1:
+        return np.uint64(1), np.int64(1)
+    for k in range(np.uintp(size)):
+        bit = (seen[k] >> t) & np.uint64(1)
+        sites |= bit << np.uint64(k)
+        count += np.int64(bit)
+    return sites, count
 
 
 @inner_kernel
@@ -105,27 +165,23 @@ def copy_rows(
 def copy_values(
     values: Float32s | None, to: np.uintp, connection: Int64s, state: State, low: np.uintp,
     high: np.uintp,
-) -> np.uintp:  # fmt: skip
-    """Note what the rows of spikes[low:high] are multiplied by; return for how many it is not 1."""
+) -> None:  # fmt: skip
+    """Note what the rows of spikes[low:high] are multiplied by."""
     if values is None:
-        return np.uintp(0)
+        return
     if connection[Connection.graded]:
-        multiplied = np.uintp(0)
         for i in range(high - low):
-            value = state.spike_values[low + i]
-            values[to + i] = value
-            multiplied += np.uintp(value != np.float32(1.0))
-        return multiplied
-    for i in range(high - low):
-        values[to + i] = 1.0
-    return np.uintp(0)
+            values[to + i] = state.spike_values[low + i]
+    else:
+        for i in range(high - low):
+            values[to + i] = 1.0
 
 
 @kernel_part
 def note_timesteps(
-    program: Program, population: Int64s, state: State, before: int, steps: int
-) -> tuple[np.int64, np.int64]:
-    """Do as `note_visits` for a layer of one site, which every spike reaches."""
+    program: Program, population: Int64s, state: State, before: int, steps: int, counters: Int64s
+) -> np.int64:
+    """Do as `note_visits` for a layer of one site, which every spike reaches; count the rows."""
     ways, starts, noted = program.connections, state.starts, state.noted
     first_way, graded = population[Population.connection], population[Population.graded] > 0
     end_of_ways = first_way + population[Population.connections]
@@ -139,10 +195,25 @@ def note_timesteps(
                 constant = program.runs[program.run_pointers[ways[way, Connection.runs]], 2]
                 copy_rows(noted.rows, rows, state.spikes, low, high, constant)
                 if graded:
-                    multiplied += copy_values(noted.values, rows, ways[way], state, low, high)
+                    copy_values(noted.values, rows, ways[way], state, low, high)
+                    multiplied += count_multiplied(noted.values, rows, rows + high - low)
                 rows += high - low
         if rows > begin:
             noted.timesteps[visited], noted.row_pointers[visited] = t, begin
+            noted.sites[visited] = 1
             visited += np.uintp(1)
     noted.pointers[0], noted.pointers[1], noted.row_pointers[visited] = 0, visited, rows
-    return np.int64(rows), np.int64(multiplied)
+    channels = population[Population.channels]
+    counters[ACS] += np.int64(rows - multiplied) * channels
+    counters[MACS] += np.int64(multiplied) * channels
+    return np.int64(visited)
+
+
+@inner_kernel
+def count_multiplied(values: Float32s | None, first: np.uintp, stop: np.uintp) -> np.uintp:
+    """Return how many of some values are not 1."""
+    multiplied = np.uintp(0)
+    if values is not None:
+        for i in range(first, stop):
+            multiplied += np.uintp(values[i] != np.float32(1.0))
+    return multiplied

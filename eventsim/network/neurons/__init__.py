@@ -7,6 +7,14 @@ They share what a spike o does to it:
     reset "zero":      u[t] = 0 (that is, `rest`)   where o[t]    (He et al. 2020)
     reset "value":     u[t] = reset_value           where o[t]
     reset "subtract":  u[t] = u[t] - threshold      where o[t]
+    reset "none":      u[t] stays
+
+Two resets reach into the next timestep. With r[t+1] = 1 where a timestep leaves u[t] > threshold:
+
+    reset "subtract-next":     u[t+1] = charge(u[t], I[t+1]) - threshold r[t+1], compared so: the
+                               threshold of a spike at t leaves in t+1, after decay and input
+    reset "subtract-doubled":  as "subtract", but u[t+1] is compared less threshold r[t+1]: where
+                               a reset leaves a membrane over threshold, it is doubled for once
 
 Membranes start at rest. Every number may be one for the layer or one for each channel.
 
@@ -25,24 +33,26 @@ from ...jit import rule
 from . import alif, cubalif, lif
 from .alif import ALIF
 from .alif import KIND as ALIF_KIND
-from .cubalif import CUBALIF
+from .cubalif import CUBALI, CUBALIF
 from .cubalif import KIND as CUBALIF_KIND
 from .lif import IF, LI, LIF
 from .lif import KIND as LIF_KIND
-from .neuron import (
+from .neuron import NeuronModel, NeuronState
+from .rules import (
     MAX_SPIKES,
     NEURON_DTYPE,
     RESET_SUBTRACT,
-    NeuronModel,
-    NeuronState,
+    RESET_SUBTRACT_NEXT,
     after_reset,
     crosses,
+    owed,
     spikes_over,
 )
 
 __all__ = [
     "ALIF",
     "ALIF_KIND",
+    "CUBALI",
     "CUBALIF",
     "CUBALIF_KIND",
     "IF",
@@ -52,6 +62,7 @@ __all__ = [
     "MAX_SPIKES",
     "NEURON_DTYPE",
     "NEURON_TYPES",
+    "READOUTS_ONLY",
     "RESET_SUBTRACT",
     "Neuron",
     "NeuronModel",
@@ -72,7 +83,8 @@ __all__ = [
     "step",
 ]
 
-Neuron = LIF | IF | LI | CUBALIF | ALIF
+Neuron = LIF | IF | LI | CUBALIF | CUBALI | ALIF
+READOUTS_ONLY = (LI, CUBALI)  # models that never spike
 
 
 class Parameters(NamedTuple):
@@ -91,7 +103,7 @@ class Parameters(NamedTuple):
 
 
 NEURON_TYPES: dict[str, type[Neuron]] = {
-    kind.__name__: kind for kind in (LIF, IF, LI, CUBALIF, ALIF)
+    kind.__name__: kind for kind in (LIF, IF, LI, CUBALIF, CUBALI, ALIF)
 }
 
 
@@ -141,14 +153,18 @@ def step(p, bias, u, second, x, free):  # type: ignore[no-untyped-def]
 
     `free` is false where a refractory neuron's membrane is held and its input lost.
     """
+    late = owed(p, u)
     if p.kind == CUBALIF_KIND:
         u, second = cubalif.charge(p, bias, u, second, x, free)
     else:
         u, second = lif.charge(p, bias, u, second, x, free)
     spikes = np.int32(0)
-    if free and over_threshold(p, u, second):
+    if free and over_threshold(p, u - late, second):
         spikes = spikes_over(p, u, p.threshold)
-        u = after_reset(p, u, spikes)
+        if p.reset != RESET_SUBTRACT_NEXT:
+            u = after_reset(p, u, spikes)
+    if p.reset == RESET_SUBTRACT_NEXT:
+        u = u - late
     if p.kind == ALIF_KIND:
         second = alif.adapt(p, alif.settle(p, second), spikes)
     return u, second, spikes

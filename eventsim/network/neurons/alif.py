@@ -19,7 +19,8 @@ from ...errors import NetworkError
 from ...jit import product, rule
 from ..parameters import MOST_FLOAT32, Values, float32s
 from . import lif
-from .neuron import NeuronModel, Reset, power_of
+from .neuron import LATE, NeuronModel, Reset
+from .rules import power_of
 
 KIND = 2
 
@@ -44,6 +45,8 @@ class ALIF(NeuronModel):
         self._check("adaptation", 0.0, MOST_FLOAT32, f"0 to {MOST_FLOAT32} (float32)")
         if self.spikes != "one":
             raise NetworkError(f"ALIF: spikes is {self.spikes!r}, expected 'one'")
+        if self.reset in (*LATE, "none"):
+            raise NetworkError(f"ALIF: reset is {self.reset!r}, expected zero, value or subtract")
 
     def _add_second(self, p: NDArray[Any]) -> None:
         p["second_decay"] = float32s(self.adaptation_decay)

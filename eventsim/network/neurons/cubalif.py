@@ -1,4 +1,4 @@
-"""CUBALIF: a LIF neuron that integrates a synaptic current.
+"""CUBALIF: a LIF neuron that integrates a synaptic current; CUBALI: the same without spikes.
 
     i[t] = current_decay * i[t-1] + I[t]
     u[t] = decay * u[t-1] + i[t]                       o[t] = u[t] > threshold
@@ -19,26 +19,25 @@ from numpy.typing import NDArray
 from ...errors import NetworkError
 from ...jit import product, rule
 from ..parameters import Values, float32s
-from .neuron import NeuronModel, NeuronState, Reset, crosses, exponential, power_of
+from .neuron import NeuronModel, NeuronState, Reset
+from .rules import crosses, exponential, owes, power_of
 
 KIND = 1
 
 
 @dataclass(frozen=True, repr=False)
-class CUBALIF(NeuronModel):
-    """LIF that integrates a synaptic current; `current_decay` per timestep, 0 to 1."""
+class _Currents(NeuronModel):
+    """What the two models share."""
 
-    current_decay: Values
-    decay: Values
-    threshold: Values
-    reset: Reset = "zero"
     kind: ClassVar[int] = KIND
     has_second: ClassVar[bool] = True
+    current_decay: Any
 
     def _check_levels(self) -> None:
         super()._check_levels()
         if self.lower_bound is not None:  # silent timesteps could not be caught up with at once
-            raise NetworkError(f"CUBALIF: lower_bound is {self.lower_bound}, expected None")
+            name = type(self).__name__
+            raise NetworkError(f"{name}: lower_bound is {self.lower_bound}, expected None")
 
     def _add_second(self, p: NDArray[Any]) -> None:
         p["second_decay"] = float32s(self.current_decay)
@@ -55,8 +54,9 @@ class CUBALIF(NeuronModel):
     def asynchronous_fault(self, bias: NDArray[np.float32]) -> str | None:
         """Refuse a bias: a current that is fed all the time has no closed form here."""
         if bias.any():
-            return "bias is not 0, expected none with CUBALIF in asynchronous time"
-        return None
+            name = type(self).__name__
+            return f"bias is not 0, expected none with {name} in asynchronous time"
+        return super().asynchronous_fault(bias)
 
     def charge(self, p: Any, u: Any, second: Any, add_input: Any) -> tuple[Any, Any]:
         """Return (u, second) after a timestep's decay and input."""
@@ -68,7 +68,8 @@ class CUBALIF(NeuronModel):
         p = self.shaped_parameters(state.u)
         with np.errstate(invalid="ignore"):
             by_current = np.where(state.second > 0, state.second * p["coupling"], 0)
-        return self.crosses(np.maximum(state.u, 0) * p["decay"] + by_current, p["threshold"])
+        coming = np.maximum(state.u, 0) * p["decay"] + by_current
+        return np.asarray(self._owes(p, state.u) | self.crosses(coming, p["threshold"]))
 
     def relaxed(self, p: Any, bias: Any, u: Any, second: Any, f: Any) -> tuple[Any, Any]:
         """Return (u, second) after f > 0 timesteps, not whole ones, nothing held or clamped."""
@@ -80,6 +81,30 @@ class CUBALIF(NeuronModel):
     def receive(self, u: Any, second: Any, x: Any) -> tuple[Any, Any]:
         """Return (u, second) after input at one time."""
         return u + x, second + x
+
+
+@dataclass(frozen=True, repr=False)
+class CUBALIF(_Currents):
+    """LIF that integrates a synaptic current; `current_decay` per timestep, 0 to 1."""
+
+    current_decay: Values
+    decay: Values
+    threshold: Values
+    reset: Reset = "zero"
+
+
+@dataclass(frozen=True, repr=False)
+class CUBALI(_Currents):
+    """CUBALIF without spikes: the readout of a network's last layer."""
+
+    current_decay: Values
+    decay: Values
+    threshold: ClassVar[float] = float("inf")  # type: ignore[misc]
+    reset: ClassVar[str] = "zero"  # type: ignore[misc]
+
+    def _check(self, field: str, least: float, most: float, expected: str) -> None:
+        if field != "threshold":
+            super()._check(field, least, most, expected)
 
 
 def _most(current_decay: np.float32, decay: np.float32) -> float:
@@ -178,7 +203,7 @@ def may_fire(p, bias, u, second):  # type: ignore[no-untyped-def]
     coming = product(max(u, np.float32(0.0)), p.decay)
     if second > 0:
         coming = coming + product(second, p.coupling)
-    return crosses(p, coming, p.threshold)
+    return owes(p, u) or crosses(p, coming, p.threshold)
 
 
 @rule

@@ -18,7 +18,8 @@ import numpy as np
 from ...errors import NetworkError
 from ...jit import Float32s, product, rule
 from ..parameters import Values
-from .neuron import NeuronModel, Reset, crosses, exponential, power_of
+from .neuron import NeuronModel, Reset
+from .rules import crosses, exponential, owes, power_of
 
 KIND = 0
 
@@ -37,6 +38,7 @@ class _Leaky(NeuronModel):
     def plain(self) -> bool:
         """Whether one comparison and one reset, the same for the layer, are all that it does."""
         more = self.spikes == "many" or self.refractory > 0 or self.lower_bound is not None
+        more |= self.reset not in ("zero", "value", "subtract")
         p = self.parameters(self.channels or 1)
         return not more and bool((p == p[0]).all())
 
@@ -46,8 +48,7 @@ class LIF(_Leaky):
     """Leaky integrate-and-fire, the paper's with the defaults.
 
     `decay`: factor of the membrane per timestep (exp(-dt/tau)), 0 to 1. `threshold` > 0.
-    `reset`: "zero" (to rest), "value" or "subtract" (the threshold). Raises `NetworkError` for
-    other values.
+    `reset`: see `neurons/__init__.py`. Raises `NetworkError` for other values.
     """
 
     decay: Values
@@ -128,7 +129,7 @@ def may_fire(p, bias, u, second):  # type: ignore[no-untyped-def]
     A membrane that does not cross in its next free timestep never does, as no bias carries it there
     (`rises_over_threshold` keeps such layers awake).
     """
-    return crosses(p, product(u, p.decay) + bias, p.threshold)
+    return owes(p, u) or crosses(p, product(u, p.decay) + bias, p.threshold)
 
 
 @rule

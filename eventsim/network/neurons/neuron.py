@@ -1,4 +1,4 @@
-"""What all neuron models share: their parameters, the dense timestep, and the scalar rules.
+"""What all neuron models share: their parameters and the dense timestep.
 
 Each model is a file of its own beside this one. It has the frozen dataclass of its parameters, its
 formulas in dense NumPy (methods that fill in what `NeuronModel.step` leaves open, which
@@ -12,16 +12,14 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 import numpy as np
-from numba import types
-from numba.extending import overload
 from numpy.typing import NDArray
 
 from ...checks import is_whole
 from ...errors import NetworkError
-from ...jit import product, rule
 from ..parameters import MOST_FLOAT32, Values, float32s, numbers
+from .rules import NEURON_DTYPE, RESET_VALUE
 
-Reset = Literal["zero", "value", "subtract"]
+Reset = Literal["zero", "value", "subtract", "subtract-next", "subtract-doubled", "none"]
 Comparison = Literal[">", ">="]
 Spikes = Literal["one", "many"]
 InputGain = Literal["one", "one-minus-decay"]
@@ -33,28 +31,10 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "input_gain": get_args(InputGain),
 }
 MAX_REFRACTORY = 2**30
-MAX_SPIKES = 2**24  # of one neuron in one timestep; up to here float32 holds every whole number
 _LEAST, _MOST = float(np.finfo("f4").smallest_subnormal), MOST_FLOAT32
 
-RESET_VALUE, RESET_SUBTRACT = range(2)
-
-# One neuron as the rules know it. Membranes and levels are measured from rest.
-NEURON_DTYPE = np.dtype(
-    [
-        ("kind", "i4"),
-        ("decay", "f4"),
-        ("threshold", "f4"),
-        ("at_threshold", "i4"),  # 1 where a membrane equal to the threshold fires
-        ("many", "i4"),  # 1 where one timestep may bring several spikes
-        ("refractory", "i4"),  # timesteps
-        ("reset", "i4"),
-        ("reset_value", "f4"),
-        ("lower_bound", "f4"),
-        ("second_decay", "f4"),  # of the second variable: a current, or an adaptation
-        ("coupling", "f4"),  # of the second variable with membrane or threshold; see the models
-    ],
-    align=True,
-)
+RESETS = get_args(Reset)[1:]  # by their numbers in a record; "zero" is a value, that of rest
+LATE = ("subtract-next", "subtract-doubled")  # what a timestep does depends on the one before it
 
 
 class NeuronState(NamedTuple):
@@ -146,12 +126,23 @@ class NeuronModel(_Levels):
             raise NetworkError(
                 f"{name}: reset_value is {self.reset_value}, expected below the threshold"
             )
+        if self.reset in LATE:
+            self._check_late()
         if self.lower_bound is not None:
             least = np.minimum(self.rest, self.reset_value if self.reset == "value" else self.rest)
             if not np.all(np.less_equal(self.lower_bound, least)):
                 raise NetworkError(
                     f"{name}: lower_bound is {self.lower_bound}, expected at most rest and "
                     f"reset_value"
+                )
+
+    def _check_late(self) -> None:
+        """Refuse what a reset that reaches into the next timestep does not go with."""
+        for field, expected in (("spikes", "one"), ("refractory", 0), ("lower_bound", None)):
+            if (value := getattr(self, field)) != expected:
+                raise NetworkError(
+                    f"{type(self).__name__}: {field} is {value!r}, expected {expected!r} with "
+                    f"reset {self.reset!r}"
                 )
 
     def __repr__(self) -> str:
@@ -199,7 +190,7 @@ class NeuronModel(_Levels):
         p["at_threshold"] = self.comparison == ">="
         p["many"] = self.spikes == "many"
         p["refractory"] = self.refractory
-        p["reset"] = {"subtract": RESET_SUBTRACT}.get(self.reset, RESET_VALUE)
+        p["reset"] = RESET_VALUE if self.reset == "zero" else RESETS.index(self.reset)
         p["reset_value"] = float32s(self.reset_value) - rest if self.reset == "value" else 0
         p["lower_bound"] = -np.inf
         if self.lower_bound is not None:
@@ -226,6 +217,8 @@ class NeuronModel(_Levels):
 
     def asynchronous_fault(self, bias: NDArray[np.float32]) -> str | None:
         """Say why the model, with this bias, has no form in asynchronous time; None if it has."""
+        if self.reset in (*LATE, "none"):  # of the timestep before, or a spike at every instant
+            return f"reset is {self.reset!r}, expected zero, value or subtract in asynchronous time"
         return None
 
     # --- the dense form: a whole layer ------------------------------------------------------------
@@ -247,16 +240,26 @@ class NeuronModel(_Levels):
         moved, second = self.charge(p, u, second, add_input)
         held = refractory > 0
         moved = np.where(held, u, np.maximum(moved, p["lower_bound"]))
+        late = self.reset in LATE
+        owed = p["threshold"] * self.crosses(u, p["threshold"]) if late else 0
+        compared = moved - owed
         limit = self.thresholds(p, second)
-        fires = self.crosses(moved, limit) & ~held
+        fires = self.crosses(compared, limit) & ~held
         spikes = fires.astype(np.int64)
         if self.spikes == "many":
             spikes *= np.floor(np.where(fires, moved, 0) / limit).astype(np.int64)
-        reset = moved - spikes * p["threshold"] if self.reset == "subtract" else p["reset_value"]
-        after = np.where(fires, reset, moved)
+        after = np.where(fires, self._reset(p, moved, spikes), moved)
+        if self.reset == "subtract-next":
+            after = compared
         refractory = np.where(fires, self.refractory, np.maximum(refractory - 1, 0))
         second = self.adapt(self.settle(p, second), spikes)
-        return NeuronState(after.astype(u.dtype), second, refractory), spikes, moved
+        return NeuronState(after.astype(u.dtype), second, refractory), spikes, compared
+
+    def _reset(self, p: Any, u: Any, spikes: NDArray[np.int64]) -> Any:
+        """Return the membranes of neurons after so many spikes."""
+        if self.reset in ("zero", "value"):
+            return p["reset_value"]
+        return u if self.reset == "none" else u - spikes * p["threshold"]
 
     def charge(self, p: Any, u: Any, second: Any, add_input: Any) -> tuple[Any, Any]:
         """Return (u, second) after a timestep's decay and input."""
@@ -294,7 +297,11 @@ class NeuronModel(_Levels):
         `bias` has the shape of the layer, gain included. Never false where one does.
         """
         p = self.shaped_parameters(state.u)
-        return self.crosses(state.u * p["decay"] + bias, p["threshold"])
+        return self._owes(p, state.u) | self.crosses(state.u * p["decay"] + bias, p["threshold"])
+
+    def _owes(self, p: Any, u: Any) -> Any:
+        """Tell which membranes the next timestep still resets."""
+        return self.crosses(u, p["threshold"]) & (self.reset == "subtract-next")
 
     # In asynchronous time:
 
@@ -326,63 +333,3 @@ def _whole(name: str, value: Any) -> int:
             f"{name}: refractory is {value!r}, expected whole timesteps, 0 to {MAX_REFRACTORY}"
         )
     return int(value)
-
-
-# --- the scalar rules: one neuron -----------------------------------------------------------------
-# p: a record of `NEURON_DTYPE`. What is multiplied and then added goes through `product`, so that a
-# GPU rounds as a CPU does.
-
-
-@rule
-def crosses(p, u: np.float32, threshold: np.float32) -> np.bool_:  # type: ignore[no-untyped-def]
-    """Compare as the neuron's parameters say."""
-    return u >= threshold if p.at_threshold else u > threshold
-
-
-@rule
-def spikes_over(p, u: np.float32, threshold: np.float32) -> np.int32:  # type: ignore[no-untyped-def]
-    """Return how many spikes a membrane over its threshold makes at once."""
-    if p.many:
-        return np.int32(min(u / threshold, np.float32(MAX_SPIKES)))  # positive: rounds down
-    return np.int32(1)
-
-
-@rule
-def after_reset(p, u: np.float32, spikes: int) -> np.float32:  # type: ignore[no-untyped-def]
-    """Return a membrane after so many spikes."""
-    if p.reset == RESET_SUBTRACT:
-        return u - product(np.float32(spikes), p.threshold)
-    return p.reset_value
-
-
-def power_of(base, k):  # type: ignore[no-untyped-def]
-    """Return base^k: for whole k >= 0 by squaring, the same bits on every machine, as no pow is."""
-    return base**k
-
-
-@overload(power_of)
-def _power_of(base, k):  # type: ignore[no-untyped-def]
-    if not isinstance(k, types.Integer):
-        return lambda base, k: base**k
-
-    def by_squaring(base, k):  # type: ignore[no-untyped-def]
-        power = 1.0
-        while k > 0:
-            if k & 1:
-                power = power * base
-            base = base * base
-            k >>= 1
-        return power
-
-    return by_squaring
-
-
-@rule
-def exponential(decay: float, time: float, dt: float) -> float:
-    """Return the integral of decay^(s / dt) for s = 0 .. time."""
-    if decay == 0:
-        return 0.0
-    if decay == 1:
-        return time
-    rate = np.log(decay)
-    return dt * np.expm1(rate * time / dt) / rate

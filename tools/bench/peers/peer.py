@@ -72,6 +72,10 @@ class Peer(ABC):
         """Refuse a neuron that would be run as another one."""
         if neuron.spikes == "one":
             check_trainable(neuron)
+            if not isinstance(neuron, LIF | IF) or neuron.channels is not None:
+                raise EventsimError(
+                    f"neuron is {neuron!r}, expected LIF or IF with one decay and threshold"
+                )
         elif not self.several:
             raise EventsimError("its neurons spike at most once in a timestep")
         else:

@@ -1,0 +1,223 @@
+"""`eventsim convert`: a network from another framework into a network file, checked if asked for.
+
+SOURCE is told by its kind: `module:function` builds a torch module (`from_module`), a file that
+ends in .nir is NIR's (`from_nir`), and any other is a network file, for --to-nir.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from .networks import AsIn, DtUs, InputShape, NirDtUs, NirOptions, is_nir, read_nir, shape_of
+from .report import agreement_table, console, new_table, progress_bar, say_when_compiling
+
+if TYPE_CHECKING:
+    from eventsim import Network
+    from eventsim_bridge.agreement import Agreement, SpikingModel
+
+
+class Converted(NamedTuple):
+    """A network, and what it was."""
+
+    network: Network
+    origin: str  # what it comes from, with the version: "snntorch 1.0.0"
+    # Of each layer of the network: where it stands in the source, and what it is there.
+    layers: Sequence[tuple[str, str]]
+    original: SpikingModel | None  # what runs it where it comes from; None where nothing can
+
+
+class Options(NamedTuple):
+    """What the command line says about the network."""
+
+    nir: NirOptions  # its input_shape and dt_us are every source's
+    steps: int | None
+    input_encoding: Any
+    readout: Any
+
+
+def convert(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="module:function that builds a torch module (this folder is importable), or a "
+            ".nir file; with --to-nir a network file too.",
+            metavar="SOURCE",
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Argument(help="Network file to write (.h5).", metavar="[OUT]")
+    ] = None,
+    input_shape: InputShape = None,
+    dt_us: DtUs = None,
+    as_in: AsIn = None,
+    nir_dt_us: NirDtUs = None,
+    to_nir: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write a NIR file, for readers that take it as --as-in says [default: exact].",
+            metavar="FILE",
+        ),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Timesteps of a recording [default: all of it].", min=1)
+    ] = None,
+    input_encoding: Annotated[
+        str | None,
+        typer.Option(
+            help="binary, or counts: how many events of a cell and timestep. [default: binary]"
+        ),
+    ] = None,
+    readout: Annotated[
+        str | None,
+        typer.Option(help="What tells the class [default: spikes, or membranes without any]."),
+    ] = None,
+    check: Annotated[
+        str | None,
+        typer.Option(
+            help="Run the original beside the engine on a data set and compare every spike: "
+            "digits, gestures, nmnist, dvsgesture.",
+            metavar="DATA",
+        ),
+    ] = None,
+    root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Check on the first N recordings only.", min=1)
+    ] = None,
+) -> None:
+    """Convert a network of another framework, layer by layer, into a network file."""
+    import eventsim as es
+
+    options = Options(
+        NirOptions(dt_us, as_in, input_shape, nir_dt_us), steps, input_encoding, readout
+    )
+    if out is None and to_nir is None:
+        raise es.EventsimError("nothing to write, expected OUT or --to-nir FILE")
+    if is_nir(source):
+        converted = from_nir(source, options)
+    elif ":" in source:
+        converted = from_module(source, options)
+    else:
+        converted = from_network_file(source, options)
+    if out is not None:
+        es.save_network(converted.network, out)
+    if to_nir is not None:
+        from eventsim_bridge.nir import to_nir as write_nir
+
+        write_nir(converted.network, to_nir, as_in=as_in or "exact")  # type: ignore[arg-type]
+    _print(converted, " and ".join(str(one) for one in (out, to_nir) if one is not None))
+    if check is not None:
+        console.print(agreement_table(_check(converted, check, root, limit)))
+
+
+def from_module(source: str, options: Options) -> Converted:
+    """Build a torch module and import it."""
+    import eventsim as es
+    from eventsim_bridge.importing import Original, read_torch
+    from eventsim_bridge.models import SpikingNetwork
+
+    input_shape = shape_of(options.nir.input_shape)
+    if input_shape is None:
+        raise es.EventsimError("--input-shape is missing, expected that of the module's input")
+    if options.nir.dt_us is None:
+        raise es.EventsimError("--dt-us is missing, expected the length of the module's timestep")
+    module = _build(source)
+    reading = read_torch(
+        module, input_shape, options.nir.dt_us, steps=options.steps,
+        input_encoding=options.input_encoding or "binary", readout=options.readout,
+        provenance={"source": source},
+    )  # fmt: skip
+    own = isinstance(module, SpikingNetwork)
+    return Converted(
+        reading.network,
+        reading.library,
+        [(step.path, step.was) for step in reading.steps],
+        module if own else Original(module, input_shape),
+    )
+
+
+def from_nir(source: str, options: Options) -> Converted:
+    """Read a NIR file."""
+    given = options._asdict() | {"nir": None}
+    imported = read_nir(
+        Path(source), options.nir, **{name: v for name, v in given.items() if v is not None}
+    )
+    provenance = imported.network.provenance
+    origin = f"{provenance['imported_from']} as in {provenance['as_in']}"
+    steps = [(step.path, step.was) for step in imported.steps]
+    return Converted(imported.network, origin, steps, None)
+
+
+def from_network_file(source: str, options: Options) -> Converted:
+    """Load a network file, to be written in another form."""
+    import eventsim as es
+
+    if options != Options(NirOptions(as_in=options.nir.as_in), None, None, None):
+        raise es.EventsimError(
+            f"SOURCE is {source!r}, expected module:function or a .nir file with options that say "
+            f"what a network file says itself"
+        )
+    network = es.load_network(Path(source))
+    names = [(str(index), type(layer).__name__) for index, layer in enumerate(network.layers)]
+    return Converted(network, source, names, None)
+
+
+def _build(source: str) -> Any:
+    """Call a function that builds a torch module, of a Python module that can be imported here."""
+    from torch import nn
+
+    import eventsim as es
+
+    where, _, name = source.partition(":")
+    sys.path.insert(0, os.getcwd())
+    try:
+        function = getattr(importlib.import_module(where), name, None)
+    except ModuleNotFoundError as error:
+        if error.name != where:
+            raise
+        raise es.EventsimError(
+            f"SOURCE is {source!r}: there is no module {where} in this folder or installed"
+        ) from None
+    finally:
+        sys.path.pop(0)
+    if not callable(function):
+        raise es.EventsimError(f"SOURCE is {source!r}: {where} has no function {name}")
+    module = function()
+    if not isinstance(module, nn.Module):
+        raise es.EventsimError(
+            f"{source} returns {type(module).__name__}, expected a torch.nn.Module"
+        )
+    return module
+
+
+def _print(converted: Converted, out: str) -> None:
+    network = converted.network
+    table = new_table(f"{out}, from {converted.origin}", ["from", "was", "layer", "neuron"], [])
+    for index, (where, was) in enumerate(converted.layers):
+        neuron = getattr(network.layers[index], "neuron", None)
+        shape = "x".join(map(str, network.shapes[index + 1]))
+        name = f"{network.layer_name(index)}, {shape}"
+        table.add_row(where, was, name, "" if neuron is None else repr(neuron))
+    console.print(table)
+
+
+def _check(converted: Converted, data: str, root: Path | None, limit: int | None) -> Agreement:
+    """Run recordings of a data set through both, and compare the spikes of every layer."""
+    import eventsim as es
+    from eventsim_bridge.agreement import compare_spikes
+    from eventsim_bridge.datasets import open_dataset
+
+    if converted.original is None:
+        raise es.EventsimError("--check is set, but nothing here runs the original")
+    say_when_compiling()
+    part = open_dataset(data, root).test
+    count = len(part.names) if limit is None else min(limit, len(part.names))
+    with progress_bar("comparing with the original", count) as advance:
+        recordings = (part[index][0] for index in range(count))
+        return compare_spikes(converted.original, converted.network, recordings, progress=advance)
