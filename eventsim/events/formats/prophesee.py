@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -156,10 +156,19 @@ def _evt21_packets(path: Path, body: int, asked: Asked, t0: int) -> Iterator[Eve
 
 
 def _evt3_packets(path: Path, body: int, asked: Asked, t0: int) -> Iterator[Events]:
-    """Decode 16-bit words that each change part of a state (y, time, base x) or emit events."""
+    return evt3_events(read_records(path, body, asked, "<u2"), asked, t0)
+
+
+def evt3_events(
+    blocks: Iterable[tuple[int, NDArray[Any]]], asked: Asked, t0: int
+) -> Iterator[Events]:
+    """Decode 16-bit words that each change part of a state (y, time, base x) or emit events.
+
+    A block is some words and the number of the first; also called by `rosbag.py`.
+    """
     clock = _Evt3Clock()
     y, x, on = _NONE, 0, _NONE  # the row; the next pixel of a vector, and its polarity
-    for first, records in read_records(path, body, asked, "<u2"):
+    for first, records in blocks:
         words = records.ravel().astype(np.int64)
         kind, value = words >> 12, words & 0xFFF
         _check_defined(asked.faults, kind, _EVT3_WORDS, "EVT 3.0", first)
