@@ -122,7 +122,8 @@ def _unit(times: list[str], asked: Asked) -> Unit:
 
 
 def _packets(path: Path, asked: Asked, head: _Head, layout: Layout, unit: Unit) -> Iterator[Events]:
-    columns = np.array([layout.names[field] for field in FIELDS])
+    fields = np.full(head.cells, -1)
+    fields[[layout.names[field] for field in FIELDS]] = range(len(FIELDS))
     table, number, first = table_of(asked.size), 0, 0
     for block, start in _blocks(path, 16 * asked.size):
         text = np.frombuffer(block, np.uint8)
@@ -132,9 +133,9 @@ def _packets(path: Path, asked: Asked, head: _Head, layout: Layout, unit: Unit) 
             number = head.lines
         while len(text):
             rows, lines, fault, end, dropped = parse_lines(
-                text, columns, POWER[unit.unit], head.cells, table, int(asked.faults.drops)
+                text, fields, POWER[unit.unit], table, int(asked.faults.drops)
             )
-            t, x, y, on = (column[:rows] for column in table[:4])
+            t, x, y, on = (column[:rows] for column in table)
             if dropped:
                 asked.faults.found(LINES, dropped, "")
             yield asked.faults.make(t, x, y, on, first=first)
