@@ -133,7 +133,7 @@ def test_inspect_prints_networks_and_recordings(
     assert "layer 1 (Dense)" in shown
     assert "4,624" in shown
     assert run_command("inspect", write_nmnist(tmp_path / "a.bin", 0)) == 0
-    assert "sensor: 34 x 34" in capsys.readouterr().out
+    assert "guessed: the smallest that holds the events" in capsys.readouterr().out
 
 
 def test_train_exports_a_network_that_run_takes(nmnist: Path, tmp_path: Path) -> None:
@@ -269,10 +269,10 @@ def test_train_refuses_options_that_do_not_go_together(
         (("--neuron", "if", "--decay", 0.5), "--decay is 0.5, expected none with --neuron if"),
         (("--adaptation", 0.1), "--adaptation is 0.1, expected none with --neuron lif"),
         (("--learn", "decay,tau"), "learn has 'tau', expected decay or threshold"),
-        (("--learn-per", "channel"), "learn_per is 'channel', expected 'layer' where nothing"),
+        (("--learn-per", "channel"), "--learn-per is 'channel', expected 'layer' where nothing"),
         (("--decay", 1.5), "decay is 1.5, expected 0 to 1"),
         (("--threshold", -1), "threshold is -1.0, expected"),
-        (("--surrogate-width", 0), "surrogate_width is 0.0, expected a number above 0"),
+        (("--surrogate-width", 0), "--surrogate-width is 0.0, expected a number above 0"),
         (("--no-bias", "--batch-norm"), "bias is False with batch_norm, expected True"),
         (("--model", "rnn", "--loss", "rate"), "loss is 'rate', expected one of"),
         (("--kernels", "sparse", "--mixed-precision"), "kernels is 'sparse', expected 'dense'"),
