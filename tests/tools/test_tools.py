@@ -276,7 +276,7 @@ def test_train_refuses_options_that_do_not_go_together(
         (("--no-bias", "--batch-norm"), "bias is False with batch_norm, expected True"),
         (("--model", "rnn", "--loss", "rate"), "loss is 'rate', expected one of"),
         (("--kernels", "sparse", "--mixed-precision"), "kernels is 'sparse', expected 'dense'"),
-        (("--batch-norm", "--steps", 1), "steps is 1, expected 2 or more with batch_norm"),
+        (("--batch-norm", "--steps", 1), "--steps is 1, expected 2 or more with --batch-norm"),
     ):
         sentence = train_quickly(nmnist, tmp_path / "net.h5", *options)
         assert isinstance(sentence, str), options
