@@ -148,9 +148,10 @@ def compare_spikes(
             given[tally.index] = left
         count += 1
         scores = _scores_of_torch(model, network, of_torch[-1])
-        predictions_differ += int(np.argmax(scores)) != result.prediction
-        if network.reads_membranes:
-            largest = max(largest, float(np.abs(scores - result.scores).max()))
+        if scores is not None:
+            predictions_differ += int(np.argmax(scores)) != result.prediction
+            if network.reads_membranes:
+                largest = max(largest, float(np.abs(scores - result.scores).max()))
         if progress is not None:
             progress(1)
     layers = tuple(tally.result() for tally in tallies)
@@ -232,11 +233,19 @@ class _Tally:
 
 def _scores_of_torch(
     model: SpikingModel, network: Network, last: NDArray[np.float32]
-) -> NDArray[np.float64]:
-    """Return what the readout compares: spike counts, or the membranes that the model gave."""
-    membranes = getattr(model, "membranes", None)
-    if not network.reads_membranes or membranes is None:
-        return np.asarray(last.sum(axis=0, dtype=np.float64).reshape(-1))
+) -> NDArray[np.float64] | None:
+    """Return what the readout compares, as `Result.scores`; None for membranes that nobody tells.
+
+    A model that ends in membranes has them as `membranes`, (steps, outputs).
+    """
+    spikes = last.reshape(len(last), -1)
+    if network.readout == "first-spike":
+        return np.where(spikes.any(axis=0), -1.0 * np.argmax(spikes > 0, axis=0), -np.inf)
+    if not network.reads_membranes:
+        return np.asarray(spikes.sum(axis=0, dtype=np.float64))
+    membranes: NDArray[np.float64] | None = getattr(model, "membranes", None)
+    if membranes is None:
+        return None
     found = membranes[-1] if network.readout == "last-membrane" else membranes.mean(axis=0)
     return np.asarray(found.reshape(-1))
 

@@ -1,13 +1,13 @@
-"""What the spikes of a run cost under another reading: average and sum pools first, then weights.
+"""What the spikes of a run cost under other readings: pools first, and nothing for weights of 0.
 
 The engine folds pools into addresses: each spike in front costs its rows (docs/counts.md).
-In: a network and a result with recorded spikes. Out: what a machine takes that adds up each pool
-first, and then multiplies each pooled value that is not 0 by its weights.
+In: a network and a recording. Out: what a machine takes that adds up each pool first, and then
+multiplies each pooled value that is not 0 by its weights; and what of the engine's counts a machine
+would save that stores no zeros.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, astuple, dataclass
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ import eventsim as es
 from eventsim.operations import CountedLayers, LayerOperations
 
 from .models import SpikingLayer, import_network
+from .models.operations import as_sums, fan_out
 
 
 class Arriving(NamedTuple):
@@ -76,6 +77,32 @@ def read_pools_first(
     )
 
 
+@dataclass(frozen=True)
+class ForNothing:
+    """What of the counts of one layer in one sample changes no membrane.
+
+    input_events: those from which no weight is reached. sops: operations with a weight of 0.
+    """
+
+    input_events: int
+    sops: int
+
+
+def for_nothing(network: es.Network, events: Any) -> list[ForNothing]:
+    """Return what each layer with weights counts of a recording without any effect.
+
+    Raises as `pools_first`.
+    """
+    result = es.simulate(network, events, record_spikes=True)
+    found = []
+    for arriving in arriving_at_layers(network, events, result):
+        x, connection = arriving.entering, arriving.connection
+        reached = fan_out(arriving.pools, connection, x)
+        zeros = fan_out(arriving.pools, connection, x, zeros=True)
+        found.append(ForNothing(whole((x != 0) * (reached == 0)), whole((x != 0) * zeros)))
+    return found
+
+
 def arriving_at_layers(network: es.Network, events: Any, result: es.Result) -> Iterator[Arriving]:
     """Yield what comes to each layer with weights: of `result`, which has recorded spikes."""
     binned = es.bin_events(
@@ -116,42 +143,6 @@ def _operations(arriving: Arriving) -> PoolsFirst:
             x = as_sums(pool, x)
     behind = fan_out([], arriving.connection, x)
     return PoolsFirst(whole((x == 1) * behind), whole(((x != 0) & (x != 1)) * behind), adds)
-
-
-def as_sums(pool: nn.Module, x: Tensor) -> Tensor:
-    """Return what leaves a pool, means as sums."""
-    y: Tensor = pool(x)
-    if isinstance(pool, nn.AvgPool2d) and pool.divisor_override is None:
-        y = torch.round(y * area(pool)) if not y.requires_grad else y * area(pool)
-    return y
-
-
-def area(pool: nn.AvgPool2d) -> int:
-    """Return how many values a window has."""
-    size = pool.kernel_size
-    return size**2 if isinstance(size, int) else math.prod(size)
-
-
-def fan_out(pools: Sequence[nn.Module], connection: nn.Module | None, x: Tensor) -> Tensor:
-    """Return how many sums each value of one timestep of x reaches, by every way.
-
-    That is the gradient of all sums by it, where weights are one and means are sums.
-    """
-    seed = torch.zeros_like(x[:1], dtype=torch.float64, requires_grad=True)
-    y: Tensor = seed
-    for pool in pools:
-        y = as_sums(pool, y)
-    if connection is not None:
-        weight: Any = torch.ones_like(connection.weight, dtype=torch.float64)  # type: ignore[arg-type]
-        if isinstance(connection, nn.Conv2d):
-            y = nn.functional.conv2d(
-                y, weight, None, connection.stride, connection.padding, connection.dilation,
-                connection.groups,
-            )  # fmt: skip
-        else:
-            y = nn.functional.linear(y.flatten(1), weight)
-    (found,) = torch.autograd.grad(y.sum(), seed)
-    return found
 
 
 def whole(operations: Tensor) -> int:

@@ -22,12 +22,15 @@ A synaptic operation (SOP) is an AC or a MAC. Weights that a spike cannot reach,
 of a map or in another group, are not touched and not counted. A stored weight that is 0 is added
 and counted like any other. A pool's constant scale is folded into the stored weights and costs
 nothing. Input events count as they arrive, whether or not a weight is reached from there.
+`eventsim_bridge.readings.for_nothing` tells how many operations have a weight of 0, and how many
+events reach nothing.
 
-Not counted, each at most one operation for an update that is counted: the product of a bias with
-the number of silent timesteps; the additions of a CUBA-LIF's current to its membrane and of an
-ALIF's adaptation to its threshold; the division that finds how many spikes a membrane stands for;
-the maximum with a lower bound. A readout without spikes (LI) compares its membrane with infinity,
-and that counts. Reading powers of a decay from a table counts nothing.
+Not counted, but derived from the counts by `eventsim.energy.neuron_work`: the product of a bias
+with the number of silent timesteps; a second decay after a silence; the additions of a CUBA-LIF's
+current to its membrane and of an ALIF's adaptation to its threshold; the division that finds how
+many spikes a membrane stands for; the maximum with a lower bound; whether a neuron may fire again;
+reading powers of a decay from a table. A readout without spikes (LI) compares its membrane with
+infinity, and that counts.
 
 Neurons are updated lazily, when something reaches their site, with exceptions that are counted as
 well. In a layer in which a bias can carry a neuron over threshold without input, and in a last

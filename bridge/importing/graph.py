@@ -13,23 +13,53 @@ from typing import Any
 from torch import fx, nn
 
 from eventsim.errors import NetworkError
+from eventsim.network.geometry import Shape
 
 
 class _Tracer(fx.Tracer):
     """Traces through what is put together of other modules; `whole` says what is not."""
 
-    def __init__(self, whole: Any) -> None:
+    def __init__(self, whole: Any, input_shape: Shape | None) -> None:
         super().__init__()
         self.whole = whole
+        self.input_shape = input_shape
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        """Let the input of a model tell its sizes."""
+        if node.op == "placeholder" and self.input_shape is not None:
+            shape, self.input_shape = (1, 1, *self.input_shape), None
+            return _Input(node, self, shape)
+        return super().proxy(node)
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Tell whether a module is one call."""
         return bool(self.whole(m)) or super().is_leaf_module(m, module_qualified_name)
 
 
-def graph_of(module: nn.Module, path: str, whole: Any) -> fx.Graph:
+class _Input(fx.Proxy):
+    """Stands for a recording of one timestep and one sample: a loop over either runs once."""
+
+    def __init__(self, node: fx.Node, tracer: fx.Tracer, shape: Shape) -> None:
+        super().__init__(node, tracer)
+        self.shape = shape
+
+    def size(self, axis: int | None = None) -> Any:
+        """Return all sizes, or one."""
+        return self.shape if axis is None else self.shape[axis]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[fx.Proxy]:
+        yield self[0]  # type: ignore[index]
+
+
+def graph_of(
+    module: nn.Module, path: str, whole: Any, input_shape: Shape | None = None
+) -> fx.Graph:
     """Return the calls of a module's forward; `whole(module)` tells what is not looked into.
 
+    Where `input_shape` is given, a loop over the timesteps of the input is that of one.
     What a forward keeps in the module meanwhile, stand-ins for its states, is taken out again.
     Raises `NetworkError` for a forward that depends on what flows through it.
     """
@@ -40,13 +70,12 @@ def graph_of(module: nn.Module, path: str, whole: Any) -> fx.Graph:
     }
     try:
         with as_it_was(module):
-            return _Tracer(whole).trace(module, given)
+            return _Tracer(whole, input_shape).trace(module, given)
     except (fx.proxy.TraceError, TypeError, AttributeError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise NetworkError(
             f"{path or type(module).__name__}: its forward cannot be traced ({reason}), expected "
-            f"one timestep, or a library's own form of several, with no loop over timesteps and no "
-            f"branch on what comes in"
+            f"one timestep, or a loop over those of the input, and no branch on what comes in"
         ) from None
 
 

@@ -71,8 +71,12 @@ class Library(ABC):
         return 1
 
     @abstractmethod
+    def reset(self, model: Any) -> None:
+        """Set the states that a model keeps to those before its first timestep."""
+
+    @abstractmethod
     def run(self, model: Any, frames: Tensor) -> None:
-        """Run a model from its beginning on frames (steps, *input shape), as one recording.
+        """Run a model that has been reset on frames (steps, *input shape), as one recording.
 
         What is changed in it meanwhile, and hooks, are taken back by the caller.
         """

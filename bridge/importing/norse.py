@@ -88,6 +88,9 @@ class Norse(Library):
         )
         return Neurons(made(**levels), gain, weight, recurrent)  # type: ignore[arg-type]
 
+    def reset(self, model: Any) -> None:
+        """Models keep none."""
+
     def run(self, model: Any, frames: Tensor) -> None:
         """Run all at once, or step by step; what is not handed a state gets its last one."""
         if self.axes(model) == 2:

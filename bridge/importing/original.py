@@ -7,6 +7,7 @@ hooks only listen.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from eventsim.errors import EventsimError
 from eventsim.network.geometry import Shape
 from eventsim.network.layers import WeightLayer
 from eventsim.network.neurons import READOUTS_ONLY
@@ -47,18 +49,36 @@ class Original:
         """
         steps = frames.shape[1]
         heard: dict[str, list[Tensor]] = {path: [] for path in self.walk.neurons}
-        kind = next((p.dtype for p in self.model.parameters()), torch.float32)
-        run = step_by_step if self.walk.library is None else self.walk.library.run
+        like = next(self.model.parameters(), torch.zeros(0))
         with as_it_was(self.model), torch.no_grad():
             for path, told in heard.items():
                 self.model.get_submodule(path).register_forward_hook(_listener(told))
-            run(self.model.eval(), frames[0].reshape(steps, *self.input_shape).to(kind))
+            given = frames[0].reshape(steps, *self.input_shape).to(like)
+            self._run(self.model.eval(), given)
         layers = []
         for path, shape, silent in self.layers:
-            spikes = torch.cat([one.detach() for one in heard[path]]).reshape(1, steps, *shape)
+            spikes = torch.cat([one.detach().cpu().flatten() for one in heard[path]])
+            if spikes.numel() != steps * math.prod(shape):
+                raise EventsimError(
+                    f"{path} gave {spikes.numel()} values of a layer of shape {shape}, expected "
+                    f"those of {steps} timesteps: give the model's own number of them as steps"
+                )
+            spikes = spikes.reshape(1, steps, *shape)
             layers.append(torch.zeros_like(spikes) if silent else spikes.float())
             self.membranes = spikes[0].double().numpy() if silent else None
         return layers
+
+    def _run(self, model: nn.Module, frames: Tensor) -> None:
+        """Run a recording by the library's rules, or as the model's own loop wants it."""
+        library, takes = self.walk.library, self.walk.takes
+        if library is not None:
+            library.reset(model)
+        if takes != "one":
+            model(frames[:, None] if takes == "steps, batch" else frames[None])
+        elif library is None:
+            step_by_step(model, frames)
+        else:
+            library.run(model, frames)
 
 
 def _listener(told: list[Tensor]) -> Any:

@@ -75,16 +75,23 @@ class Sinabs(Library):
             neuron = IF(**levels) if decay == 1 else LIF(decay=decay, **levels)
         return Neurons(neuron, np.asarray(gain), recurrent=self._recurrent(module))
 
-    def run(self, model: Any, frames: Tensor) -> None:
-        """Reset, and run all timesteps as one batch item."""
+    def reset(self, model: Any) -> None:
+        """Reset every state."""
         import sinabs.utils
 
         sinabs.utils.reset_states(model)
-        if self.axes(model) == 1:
-            sinabs.utils.set_batch_size(model, 1)
-            model(frames)
-        else:
+
+    def run(self, model: Any, frames: Tensor) -> None:
+        """Run all timesteps as one batch item."""
+        from sinabs.layers import SqueezeMixin
+
+        if self.axes(model) == 2:
             model(frames[None])
+            return
+        for module in model.modules():
+            if isinstance(module, SqueezeMixin):  # for batches of a size, or of so many timesteps
+                module.batch_size, module.num_timesteps = 1, -1
+        model(frames)
 
     @staticmethod
     def _spikes(module: Any, shape: Shape) -> dict[str, Any]:

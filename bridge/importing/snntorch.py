@@ -88,13 +88,16 @@ class SnnTorch(Library):
             return Neurons(neuron, gain)
         return self._recurrent(module, neuron, shape)
 
+    def reset(self, model: Any) -> None:
+        """Begin with membranes of 0."""
+        for module in model.modules():
+            if self.is_neuron(module):
+                module.reset_mem()
+
     def run(self, model: Any, frames: Tensor) -> None:
         """Step by step; states that the model's forward asks for are None, its own."""
         from inspect import signature
 
-        for module in model.modules():
-            if self.is_neuron(module):
-                module.reset_mem()
         states = [None] * (len(signature(model.forward).parameters) - 1)
         if isinstance(model, nn.Sequential):
             states = []

@@ -83,11 +83,14 @@ class SpikingJelly(Library):
         neuron = LIF(1 - rate, threshold, **common)
         return Neurons(neuron, np.float64(rate) if module.decay_input else 1.0)
 
-    def run(self, model: Any, frames: Tensor) -> None:
-        """Reset, and run as the step mode wants it."""
+    def reset(self, model: Any) -> None:
+        """Reset every memory."""
         from spikingjelly.activation_based import functional
 
         functional.reset_net(model)
+
+    def run(self, model: Any, frames: Tensor) -> None:
+        """Run as the step mode wants it."""
         if self.axes(model) == 2:
             model(frames[:, None])
         else:

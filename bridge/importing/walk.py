@@ -63,6 +63,12 @@ class Waiting(NamedTuple):
         return self.source.axes
 
 
+class Readout(NamedTuple):
+    """The sum or mean of a layer over the timesteps: behind it the model ends."""
+
+    of: Signal | Waiting
+
+
 OTHER = object()
 
 
@@ -82,9 +88,11 @@ class Walk:
     input_shape: tuple[int, int, int]
     steps: list[Step] = field(default_factory=list)
     signals: list[projections.Signal] = field(default_factory=list)
-    called: set[str] = field(default_factory=set)
+    made: dict[Any, Any] = field(default_factory=dict)  # what each call gave, by what it was given
     neurons: list[str] = field(default_factory=list)  # their paths, as the engine numbers layers
     flattens_input: bool = False  # the model takes it flat: its first weights are an nn.Linear
+    takes: str = "one"  # what a call of the model is for: "one" timestep, or "steps, batch", or ...
+    repeats: bool = False  # whether neurons are called again with the same
 
     def model(self, module: nn.Module) -> None:
         """Walk through a model; refuse one that does not end in neurons."""
@@ -95,6 +103,10 @@ class Walk:
             given = self._readout(given)
         if not isinstance(given, Signal):
             raise NetworkError("the model returns nothing that spikes, expected its last layer")
+        if self.repeats and self.takes == "one":
+            raise NetworkError(
+                "the model runs several timesteps on the same input, expected a loop over its own"
+            )
         if not self.steps or given.layer != len(self.steps) - 1:
             raise NetworkError("the model returns a layer that is not its last, expected the last")
 
@@ -114,7 +126,8 @@ class Walk:
         def of(argument: Any) -> Any:
             return fx.node.map_arg(argument, lambda node: results[node])
 
-        for node in graph_of(module, path, self._is_whole).nodes:
+        shape = None if path else self.input_shape
+        for node in graph_of(module, path, self._is_whole, shape).nodes:
             if node.op == "placeholder":
                 results[node] = next(inputs, OTHER)
             elif node.op == "output":
@@ -164,10 +177,17 @@ class Walk:
         if not isinstance(x, Signal | Waiting) or (isinstance(x, Signal) and x.with_state):
             raise NetworkError(f"{type(module).__name__} is given no layer's output")
         spikes = library is not None and library.is_neuron(module)
-        if spikes or kind in WEIGHTS:
-            if path in self.called:
-                raise NetworkError("is called twice, expected once in a timestep")
-            self.called.add(path)
+        came = path, type(module), x.path if isinstance(x, Waiting) else x
+        if came in self.made:  # in the next turn of a loop over timesteps
+            self.repeats |= spikes
+            return self.made[came]
+        if (spikes or kind in WEIGHTS) and any(path == called for called, *_ in self.made):
+            raise NetworkError("is called twice, expected once in a timestep")
+        self.made[came] = self._new_call(module, path, x, spikes)
+        return self.made[came]
+
+    def _new_call(self, module: nn.Module, path: str, x: Signal | Waiting, spikes: bool) -> Any:
+        kind = kind_of(module)
         if spikes:
             return self._neurons(module, path, x)
         if kind in NORMS and isinstance(x, Waiting):
@@ -254,10 +274,9 @@ class Walk:
         name = node.target if isinstance(node.target, str) else _name(node.target)
         if not any(isinstance(one, Signal | Waiting) for one in _leaves(flat)):
             return OTHER
-        if name == "getitem" and isinstance(given[0], Signal) and given[0].with_state:
-            return given[0]._replace(with_state=False) if given[1] == 0 else OTHER
-        if name == "getitem" and isinstance(given[0], tuple | list):
-            return given[0][given[1]]
+        taken = self._taken(name, given, named)
+        if taken is not None:
+            return taken
         if name in ("size", "dim", "getattr") or (name in ("add", "iadd") and OTHER in given):
             return OTHER
         if name in SAME:
@@ -276,17 +295,36 @@ class Walk:
             f"{where}: calls {name}, expected modules, pools, flatten, +, cat and dropout only"
         )
 
-    def _merge(self, name: str, path: str, given: list[Any], named: dict[str, Any]) -> Signal:
+    def _taken(self, name: str, given: list[Any], named: dict[str, Any]) -> Any:
+        """Return what is picked of tuples, or of timesteps, or put together of these; else None."""
+        x = given[0]
+        if name == "getitem" and not isinstance(x, Signal | Waiting | Readout):
+            return x[given[1]]
+        if name == "getitem" and isinstance(x, Signal) and x.with_state:
+            return x._replace(with_state=False) if given[1] == 0 else OTHER
+        if name == "getitem" and x == Signal(INPUT, 1) and _index_of_time(given[1]):
+            self.takes = _index_of_time(given[1])
+            return x
+        if self.takes == "one":
+            return None
+        if name == "stack" and len(set(x)) == 1:
+            return x[0]
+        along = (*given[1:], named.get("dim"))[0]
+        return Readout(x) if name in ("sum", "mean") and along == 0 else None
+
+    def _merge(self, name: str, path: str, given: list[Any], named: dict[str, Any]) -> Any:
         parts = given[:2] if name != "cat" else list(given[0])
         if not all(isinstance(part, Signal) and not part.with_state for part in parts):
             raise NetworkError(f"{path}: {name} of weights without neurons, expected of spikes")
         dim = (*given[1:], named.get("dim", 0))[0] if name == "cat" else None
         if name == "cat" and dim != parts[0].axes:
             raise NetworkError(f"{path}: cat along axis {dim}, expected the channels")
-        sources = tuple(part.layer for part in parts)
+        came = name, *(part.layer for part in parts)
         try:
-            merge = Concatenate(sources) if name == "cat" else Add(sources)
-            return self._append(path, name, merge, parts[0])
+            if came not in self.made:
+                merge = Concatenate(came[1:]) if name == "cat" else Add(came[1:])
+                self.made[came] = self._append(path, name, merge, parts[0])
+            return self.made[came]
         except NetworkError as error:
             raise NetworkError(f"{path}: {error}") from None
 
@@ -314,6 +352,14 @@ def _own_weights(found: Neurons, path: str, x: Signal) -> Waiting:
     return Waiting(connection, path, x, (outputs,))
 
 
+def _index_of_time(index: Any) -> str:
+    """Return how a model that takes all timesteps finds one of them; empty if it does not."""
+    if isinstance(index, int):
+        return "steps, batch"
+    whole = isinstance(index, tuple) and len(index) == 2 and index[0] == slice(None)
+    return "batch, steps" if whole and isinstance(index[1], int) else ""
+
+
 def _with_axes(x: Any, axes: int) -> Any:
     """Return the same behind so many axes."""
     if isinstance(x, Waiting):
@@ -323,15 +369,16 @@ def _with_axes(x: Any, axes: int) -> Any:
 
 def _first(given: Any) -> Any:
     """Return the first that spikes of what a forward returns."""
-    found = [one for one in _leaves([given]) if isinstance(one, Signal | Waiting)]
+    leaves = [one.of if isinstance(one, Readout) else one for one in _leaves([given])]
+    found = [one for one in leaves if isinstance(one, Signal | Waiting)]
     if found and isinstance(found[0], Signal):
         return found[0]._replace(with_state=False)
     return found[0] if found else OTHER
 
 
 def _leaves(given: Any) -> list[Any]:
-    """Return what a nest of lists and tuples holds; a `Signal` is one of these, and no nest."""
-    if isinstance(given, Signal | Waiting) or not isinstance(given, list | tuple):
+    """Return what a nest of lists and tuples holds; what flows is a tuple as well, and no nest."""
+    if isinstance(given, Signal | Waiting | Readout) or not isinstance(given, list | tuple):
         return [given]
     return [leaf for part in given for leaf in _leaves(part)]
 

@@ -106,8 +106,8 @@ def check_trainable(neuron: Neuron) -> None:
     """Raise `EventsimError` for a neuron that torch could not train here."""
     if not isinstance(neuron, LIF | IF | CUBALIF | ALIF) or neuron != _trainable(neuron):
         raise EventsimError(
-            f"neuron is {neuron!r}, expected LIF, IF, CUBALIF or ALIF, reset zero or subtract, "
-            f"and no parameters that all models have, to run in torch"
+            f"neuron is {neuron!r}, expected LIF, IF, CUBALIF or ALIF with reset zero or subtract, "
+            f"and none of the options that all models share, to run in torch"
         )
 
 

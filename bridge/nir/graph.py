@@ -103,7 +103,7 @@ def _read_file(path: Path) -> tuple[Any, str]:
         with h5py.File(path, "r") as file:
             tree = nir.serialization.hdf2dict(file["node"])
             version = file["version"][()]
-    except (OSError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, RuntimeError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise NetworkFileError(f"{path} cannot be read: {error}") from error
     return tree, version.decode() if isinstance(version, bytes) else str(version)
 
@@ -139,11 +139,22 @@ def _open(tree: Any, path: tuple[str, ...], parts: _Parts) -> None:
             _open(fields, here, parts)
         else:
             parts.nodes[here] = Node(".".join(here), kind, fields)
-    for edge in tree["edges"]:
-        begin, end = (_text(name) for name in edge)
+    for begin, end in _pairs(tree["edges"]):
         parts.edges.append(
             (_find(begin, path, tree, "Output", parts), _find(end, path, tree, "Input", parts))
         )
+
+
+def _pairs(edges: Any) -> list[tuple[str, str]]:
+    if isinstance(edges, np.ndarray):
+        edges = edges.tolist() if edges.size else []
+    pairs = []
+    for edge in edges if isinstance(edges, list | tuple) else [()]:
+        names = tuple(_text(name) for name in edge) if isinstance(edge, list | tuple) else ()
+        if len(names) != 2 or not all(isinstance(name, str) for name in names):
+            raise NetworkFileError("edges are not pairs of names")
+        pairs.append((names[0], names[1]))
+    return pairs
 
 
 def _find(name: str, path: tuple[str, ...], tree: Any, port: str, parts: _Parts) -> tuple[str, ...]:

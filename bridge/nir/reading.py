@@ -7,12 +7,14 @@ Out: `Imported`. Commands and users call it, by way of `eventsim_bridge.nir`.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from eventsim.checks import is_whole
 from eventsim.errors import NetworkError
 from eventsim.network.geometry import Shape
 from eventsim.network.graph import Network
@@ -65,7 +67,7 @@ def from_nir(
     the engine cannot run, or the option that is needed.
     """
     graph = read_graph(source)
-    written = _written_here(graph)
+    written = _written_here(graph, as_in, dt_us)
     name = name_of(source)
     as_in = as_in or written.get("as_in") or _library_of(graph)
     if as_in is None:
@@ -80,9 +82,13 @@ def from_nir(
         raise NetworkError(
             f"{name} has no timestep, as NIR's time is continuous: set dt_us (--dt-us)"
         )
+    nir_dt_us = nir_dt_us or written.get("nir_dt_us")
+    for option, value in (("dt_us", dt_us), ("nir_dt_us", nir_dt_us)):
+        if value is not None and not is_whole(value, 1):
+            raise NetworkError(f"{option} is {value!r}, expected whole microseconds from 1")
     convention = CONVENTIONS[as_in]
     notes = list(graph.notes)
-    step_us = _exporters_dt(graph, convention, dt_us, nir_dt_us or written.get("nir_dt_us"), notes)
+    step_us = _exporters_dt(graph, convention, dt_us, nir_dt_us, notes)
     shape, flat = _input_shape(graph, input_shape or written.get("input_shape"), notes)
     builder = Builder(convention, step_us / 1e6, shape, flat)
     try:
@@ -108,8 +114,8 @@ def from_nir(
     return Imported(network, steps, tuple(notes))
 
 
-def _written_here(graph: Graph) -> dict[str, Any]:
-    """Return what `writing.py` left in the metadata."""
+def _written_here(graph: Graph, as_in: str | None, dt_us: int | None) -> dict[str, Any]:
+    """Return what `writing.py` left in the metadata, as far as it holds for what is asked for."""
     text = graph.metadata.get(METADATA)
     if text is None:
         return {}
@@ -119,6 +125,9 @@ def _written_here(graph: Graph) -> dict[str, Any]:
         found = None
     if not isinstance(found, dict):
         raise NetworkError(f"metadata/{METADATA} is {text!r}, expected what eventsim writes")
+    if as_in not in (None, found.get("as_in")) or dt_us not in (None, found.get("dt_us")):
+        for name in ("nir_dt_us", "steps"):
+            found.pop(name, None)
     return found
 
 
@@ -156,10 +165,13 @@ def _told_by(node: Node) -> float | None:
     tau = {"IF": None, "LIF": "tau", "CubaLIF": "tau_mem"}.get(node.type, "")
     if tau == "" or "r" not in node.fields:
         return None
-    r = float(np.ravel(node.fields["r"])[0])
-    if r <= 0 or (node.type == "LIF" and r == 1):  # decay_input: r says nothing
+    try:
+        r = float(np.ravel(node.fields["r"])[0])
+        time = 1.0 if tau is None else float(np.ravel(node.fields[tau])[0])
+    except (TypeError, ValueError, IndexError, KeyError):  # is refused where it is read
         return None
-    time = 1.0 if tau is None else float(np.ravel(node.fields[tau])[0])
+    if not (0 < r < np.inf and 0 < time < np.inf) or (node.type == "LIF" and r == 1):
+        return None  # with decay_input r is 1, whatever the timestep
     return float(f"{1e6 * time / r:.6g}")
 
 
@@ -171,14 +183,13 @@ def _input_shape(
     in_lines = any(inner.type == "Conv1d" for inner in graph.nodes)  # (channels, width)
     shape = _stated_shape(node, in_lines, notes)
     if given is not None:
-        asked = tuple(int(n) for n in given)
-        fits = not shape or (
-            shape == asked if len(shape) == 3 else np.prod(shape) == np.prod(asked)
-        )
-        if len(asked) != 3 or not fits:
+        asked = tuple(given) if isinstance(given, Sequence) else ()
+        whole = len(asked) == 3 and all(is_whole(n, 1) for n in asked)
+        fits = asked == shape if len(shape) == 3 else whole and math.prod(shape) == math.prod(asked)
+        if not whole or (shape and not fits):
             raise NetworkError(
-                f"input_shape is {asked}, expected (polarities, height, width) that fit the file's "
-                f"{shape}"
+                f"input_shape is {given}, expected (polarities, height, width) that fit the file's "
+                f"{shape or 'input'}"
             )
         if not shape:
             notes.append(f"{node} has no shape, taken as {asked}")

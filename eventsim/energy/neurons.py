@@ -30,9 +30,9 @@ class NeuronWork(NamedTuple):
 
 # Of one neuron that is brought up to date.
 UPDATE = {
-    LIF_KIND: NeuronWork(3, 4, 3, 0),
-    CUBALIF_KIND: NeuronWork(6, 5, 5, 0),
-    ALIF_KIND: NeuronWork(5, 6, 3, 0),
+    LIF_KIND: NeuronWork(3, 5, 3, 0),
+    CUBALIF_KIND: NeuronWork(6, 6, 5, 0),
+    ALIF_KIND: NeuronWork(5, 7, 3, 0),
 }
 # The same of a plain layer: the product of its bias with the silent timesteps.
 PLAIN = NeuronWork(1, 0, 0, 0)
@@ -51,12 +51,15 @@ def neuron_work(network: Network, operations: Operations) -> list[NeuronWork]:
         assert isinstance(layer, WeightLayer)
         of_update, of_reset = work_of(layer.neuron, layer.recurrent is None)
         neurons = counts.updates // layer.neuron.variables
-        both = zip(of_update[:4], of_reset[:4], strict=True)
-        work = NeuronWork(*(neurons * update + counts.resets * reset for update, reset in both))
+        multiplies, adds, compares, divides = (
+            neurons * update + counts.resets * reset
+            for update, reset in zip(of_update[:4], of_reset[:4], strict=True)
+        )
         if of_update == PLAIN:
-            work = work._replace(multiplies=work.multiplies + counts.bias_adds - neurons)
+            multiplies += counts.bias_adds - neurons
         # A power of the decay and the sum of powers, for a site and all of its neurons.
-        found.append(work._replace(table_loads=2 * counts.site_updates))
+        loads = 2 * counts.site_updates
+        found.append(NeuronWork(multiplies, adds, compares, divides, loads))
     return found
 
 

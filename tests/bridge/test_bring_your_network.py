@@ -39,3 +39,16 @@ def test_the_proof(
         assert int(of_torch) > 100
         assert abs(int(of_torch) - int(of_engine)) <= int(differing) <= 2
     assert es.load_network(tmp_path / "net.h5").input_shape == (2, 34, 34)
+
+
+def test_nir(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nir = pytest.importorskip("nir")
+    if "v_reset" not in nir.IF.__dataclass_fields__:
+        pytest.skip("nir is older than 1.0.6, expected later to write files")
+    monkeypatch.chdir(tmp_path)
+    exec(EXAMPLES["NIR"], {})
+    neuron = "LIF(decay=0.9, threshold=1.0, reset='zero', input_gain='one-minus-decay')"
+    assert capsys.readouterr().out.strip() == f"{neuron} ()"
+    assert (tmp_path / "again.nir").exists()

@@ -106,13 +106,35 @@ class Doubled(nn.AvgPool2d):
         return 2 * super().forward(input)
 
 
-class Loop(nn.Module):
+class Repeated(nn.Module):
+    """The same input in several timesteps."""
+
     def __init__(self) -> None:
         super().__init__()
         self.inside = snntorch_mlp("Leaky", 0.5)
 
+    def forward(self, frame: Any) -> Any:
+        return [self.inside(frame) for _ in range(3)][-1]
+
+
+class Counted(nn.Module):
+    """Weights behind the sum over timesteps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside, self.last = snntorch_mlp("Leaky", 0.5), nn.Linear(10, 10)
+
     def forward(self, frames: Any) -> Any:
-        return [self.inside(frame) for frame in frames]
+        return self.last(torch.stack([self.inside(frame) for frame in frames]).sum(0))
+
+
+class Depends(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside = snntorch_mlp("Leaky", 0.5)
+
+    def forward(self, frame: Any) -> Any:
+        return self.inside(frame) if frame.sum() > 0 else frame
 
 
 class Twice(nn.Module):
@@ -299,7 +321,12 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     ),
     "a hook": (hooked, "1: Linear has a forward hook, expected none"),
     # graphs
-    "a loop over timesteps": (Loop, "Loop: its forward cannot be traced ("),
+    "timesteps of the same input": (
+        Repeated,
+        "the model runs several timesteps on the same input, expected a loop over its own",
+    ),
+    "weights behind a sum over timesteps": (Counted, "last: Linear is given no layer's output"),
+    "a branch on what comes in": (Depends, "Depends: its forward cannot be traced ("),
     "weights that are called twice": (
         Twice,
         "part.weights: is called twice, expected once in a timestep",

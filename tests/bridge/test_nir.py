@@ -445,6 +445,7 @@ def test_convolutions_in_one_dimension(tmp_path: Path) -> None:
         (lambda n, e: n["0"].update(weight=np.full((3, 4), np.nan)), "weight at .* is nan"),
         (lambda n, e: n.update(more=node("Input", shape=np.array([4]))), "2 nodes of type Input"),
         (lambda n, e: e.append(("3", "0")), "form a cycle"),
+        (lambda n, e: e.clear(), "nothing leads there"),
     ],
 )
 def test_damage_is_named(tmp_path: Path, change: Any, sentence: str) -> None:
@@ -454,8 +455,9 @@ def test_damage_is_named(tmp_path: Path, change: Any, sentence: str) -> None:
         read(tmp_path, tree)
 
 
+@pytest.mark.parametrize("as_in", ["exact", "spikingjelly", "norse"])
 @pytest.mark.parametrize("value", [None, b"text", np.float64("nan"), np.ones((2, 7)), -3, 10**9])
-def test_any_field_may_be_anything(tmp_path: Path, value: Any) -> None:
+def test_any_field_may_be_anything(tmp_path: Path, value: Any, as_in: str) -> None:
     """Whatever it is, a network or one sentence comes of it."""
     conv = node("Conv2d", weight=np.ones((2, 1, 3, 3)), stride=1, padding=0, dilation=1, groups=1,
                 bias=np.zeros(2))  # fmt: skip
@@ -465,17 +467,41 @@ def test_any_field_may_be_anything(tmp_path: Path, value: Any) -> None:
     sound = chain(conv, node("IF", r=1.0, v_threshold=1.0), pool,
                   node("Flatten", start_dim=0, end_dim=-1), affine(3, 2), cuba,
                   shape=(1, 4, 4))  # fmt: skip
-    read(tmp_path, sound)
+    read(tmp_path, sound, as_in=as_in)
     refused = 0
     for name, fields in sound["nodes"].items():
         for key in fields:
             changed = {k: v for k, v in fields.items() if k != key or value is not None}
             changed |= {} if value is None else {key: value}
             try:
-                read(tmp_path, sound | {"nodes": sound["nodes"] | {name: changed}})
+                read(tmp_path, sound | {"nodes": sound["nodes"] | {name: changed}}, as_in=as_in)
             except es.EventsimError:
                 refused += 1
     assert refused > 10
+
+
+@pytest.mark.parametrize("edges", [3, b"x", np.ones((2, 3)), [("a",)], [("input", "0", "1")]])
+def test_edges_that_are_no_pairs(tmp_path: Path, edges: Any) -> None:
+    tree = chain(affine(3, 4), lif(3)) | {"edges": edges}
+    with pytest.raises(es.NetworkFileError, match="edges are not pairs of names"):
+        read(tmp_path, tree)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[1]", "expected what eventsim writes"),
+        ("x", "expected what eventsim writes"),
+        ('{"dt_us": "x", "as_in": "exact"}', "dt_us is 'x', expected whole microseconds"),
+        ('{"dt_us": 5, "as_in": [2]}', r"as_in is \[2\], expected one of"),
+        ('{"dt_us": 5, "as_in": "exact", "input_shape": ["a"]}', r"input_shape is \['a'\]"),
+        ('{"dt_us": 5, "as_in": "exact", "steps": "many"}', "steps is 'many'"),
+    ],
+)
+def test_metadata_that_nobody_wrote(tmp_path: Path, text: str, sentence: str) -> None:
+    tree = chain(affine(3, 4), lif(3)) | {"metadata": {"eventsim": text}}
+    with pytest.raises(es.NetworkError, match=sentence):
+        read(tmp_path, tree, as_in=None, dt_us=None)
 
 
 def test_what_is_no_nir_file(tmp_path: Path) -> None:

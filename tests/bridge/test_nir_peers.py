@@ -54,7 +54,9 @@ def test_spike_for_spike(case: Case, recordings: list[object], tmp_path: Path) -
         tmp_path / "net.nir", dt_us=5000, as_in=case.library, input_shape=SHAPE  # type: ignore[arg-type]
     ).network  # fmt: skip
     agreement = compare_spikes(exported, network, recordings, steps=STEPS)  # type: ignore[arg-type]
-    assert agreement.differing == 0
+    # On another machine torch may add in another order, and a membrane at the threshold fire there.
+    assert agreement.all_origins_within(1e-5)
+    assert agreement.differing <= 20
     for layer in agreement.layers:
         assert layer.engine_spikes > 20, f"{layer.name} is silent, which would prove nothing"
 

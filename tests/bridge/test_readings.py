@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import eventsim as es
-from eventsim_bridge.readings import PoolsFirst, pools_first
+from eventsim_bridge.readings import ForNothing, PoolsFirst, for_nothing, pools_first
 
 
 def events_of(frames: Any) -> Any:
@@ -60,3 +60,29 @@ def test_values_are_added_up_window_by_window(pools: list[Any]) -> None:
     )
     expected = PoolsFirst(3 * int((x == 1).sum()), 3 * int((x > 1).sum()), adds)
     assert pools_first(network, events_of(frames)) == [expected]
+
+
+def test_weights_of_0_and_events_that_reach_nothing_by_hand() -> None:
+    """A 2 x 2 kernel with a 0, at a stride of 2 over 3 x 3 cells: the last of each are reached."""
+    weight = np.array([[[[0.5, 0.0], [0.25, 0.25]]]])
+    conv = es.Conv2d(weight, stride=2, neuron=es.IF(0.4))
+    dense = es.Dense(np.array([[0.0], [1.0], [0.0]]), neuron=es.IF(0.5))
+    network = es.Network((1, 3, 3), 1000, [conv, es.Flatten(), dense])
+    events = events_of(np.ones((2, 3, 3), int))
+    layers = es.simulate(network, events).operations.layers
+    assert [layer.input_events for layer in layers] == [18, 2]
+    assert [layer.sops for layer in layers] == [8, 6]
+    assert for_nothing(network, events) == [ForNothing(10, 2), ForNothing(0, 4)]
+
+
+@pytest.mark.parametrize("pools", [[], [es.SumPool2d(2, stride=1)]])
+def test_without_its_zeros_a_network_counts_the_rest(pools: list[Any]) -> None:
+    """Every operation has a weight of 0 or one of the others."""
+    rng = np.random.default_rng(2)
+    weight = rng.integers(0, 2, (4, 1, 3, 3)) * 0.3
+    network = es.Network((1, 8, 8), 1000, [*pools, es.Conv2d(weight, neuron=es.IF(0.5))])
+    inverted = es.Network((1, 8, 8), 1000, [*pools, es.Conv2d(0.3 - weight, neuron=es.IF(0.5))])
+    events = events_of(rng.random((5, 8, 8)) < 0.2)
+    (one,), (other,) = for_nothing(network, events), for_nothing(inverted, events)
+    assert one.sops > 0
+    assert one.sops + other.sops == es.simulate(network, events).operations.total.sops

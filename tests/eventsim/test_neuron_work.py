@@ -13,7 +13,7 @@ import eventsim as es
 from eventsim.energy import neuron_work
 from eventsim.energy.neurons import work_of
 from eventsim.network import neurons
-from eventsim.network.neurons import alif, cubalif, lif, neuron
+from eventsim.network.neurons import alif, cubalif, lif, neuron, rules
 
 DONE: Counter[str] = Counter()
 
@@ -63,7 +63,7 @@ for symbol, function in (
 @pytest.fixture
 def in_python(monkeypatch: pytest.MonkeyPatch) -> None:
     """Run the rules as Python, product by product."""
-    for module in (neurons, lif, cubalif, alif, neuron):
+    for module in (neurons, lif, cubalif, alif, neuron, rules):
         assert isinstance(module, ModuleType)
         for name, value in list(vars(module).items()):
             if hasattr(value, "py_func"):

@@ -88,7 +88,30 @@ def snntorch_models() -> dict[str, Callable[[], nn.Module]]:
             pooled = nn.functional.dropout(pooled, 0.5, self.training)
             return self.lif3(self.last(pooled.view(x.size(0), -1)))
 
-    models = {"conv": conv, "stepped": lambda: drawn(Stepped())}
+    class Looped(nn.Module):
+        """A loop over the timesteps of the input, as the library's tutorials write it."""
+
+        def __init__(self, steps: int | None = None) -> None:
+            super().__init__()
+            self.steps = steps
+            self.fc1, self.lif1 = nn.Linear(72, 24), snn.Leaky(0.8)
+            self.fc2, self.lif2 = nn.Linear(24, 10), snn.Leaky(0.9)
+
+        def forward(self, x: Any) -> Any:
+            mem1, mem2 = self.lif1.init_leaky(), self.lif2.init_leaky()
+            spikes = []
+            for step in range(x.size(0) if self.steps is None else self.steps):
+                spk1, mem1 = self.lif1(self.fc1(x[step].flatten(1)), mem1)
+                spk2, mem2 = self.lif2(self.fc2(spk1), mem2)
+                spikes.append(spk2)
+            return torch.stack(spikes, dim=0).sum(dim=0), mem2
+
+    models = {
+        "conv": conv,
+        "stepped": lambda: drawn(Stepped()),
+        "looped": lambda: drawn(Looped()),
+        "looped so often": lambda: drawn(Looped(STEPS)),
+    }
     for reset in ("subtract", "zero", "none"):
         models[f"Lapicque {reset}"] = mlp(snn.Lapicque, 0.7, reset_mechanism=reset)
         for delay in (True, False):
@@ -168,6 +191,22 @@ def norse_models() -> dict[str, Callable[[], nn.Module]]:
             nn.Linear(16, 10), cell(),
         ))  # fmt: skip
 
+    class Looped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.lif = nn.Conv2d(2, 4, 3), norse.LIFCell(cuba)
+            self.out, self.readout = nn.Linear(64, 10), norse.LICell()
+
+        def forward(self, x: Any) -> Any:
+            steps, samples, *_ = x.shape
+            s1 = s2 = None
+            voltages = []
+            for step in range(steps):
+                z, s1 = self.lif(self.conv(x[step]), s1)
+                v, s2 = self.readout(self.out(z.view(samples, -1)), s2)
+                voltages.append(v)
+            return torch.stack(voltages).mean(0)
+
     def recurrent() -> nn.Module:
         return drawn(norse.SequentialState(
             nn.Flatten(), norse.LIFRecurrentCell(72, 24, levels), nn.Linear(24, 10),
@@ -188,6 +227,7 @@ def norse_models() -> dict[str, Callable[[], nn.Module]]:
         "LICell": readout(norse.LICell),
         "LIBoxCell": readout(norse.LIBoxCell),
         "LIFRecurrentCell": recurrent,
+        "looped": lambda: drawn(Looped()),
         "LIF and LI over time": over_time,
     }
 
@@ -197,9 +237,10 @@ def sinabs_models() -> dict[str, Callable[[], nn.Module]]:
     from sinabs.activation import MaxSpike, MembraneReset, SingleSpike
 
     def squeezed(kind: Any, **options: Any) -> Callable[[], nn.Module]:
+        options = {"batch_size": 1} | options
         return lambda: drawn(nn.Sequential(
-            nn.Conv2d(2, 4, 3, bias=False), kind(batch_size=1, **options), sinabs.SumPool2d(2),
-            nn.Flatten(), nn.Linear(16, 10), kind(batch_size=1, **options),
+            nn.Conv2d(2, 4, 3, bias=False), kind(**options), sinabs.SumPool2d(2),
+            nn.Flatten(), nn.Linear(16, 10), kind(**options),
         ))  # fmt: skip
 
     def mlp(kind: Any, **options: Any) -> Callable[[], nn.Module]:
@@ -217,6 +258,7 @@ def sinabs_models() -> dict[str, Callable[[], nn.Module]]:
 
     return {
         "IAFSqueeze": squeezed(sinabs.IAFSqueeze),
+        "IAFSqueeze for batches": squeezed(sinabs.IAFSqueeze, batch_size=4, num_timesteps=7),
         "IAFSqueeze bounded": squeezed(sinabs.IAFSqueeze, min_v_mem=-1.0, spike_threshold=0.5),
         "LIFSqueeze": squeezed(sinabs.LIFSqueeze, tau_mem=5.0),
         "LIFSqueeze single, to zero": squeezed(

@@ -25,6 +25,7 @@ from ...network.neurons import (
     LIF_KIND,
     Parameters,
     catch_up,
+    is_late,
     may_fire,
     relax,
     step,
@@ -115,8 +116,14 @@ def update(
                     parameters[k], biases[k], u[k], seconds[k], silent, unheld
                 )
     free = n
-    if not alike or p.refractory > 0:
-        again, free = step_each(p, program.values, own, n, t, u, seconds, free_from, x, biases)
+    if is_late(p):
+        again, free = step_each(
+            True, p, program.values, own, n, t, u, seconds, free_from, x, biases
+        )  # fmt: skip
+    elif not alike or p.refractory > 0:
+        again, free = step_each(
+            False, p, program.values, own, n, t, u, seconds, free_from, x, biases
+        )  # fmt: skip
     elif p.kind == CUBALIF_KIND:
         again = step_alike(CUBALIF_KIND, p, n, u, seconds, x, biases)
     elif p.kind == ALIF_KIND:
@@ -217,18 +224,21 @@ def step_alike(
     """
     own, again = numbers_of(kind, p), np.int32(0)
     for k in range(np.uintp(n)):
-        membrane, second, fired = step(own, biases[k], u[k], seconds[k], x[k], True)
+        membrane, second, fired = step(own, biases[k], u[k], seconds[k], x[k], True, False)
         u[k], seconds[k], x[k] = membrane, second, fired
-        again |= np.int32(may_fire(own, biases[k], membrane, second))
+        again |= np.int32(may_fire(own, biases[k], membrane, second, False))
     return bool(again > 0)
 
 
 @inner_kernel
 def step_each(
-    p: Any, values: NDArray[np.float32], first: int, n: int, t: int, u: Float32s, seconds: Float32s,
-    free_from: Int32s, x: Float32s, biases: Float32s,
+    late: bool, p: Any, values: NDArray[np.float32], first: int, n: int, t: int, u: Float32s,
+    seconds: Float32s, free_from: Int32s, x: Float32s, biases: Float32s,
 ) -> tuple[bool, np.int64]:  # fmt: skip
-    """Do as `step_alike` for n neurons of any kind; return as well how many were free."""
+    """Do as `step_alike` for n neurons of any kind; return as well how many were free.
+
+    `late` is a number that the compiler knows; see `neurons.step`.
+    """
     many, at_threshold, c = p.many > 0, p.at_threshold > 0, np.uintp(first)
     steps = np.int32(t)
     then = np.int32(min(t + 1 + np.int64(p.refractory), np.int64(MAX_STEPS + 1)))
@@ -240,11 +250,11 @@ def step_each(
             values[Value.second_decay, c + k], values[Value.coupling, c + k],
         )  # fmt: skip
         free = steps >= free_from[k]
-        membrane, second, fired = step(own, biases[k], u[k], seconds[k], x[k], free)
+        membrane, second, fired = step(own, biases[k], u[k], seconds[k], x[k], free, late)
         u[k], seconds[k], x[k] = membrane, second, fired
         free_from[k] = then if fired > 0 else free_from[k]
         frees += np.int32(free)
-        again |= np.int32(may_fire(own, biases[k], membrane, second))
+        again |= np.int32(may_fire(own, biases[k], membrane, second, late))
     return bool(again > 0), np.int64(frees)
 
 

@@ -7,7 +7,7 @@ from numba import cuda, float32, float64, int32, int64, uint32
 from ...events.arrays import MAX_STEPS
 from ...jit import device_kernel, device_part
 from ...network.graph import READOUTS
-from ...network.neurons import catch_up, may_fire, step
+from ...network.neurons import catch_up, is_late, may_fire, step
 from ...network.neurons.lif import add_product, catch_up_plain, fires
 from ...operations import (
     ACS,
@@ -193,8 +193,9 @@ def update(program, population, state, sample, at, own, now, silent, x, bias):
         returned = float32(state.returned[sample, at])
     if returned > 0:
         x = add_product(x, program.recurrent[uint32(uint32(loop) + own)], returned)
-    u, second, fired = step(p, bias, u, second, x, free)
-    again = may_fire(p, bias, u, second)
+    late = is_late(p)
+    u, second, fired = step(p, bias, u, second, x, free, late)
+    again = may_fire(p, bias, u, second, late)
     state.membranes[sample, at], state.seconds[sample, at] = u, second
     if fired > 0:
         free_from = min(int64(now) + 1 + p["refractory"], int64(MAX_STEPS + 1))

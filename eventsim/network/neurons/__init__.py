@@ -42,10 +42,12 @@ from .rules import (
     MAX_SPIKES,
     NEURON_DTYPE,
     RESET_SUBTRACT,
-    RESET_SUBTRACT_NEXT,
+    after_late_reset,
     after_reset,
     crosses,
+    is_late,
     owed,
+    owes,
     spikes_over,
 )
 
@@ -73,6 +75,7 @@ __all__ = [
     "catch_up",
     "factors",
     "integral",
+    "is_late",
     "may_come",
     "may_fire",
     "over_threshold",
@@ -148,23 +151,26 @@ def catch_up(p, bias, u, second, k, free):  # type: ignore[no-untyped-def]
 
 
 @rule
-def step(p, bias, u, second, x, free):  # type: ignore[no-untyped-def]
+def step(p, bias, u, second, x, free, late):  # type: ignore[no-untyped-def]
     """Run one timestep with input x: return (u, second) after the reset, and the spikes.
 
-    `free` is false where a refractory neuron's membrane is held and its input lost.
+    `free` is false where a refractory neuron's membrane is held and its input lost. `late`: what
+    `is_late` says, as a number that the compiler knows: with it in the loop of all others, those
+    took twice as long.
     """
-    late = owed(p, u)
+    taken = owed(p, u) if late else np.float32(0.0)
     if p.kind == CUBALIF_KIND:
         u, second = cubalif.charge(p, bias, u, second, x, free)
     else:
         u, second = lif.charge(p, bias, u, second, x, free)
     spikes = np.int32(0)
-    if free and over_threshold(p, u - late, second):
+    if late:
+        if free and over_threshold(p, u - taken, second):
+            spikes = spikes_over(p, u, p.threshold)
+        u = after_late_reset(p, u, taken, spikes)
+    elif free and over_threshold(p, u, second):
         spikes = spikes_over(p, u, p.threshold)
-        if p.reset != RESET_SUBTRACT_NEXT:
-            u = after_reset(p, u, spikes)
-    if p.reset == RESET_SUBTRACT_NEXT:
-        u = u - late
+        u = after_reset(p, u, spikes)
     if p.kind == ALIF_KIND:
         second = alif.adapt(p, alif.settle(p, second), spikes)
     return u, second, spikes
@@ -180,11 +186,16 @@ def over_threshold(p, u, second):  # type: ignore[no-untyped-def]
 
 
 @rule
-def may_fire(p, bias, u, second):  # type: ignore[no-untyped-def]
-    """Tell whether a neuron may fire later without input: never false where it does."""
+def may_fire(p, bias, u, second, late):  # type: ignore[no-untyped-def]
+    """Tell whether a neuron may fire later without input, or is reset: never false where it does.
+
+    `late` as in `step`.
+    """
     if p.kind == CUBALIF_KIND:
-        return cubalif.may_fire(p, bias, u, second)
-    return lif.may_fire(p, bias, u, second)
+        coming = cubalif.may_fire(p, bias, u, second)
+    else:
+        coming = lif.may_fire(p, bias, u, second)
+    return coming or (late and owes(p, u))
 
 
 # In asynchronous time:

@@ -20,7 +20,7 @@ from ...errors import NetworkError
 from ...jit import product, rule
 from ..parameters import Values, float32s
 from .neuron import NeuronModel, NeuronState, Reset
-from .rules import crosses, exponential, owes, power_of
+from .rules import crosses, exponential, power_of
 
 KIND = 1
 
@@ -203,7 +203,7 @@ def may_fire(p, bias, u, second):  # type: ignore[no-untyped-def]
     coming = product(max(u, np.float32(0.0)), p.decay)
     if second > 0:
         coming = coming + product(second, p.coupling)
-    return owes(p, u) or crosses(p, coming, p.threshold)
+    return crosses(p, coming, p.threshold)
 
 
 @rule

@@ -19,7 +19,7 @@ from ...errors import NetworkError
 from ...jit import Float32s, product, rule
 from ..parameters import Values
 from .neuron import NeuronModel, Reset
-from .rules import crosses, exponential, owes, power_of
+from .rules import crosses, exponential, power_of
 
 KIND = 0
 
@@ -129,7 +129,7 @@ def may_fire(p, bias, u, second):  # type: ignore[no-untyped-def]
     A membrane that does not cross in its next free timestep never does, as no bias carries it there
     (`rises_over_threshold` keeps such layers awake).
     """
-    return owes(p, u) or crosses(p, product(u, p.decay) + bias, p.threshold)
+    return crosses(p, product(u, p.decay) + bias, p.threshold)
 
 
 @rule

@@ -51,19 +51,32 @@ def spikes_over(p, u: np.float32, threshold: np.float32) -> np.int32:  # type: i
 
 @rule
 def after_reset(p, u: np.float32, spikes: int) -> np.float32:  # type: ignore[no-untyped-def]
-    """Return a membrane after so many spikes."""
-    if p.reset == RESET_VALUE:
-        return p.reset_value
-    if p.reset == RESET_NONE:
-        return u
-    return u - product(np.float32(spikes), p.threshold)
+    """Return a membrane after so many spikes, by a reset that is over with its timestep."""
+    if p.reset == RESET_SUBTRACT:
+        return u - product(np.float32(spikes), p.threshold)
+    return p.reset_value
+
+
+@rule
+def is_late(p) -> np.bool_:  # type: ignore[no-untyped-def]
+    """Tell whether a reset is none, or reaches into the next timestep."""
+    return p.reset > RESET_SUBTRACT
 
 
 @rule
 def owed(p, u: np.float32) -> np.float32:  # type: ignore[no-untyped-def]
     """Return what a membrane, as a timestep left it, is to lose before the next comparison."""
-    late = p.reset == RESET_SUBTRACT_NEXT or p.reset == RESET_SUBTRACT_DOUBLED
-    return p.threshold if late and crosses(p, u, p.threshold) else np.float32(0.0)
+    return p.threshold if p.reset != RESET_NONE and crosses(p, u, p.threshold) else np.float32(0.0)
+
+
+@rule
+def after_late_reset(p, u: np.float32, owed: np.float32, spikes: int) -> np.float32:  # type: ignore[no-untyped-def]
+    """Return a membrane that owed so much after so many spikes, 0 included."""
+    if p.reset == RESET_SUBTRACT_NEXT:
+        return u - owed
+    if p.reset == RESET_SUBTRACT_DOUBLED:
+        return u - product(np.float32(spikes), p.threshold)
+    return u
 
 
 @rule
