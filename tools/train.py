@@ -224,6 +224,7 @@ def train(
 
     A killed run leaves OUT.checkpoint, and the same command goes on from it.
     """
+    import eventsim as es
     from eventsim_bridge.training.loop import train as train_model
     from eventsim_bridge.training.settings import TrainingSettings
 
