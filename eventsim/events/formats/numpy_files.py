@@ -92,7 +92,12 @@ def _decode_array(
             return array[:, part] if turned else read(part).T
 
         rows, how = np.asarray(columns(slice(0, SAMPLE))).T, "by their values"
-        layout = find_order(rows) if len(rows) else XYPT
+        try:
+            layout = find_order(rows) if len(rows) else XYPT
+        except RecordingError:
+            if asked.time_unit != "ms" or turned:
+                raise
+            layout, how = XYPT, "tonic's DVSGesture, whose times are in ms"
     else:
         raise RecordingError(
             f"the array has dtype {array.dtype} and shape {array.shape}, "
