@@ -164,7 +164,8 @@ def is_busy(program: Program, population: Int64s, state: State, site: int) -> bo
     for k in range(channels):
         p = parameters[k]
         own = numbers_of(p.kind, p)
-        busy |= may_fire(own, biases[k], state.membranes[first + k], state.seconds[first + k])
+        u, second = state.membranes[first + k], state.seconds[first + k]
+        busy |= may_fire(own, biases[k], u, second, is_late(own))
         busy |= returns and state.returned[first + k] > 0
     return busy
 
