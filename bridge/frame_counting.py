@@ -35,8 +35,8 @@ from eventsim.errors import EventsimError
 from eventsim.operations import CountedLayer, CountedLayers
 
 from .counting import fan_out
+from .models.operations import area
 from .models.quantised import QuantisedLayer, QuantisedNetwork
-from .readings import area
 from .training.losses import LOSSES_OF, Loss
 
 WEIGHT_BITS = 8

@@ -8,7 +8,6 @@ would save that stores no zeros.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, astuple, dataclass
 from typing import Any, NamedTuple
@@ -21,6 +20,7 @@ import eventsim as es
 from eventsim.operations import CountedLayers, LayerOperations
 
 from .models import SpikingLayer, import_network
+from .models.operations import as_sums, fan_out
 
 
 class Arriving(NamedTuple):
@@ -143,47 +143,6 @@ def _operations(arriving: Arriving) -> PoolsFirst:
             x = as_sums(pool, x)
     behind = fan_out([], arriving.connection, x)
     return PoolsFirst(whole((x == 1) * behind), whole(((x != 0) & (x != 1)) * behind), adds)
-
-
-def as_sums(pool: nn.Module, x: Tensor) -> Tensor:
-    """Return what leaves a pool, means as sums."""
-    y: Tensor = pool(x)
-    if isinstance(pool, nn.AvgPool2d) and pool.divisor_override is None:
-        y = torch.round(y * area(pool)) if not y.requires_grad else y * area(pool)
-    return y
-
-
-def area(pool: nn.AvgPool2d) -> int:
-    """Return how many values a window has."""
-    size = pool.kernel_size
-    return size**2 if isinstance(size, int) else math.prod(size)
-
-
-def fan_out(
-    pools: Sequence[nn.Module], connection: nn.Module | None, x: Tensor, *, zeros: bool = False
-) -> Tensor:
-    """Return how many sums each value of one timestep of x reaches, by every way.
-
-    That is the gradient of all sums by it, where weights are one and means are sums. `zeros`: only
-    by weights of 0.
-    """
-    seed = torch.zeros_like(x[:1], dtype=torch.float64, requires_grad=True)
-    y: Tensor = seed
-    for pool in pools:
-        y = as_sums(pool, y)
-    if connection is not None:
-        weight: Any = connection.weight
-        weight = weight == 0 if zeros else torch.ones_like(weight)
-        weight = weight.double().detach()
-        if isinstance(connection, nn.Conv2d):
-            y = nn.functional.conv2d(
-                y, weight, None, connection.stride, connection.padding, connection.dilation,
-                connection.groups,
-            )  # fmt: skip
-        else:
-            y = nn.functional.linear(y.flatten(1), weight)
-    (found,) = torch.autograd.grad(y.sum(), seed)
-    return found
 
 
 def whole(operations: Tensor) -> int:

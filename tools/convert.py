@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from .networks import AsIn, DtUs, InputShape, NirDtUs, NirOptions, is_nir, read_nir, shape_of
-from .report import agreement_table, console, new_table, progress_bar, say_when_compiling
+from .report import agreement_table, console, new_table, notes, progress_bar, say_when_compiling
 
 if TYPE_CHECKING:
     from eventsim import Network
@@ -110,7 +110,8 @@ def convert(
     if to_nir is not None:
         from eventsim_bridge.nir import to_nir as write_nir
 
-        write_nir(converted.network, to_nir, as_in=as_in or "exact")  # type: ignore[arg-type]
+        for note in write_nir(converted.network, to_nir, as_in=as_in or "exact"):  # type: ignore[arg-type]
+            notes.print(f"{to_nir}: {note}", highlight=False, markup=False)
     _print(converted, " and ".join(str(one) for one in (out, to_nir) if one is not None))
     if check is not None:
         console.print(agreement_table(_check(converted, check, root, limit)))

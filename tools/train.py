@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from eventsim import Network, Result
     from eventsim.network.neurons import Neuron
     from eventsim_bridge.datasets import DataSet
+    from eventsim_bridge.training.checkpoints import Epoch
     from eventsim_bridge.training.loop import Trained
 
 
@@ -135,6 +136,14 @@ def train(
             rich_help_panel=NETWORK,
         ),
     ] = False,
+    weights: Annotated[
+        Literal["float32", "int8"],
+        typer.Option(
+            help="int8: rounded in every step, as eventsim run --weights int8 would, so that the "
+            "integers are what is trained.",
+            rich_help_panel=NETWORK,
+        ),
+    ] = "float32",
     epochs: Annotated[
         int, typer.Option(help="Passes over the training set.", rich_help_panel=TRAINING)
     ] = 20,
@@ -180,10 +189,19 @@ def train(
             rich_help_panel=TRAINING,
         ),
     ] = "auto",
+    sop_budget: Annotated[
+        int | None,
+        typer.Option(
+            help="The most synaptic operations a sample that the network may take, on average of "
+            "the validation set.",
+            metavar="N",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
     json: Annotated[
         Path | None,
         typer.Option(
-            help="Write loss, accuracy and seconds of each epoch; - is stdout.",
+            help="Write loss, accuracy, SOPs and seconds of each epoch; - is stdout.",
             metavar="FILE",
             rich_help_panel=TRAINING,
         ),
@@ -228,6 +246,8 @@ def train(
         bias=not no_bias,
         batch_norm=batch_norm,
         mixed_precision=mixed_precision,
+        sop_budget=sop_budget,
+        weights=weights,
         random_start=data in WINDOWED if random_start is None else random_start,
     )
     dataset = open_dataset(data, root)
@@ -242,7 +262,8 @@ def train(
     says = notes if str(json) == "-" else console
     says.print(
         f"Validation accuracy {trained.best.validation_accuracy:.2%} "
-        f"({trained.validation_recordings} recordings), best of epoch {trained.best.epoch}",
+        f"({trained.validation_recordings} recordings), best of epoch {trained.best.epoch}"
+        + taken_by(trained.best),
         highlight=False,
     )
     if trained.events_late:
@@ -264,6 +285,23 @@ def train(
             highlight=False,
         )
     says.print(f"Wrote {out}", highlight=False)
+    if not trained.best.is_within(sop_budget):
+        raise es.EventsimError(
+            f"{out} takes {sum(trained.best.validation_sops):,.1f} SOPs a sample on validation, "
+            f"expected at most {sop_budget:,} (--sop-budget): no epoch did, and epoch "
+            f"{trained.best.epoch} came nearest"
+        )
+
+
+def taken_by(epoch: Epoch) -> str:
+    """Return in words what a sample of the validation set takes, where spikes are counted."""
+    if not epoch.validation_sops:
+        return ""
+    first, *behind = epoch.validation_sops
+    return (
+        f"; {first + sum(behind):,.0f} SOPs a sample, {first:,.0f} of them in the first layer, "
+        f"which the input decides"
+    )
 
 
 def history_of(trained: Trained) -> dict[str, Any]:

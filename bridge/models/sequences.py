@@ -7,6 +7,8 @@ takes them as they are. Used by `spiking.py` and `recurrent.py`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -58,7 +60,7 @@ def run_layer(layer: nn.Module, x: Tensor) -> Tensor:
     return y
 
 
-def each_step(module: nn.Module, x: Tensor) -> Tensor:
+def each_step(module: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Apply a module without memory to every timestep of (steps, batch, ...) at once.
 
     Products of bfloat16 come as float32, so that no state is kept in less.

@@ -16,10 +16,11 @@ from eventsim.errors import EventsimError
 from eventsim.network.geometry import Shape, Window
 from eventsim.network.neurons import IF, LIF, Neuron
 
-from ..sparse.function import Trainable, TrainableLayer, spikes_of
+from ..sparse.function import Trainable, TrainableLayer, run_stack
 from ..sparse.lists import BinnedBatch
 from ..sparse.wiring import Pool, pool_of, wire
 from .neurons import SURROGATES, check_trainable
+from .operations import Counted
 from .spiking_layer import SpikingLayer
 
 POOLS = (nn.MaxPool2d, nn.AvgPool2d)
@@ -77,15 +78,15 @@ def _why_not_pool(pool: Any, before: list[nn.Module]) -> str | None:
     return None
 
 
-def run_sparsely(layers: Iterable[nn.Module], batch: BinnedBatch) -> Tensor:
-    """Return the spikes of the last layer, (samples, steps, outputs), differentiable.
+def run_sparsely(layers: Iterable[nn.Module], batch: BinnedBatch) -> Counted:
+    """Return the spikes of the last layer, and the operations of all, differentiable.
 
     Raises `EventsimError` for a model that is not covered.
     """
     reason = uncovered(layers)
     if reason is not None:
         raise EventsimError(f"{reason}, which binned events cannot run on (frames run every model)")
-    return spikes_of(_trainable(layers, batch.input_shape), batch)
+    return Counted(*run_stack(_trainable(layers, batch.input_shape), batch))
 
 
 def _trainable(layers: Iterable[nn.Module], shape: Shape) -> Trainable:
@@ -143,7 +144,7 @@ def _layer(layer: SpikingLayer, connection: Any) -> TrainableLayer:
         for name, fixed in zip(("decay", "threshold"), _fixed(neuron, channels), strict=True)
     )
     return TrainableLayer(
-        connection.weight, connection.bias, decay, threshold, neuron.reset == "subtract",
+        layer.weight, connection.bias, decay, threshold, neuron.reset == "subtract",
         SURROGATES.index(layer.surrogate), layer.surrogate_width,
     )  # fmt: skip
 

@@ -20,8 +20,10 @@ from eventsim.network.projections import Signal
 from ..sparse.lists import BinnedBatch
 from .layers import add_batch_norm, build_modules
 from .learned import Learnable, Per
-from .modules import SILENT, connection_of, kind_of, pathway_of
+from .modules import SILENT, connection_of, float64s, kind_of, pathway_of
 from .neurons import Surrogate, check_trainable
+from .operations import Counted, sops_of
+from .rounding import TrainedWeights, check_weights
 from .sequences import LayeredModel, check_input_shape, run_layer
 from .sparse_pass import run_sparsely
 from .spiking_layer import SpikingLayer
@@ -51,6 +53,9 @@ class SpikingNetwork(LayeredModel):
         folds it into the weights; its shift is the layer's bias. After training, `eval()` puts the
         model into the state that the exported network has.
 
+    weights: "float32", or "int8": rounded before they act, so that the integers of the exported
+        network are what has been trained (`rounding.py`).
+
     Weights are drawn by torch from its global generator, biases begin at 0. Raises
     `StructureError` for a structure that cannot be read or does not fit `input_shape`,
     `NetworkError` for one that the engine cannot run (the maximum of pooled sums), and
@@ -70,16 +75,19 @@ class SpikingNetwork(LayeredModel):
         learn_per: Per = "layer",
         bias: bool = True,
         batch_norm: bool = False,
+        weights: TrainedWeights = "float32",
     ) -> None:
         """Build the layers."""
         super().__init__(input_shape)
         check_trainable(neuron)
         check_batch_norm(batch_norm, bias)
+        check_weights(weights, batch_norm)
         for kind, module in build_modules(structure, input_shape, bias and not batch_norm):
             if kind.has_neurons:
                 if batch_norm:
                     module = add_batch_norm(module, neuron.threshold)
                 module = SpikingLayer(module, neuron, surrogate, surrogate_width, learn, learn_per)
+                module.weights = weights
             self.layers.append(module)
         Network(input_shape, 1, self.engine_layers())  # refused here, before any training
         self.apply(clear_biases)
@@ -103,9 +111,28 @@ class SpikingNetwork(LayeredModel):
         cannot take them (`sparse_pass.uncovered` says why not).
         """
         if isinstance(frames, BinnedBatch):
+            return self.counted(frames).spikes
+        return super().forward(frames)
+
+    def counted(self, frames: Tensor | BinnedBatch) -> Counted:
+        """Return what `forward` does, and the operations that the engine would count for it."""
+        if isinstance(frames, BinnedBatch):
             check_input_shape(frames, self.input_shape)
             return run_sparsely(self.layers, frames)
-        return super().forward(frames)
+        x = frames.transpose(0, 1)
+        entering, pools = torch.count_nonzero(x, dim=0), list[nn.Module]()  # graded or not
+        sops: list[Tensor] = []
+        for layer in self.layers:
+            if isinstance(layer, SpikingLayer):
+                sops.append(sops_of(entering, pools, layer.connection))
+            x = run_layer(layer, x)
+            if isinstance(layer, SpikingLayer):
+                entering, pools = x.sum(dim=0), []  # whole numbers, exact in float32
+            elif isinstance(layer, nn.MaxPool2d):  # the engine is done with it before it adds rows
+                entering, pools = x.sum(dim=0) if sops else torch.count_nonzero(x, dim=0), []
+            elif kind_of(layer) not in SILENT:
+                pools.append(layer)
+        return Counted(x.transpose(0, 1).flatten(2), torch.stack(sops, dim=1))
 
     def engine_layers(self) -> list[Layer]:
         """Return the layers as the engine's, with batch normalisations folded into the weights.
@@ -120,7 +147,10 @@ class SpikingNetwork(LayeredModel):
                 continue
             try:
                 if isinstance(module, SpikingLayer):
-                    layer: Layer = connection_of(module.connection).layer(module.neuron)
+                    connection = connection_of(module.connection)
+                    if module.weights != "float32":
+                        connection = connection._replace(weight=float64s(module.weight))
+                    layer: Layer = connection.layer(module.neuron)
                 else:
                     layer = pathway_of(module, signals[-1].shape)
             except NetworkError as error:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from eventsim.network.neurons import Neuron
 
 from .learned import Learnable, LearnedNumbers, Per
 from .neurons import Surrogate, check_surrogate, spike_trains
+from .rounding import TrainedWeights, rounded
 from .sequences import Temporal, each_step
 
 
@@ -22,6 +24,8 @@ class SpikingLayer(Temporal):
     `neuron` is the engine's, with learned numbers as they are now; `given_neuron` has those that
     they began with.
     """
+
+    weights: TrainedWeights = "float32"  # what they are rounded to before they act
 
     def __init__(
         self,
@@ -43,13 +47,23 @@ class SpikingLayer(Temporal):
         self.surrogate_width = surrogate_width
 
     @property
+    def weight(self) -> Tensor:
+        """The weights as they act, without normalisation."""
+        weight = self.connection.get_parameter("weight")
+        return weight if self.weights == "float32" else rounded(weight)
+
+    @property
     def neuron(self) -> Neuron:
         """The neuron as it is now."""
         return self.learned.put_into(self.given_neuron)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the spikes (steps, batch, ...) for an input (steps, batch, ...)."""
-        currents = each_step(self.connection, x)
+        if self.weights == "float32":
+            currents = each_step(self.connection, x)
+        else:
+            acting = {"weight": self.weight}
+            currents = each_step(lambda y: functional_call(self.connection, acting, (y,)), x)
         return spike_trains(
             currents, self.given_neuron, self.surrogate, self.surrogate_width, self.learned()
         )

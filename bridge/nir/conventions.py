@@ -74,7 +74,11 @@ class Convention:
         return Discrete(decay, self._current_gain(leak, decay, current, step), current)
 
     def continuous(self, discrete: Discrete, dt: float) -> Leak:
-        """Return NIR's parameters that `discrete` makes these of."""
+        """Return NIR's parameters that `discrete` makes these of; not finite where none do."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return self._continuous(discrete, dt)
+
+    def _continuous(self, discrete: Discrete, dt: float) -> Leak:
         step = 1.0 if self.counts_in_steps else dt
         decay, gain, current = discrete
         one = np.ones(())

@@ -32,16 +32,17 @@ from .conventions import AS_IN, CONVENTIONS, AsIn, Discrete, Numbers
 from .reading import METADATA, from_nir
 
 
-def to_nir(network: Network, path: str | Path, *, as_in: AsIn = "exact") -> None:
+def to_nir(network: Network, path: str | Path, *, as_in: AsIn = "exact") -> tuple[str, ...]:
     """Write a network as a NIR file, for readers that take it as `as_in` says.
 
-    Raises as `graph_of`; nothing is written then.
+    Returns what a reader must know, mostly nothing. Raises as `graph_of`; nothing is written then.
     """
-    graph = graph_of(network, as_in=as_in)
+    graph, notes = _graph_and_notes(network, as_in)
     written = io.BytesIO()
     nir.write(written, graph)
     with replacing(path) as file:
         file.write(written.getvalue())
+    return notes
 
 
 def graph_of(network: Network, *, as_in: AsIn = "exact") -> Any:
@@ -51,13 +52,18 @@ def graph_of(network: Network, *, as_in: AsIn = "exact") -> Any:
     read as `as_in`; and `EventsimError` where the `nir` package is older than 1.0.6, which has no
     v_reset.
     """
+    return _graph_and_notes(network, as_in)[0]
+
+
+def _graph_and_notes(network: Network, as_in: AsIn) -> tuple[Any, tuple[str, ...]]:
     if as_in not in AS_IN:
         raise NetworkError(f"as_in is {as_in!r}, expected one of {', '.join(AS_IN)}")
     if "v_reset" not in nir.IF.__dataclass_fields__:
         raise EventsimError(f"nir is {nir.version}, expected 1.0.6 or later to write files")
-    graph = _Writer(network, as_in).graph()
+    writer = _Writer(network, as_in)
+    graph = writer.graph()
     _check_same(network, from_nir(graph).network, as_in)
-    return graph
+    return graph, writer.notes
 
 
 class _Writer:
@@ -68,6 +74,7 @@ class _Writer:
         self.dt = self.dt_us / 1e6
         self.nodes: dict[str, Any] = {"input": nir.Input(np.array(self._nir_shape(-1)))}
         self.edges: list[tuple[str, str]] = []
+        self.notes: tuple[str, ...] = ()
         self.gives: dict[int, tuple[str, ...]] = {-1: ("input",)}  # of each layer, the nodes
 
     def graph(self) -> Any:
@@ -86,7 +93,15 @@ class _Writer:
             "class_names": network.class_names,
         }  # fmt: skip
         metadata = {METADATA: json.dumps(kept)}
-        return nir.NIRGraph(nodes=self.nodes, edges=self.edges, metadata=metadata)
+        parts = {"nodes": self.nodes, "edges": self.edges, "metadata": metadata}
+        try:
+            return nir.NIRGraph(**parts)
+        except ValueError:  # its check of shapes takes kernels for square, and knows no groups
+            self.notes = (
+                f"nir {nir.version} does not know the shapes of its convolutions: nir.read takes "
+                f"it with type_check=False",
+            )
+            return nir.NIRGraph(**parts, type_check=False)
 
     def _node(self, name: str, node: Any, sources: tuple[str, ...]) -> tuple[str, ...]:
         self.nodes[name] = node

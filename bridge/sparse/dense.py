@@ -22,6 +22,7 @@ from .neurons import (
     Arrivals,
     Rules,
     RuleSums,
+    add_cost,
     counts,
     differentiate,
     gather_values,
@@ -45,6 +46,7 @@ class Above(NamedTuple):
     gradients: Arrivals  # those that are not 0; a row is a channel of the layer behind
     blocks: Float32s  # [block of this layer][channel of the layer behind][channel of the block]
     outputs: int  # channels of the layer behind
+    by_operations: Float32s  # of each sample: the gradient of the operations of the layer behind
 
 
 class Room(NamedTuple):
@@ -126,7 +128,12 @@ def differentiate_blocks(
                 )  # fmt: skip
             at = pointer * channels + block * width
             if above is not None:
-                collect(layer.rules, above, block, width, pointer, steps, u, room.by_spikes)
+                # Each spike costs an operation for each channel of the layer behind.
+                cost = above.by_operations[sample] * np.float32(above.outputs)
+                collect(
+                    layer.rules, above, block, width, len(layer.weight) - block * width, cost,
+                    pointer, steps, u, room.by_spikes,
+                )  # fmt: skip
             else:
                 copy_rows(by_outputs, at, channels, steps, width, room.by_spikes, 0, width)
             differentiate(
@@ -146,11 +153,13 @@ def differentiate_blocks(
 
 @inner_kernel
 def collect(
-    rules: Rules, above: Above, block: int, width: int, pointer: int, steps: int, u: Float32s,
-    by_spikes: Float32s,
+    rules: Rules, above: Above, block: int, width: int, channels: int, cost: np.float32,
+    pointer: int, steps: int, u: Float32s, by_spikes: Float32s,
 ) -> None:  # fmt: skip
     """Sum up the gradients of a block's spikes over the layer above; where they count for nothing,
     leave 0.
+
+    `cost`: what a spike of any of the `channels` adds to the loss by the operations it causes.
     """
     base = block * above.outputs * width
     for t in range(steps):
@@ -159,6 +168,7 @@ def collect(
                 by_spikes, t * width, above.blocks, base, width, above.gradients,
                 above.gradients.values, pointer + t,
             )  # fmt: skip
+            add_cost(by_spikes, t * width, min(width, channels), cost)
         else:
             by_spikes[t * width : (t + 1) * width] = 0
 

@@ -77,13 +77,17 @@ def _by_layer(values: list[Any]) -> list[list[Any]]:
     return [values[first : first + EACH] for first in range(0, len(values), EACH)]
 
 
-def spikes_of(network: Trainable, batch: BinnedBatch) -> Tensor:
-    """Return the last layer's spikes, 0 or 1, (samples, timesteps, outputs).
+def run_stack(network: Trainable, batch: BinnedBatch) -> tuple[Tensor, Tensor]:
+    """Return the last layer's spikes, 0 or 1, (samples, timesteps, outputs), and what they took.
 
-    As many threads take part as torch has on the CPU; the result does not depend on how many.
+    That are the SOPs of each sample and layer, (samples, layers), whole numbers in float64. Both
+    are differentiable. As many threads take part as torch has on the CPU; the result does not
+    depend on how many.
     """
-    spikes: Tensor = _SparseStack.apply(network, batch, *network.parameters())  # type: ignore[no-untyped-call]
-    return spikes
+    found: tuple[Tensor, Tensor] = _SparseStack.apply(  # type: ignore[no-untyped-call]
+        network, batch, *network.parameters()
+    )
+    return found
 
 
 class _SparseStack(torch.autograd.Function):
@@ -92,17 +96,17 @@ class _SparseStack(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, network: Trainable, batch: BinnedBatch, *parameters: Tensor | None
-    ) -> Tensor:
-        """Return the spikes; keeps lists of those of each layer."""
+    ) -> tuple[Tensor, Tensor]:
+        """Return spikes and operations; keeps lists of the spikes of each layer."""
         stack = network.with_parameters(parameters)
-        spikes, ctx.kept = run_forward(stack, batch, torch.get_num_threads())
+        spikes, operations, ctx.kept = run_forward(stack, batch, torch.get_num_threads())
         ctx.network = network
         ctx.save_for_backward(*parameters)
-        return torch.from_numpy(spikes)
+        return torch.from_numpy(spikes), torch.from_numpy(operations.astype(np.float64))
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *by_spikes: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *by_outputs: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of the parameters."""
         parameters: Sequence[Tensor | None] = ctx.saved_tensors
         stack = ctx.network.with_parameters(parameters)
@@ -114,5 +118,6 @@ class _SparseStack(torch.autograd.Function):
         ]
         arrays = [None if one is None else one.numpy() for one in gradients]
         found = [LayerGradients(*own) for own in _by_layer(arrays)]
-        run_backward(stack, ctx.kept, by_spikes[0].numpy(), found, torch.get_num_threads())
+        by_spikes, by_operations = (one.float().numpy() for one in by_outputs)
+        run_backward(stack, ctx.kept, by_spikes, by_operations, found, torch.get_num_threads())
         return None, None, *gradients

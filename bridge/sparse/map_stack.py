@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from eventsim.jit import Float32s
+from eventsim.jit import Float32s, Int64s
 from eventsim.vectors import new_array
 
 from .blocks import blocks_of, padded, rules_in_blocks, to_blocks, width_of
@@ -30,6 +30,7 @@ from .threads import share
 from .wiring import Pool, Wires, each_by_itself
 
 PARTS = 8  # of a batch: so many threads can share the backward pass
+FREE = np.float32(0)  # an operation that costs nothing
 _NOBODY = Arrivals(np.zeros(1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
 
 
@@ -78,12 +79,14 @@ class MapPass(NamedTuple):
 
     layers: list[LayerWeights]
     arrivals: list[list[SiteLists]]  # of each sample, at each convolution
+    operations: Int64s  # (samples, convolutions)
 
 
 def run_maps(stack: MapStack, batch: BinnedBatch, threads: int) -> tuple[Arrivals, MapPass]:
     """Return what arrives behind the stack, with rows as torch flattens maps, and what to keep."""
-    kept = MapPass([_in_blocks(weights) for weights in stack.layers], [])
-    kept.arrivals.extend([] for _ in range(batch.samples))
+    layers = [_in_blocks(weights) for weights in stack.layers]
+    operations = np.zeros((batch.samples, len(layers)), np.int64)
+    kept = MapPass(layers, [[] for _ in range(batch.samples)], operations)
     outputs: list[SiteLists] = [None] * batch.samples  # type: ignore[list-item]
     share(batch.samples, threads, partial(_run_samples, stack, batch, kept, outputs))
     counts = np.zeros((batch.samples, batch.steps), np.int64)
@@ -106,7 +109,7 @@ def _in_blocks(weights: MapWeights) -> LayerWeights:
     matrix = np.ascontiguousarray(by_tap).reshape(outputs, taps * inputs)
     return LayerWeights(
         rules_in_blocks(weights.rules, outputs), to_blocks(matrix), padded(weights.bias, outputs),
-        width_of(outputs), taps * inputs,
+        width_of(outputs), outputs, taps * inputs,
     )  # fmt: skip
 
 
@@ -121,11 +124,20 @@ def _run_samples(
     """Run some of the samples."""
     for sample in range(first, stop):
         lists = _listed(batch, sample)
-        for weights, layer in zip(stack.layers, kept.layers, strict=True):
+        for number, (weights, layer) in enumerate(zip(stack.layers, kept.layers, strict=True)):
             lists = _pooled(lists, weights.pool, batch.steps)
             kept.arrivals[sample].append(lists)
+            pointers = lists.pointers.reshape(-1, batch.steps + 1)
+            entries = pointers[:, -1] - pointers[:, 0]
+            kept.operations[sample, number] = entries @ _fan_outs(weights)
             lists = _run_layer(weights, layer, lists, batch.steps)
         outputs[sample] = _pooled(lists, stack.pool, batch.steps)
+
+
+def _fan_outs(weights: MapWeights) -> Int64s:
+    """Return how many weights what arrives at each site reaches, borders included."""
+    taps: Int64s = np.diff(weights.wires.backwards.pointers)
+    return taps * len(weights.weight)
 
 
 def _listed(batch: BinnedBatch, sample: int) -> SiteLists:
@@ -192,13 +204,15 @@ def differentiate_maps(
     steps: int,
     behind: Arrivals,
     weight: NDArray[np.float32],
+    by_operations: NDArray[np.float32],
     gradients: Sequence[LayerGradients],
     threads: int,
 ) -> None:
     """Fill the gradients of each convolution's parameters.
 
     `behind`: the gradients of the membranes of the layer behind, whose `weight` is
-    (outputs, channels * sites).
+    (outputs, channels * sites). `by_operations`: those of the operations of each convolution and of
+    the layer behind, (samples, layers).
     """
     samples = len(kept.arrivals)
     parts = [[_no_sums(layer) for layer in kept.layers] for _ in range(min(PARTS, samples))]
@@ -208,7 +222,11 @@ def differentiate_maps(
         for part in range(first, stop):
             begin, end = (samples * n // len(parts) for n in (part, part + 1))
             for sample in range(begin, end):
-                _differentiate_sample(stack, kept, steps, sample, ends, parts[part])
+                costs = by_operations[sample, 1:]
+                own = [
+                    end._replace(by_operations=cost) for end, cost in zip(ends, costs, strict=True)
+                ]
+                _differentiate_sample(stack, kept, steps, sample, own, parts[part])
 
     share(len(parts), threads, work)
     for number, layer in enumerate(kept.layers):
@@ -232,11 +250,14 @@ def _ends(
         outputs, inputs = weights.weight.shape[:2]
         by_tap = weights.weight.reshape(outputs, inputs, -1).transpose(1, 2, 0)
         matrix = np.ascontiguousarray(by_tap).reshape(inputs, -1)
-        ends.append(Behind(*pool, _NOBODY, 0, to_blocks(matrix), matrix.shape[1], 0))
+        fan_outs = _fan_outs(weights).astype(np.float32)
+        blocks = to_blocks(matrix)
+        ends.append(Behind(*pool, _NOBODY, 0, blocks, matrix.shape[1], 0, fan_outs, FREE))
     pool = stack.pool or each_by_itself(stack.layers[-1].wires.sites)
     channels = len(stack.layers[-1].weight)
     blocks = _blocks_of_sites(weight, channels, len(pool.children))
-    ends.append(Behind(*pool, behind, 0, blocks, len(weight), blocks_of(channels)))
+    fan_outs = np.full(len(pool.children), len(weight), np.float32)
+    ends.append(Behind(*pool, behind, 0, blocks, len(weight), blocks_of(channels), fan_outs, FREE))
     return ends
 
 

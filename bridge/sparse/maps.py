@@ -22,6 +22,7 @@ from .neurons import (
     Arrivals,
     Rules,
     RuleSums,
+    add_cost,
     counts,
     differentiate,
     gather_values,
@@ -56,6 +57,7 @@ class LayerWeights(NamedTuple):
     blocks: Float32s  # [block][row][channel of the block], a row for each tap and channel below
     bias: Float32s  # of all channels of all blocks
     width: int  # channels of a block
+    channels: int
     inputs: int  # rows
 
 
@@ -70,6 +72,8 @@ class Behind(NamedTuple):
     blocks: Float32s  # weights of the layer behind, turned round: [block][row][channel]
     rows: int  # in a block
     apart: int  # blocks from one window to the next; 0: all have the same
+    fan_outs: Float32s  # operations behind that a spike leaving each window causes
+    by_operations: np.float32  # their gradient
 
 
 class MapRoom(NamedTuple):
@@ -278,6 +282,9 @@ def collect_window(
     if behind.scale != 1:
         for k in range(np.uintp(steps * width)):
             by_window[k] *= behind.scale
+    cost, channels = behind.by_operations * behind.fan_outs[window], layer.channels - block * width
+    for t in range(steps):
+        add_cost(by_window, t * width, min(width, channels), cost)
 
 
 @inner_kernel

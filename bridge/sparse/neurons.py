@@ -163,6 +163,17 @@ def gather_values(
 
 
 @inner_kernel
+def add_cost(by_spikes: Float32s, at: int, channels: int, cost: np.float32) -> None:
+    """Add to a block's gradients of spikes what each of its channels costs.
+
+    Not to those that are left over, whose gradients must stay 0.
+    """
+    if cost != 0:
+        for k in range(np.uintp(at), np.uintp(at + channels)):
+            by_spikes[k] += cost
+
+
+@inner_kernel
 def differentiate(
     rules: Rules, block: int, width: int, steps: int, u: Float32s, by_spikes: Float32s,
     by_next: Float32s, bits: Words, sums: RuleSums,

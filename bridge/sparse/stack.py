@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from eventsim.jit import Float32s, Words
+from eventsim.jit import Float32s, Int64s, Words
 from eventsim.vectors import new_array
 
 from .blocks import blocks_of, padded, rows_in_blocks, rules_in_blocks, width_of
@@ -52,16 +52,27 @@ class Pass(NamedTuple):
     membranes: list[Float32s]  # empty where they would take more than the weights
 
 
-def run_forward(stack: Stack, batch: BinnedBatch, threads: int) -> tuple[NDArray[np.float32], Pass]:
-    """Return the last layer's spikes, 0 or 1, (samples, timesteps, outputs), and what to keep."""
+class Ran(NamedTuple):
+    """What a batch gives."""
+
+    spikes: NDArray[np.float32]  # of the last layer, 0 or 1, (samples, timesteps, outputs)
+    operations: Int64s  # SOPs of each sample and layer with weights, (samples, layers)
+    kept: Pass
+
+
+def run_forward(stack: Stack, batch: BinnedBatch, threads: int) -> Ran:
+    """Run a batch through all layers."""
     arrivals, of_maps = Arrivals(batch.pointers, batch.cells, batch.values), None
     if stack.maps is not None:
         arrivals, of_maps = run_maps(stack.maps, batch, threads)
     kept = Pass(batch.samples, batch.steps, of_maps, [], [], [])
+    operations = [] if of_maps is None else [of_maps.operations]
     for number, weights in enumerate(stack.dense):
         layer = _as_read(weights)
         kept.layers.append(layer)
         kept.arrivals.append(arrivals)
+        entries = np.diff(arrivals.pointers[:: batch.steps])
+        operations.append(entries[:, np.newaxis] * len(weights.weight))
         numbers = batch.samples * batch.steps * len(layer.bias)
         room = numbers if numbers <= layer.weight.size else 0
         kept.membranes.append(new_array(room, np.float32))
@@ -72,7 +83,8 @@ def run_forward(stack: Stack, batch: BinnedBatch, threads: int) -> tuple[NDArray
             arrivals = list_spikes(words, blocks, layer.width)
     outputs = len(stack.dense[-1].weight)
     spikes = dense_spikes(words, blocks, layer.width, outputs)
-    return spikes.reshape(batch.samples, batch.steps, outputs), kept
+    whole = spikes.reshape(batch.samples, batch.steps, outputs)
+    return Ran(whole, np.concatenate(operations, axis=1), kept)
 
 
 def _as_read(weights: Weights) -> DenseLayer:
@@ -108,21 +120,24 @@ def run_backward(
     stack: Stack,
     kept: Pass,
     by_outputs: NDArray[np.float32],
+    by_operations: NDArray[np.float32],
     gradients: Sequence[LayerGradients],
     threads: int,
 ) -> None:
     """Fill the gradients of each layer's parameters, in the order of the layers.
 
     `by_outputs`: the gradient of the last layer's spikes, (samples, timesteps, outputs).
+    `by_operations`: that of the operations, (samples, layers).
     """
     maps = len(gradients) - len(stack.dense)
     behind = _differentiate_dense(
-        stack.dense, kept, by_outputs, gradients[maps:], threads, wanted=maps > 0
-    )
+        stack.dense, kept, by_outputs, by_operations[:, maps:], gradients[maps:], threads,
+        wanted=maps > 0,
+    )  # fmt: skip
     if stack.maps is not None and kept.maps is not None and behind is not None:
         differentiate_maps(
-            stack.maps, kept.maps, kept.steps, behind, stack.dense[0].weight, gradients[:maps],
-            threads,
+            stack.maps, kept.maps, kept.steps, behind, stack.dense[0].weight,
+            by_operations[:, : maps + 1], gradients[:maps], threads,
         )  # fmt: skip
 
 
@@ -130,6 +145,7 @@ def _differentiate_dense(
     stack: list[Weights],
     kept: Pass,
     by_outputs: NDArray[np.float32],
+    by_operations: NDArray[np.float32],
     gradients: Sequence[LayerGradients],
     threads: int,
     *,
@@ -155,7 +171,8 @@ def _differentiate_dense(
         listed = list_gradients(membranes, channels) if asked else None
         if number and listed is not None:
             weight = stack[number].weight
-            above = Above(listed, rows_in_blocks(weight), len(weight))
+            costs = np.ascontiguousarray(by_operations[:, number])
+            above = Above(listed, rows_in_blocks(weight), len(weight), costs)
     return listed
 
 

@@ -1,9 +1,9 @@
 """The state of a training run, and the file it is kept in, from which a killed run goes on.
 
 The file is one that `torch.load` reads with `weights_only=True`: format, version, the settings and
-the data that the run belongs to, weights, optimiser state, history, and the best weights so far.
-The order of the recordings and everything else follows from settings and epoch. Called by
-`loop.py` after every epoch.
+the data that the run belongs to, weights, optimiser state, history, the price of operations, and
+the best weights so far. The order of the recordings and everything else follows from settings and
+epoch. Called by `loop.py` after every epoch.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from eventsim.errors import EventsimError
 
 from .torch_files import read_document, write_document
 
-HEAD = ("eventsim training", 3)  # format and version
+HEAD = ("eventsim training", 4)  # format and version
 
 
 class CheckpointError(EventsimError):
@@ -34,20 +34,34 @@ class Epoch(NamedTuple):
     accuracy: float  # likewise
     validation_loss: float
     validation_accuracy: float
+    # Of a spiking model, a sample, layer by layer, as the engine counts them.
+    validation_sops: tuple[float, ...] = ()
 
-    @property
-    def merit(self) -> tuple[float, float]:
-        """What makes an epoch the best: validation accuracy, of equals the lowest loss."""
-        return self.validation_accuracy, -self.validation_loss
+    def is_within(self, budget: int | None) -> bool:
+        """Tell whether the model takes at most so many operations a sample; None: any number."""
+        return budget is None or sum(self.validation_sops) <= budget
+
+    def merit(self, budget: int | None) -> tuple[bool, float, float]:
+        """Return what makes an epoch the best: validation accuracy, of equals the lowest loss.
+
+        Of epochs within the budget; where there is none, the one with the fewest operations is.
+        """
+        if not self.is_within(budget):
+            return False, -sum(self.validation_sops), 0.0
+        return True, self.validation_accuracy, -self.validation_loss
 
 
 class TrainingState:
     """Model, optimiser, the epochs so far, and the weights of the best of them."""
 
-    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        """Begin a run."""
+    def __init__(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, budget: int | None
+    ) -> None:
+        """Begin a run, within a budget of operations a sample."""
         self.model = model
         self.optimizer = optimizer
+        self.budget = budget
+        self.price = 0.0  # of operations, see `budget.py`
         self.history: list[Epoch] = []
         self.seconds: list[float] = []  # of each epoch
         self.best_weights: dict[str, Any] = {}
@@ -55,7 +69,7 @@ class TrainingState:
     @property
     def best(self) -> Epoch:
         """The best epoch so far, the first of equals."""
-        return max(self.history, key=lambda epoch: epoch.merit)
+        return max(self.history, key=lambda epoch: epoch.merit(self.budget))
 
     def note(self, epoch: Epoch, seconds: float) -> None:
         """Add an epoch that took so long, and keep the model's weights if it is the best."""
@@ -73,6 +87,7 @@ class TrainingState:
             "optimizer": self.optimizer.state_dict(),
             "history": [tuple(epoch) for epoch in self.history],
             "seconds": self.seconds,
+            "price": self.price,
             "best_weights": self.best_weights,
         }
         write_document(path, HEAD, fields)
@@ -96,4 +111,5 @@ class TrainingState:
         self.optimizer.load_state_dict(document["optimizer"])
         self.history = [Epoch(*epoch) for epoch in document["history"]]
         self.seconds = list(document["seconds"])
+        self.price = document["price"]
         self.best_weights = document["best_weights"]

@@ -6,7 +6,8 @@ In: a data set (`datasets.py`) and `TrainingSettings`. Out: `Trained`, whose spi
 The loss is one of `losses.py`, its gradient that of backpropagation through time over all
 timesteps, the optimiser Adam. After each epoch the model is judged on a validation split taken from
 the training set, of each class alike or of whole users; the test set is never read. The model of
-the best epoch is kept: highest validation accuracy, of equals the lowest validation loss.
+the best epoch is kept: highest validation accuracy, of equals the lowest validation loss; with a
+budget of operations (`budget.py`), of the epochs within it.
 
 Where it runs, on a GPU or on several, is in `placement.py`.
 """
@@ -24,6 +25,7 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
 
 from eventsim.jit import Int64s
 from eventsim.network.graph import Network
@@ -34,8 +36,9 @@ from ..models import QuantisedNetwork, RecurrentNetwork, SpikingNetwork, export_
 from ..models.layers import parse_structure
 from ..models.sequences import LayeredModel
 from ..models.spiking import wake_silent_layers
+from .budget import aim, price
 from .checkpoints import Epoch, TrainingState
-from .evaluation import Evaluation, batches, evaluate
+from .evaluation import Evaluation, batches, evaluate, run_counted
 from .kernels import Feed, Kernels, why_dense
 from .losses import error_of, predict
 from .placement import Device, choose_placement
@@ -67,6 +70,7 @@ class Trained:
             "best_epoch": self.best.epoch,
             "validation_accuracy": self.best.validation_accuracy,
             "validation_loss": self.best.validation_loss,
+            "validation_sops": list(self.best.validation_sops),
             "training_recordings": self.training_recordings,
             "validation_recordings": self.validation_recordings,
             "events": self.events,
@@ -164,6 +168,7 @@ def train(
         reason = why_dense(kernels, model, placement, settings.mixed_precision)
         feed = Feed(recordings, placement, sparse=reason is None)
         run = _Run(model, feed, training, settings)
+        run.set_budget(validation)
         state, data = run.state, {"name": dataset.name, "digest": recordings.digest()}
         if checkpoint is not None and checkpoint.exists():
             state.load(checkpoint, settings.as_dict(), data)
@@ -239,6 +244,7 @@ def build_model(settings: TrainingSettings, shape: tuple[int, int, int]) -> Laye
         learn_per=settings.learn_per,
         bias=settings.bias,
         batch_norm=settings.batch_norm,
+        weights=settings.weights,
     )
 
 
@@ -263,10 +269,42 @@ class _Run:
         # One pass over weights and moments instead of many: 22 ms a step instead of 85 for an LSTM
         # of 5.8 million parameters, whose forward and backward pass took 310.
         adam = torch.optim.Adam(model.parameters(), settings.learning_rate, fused=True)
-        self.state = TrainingState(model, adam)
+        self.state = TrainingState(model, adam, settings.sop_budget)
+        self.aim: float | None = None  # operations behind the first layer that a batch aims at
         self.feed = feed
         self.training = training
         self.settings = settings
+
+    def set_budget(self, validation: Int64s) -> None:
+        """Find what the input leaves of the budget, where there is one.
+
+        Raises `TrainingError` where that is less than nothing.
+        """
+        budget = self.settings.sop_budget
+        if budget is not None:
+            self.aim = aim(budget, self.judge(validation).sops[0])
+            self.model.train()  # as it was, for `wake_silent_layers`
+
+    def penalty(self, sops: Tensor, mine: int) -> Tensor | float:
+        """Return what the operations of a batch (samples, layers) add to its loss.
+
+        `mine`: how many of the samples count, of those that the processes share.
+        """
+        if self.aim is None:
+            return 0.0
+        behind = sops[:, 1:].sum(dim=1)
+        total, count = self.feed.placement.total(float(behind[:mine].detach().sum()), mine)
+        now, self.state.price = price(self.state.price, total / count / self.aim)
+        return behind.mean() * (now / self.aim)
+
+    def judge(self, indices: Int64s) -> Evaluation:
+        """Return how the model does on recordings."""
+        settings, feed = self.settings, self.feed
+        with feed.placement.autocast(settings.mixed_precision):
+            return evaluate(
+                self.model, feed.recordings, indices, settings.batch_size,
+                loss=settings.loss_name, placement=feed.placement, sparse=feed.sparse,
+            )  # fmt: skip
 
     def order(self, epoch: int) -> Int64s:
         """Return the training recordings in the order of an epoch, which follows from the seed."""
@@ -278,7 +316,7 @@ def _train_epochs(run: _Run, validation: Int64s, bar: Progress) -> Iterator[tupl
 
     Each comes with the seconds that training took, without judging.
     """
-    settings, feed, placement = run.settings, run.feed, run.feed.placement
+    settings = run.settings
     count = math.ceil(len(run.training) / settings.batch_size)
     done = len(run.state.history)
     task = bar.add_task("training", total=settings.epochs * count, completed=done * count)
@@ -286,14 +324,12 @@ def _train_epochs(run: _Run, validation: Int64s, bar: Progress) -> Iterator[tupl
         start = time.perf_counter()
         trained = _train_epoch(run, number, lambda: bar.advance(task))
         seconds = time.perf_counter() - start
-        with placement.autocast(settings.mixed_precision):
-            judged = evaluate(
-                run.model, feed.recordings, validation, settings.batch_size,
-                loss=settings.loss_name, placement=placement, sparse=feed.sparse,
-            )  # fmt: skip
+        judged = run.judge(validation)
         progress = f"epoch {number}: loss {trained.loss:.4f}, validation {judged.accuracy:.1%}"
+        if run.aim is not None:
+            progress += f", {sum(judged.sops):,.0f} SOPs"
         bar.update(task, description=progress)
-        yield Epoch(number, *trained, *judged), seconds
+        yield Epoch(number, trained.loss, trained.accuracy, *judged), seconds
 
 
 def _train_epoch(run: _Run, epoch: int, batch_done: Callable[[], None]) -> Evaluation:
@@ -311,14 +347,16 @@ def _train_epoch(run: _Run, epoch: int, batch_done: Callable[[], None]) -> Evalu
         chosen = mine if len(mine) else places[:1]  # without a share: gradients of zero
         part = batch[chosen]
         with placement.autocast(settings.mixed_precision):
-            outputs, labels = run.model(feed.inputs(part, starts[chosen])), feed.labels(part)
-            loss = error_of(outputs, labels, settings.loss_name)
+            outputs, sops = run_counted(run.model, feed.inputs(part, starts[chosen]))
+            labels = feed.labels(part)
+            error = error_of(outputs, labels, settings.loss_name)
+        loss = error + run.penalty(sops, len(mine))
         run.state.optimizer.zero_grad()
         (loss * (len(mine) / len(batch))).backward()  # type: ignore[no-untyped-call]
         placement.add_gradients(run.model)
         run.state.optimizer.step()
         if len(mine):
-            total += len(mine) * loss.item()
+            total += len(mine) * error.item()
             correct += int((predict(outputs, settings.loss_name) == labels).sum())
         batch_done()
     total, hits = placement.total(total, correct)

@@ -14,6 +14,7 @@ from ..models import PAPER_NEURON
 from ..models.layers import parse_structure
 from ..models.learned import LEARNABLE, Learnable, Per, check_learn
 from ..models.neurons import Surrogate, check_surrogate, check_trainable
+from ..models.rounding import TrainedWeights, check_weights
 from ..models.spiking import check_batch_norm
 from .losses import LOSSES_OF, Loss, ModelName
 
@@ -39,8 +40,11 @@ class TrainingSettings:
     neuron, learn, learn_per, surrogate, surrogate_width, batch_norm: as in `SpikingNetwork`, and
         only for it.
     bias: whether weight layers have one, in all models.
+    weights: "float32" or "int8", as in `SpikingNetwork`, and only for it.
     mixed_precision: weights and inputs of products rounded to bfloat16; membranes, cell states and
         sums stay float32.
+    sop_budget: the most synaptic operations a sample that a spiking network may take on the
+        validation set, see `budget.py`; None: as many as it likes.
 
     Raises `TrainingError` for a value that cannot work, `StructureError` for the structure.
     """
@@ -65,6 +69,8 @@ class TrainingSettings:
     bias: bool = True
     batch_norm: bool = False
     mixed_precision: bool = False
+    sop_budget: int | None = None
+    weights: TrainedWeights = "float32"
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -76,6 +82,10 @@ class TrainingSettings:
             raise TrainingError(f"loss is {self.loss!r}, expected one of {losses} for {self.model}")
         if self.batch_norm and self.model != "snn":
             raise TrainingError(f"batch_norm is True, expected False for {self.model}")
+        check_weights(self.weights, self.batch_norm)
+        if self.weights != "float32" and self.model != "snn":
+            raise TrainingError(f"weights are {self.weights!r}, expected float32 for {self.model}")
+        self._check_budget()
         check_trainable(self.neuron)
         check_learn(self.learn, self.learn_per, self.neuron)
         if self.learn and self.model != "snn":
@@ -101,6 +111,18 @@ class TrainingSettings:
             )
         if self.encoding not in INPUT_ENCODINGS:
             raise TrainingError(f"encoding is {self.encoding!r}, expected one of {INPUT_ENCODINGS}")
+
+    def _check_budget(self) -> None:
+        if self.sop_budget is None:
+            return
+        if self.model != "snn":
+            raise TrainingError(
+                f"sop_budget is {self.sop_budget!r}, expected none for {self.model}: only spikes "
+                f"can become fewer"
+            )
+        if not is_whole(self.sop_budget, 1):
+            raise TrainingError(f"sop_budget is {self.sop_budget!r}, expected a whole number >= 1")
+        object.__setattr__(self, "sop_budget", int(self.sop_budget))
 
     @property
     def loss_name(self) -> Loss:

@@ -93,10 +93,11 @@ def test_gradients_are_those_of_the_unrolled_formulas(
                 leaf, neuron, lambda x: DERIVATIVES[surrogate](x, 0.4), numbers | learned
             )
         (spikes * cost).sum().backward()
-        gradients = [leaf.grad] + [value.grad for value in learned.values()]
-        found.append([torch.zeros(1) if one is None else one for one in (spikes, *gradients)])
+        asked = (leaf, *learned.values())  # without a gradient where nothing depends on it
+        gradients = [torch.zeros_like(one) if one.grad is None else one.grad for one in asked]
+        found.append([spikes, *gradients])
     for one, other in zip(*found, strict=True):
-        torch.testing.assert_close(one, other.reshape(one.shape), rtol=1e-9, atol=1e-10)
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-10)
 
 
 def moved(structure: str, shape: Any, neuron: Any, learn: Any, per: Any, seed: int) -> Any:

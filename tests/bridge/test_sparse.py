@@ -33,13 +33,13 @@ def check_gradients(case: Case, steady: bool) -> None:
     """As near as float32 allows: as sums of parameters a little off, where no spike hangs on that
     (`steady`), and else as torch's own in float32, or sums of costs a little off: neither is nearer
     where terms cancel, as they do most in the one decay of a layer."""
-    spikes, gradients = differentiated(case.model, case.batch(), case.cost)
+    spikes, gradients = differentiated(case.model, case.batch(), case.cost, case.price)
     expected_spikes, expected = in_float64(case)
     assert torch.equal(spikes.double(), expected_spikes)
     if steady:
         rounding = rounding_of(case, expected)
     else:
-        of_torch = differentiated(case.model, case.frames, case.cost)[1]
+        of_torch = differentiated(case.model, case.frames, case.cost, case.price)[1]
         rounding = 3 * largest_error(of_torch, expected)
         rounding = max(rounding, rounding_of(case, expected, costs_only=True))
     assert largest_error(gradients, expected) < 1e-5 + rounding
@@ -180,4 +180,5 @@ def test_gradients_through_many_timesteps_are_as_exact(seed: int, reset: Any) ->
     model = SpikingNetwork.of_layers([nn.Flatten(), layer], (1, 2, 3))
     frames = torch.from_numpy((rng.random((2, 400, 1, 2, 3)) < 0.2).astype(np.float32))
     cost = torch.from_numpy(rng.normal(0, 1, (2, 400, 9)).astype(np.float32))
-    check_gradients(Case(model, frames, cost, False), steady=False)
+    price = torch.zeros(2, 1)
+    check_gradients(Case(model, frames, cost, price, False), steady=False)

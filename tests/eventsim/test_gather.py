@@ -24,6 +24,7 @@ def run(network: es.Network, binned: es.BinnedEvents, expected: list[bool]) -> t
     with (
         patch.object(runs, "WIDTHS", runs.WIDTHS if any(expected) else ()),
         patch.object(populations, "ROWS_A_RUN", {1: 0.0}),
+        patch.dict(populations.ROWS_A_RUN_OF_PATCHES, leaky=0, plain=0, other=0),
     ):
         program = wire.wire(network)
     assert [bool(row[Population.width] > 0) for row in program.populations] == expected
@@ -51,10 +52,21 @@ def normal(rng: np.random.Generator, *shape: int) -> NDArray[Any]:
     return weights
 
 
+NEURONS = [
+    es.LIF(0.7, 0.3),
+    es.LIF(0.7, 0.3, "subtract"),
+    es.IF(0.3),
+    es.IF(0.3, "subtract", spikes="many", comparison=">="),
+    es.LIF(0.7, 0.3, refractory=1),
+    es.CUBALIF(0.6, 0.7, 0.3),
+    es.ALIF(0.7, 0.3, 0.5, 0.1, "subtract"),
+]
+
+
 @given(
     channels=st.sampled_from([1, 7, 8, 16, 24, 32, 60, 64, 100, 128, 135]),
     activity=st.sampled_from([0.0, 0.05, 0.5, 3.0]),
-    reset=st.sampled_from(["zero", "subtract"]),
+    neuron=st.sampled_from(NEURONS),
     biased=st.booleans(),
     pooled=st.sampled_from([0, 1, 2]),
     stride=st.integers(1, 2),
@@ -62,11 +74,10 @@ def normal(rng: np.random.Generator, *shape: int) -> NDArray[Any]:
     seed=st.integers(0, 2**32 - 1),
 )
 def test_the_same_bits_with_and_without(
-    channels: int, activity: float, reset: Any, biased: bool, pooled: int, stride: int,
+    channels: int, activity: float, neuron: Any, biased: bool, pooled: int, stride: int,
     half: bool, seed: int,
 ) -> None:  # fmt: skip
     rng = np.random.default_rng(seed)
-    neuron = es.LIF(0.7, 0.3, reset)
     first = es.Conv2d(normal(rng, 8, 2, 3, 3), padding=1, neuron=neuron)
     bias = normal(rng, channels) if biased else None
     second = es.Conv2d(normal(rng, channels, 8, 3, 3), bias, stride=stride, neuron=neuron)
@@ -82,6 +93,18 @@ def test_the_same_bits_with_and_without(
     gathered, gathered_counts = run(network, binned, gathers)
     np.testing.assert_array_equal(gathered, listed)
     np.testing.assert_array_equal(gathered_counts, counts)
+
+
+def test_a_neighbour_does_not_fire_because_its_patch_is_visited() -> None:
+    """Above the threshold after a subtraction, below it a timestep later, and nothing arrives."""
+    conv = es.Conv2d(np.full((8, 1, 1, 1), 0.65), neuron=es.LIF(0.5, 0.3, "subtract"))
+    network = es.Network((1, 1, 8), 1000, [conv], steps=STEPS)
+    events = es.make_events([0, 1000, 2000], [0, 1, 2], [0, 0, 0], [1, 1, 1])
+    binned = es.bin_events(events, network.input_shape, 1000, STEPS, start_us=0)
+    membranes, counts = run(network, binned, [True])
+    expected, counted = run(network, binned, [False])
+    np.testing.assert_array_equal(membranes, expected)
+    np.testing.assert_array_equal(counts, counted)
 
 
 def test_what_a_layer_sends_itself_is_not_missed_at_the_turn_of_a_stretch() -> None:

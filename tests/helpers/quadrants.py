@@ -75,5 +75,10 @@ SETTINGS = TrainingSettings(
 )
 
 
+def numbers_of(history: Any) -> list[list[float]]:
+    """Return the numbers of each epoch in one list, the operations of each layer at its end."""
+    return [[*epoch[:-1], *epoch[-1]] for epoch in history]
+
+
 def changed(**changes: Any) -> TrainingSettings:
     return dataclasses.replace(SETTINGS, **changes)

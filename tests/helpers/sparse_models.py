@@ -22,11 +22,12 @@ from eventsim_bridge.sparse.lists import BinnedBatch
 
 @dataclass(repr=False)
 class Case:
-    """A model with an input, and how much the loss is for each of its spikes."""
+    """A model with an input, and how much the loss is for each of its spikes and operations."""
 
     model: SpikingNetwork
     frames: Tensor  # (samples, steps, polarities, height, width)
     cost: Tensor  # (samples, steps, outputs)
+    price: Tensor  # (samples, layers)
     graded: bool
 
     def batch(self) -> BinnedBatch:
@@ -157,9 +158,10 @@ def case_of(
     drawn = active * rng.integers(1, 4, active.shape) if graded else active
     frames = torch.from_numpy(drawn.astype(np.float32))
     with torch.no_grad():
-        outputs = model(frames).shape[2]
-    cost = torch.from_numpy(rng.normal(0, 1, (samples, steps, outputs)).astype(np.float32))
-    return Case(model, frames, cost, graded)
+        spikes, sops = model.counted(frames)
+    cost = torch.from_numpy(rng.normal(0, 1, spikes.shape).astype(np.float32))
+    price = torch.from_numpy(rng.normal(0, draw(st.sampled_from([0.0, 0.02])), sops.shape))
+    return Case(model, frames, cost, price, graded)
 
 
 @st.composite
@@ -172,19 +174,22 @@ def dense_cases(draw: st.DrawFn, dyadic: bool) -> Case:
 
 
 def differentiated(
-    model: SpikingNetwork, x: Tensor | BinnedBatch, cost: Tensor
+    model: SpikingNetwork, x: Tensor | BinnedBatch, cost: Tensor, price: Tensor | None = None
 ) -> tuple[Tensor, list[Tensor]]:
     """Return the spikes of a model, and the gradient of each parameter."""
     model.zero_grad()
-    spikes = model(x)
-    (spikes * cost).sum().backward()
+    spikes, sops = model.counted(x)
+    loss = (spikes * cost).sum()
+    if price is not None:
+        loss = loss + (sops * price).sum()
+    loss.backward()
     return spikes.detach(), [p.grad.clone() for p in model.parameters()]
 
 
 def in_float64(case: Case) -> tuple[Tensor, list[Tensor]]:
     """Return what torch's autograd makes of a case in float64, on dense frames."""
     model = copy.deepcopy(case.model).double()
-    return differentiated(model, case.frames.double(), case.cost.double())
+    return differentiated(model, case.frames.double(), case.cost.double(), case.price)
 
 
 def is_steady(case: Case) -> bool:
@@ -208,8 +213,8 @@ def is_steady(case: Case) -> bool:
 
 
 def rounding_of(case: Case, expected: list[Tensor], costs_only: bool = False) -> float:
-    """Return how far gradients move where each parameter and cost is off by 8 units of its last
-    place in float32: about as much as a sum of a thousand terms, one after the other, rounds.
+    """Return how far gradients move where each parameter, cost and price is off by 8 units of its
+    last place in float32: about as much as a sum of a thousand terms, one after the other, rounds.
 
     `costs_only`: parameters, on which spikes may hang, are not; gradients are sums over costs.
     """
@@ -217,10 +222,12 @@ def rounding_of(case: Case, expected: list[Tensor], costs_only: bool = False) ->
     for seed in range(4):
         random = torch.Generator().manual_seed(seed)
         model, cost = copy.deepcopy(case.model).double(), case.cost.double()
+        price = case.price.clone()
         with torch.no_grad():
-            for values in (cost,) if costs_only else (*model.parameters(), cost):
+            for values in (cost, price) if costs_only else (*model.parameters(), cost, price):
                 values *= 1 + 2**-20 * (torch.randint(0, 2, values.shape, generator=random) * 2 - 1)
-        found.append(largest_error(in_float64(replace(case, model=model, cost=cost))[1], expected))
+        moved = replace(case, model=model, cost=cost, price=price)
+        found.append(largest_error(in_float64(moved)[1], expected))
     return max(found)
 
 

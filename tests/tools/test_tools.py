@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command_line import run_command, write_nmnist
+from command_line import run_command, train_quickly, write_nmnist, write_nmnist_set
 
 import eventsim as es
 from eventsim.events.recordings import read_packets
@@ -37,14 +37,7 @@ def network(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def nmnist(tmp_path: Path) -> Path:
-    """A data set in N-MNIST's layout: digit 0 on the left, digit 1 on the right."""
-    for split, count in (("Train", 12), ("Test", 3)):
-        for digit in (0, 1):
-            for i in range(count):
-                number = 2 * i + digit + 1
-                path = tmp_path / "data" / split / str(digit) / f"{number:05d}.bin"
-                write_nmnist(path, 2 + 20 * digit, seed=number)
-    return tmp_path / "data"
+    return write_nmnist_set(tmp_path / "data")
 
 
 def test_run_on_recordings_writes_what_the_engine_gives(network: Path, tmp_path: Path) -> None:
@@ -156,13 +149,6 @@ def test_train_exports_a_network_that_run_takes(nmnist: Path, tmp_path: Path) ->
     assert [layer["name"] for layer in compared] == ["layer 1 (Dense)", "layer 2 (Dense)"]
     assert all(layer["largest_origin_distance"] < 1e-5 for layer in compared)
     assert compared[0]["engine_spikes"] == sum(document["layers"][0]["output_spikes"])
-
-
-def train_quickly(nmnist: Path, out: Path, *options: Any) -> int | str | None:
-    """Train for one epoch on four timesteps, with further options."""
-    data = ("--data", "nmnist", "--root", nmnist, "--structure", "4C3s2-AP2-10")
-    grid = ("--dt-us", 10000, "--steps", 4, "--epochs", 1, "--out", out)
-    return run_command("train", *data, *grid, *options)
 
 
 def weight_layers(net: es.Network) -> list[Any]:

@@ -11,7 +11,7 @@ from ..report import console, notes, write_json
 
 NAMES = (
     "mlp, conv, gesture, graded, layer-conv, layer-dense, growth, ceiling, latency, training, "
-    "counts, imports"
+    "counts, budgets, int8, imports"
 )
 
 

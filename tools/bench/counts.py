@@ -18,9 +18,10 @@ from torch import Tensor, nn
 import eventsim as es
 from eventsim_bridge.counting import count_operations
 from eventsim_bridge.models import RecurrentNetwork
+from eventsim_bridge.models.operations import area, fan_out
 from eventsim_bridge.models.recurrent import RecurrentLayer
 from eventsim_bridge.models.sequences import run_layer
-from eventsim_bridge.readings import area, arriving_at_layers, fan_out, whole
+from eventsim_bridge.readings import arriving_at_layers, whole
 
 from .counters import COUNTERS, Counter
 

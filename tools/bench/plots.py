@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 from ..plots import DENSE, SPARSE
@@ -131,6 +131,43 @@ def _draw_ceiling(figure: Any, result: dict[str, Any]) -> None:
     axes.set_title("adding rows beside only reading them, one thread", loc="left", fontsize=9)
 
 
+def _draw_budgets(figure: Any, result: dict[str, Any]) -> None:
+    """Draw accuracy against the operations that training can change, a panel a case."""
+    cases = result["cases"]
+    for axes, case in zip(figure.subplots(1, len(cases), squeeze=False)[0], cases, strict=True):
+        points = []
+        for share in dict.fromkeys(run["share"] for run in case["runs"]):
+            runs = [run for run in case["runs"] if run["share"] == share]
+            behind = [sum(run["test_sops"][1:]) for run in runs]
+            accuracies = [100 * run["test_accuracy"] for run in runs]
+            points.append((mean(behind), mean(accuracies)))
+            axes.plot(behind, accuracies, "o", ms=4, color=DENSE)
+            words, place, side = "free", (8, -3), "left"
+            if share is not None:
+                words, place, side = f"{share:.0%}", (0, 8), "center"
+            axes.annotate(
+                words, points[-1], textcoords="offset points", xytext=place, ha=side, fontsize=8
+            )
+        points.sort()
+        axes.plot(*zip(*points, strict=True), "o-", color=SPARSE)
+        axes.set_xscale("log")
+        low, high = axes.get_xlim()
+        rounds = [n * 10**power for power in range(10) for n in (1, 2, 5)]
+        ticks = [n for n in rounds if low <= n <= high]
+        axes.set_xticks(ticks, [f"{n:,}" for n in ticks], fontsize=8)
+        axes.minorticks_off()
+        axes.set_xlabel("SOPs a sample behind the first layer", fontsize=9, loc="left")
+        axes.set_ylabel(f"accuracy on {case['test_recordings']} test recordings (%)", fontsize=9)
+        first = mean(run["test_sops"][0] for run in case["runs"])
+        title = f"{case['structure']} on {case['data']}; first layer: {first:,.0f} SOPs in each"
+        axes.set_title(title, loc="left", fontsize=9)
+        axes.margins(x=0.12, y=0.2)
+    figure.suptitle(
+        "Trained within budgets, in shares of what the free network takes behind its first layer",
+        fontsize=10,
+    )
+
+
 PICTURES: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     "mlp": _draw_contest,
     "conv": _draw_contest,
@@ -139,4 +176,5 @@ PICTURES: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     "layer-conv": _draw_layer,
     "growth": _draw_growth,
     "ceiling": _draw_ceiling,
+    "budgets": _draw_budgets,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 from rich.console import Console
@@ -266,6 +266,67 @@ def _counts(result: dict[str, Any], console: Console) -> None:
         console.print(f"{name} is left out: it is not installed", highlight=False)
 
 
+def _budgets(result: dict[str, Any], console: Console) -> None:
+    for case in result["cases"]:
+        table = new_table(
+            f"{_case(case)}: means over seeds (least - most); SOPs a sample, of the test set",
+            ["SOPs behind the first layer"],
+            ["validation, %", "test, %", "SOPs behind", "of free, %", "SOPs in all", "of free, %",
+             "within"],
+        )  # fmt: skip
+        free = [run for run in case["runs"] if run["share"] is None]
+        behind_free = mean(sum(run["test_sops"][1:]) for run in free)
+        all_free = mean(sum(run["test_sops"]) for run in free)
+        for share in dict.fromkeys(run["share"] for run in case["runs"]):
+            runs = [run for run in case["runs"] if run["share"] == share]
+            behind = mean(sum(run["test_sops"][1:]) for run in runs)
+            of_all = mean(sum(run["test_sops"]) for run in runs)
+            table.add_row(
+                "free" if share is None else f"at most {share:.0%} of free",
+                _percent([run["validation_accuracy"] for run in runs]),
+                _percent([run["test_accuracy"] for run in runs]),
+                f"{behind:,.0f}", f"{100 * behind / max(behind_free, 1):.1f}",
+                f"{of_all:,.0f}", f"{100 * of_all / all_free:.1f}",
+                f"{sum(run['within'] for run in runs)} of {len(runs)}",
+            )  # fmt: skip
+        console.print(table)
+
+
+def _int8(result: dict[str, Any], console: Console) -> None:
+    for case in result["cases"]:
+        table = new_table(
+            f"{_case(case)}: means over seeds (least - most)",
+            ["weights"],
+            ["test, %", "test loss", "predictions changed", "spikes moved, %"],
+        )
+        exact = [run for run in case["runs"] if run["trained_for"] == "float32"]
+        narrow = [run for run in case["runs"] if run["trained_for"] == "int8"]
+        changed = sum(run["predictions_changed"] for run in exact)
+        rows = (
+            ("float32", exact, "", "-", "-"),
+            ("float32, rounded to int8", exact, "_int8", f"{changed}",
+             f"{100 * mean(run['spikes_moved'] for run in exact):.2f}"),
+            ("trained for int8", narrow, "_int8", "-", "-"),
+        )  # fmt: skip
+        for name, runs, ending, predictions, spikes in rows:
+            table.add_row(
+                name, _percent([run[f"test_accuracy{ending}"] for run in runs]),
+                f"{mean(run[f'test_loss{ending}'] for run in runs):.5f}", predictions, spikes,
+            )  # fmt: skip
+        console.print(table)
+
+
+def _case(case: dict[str, Any]) -> str:
+    return (
+        f"{case['structure']} on {case['data']}, {case['steps']} timesteps of "
+        f"{case['dt_us'] / 1000:g} ms, {case['epochs']} epochs"
+    )
+
+
+def _percent(values: list[float]) -> str:
+    return f"{100 * mean(values):.1f} ({100 * min(values):.1f} - {100 * max(values):.1f})"
+
+
 def _imports(result: dict[str, Any], console: Console) -> None:
     table = new_table(
         f"{result['recordings']} recordings, {result['steps']} timesteps of "
@@ -293,4 +354,6 @@ TABLES: dict[str, Callable[[dict[str, Any], Console], None]] = {
     "counts": _counts,
     "imports": _imports,
     "training": _training,
+    "budgets": _budgets,
+    "int8": _int8,
 }

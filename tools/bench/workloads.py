@@ -13,6 +13,7 @@ from eventsim_bridge.models import PAPER_NEURON
 from eventsim_bridge.models.recurrent import CELLS
 
 from ..report import notes
+from .budgets import measure_budgets, measure_int8
 from .ceiling import CONV_ACTIVITIES, measure_ceiling, rows_of_convolution, rows_of_dense
 from .contest import run_contest
 from .counts import measure_counts, recurrent_lines, spiking_lines
@@ -171,6 +172,14 @@ def _training(options: Options) -> dict[str, Any]:
     return measure_training(options.root, options.limit, options.repeats, threads)
 
 
+def _budgets(options: Options) -> dict[str, Any]:
+    return measure_budgets(options.root)
+
+
+def _int8(options: Options) -> dict[str, Any]:
+    return measure_int8(options.root)
+
+
 WORKLOADS: dict[str, Callable[[Options], dict[str, Any]]] = {
     "mlp": _mlp,
     "conv": _conv,
@@ -183,5 +192,7 @@ WORKLOADS: dict[str, Callable[[Options], dict[str, Any]]] = {
     "latency": _latency,
     "counts": _counts,
     "training": _training,
+    "budgets": _budgets,
+    "int8": _int8,
     "imports": _imports,
 }

@@ -112,7 +112,7 @@ def _train_best(plan: Plan, todo: Todo, checkpoint: Path | None, device: str) ->
         at = None if checkpoint is None else checkpoint.with_name(f"{checkpoint.name}-{rate}.pt")
         settings, chosen = plan.settings(todo.cell, rate), cast("Any", device)
         tried.append(train(open_data(plan), settings, checkpoint=at, progress=False, device=chosen))
-    best = max(tried, key=lambda trained: trained.best.merit)
+    best = max(tried, key=lambda trained: trained.best.merit(None))
     training = {
         "parameters": sum(p.numel() for p in best.model.parameters()),
         "learning_rate": best.settings.learning_rate,
