@@ -37,7 +37,7 @@ def from_spikes(
 ) -> BinnedEvents:
     """Put a list of spikes, such as those of a cochlea or of taxels, on a grid of timesteps.
 
-    t_us: (spikes,) times in microseconds that never decrease; a fraction is cut off.
+    t_us: (spikes,) times in whole microseconds that never decrease.
     units: (spikes,) whole numbers, as PyTorch flattens `input_shape`: channel by channel.
     input_shape: as in `Network`: (units,), (channels, length) or (channels, height, width).
 
@@ -56,15 +56,13 @@ def from_spikes(
                 f"{name} has dtype {column.dtype} and shape {column.shape}, "
                 f"expected numbers of shape ({times.size},)"
             )
-    _refuse(~np.isfinite(times) | (times < 0) | (times >= 2**63), "t_us", times, "0 to 2^63 - 1")
-    outside = ~((numbers >= 0) & (numbers < grid.cells))
-    _refuse(
-        outside | (numbers != np.floor(numbers)),
-        "unit",
-        numbers,
-        f"a whole number 0 to {grid.cells - 1}",
-    )
-    times = np.floor(times).astype(np.uint64)
+    for name, column, limit, most in (
+        ("t_us", times, 2**63, "2^63 - 1"),
+        ("unit", numbers, grid.cells, str(grid.cells - 1)),
+    ):
+        wrong = ~((column >= 0) & (column < limit)) | ~_whole(column)
+        _refuse(wrong, name, column, f"a whole number 0 to {most}")
+    times = times.astype(np.uint64)
     backwards = np.append(False, times[1:] < times[:-1])[: len(times)]
     _refuse(backwards, "t_us", times, "times that never decrease")
     cells = _cells_of(numbers.astype(np.int64), grid.input_shape)
@@ -86,6 +84,12 @@ def _cells_of(units: NDArray[np.int64], shape: InputShape) -> NDArray[np.int64]:
     channels, height, width = (*shape, 1, 1)[:3]
     channel, position = np.divmod(units, height * width)
     return position * channels + channel
+
+
+def _whole(numbers: NDArray[Any]) -> NDArray[np.bool_]:
+    if numbers.dtype.kind != "f":  # NumPy before 2.1 makes rounded float64 of whole numbers
+        return np.ones(numbers.shape, bool)
+    return np.asarray(numbers == np.floor(numbers))
 
 
 def _refuse(bad: NDArray[np.bool_], name: str, column: NDArray[Any], expected: str) -> None:
@@ -112,7 +116,7 @@ def from_frames(
         )
     grid = Grid(dense.shape[1:], dt_us, len(dense), start_us)
     flat = dense.reshape(len(dense), -1)
-    wrong = ~((flat >= 0) & (flat <= MOST_SPIKES)) | (flat != np.floor(flat))
+    wrong = ~((flat >= 0) & (flat <= MOST_SPIKES)) | ~_whole(flat)
     if wrong.any():
         step, unit = np.argwhere(wrong)[0].tolist()
         raise RecordingError(

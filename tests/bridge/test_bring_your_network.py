@@ -52,3 +52,8 @@ def test_nir(
     neuron = "LIF(decay=0.9, threshold=1.0, reset='zero', input_gain='one-minus-decay')"
     assert capsys.readouterr().out.strip() == f"{neuron} ()"
     assert (tmp_path / "again.nir").exists()
+
+
+def test_inputs_that_no_camera_made(capsys: pytest.CaptureFixture[str]) -> None:
+    exec(EXAMPLES["Inputs that no camera made"], {})
+    assert capsys.readouterr().out.split("\n")[:2] == ["[250, 250]", "5000"]

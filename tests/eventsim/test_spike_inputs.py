@@ -182,9 +182,10 @@ LIST = {"t_us": [0, 5], "units": [1, 2], "input_shape": (4,), "dt_us": 10}
     ("changed", "sentence"),
     [
         ({"t_us": [5, 0]}, "spike 1: t_us is 0, expected times that never decrease"),
-        ({"t_us": [-1, 0]}, "spike 0: t_us is -1, expected 0 to 2^63 - 1"),
-        ({"t_us": [0, np.nan]}, "spike 1: t_us is nan, expected 0 to 2^63 - 1"),
-        ({"t_us": [0, np.inf]}, "spike 1: t_us is inf, expected 0 to 2^63 - 1"),
+        ({"t_us": [-1, 0]}, "spike 0: t_us is -1, expected a whole number 0 to 2^63 - 1"),
+        ({"t_us": [0, 5.5]}, "spike 1: t_us is 5.5, expected a whole number 0 to 2^63 - 1"),
+        ({"t_us": [0, np.nan]}, "spike 1: t_us is nan, expected a whole number 0 to 2^63 - 1"),
+        ({"t_us": [0, np.inf]}, "spike 1: t_us is inf, expected a whole number 0 to 2^63 - 1"),
         ({"t_us": [0]}, "units has dtype int64 and shape (2,), expected numbers of shape (1,)"),
         ({"t_us": ["a", "b"]}, "t_us has dtype <U1 and shape (2,), expected numbers"),
         ({"units": [1, 4]}, "spike 1: unit is 4, expected a whole number 0 to 3"),
