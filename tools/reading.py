@@ -146,10 +146,11 @@ class Fit:
 
     def __init__(self, reading: Reading, network: Network, stated: Sensor | None) -> None:
         """Refuse a stated sensor that is, cropped and scaled, larger than the network's input."""
-        from eventsim import EventsimError, Sensor
+        from eventsim import EventsimError
+        from eventsim.events.arrays import camera_of
 
-        polarities, height, width = network.input_shape
-        self.input = Sensor(width, height, polarities)
+        self.input = camera_of(network.input_shape)
+        height, width = self.input.height, self.input.width
         self.filters = reading.filters(stated)
         sensor = stated
         if self.filters is not None and (stated or reading.crop):

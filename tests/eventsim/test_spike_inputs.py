@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from asynchronous_networks import assume_exact, check_readout
+from command_line import run_command
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -173,6 +174,14 @@ def test_events_of_a_camera_are_refused_where_none_fits(shape: tuple[int, ...]) 
     ):
         with pytest.raises(es.RecordingError, match=sentence):
             refused()
+
+
+def test_commands_refuse_recordings_where_none_fits(tmp_path: Path) -> None:
+    files = [tmp_path / "net.h5", tmp_path / "events.npy"]
+    es.save_network(network_for((12,), "binary", 0), files[0])
+    np.save(files[1], es.make_events([0], [0], [0], [1]))
+    for command in ("run", "stream"):
+        assert "input_shape is (12,): give it spikes" in str(run_command(command, *files))
 
 
 LIST = {"t_us": [0, 5], "units": [1, 2], "input_shape": (4,), "dt_us": 10}

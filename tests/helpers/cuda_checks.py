@@ -7,6 +7,7 @@ Not collected by itself. `test_ptx.py` runs it on a machine for PTX, and
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
@@ -21,6 +22,7 @@ from eventsim.clocked.cuda.layout import lay_out
 from eventsim.clocked.cuda.run import device_program
 from eventsim.errors import NetworkError, RecordingError
 from eventsim.events.arrays import make_events
+from eventsim.events.spikes import from_spikes
 from eventsim.network.graph import Network
 from eventsim.network.layers import Conv2d, Dense
 from eventsim.network.neurons import LIF
@@ -278,6 +280,32 @@ def test_events_outside_of_the_grid_are_counted() -> None:
         assert mine.operations == other.operations
         for name in ("steps", "events", "events_early", "events_late", "events_merged"):
             assert getattr(mine, name) == getattr(other, name), (name, given)
+
+
+@pytest.mark.parametrize("encoding", ["binary", "counts"])
+@pytest.mark.parametrize("shape", [(9,), (5, 2, 3), (2, 3, 3), (66_000,)])
+def test_spike_lists_of_any_input(shape: tuple[int, ...], encoding: Any) -> None:
+    rng = np.random.default_rng(3)
+    units = int(np.prod(shape))
+    dense = Dense(rng.normal(0.1, 0.4, (7, units)), neuron=LIF(0.5, 0.5))
+    layers = [dense] if len(shape) == 1 else [Flatten(), dense]
+    network = Network(shape, 1000, layers, input_encoding=encoding, steps=3)
+    several = []
+    for steps in (6, None, 2):
+        times, which = np.sort(rng.integers(0, 8000, 60)), rng.integers(0, units, 60)
+        several.append(from_spikes(times, which, shape, 1000, steps, encoding=encoding))
+    mine, other = (simulate_batch(network, several, device=d, threads=1) for d in ("cuda", "cpu"))
+    for one, two in zip(mine, other, strict=True):
+        assert one.operations == two.operations
+        assert one.spike_counts.tolist() == two.spike_counts.tolist()
+        for name in ("steps", "events", "events_early", "events_late", "events_merged"):
+            assert getattr(one, name) == getattr(two, name), name
+    compare(network, several[0])
+    with pytest.raises(RecordingError, match="recording 1: binned events have"):
+        simulate_batch(network, [several[0], replace(several[0], dt_us=7)], device="cuda")
+    if len(shape) == 1:
+        with pytest.raises(RecordingError, match="recording 0: events come from a camera"):
+            simulate_batch(network, [some(1)], device="cuda")
 
 
 def test_the_benchmark_of_the_gpu_finds_equal_counts() -> None:
