@@ -180,8 +180,9 @@ def test_commands_refuse_recordings_where_none_fits(tmp_path: Path) -> None:
     files = [tmp_path / "net.h5", tmp_path / "events.npy"]
     es.save_network(network_for((12,), "binary", 0), files[0])
     np.save(files[1], es.make_events([0], [0], [0], [1]))
-    for command in ("run", "stream"):
-        assert "input_shape is (12,): give it spikes" in str(run_command(command, *files))
+    network, events = files
+    for command in (("run", network, events), ("stream", network, "--from", events)):
+        assert "input_shape is (12,): give it spikes" in str(run_command(*command))
 
 
 LIST = {"t_us": [0, 5], "units": [1, 2], "input_shape": (4,), "dt_us": 10}
