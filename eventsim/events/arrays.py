@@ -10,6 +10,7 @@ import ctypes
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -73,6 +74,7 @@ def is_of_camera(shape: InputShape) -> bool:
     return len(shape) == 3 and shape[0] <= 2 and max(shape[1:]) <= 65536
 
 
+@cache  # asked for every recording
 def camera_of(shape: InputShape) -> Sensor:
     """Return the event camera whose recordings enter an input of this shape.
 
@@ -86,6 +88,7 @@ def camera_of(shape: InputShape) -> Sensor:
     return Sensor(shape[2], shape[1], shape[0])
 
 
+@cache
 def addressing_of(shape: InputShape) -> Sensor:
     """Return how events say which cell of an input they are for: `(y * width + x) * polarities`.
 
