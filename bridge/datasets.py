@@ -1,4 +1,4 @@
-"""Labelled recordings for training and testing: "digits", "gestures", "nmnist", "dvsgesture".
+"""Labelled recordings for training and testing, by the name of their data set.
 
 In: a name and, for the recorded sets, the folder of a full or partial copy.
 Out: a `DataSet` of two lazy splits that give raw event arrays with labels. Training, `eventsim run`
@@ -8,7 +8,7 @@ and the demo read their samples from here; each puts them on the grid that it wa
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,64 +16,21 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from eventsim.errors import EventsimError, RecordingError
+from eventsim.errors import RecordingError
 from eventsim.events.arrays import Events, Sensor, check_events
 from eventsim.events.recordings import read_recording
+from eventsim.events.units import TimeUnit
 from eventsim.jit import Int64s
 
-from .data import choreography, digits, gestures
+from .data import choreography, digits, gestures, ibm_gestures
 from .data.camera import CameraRecordings
+from .data.own import OwnData, open_folder
+from .data.sets import DataSet, DataSetError, Split, identity_of_files
+
+__all__ = ["DataSet", "DataSetError", "OwnData", "Split", "open_dataset"]
 
 
-class DataSetError(EventsimError):
-    """A data set cannot be opened; the message says what was looked for and what was found."""
-
-
-@dataclass(frozen=True, eq=False)
-class Split:
-    """One part of a data set: a sequence of (events, label) whose events are read when asked for.
-
-    `split[i]` raises `RecordingError`, naming the file, where the recording is damaged.
-    """
-
-    names: tuple[str, ...]  # a stable name of each recording, such as "Test/7/00001.bin"
-    labels: Int64s  # (recordings,): the class of each, an index into the set's class_names
-    read: Callable[[int], Events]  # the checked events of recording i, 0 <= i < len
-    # Returns a text that is another one whenever the recordings are; without, none are cached.
-    identity: Callable[[], str] | None = None
-    users: tuple[str, ...] | None = None  # who is recorded, where that is known
-
-    def __len__(self) -> int:
-        """Return the number of recordings."""
-        return len(self.names)
-
-    def __getitem__(self, index: int) -> tuple[Events, int]:
-        """Return (events, label) of one recording; negative indices count from the end."""
-        position = index + len(self) if index < 0 else index
-        if not 0 <= position < len(self):
-            raise IndexError(f"recording {index} of a split of {len(self)}")
-        return self.read(position), int(self.labels[position])
-
-    def __iter__(self) -> Iterator[tuple[Events, int]]:
-        """Go through the recordings in order."""
-        return (self[index] for index in range(len(self)))
-
-
-@dataclass(frozen=True, eq=False)
-class DataSet:
-    """A data set: where its events come from, what its labels mean, and its two splits.
-
-    A partial copy may have one split empty.
-    """
-
-    name: str
-    sensor: Sensor
-    class_names: tuple[str, ...]
-    train: Split
-    test: Split
-
-
-def open_dataset(name: str, root: str | Path | None = None) -> DataSet:
+def open_dataset(name: str, root: str | Path | None = None, own: OwnData | None = None) -> DataSet:
     """Open a data set by name; no recording is read yet.
 
     - "digits" needs no `root`: scikit-learn's digits under a simulated camera (`data/digits.py`).
@@ -85,7 +42,12 @@ def open_dataset(name: str, root: str | Path | None = None) -> DataSet:
       is the folder around such an `NMNIST`. In order of the recordings' numbers, which is MNIST's.
     - "dvsgesture" (Amir et al. 2017, cut by gesture, as tonic keeps it): `root` has
       `ibmGestureTrain/<user_light>/<class>.npy` and `ibmGestureTest/...`, or is the folder around
-      such a `DVSGesture`. In order of user and class.
+      such a `DVSGesture`. In order of user and class. Or `root` is as IBM publishes it:
+      `trials_to_train.txt`, `trials_to_test.txt`, and `user01_fluorescent.aedat` with
+      `user01_fluorescent_labels.csv` for each name in these (`data/ibm_gestures.py`).
+    - "folder": recordings of one's own, `root` with one folder a class, or `train` and `test` with
+      such folders; `own` says how they are parted and read (`data/folders.py`).
+    - "ncaltech101", "cifar10dvs", "ncars": the same, as these sets are unpacked.
 
     Raises `DataSetError` for an unknown name, a root that is missing, or where it is not wanted,
     a folder of another layout, and a folder with no recordings at all.
@@ -94,8 +56,16 @@ def open_dataset(name: str, root: str | Path | None = None) -> DataSet:
         if root is not None:
             raise DataSetError(f"data set {name}: root is {root}, expected none (it is simulated)")
         return _EMBEDDED[name]()
+    if root is not None and name in _FOLDERS:
+        return _open_known_folder(name, Path(root), own or OwnData())
+    if own is not None and own != OwnData():
+        raise DataSetError(f"data set {name}: it is parted and read in its own way, expected none")
+    if name in _FOLDERS:
+        raise DataSetError(f"data set {name}: root is missing, expected a folder of recordings")
+    if name == "dvsgesture" and root is not None and (Path(root) / _IBM["train"]).is_file():
+        return _open_ibm(Path(root))
     if name not in _LAYOUTS:
-        known = ", ".join([*_EMBEDDED, *_LAYOUTS])
+        known = ", ".join([*_EMBEDDED, *_LAYOUTS, *_FOLDERS])
         raise DataSetError(f"data set {name!r} is unknown, expected one of {known}")
     layout = _LAYOUTS[name]
     if root is None:
@@ -176,6 +146,7 @@ class _Layout:
     order: Callable[[Path, int], tuple[str, int]]  # of a file and its class, for sorting
     sensor: Sensor
     class_names: tuple[str, ...]
+    time_unit: TimeUnit | None = None  # of files that do not state it
     user_of: Callable[[Path], str] | None = None  # the part of a file's path that says who
 
     def wanted(self) -> str:
@@ -236,28 +207,55 @@ def _open_split(layout: _Layout, folder: Path, part: str) -> Split:
     return Split(
         names=tuple(path.relative_to(folder).as_posix() for path in paths),
         labels=np.array([label for _, label in found], np.int64),
-        read=partial(_read_file, layout.sensor, paths),
-        identity=partial(_identity_of_files, layout.name, folder, paths),
+        read=partial(_read_file, layout.sensor, layout.time_unit, paths),
+        identity=partial(identity_of_files, layout.name, folder, paths),
         users=None if layout.user_of is None else tuple(map(layout.user_of, paths)),
     )
 
 
-def _identity_of_files(name: str, folder: Path, paths: tuple[Path, ...]) -> str:
-    """Return a hash of names, sizes and times of change; the folder itself may move."""
-    digest = hashlib.sha256()
-    for path in paths:
-        status = path.stat()
-        fields = (path.relative_to(folder).as_posix(), status.st_size, status.st_mtime_ns)
-        digest.update(f"{fields}".encode())
-    return f"{len(paths)} files of {name} {digest.hexdigest()}"
-
-
-def _read_file(sensor: Sensor, paths: tuple[Path, ...], index: int) -> Events:
+def _read_file(
+    sensor: Sensor, time_unit: TimeUnit | None, paths: tuple[Path, ...], index: int
+) -> Events:
     path = paths[index]
-    events = read_recording(path, sensor=sensor).events
+    events = read_recording(path, sensor=sensor, time_unit=time_unit).events
     if not len(events):
         raise RecordingError(f"{path}: the file holds no events, expected at least one")
     return events
+
+
+_IBM = ibm_gestures.LISTS
+
+
+def _open_ibm(root: Path) -> DataSet:
+    """Open DVS Gesture as it is published."""
+
+    def split(part: str) -> Split:
+        found = ibm_gestures.gestures_of(root, part)
+        return Split(
+            names=tuple(f"{part}/{one.path.stem}/{one.number}" for one in found),
+            labels=np.array([one.label for one in found], np.int64),
+            read=lambda index: ibm_gestures.read_gesture(found[index]),
+            identity=partial(identity_of_files, f"{found}", root, tuple(one.path for one in found)),
+            users=tuple(one.path.stem.partition("_")[0] for one in found),
+        )
+
+    names = choreography.CLASS_NAMES
+    return DataSet("dvsgesture", Sensor(128, 128), names, split("train"), split("test"))
+
+
+# Sets that are unpacked as one folder a class: where these may lie, and the sensor.
+_FOLDERS: dict[str, tuple[tuple[str, ...], Sensor | None]] = {
+    "folder": (("",), None),
+    "ncaltech101": (("Caltech101", "N-Caltech101", "extract/Caltech101", ""), Sensor(240, 180)),
+    "cifar10dvs": (("CIFAR10DVS", "extract", ""), Sensor(128, 128)),
+    "ncars": (("Prophesee_Dataset_n_cars", "N-CARS", ""), Sensor(120, 100)),
+}
+
+
+def _open_known_folder(name: str, root: Path, own: OwnData) -> DataSet:
+    places, sensor = _FOLDERS[name]
+    folder = next((root / place for place in places if (root / place).is_dir()), root)
+    return open_folder(folder, own, name, sensor)
 
 
 _LAYOUTS = {
@@ -283,6 +281,7 @@ _LAYOUTS = {
             class_of=lambda path: path.stem,
             order=lambda path, label: (path.parent.name, label),
             sensor=Sensor(128, 128),
+            time_unit="ms",
             # In tonic's order, which numbers the files (0 to 10; the original counts from 1).
             class_names=choreography.CLASS_NAMES,
             user_of=lambda path: path.parent.name.partition("_")[0],  # user01_fluorescent

@@ -12,7 +12,13 @@ neither the reference nor a second thread count would give the same spikes.
 
 from __future__ import annotations
 
+import functools
+import os
+import stat
+import tempfile
+import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -89,8 +95,50 @@ def _compiled(function: Compiled, **more: Any) -> Compiled:
     # `forceinline` is said in any case, since Numba hands it down from a part to what that calls:
     # a kernel of asynchronous time was ten times as long.
     options = {"nogil": True, "_nrt": False, "no_cfunc_wrapper": True, "forceinline": False} | more
-    compiled: Compiled = numba.njit(cache=True, error_model="numpy", **options)(function)
-    return compiled
+    return _cached(lambda cache: numba.njit(cache=cache, error_model="numpy", **options)(function))
+
+
+def _cached(compile_with: Callable[[bool], Compiled]) -> Compiled:
+    """Compile with a cache on disk; where none can be written, in a temporary folder, or without.
+
+    Numba raises `RuntimeError` where it finds no folder: an installation that is read-only, and a
+    home that is not there, as in containers.
+    """
+    try:
+        return compile_with(True)
+    except RuntimeError:
+        settings: Any = numba.config
+        settings.CACHE_DIR = _temporary_cache()
+    try:
+        return compile_with(bool(settings.CACHE_DIR))
+    except RuntimeError:
+        return compile_with(False)
+
+
+@functools.cache
+def _temporary_cache() -> str:
+    """Return a folder that nobody else can write to, kept for the next process; "" without one."""
+    folder = Path(tempfile.gettempdir()) / f"eventsim-kernels-{os.getuid()}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        status = folder.lstat()
+        # Kernels are run as they are found: a folder that another user made is none.
+        if (
+            not stat.S_ISDIR(status.st_mode)
+            or status.st_uid != os.getuid()
+            or status.st_mode & 0o77
+        ):
+            folder = Path(tempfile.mkdtemp(prefix="eventsim-kernels-"))
+        found = str(folder)
+    except OSError:
+        found = ""
+    warnings.warn(
+        f"compiled kernels cannot be kept where eventsim is installed; "
+        f"{f'they are kept in {found}' if found else 'each process compiles them'} "
+        f"(NUMBA_CACHE_DIR names another folder)",
+        stacklevel=2,
+    )
+    return found
 
 
 def rule(function: Compiled) -> Compiled:
@@ -255,7 +303,7 @@ def device_kernel(function: Compiled) -> Any:
     """Compile what runs on a GPU, thread by thread; called from Python with a grid."""
     from numba import cuda
 
-    return cuda.jit(cache=True)(function)
+    return _cached(lambda cache: cuda.jit(cache=cache)(function))
 
 
 def device_part(function: Compiled) -> Compiled:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .networks import AsIn, DtUs, InputShape, NirDtUs, NirOptions, is_nir, open_network
+from .options import with_options, writable
+from .reading import Reading
 from .report import console, new_table, write_json
 
 if TYPE_CHECKING:
@@ -16,13 +18,17 @@ if TYPE_CHECKING:
     from eventsim import Network, Recording
 
 
+@with_options
 def inspect(
     file: Annotated[
         Path, typer.Argument(help="A network (.h5, .nir) or a recording.", metavar="FILE")
     ],
-    sort: Annotated[bool, typer.Option("--sort", help="Put backward time into order.")] = False,
+    reading: Reading,
     json: Annotated[
-        Path | None, typer.Option(help="Write the same as JSON; - is stdout.", metavar="FILE")
+        Path | None,
+        typer.Option(
+            help="Write the same as JSON; - is stdout.", metavar="FILE", callback=writable
+        ),
     ] = None,
     dt_us: DtUs = None,
     as_in: AsIn = None,
@@ -36,7 +42,7 @@ def inspect(
         network = open_network(file, NirOptions(dt_us, as_in, input_shape, nir_dt_us))
         facts, table = _network_facts(network), _layer_table(network)
     else:
-        facts, table = _recording_facts(es.read_recording(file, sort=sort)), None
+        facts, table = _recording_facts(reading.recording(file), reading), None
     if json is None or str(json) != "-":
         console.print(str(file), style="bold", highlight=False)
         for name, value in facts.items():
@@ -92,16 +98,26 @@ def _layer_table(network: Network) -> Table:
     return table
 
 
-def _recording_facts(recording: Recording) -> dict[str, Any]:
+def _recording_facts(recording: Recording, reading: Reading) -> dict[str, Any]:
     import numpy as np
 
-    events, sensor = recording
+    (events, sensor), about = recording, recording.about
     facts: dict[str, Any] = {
         "kind": "recording",
+        "format": about.format,
+        "recognised": about.recognised,
         "sensor": f"{sensor.width} x {sensor.height}",
-        "polarities": sensor.polarities,
-        "events": len(events),
+        "sensor_is": about.sensor_from,
+        **about.facts,
     }
+    if reading.on_bad == "drop":
+        facts["dropped"] = dict(recording.dropped)
+    filters = reading.filters(sensor)
+    if filters is not None:
+        events, sensor = filters(events), filters.sensor
+        facts["region_and_scale"] = f"{sensor.width} x {sensor.height}"
+        facts["outside_of_the_region"] = filters.counters["outside"]
+    facts |= {"polarities": sensor.polarities, "events": len(events)}
     if len(events):
         duration = int(events["t"][-1] - events["t"][0])
         pixels = events["y"].astype(np.int64) * sensor.width + events["x"]

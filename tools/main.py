@@ -6,8 +6,10 @@ matplotlib) is imported inside that function, so that `eventsim --help` answers 
 
 from __future__ import annotations
 
+import os
+import re
 import sys
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -28,8 +30,11 @@ PEERS = ("norse", "sinabs", "snntorch", "spikingjelly")
 EXTRAS = (
     dict.fromkeys(TRAINING, "train")
     | dict.fromkeys(PEERS, "peers")
-    | {"aiohttp": "view", "nir": "nir"}
+    | {"aiohttp": "view", "nir": "nir", "distributed": "cluster"}
 )
+
+# Fields that an option sets under another name.
+ALIASES = {"capacity": "queue", "policy": "when_full"}
 
 app = typer.Typer(
     name="eventsim",
@@ -43,6 +48,26 @@ for command in (demo, train, convert, run, compare, inspect, bench, send, stream
     app.command()(command)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from eventsim import __version__
+
+        print(f"eventsim {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _with_version(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Show the version and exit.", is_eager=True, callback=_print_version
+        ),
+    ] = False,
+) -> None:
+    """Take what stands before a subcommand."""
+
+
 def main() -> None:
     """Run the command line; bad input ends in one sentence on stderr and exit status 1."""
     try:
@@ -52,6 +77,10 @@ def main() -> None:
             raise
         extra = EXTRAS[error.name]
         _fail(f"{error.name} is not installed, and this needs it: pip install 'eventsim[{extra}]'")
+    except BrokenPipeError:
+        # Whoever read the output has gone; what is still in the buffer must not be tried again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except OSError as error:
         if error.filename is None:
             raise
@@ -61,9 +90,28 @@ def main() -> None:
 
         if not isinstance(error, EventsimError):
             raise
-        _fail(str(error))
+        _fail(_as_typed(str(error)))
     except KeyboardInterrupt:
         sys.exit("interrupted")
+
+
+def _as_typed(sentence: str) -> str:
+    """Name options as the command line has them, in a sentence that names their fields."""
+    group = typer.main.get_command(app)
+    command = getattr(group, "commands", {}).get(sys.argv[1]) if len(sys.argv) > 1 else None
+    params = command.params if command else ()
+    options = {one.name: one.opts[0] for one in params if one.opts[0].startswith("--")}
+    if "sort" in options:
+        sentence = sentence.replace("(sort=True puts", "(--sort puts")
+    first = re.match(r"(\w+)( is .*)", sentence, re.DOTALL)
+    begin = "" if first is None else ALIASES.get(first[1], first[1])
+    if first is None or begin not in options:
+        return sentence
+    rest = first[2]
+    for name, option in options.items():
+        if "_" in name:
+            rest = re.sub(rf"(?<![-\w]){name}\b", option, rest)
+    return f"{options[begin]}{rest}"
 
 
 def _fail(sentence: str) -> NoReturn:

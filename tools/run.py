@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -11,6 +12,8 @@ import typer
 
 from .energies import ENERGY_HELP, Energies, chosen_models
 from .networks import AsIn, DtUs, InputShape, NetworkFile, NirDtUs, NirOptions, open_network
+from .options import Parting, with_options, writable
+from .reading import Fit, Reading
 from .report import (
     agreement_table,
     console,
@@ -41,19 +44,23 @@ class Inputs(NamedTuple):
 
     names: Sequence[str]
     labels: list[int] | None
-    read: Any  # (index) -> events, or packets of a long recording
+    read: Any  # (index) -> events, or packets of a long recording; and what fits them
     class_names: Sequence[str]
 
 
+@with_options
 def run(
     network: NetworkFile,
     inputs: Annotated[
         list[Path] | None, typer.Argument(help="One or more recordings.", metavar="INPUT...")
     ] = None,
+    *,
     data: Annotated[
-        str | None, typer.Option(help="Data set instead: digits, gestures, nmnist, dvsgesture.")
+        str | None,
+        typer.Option(help="Data set instead: digits, gestures, nmnist, dvsgesture, folder, ..."),
     ] = None,
     root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
+    parting: Parting,
     split: Annotated[str, typer.Option(help="Part of the data set: test or train.")] = "test",
     limit: Annotated[int | None, typer.Option(help="Run only the first N samples.", min=1)] = None,
     threads: Annotated[
@@ -63,7 +70,7 @@ def run(
         int | None,
         typer.Option(help="Timesteps [default: the network's own, or the whole recording].", min=1),
     ] = None,
-    sort: Annotated[bool, typer.Option("--sort", help="Put backward time into order.")] = False,
+    reading: Reading,
     mode: Annotated[
         str, typer.Option(help="clocked, or async: event by event, without timesteps.")
     ] = "clocked",
@@ -82,7 +89,10 @@ def run(
         typer.Option(help=ENERGY_HELP, metavar="MODELS"),
     ] = None,
     json: Annotated[
-        Path | None, typer.Option(help="Write everything as JSON; - is stdout.", metavar="FILE")
+        Path | None,
+        typer.Option(
+            help="Write everything as JSON; - is stdout.", metavar="FILE", callback=writable
+        ),
     ] = None,
     dt_us: DtUs = None,
     as_in: AsIn = None,
@@ -98,6 +108,7 @@ def run(
         raise es.EventsimError(
             "--against-torch is set with --mode async, expected --mode clocked: torch has timesteps"
         )
+    _check_inputs(inputs or [], data, root)
     net = open_network(network, NirOptions(dt_us, as_in, input_shape, nir_dt_us))
     if weights is not None:
         net = es.round_weights(net, weights)  # type: ignore[arg-type]
@@ -106,9 +117,9 @@ def run(
         bits = WEIGHT_BITS[weights or "float32"]
         energies = Energies(chosen_models(energy), es.footprint(net, bits))
     if data is not None:
-        chosen = _from_data_set(data, root, split)
+        chosen = _from_data_set(net, data, root, split, reading, parting)
     else:
-        chosen = _from_files(inputs or [], sort, whole=sort or against_torch)
+        chosen = _from_files(net, inputs or [], reading, whole=reading.sort or against_torch)
     count = len(chosen.names) if limit is None else min(limit, len(chosen.names))
     if count == 0:
         raise es.EventsimError(
@@ -132,29 +143,44 @@ def run(
         write_json(document, json)
 
 
-def _from_data_set(name: str, root: Path | None, split: str) -> Inputs:
+def _check_inputs(inputs: list[Path], data: str | None, root: Path | None) -> None:
+    """Refuse what would be ignored."""
     import eventsim as es
-    from eventsim_bridge.datasets import open_dataset
+
+    if data is None and root is not None:
+        raise es.EventsimError(f"--root is {root} without --data, expected both or none")
+    if data is None and not inputs:
+        raise es.EventsimError("nothing to run, expected recordings or --data NAME")
+    if data is not None and inputs:
+        raise es.EventsimError(
+            f"--data is {data!r} beside {inputs[0]}, expected recordings or a data set"
+        )
+
+
+def _from_data_set(
+    net: Network, name: str, root: Path | None, split: str, reading: Reading, parting: Parting
+) -> Inputs:
+    import eventsim as es
 
     if split not in ("train", "test"):
         raise es.EventsimError(f"--split is {split!r}, expected train or test")
-    dataset = open_dataset(name, root)
+    dataset = reading.data_set(name, root, parting)
     part = dataset.train if split == "train" else dataset.test
     labels = [int(label) for label in part.labels]
-    return Inputs(part.names, labels, lambda index: part[index][0], dataset.class_names)
+    fit = Fit(reading, net, dataset.sensor)
+    return Inputs(part.names, labels, lambda index: (part[index][0], fit), dataset.class_names)
 
 
-def _from_files(paths: Sequence[Path], sort: bool, whole: bool) -> Inputs:
+def _from_files(net: Network, paths: Sequence[Path], reading: Reading, whole: bool) -> Inputs:
     import eventsim as es
-
-    if not paths:
-        raise es.EventsimError("nothing to run, expected recordings or --data NAME")
 
     def read(index: int) -> Any:
         path = paths[index]
-        if not whole and path.is_file() and path.stat().st_size > LONG_FILE:
-            return es.read_packets(path)
-        return es.read_recording(path, sort=sort).events
+        is_long = path.is_file() and path.stat().st_size > LONG_FILE
+        source = reading.packets(path) if is_long and not whole else reading.recording(path)
+        with _naming(str(path)):
+            fit = Fit(reading, net, source.sensor if source.about.states_sensor else None)
+        return source if isinstance(source, es.Packets) else source.events, fit
 
     return Inputs([str(path) for path in paths], None, read, ())
 
@@ -180,7 +206,7 @@ def _simulate(
     with progress_bar("simulating", count) as advance:
         for first in range(0, count, CHUNK):
             chunk = range(first, min(first + CHUNK, count))
-            recordings = list(_read(net, chosen, chunk, advance))
+            recordings = list(_read(chosen, chunk, advance))
             start = time.perf_counter()
             results += _run_chunk(net, recordings, count, options, advance)
             seconds += time.perf_counter() - start
@@ -204,40 +230,43 @@ def _run_chunk(
     return [result]
 
 
-def _read(net: Network, chosen: Inputs, indices: range, advance: Any) -> Iterator[Any]:
+def _read(chosen: Inputs, indices: range, advance: Any) -> Iterator[Any]:
     """Read recordings, or begin to."""
     import eventsim as es
 
     for index in indices:
-        name, recording = chosen.names[index], chosen.read(index)
-        if isinstance(recording, es.Packets):
-            yield _stream(net, name, recording, advance)
+        name, (source, fit) = chosen.names[index], chosen.read(index)
+        if isinstance(source, es.Packets):
+            yield _stream(name, source, fit, advance)
         else:
-            yield _fitting(net, name, recording)
+            with _naming(name):
+                yield fit(source)
 
 
-def _stream(net: Network, name: str, packets: Packets, advance: Any) -> Iterator[Any]:
+def _stream(name: str, packets: Packets, fit: Fit, advance: Any) -> Iterator[Any]:
     import eventsim as es
 
     count = 0
     try:
-        for packet in packets:
-            yield _fitting(net, name, packet, count)
+        for packet in Reading().told(packets):
+            with _naming(name):
+                fitting = fit(packet, count)
+            yield fitting
             count += len(packet)
             advance(0, len(packet))
     except es.RecordingError as error:  # which a batch would number, but it has a name here
         raise es.EventsimError(str(error)) from None
 
 
-def _fitting(net: Network, name: str, events: Any, first: int = 0) -> Any:
+@contextmanager
+def _naming(name: str) -> Iterator[None]:
     """Name a recording that does not fit the network here, where its file is known."""
     import eventsim as es
 
-    polarities, height, width = net.input_shape
     try:
-        return es.check_events(events, es.Sensor(width, height, polarities), first=first)
-    except es.RecordingError as error:
-        raise es.RecordingError(f"{name}: {error}") from None
+        yield
+    except es.EventsimError as error:
+        raise type(error)(f"{name}: {error}") from None
 
 
 def _compare(net: Network, chosen: Inputs, count: int, steps: int | None) -> Agreement:
@@ -246,7 +275,7 @@ def _compare(net: Network, chosen: Inputs, count: int, steps: int | None) -> Agr
     from eventsim_bridge.models import import_network
 
     with progress_bar("comparing with torch", count) as advance:
-        recordings = _read(net, chosen, range(count), advance)
+        recordings = _read(chosen, range(count), advance)
         return compare_spikes(import_network(net), net, recordings, steps=steps, progress=advance)
 
 
@@ -317,6 +346,7 @@ def _document(
         "names": [str(name) for name in chosen.names[: len(results)]],
         "class_names": list(net.class_names or chosen.class_names),
         "accuracy": accuracy,
+        "silent": [not result.spike_counts.any() for result in results],
         "predictions": [result.prediction for result in results],
         "labels": labels,
         "spike_counts": [result.spike_counts.tolist() for result in results],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import count
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .options import with_options, writable
+from .reading import Reading, filtered
 from .report import console, notes, progress_bar, write_json
 
 if TYPE_CHECKING:
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from eventsim.events.arrays import Events
     from eventsim.live.sources import Source
     from eventsim.live.udp import Address
+
+
+MOST_PACE = 10**9  # a second in a nanosecond
 
 
 @dataclass
@@ -36,6 +41,7 @@ class Sent:
         return self.events / self.seconds if self.seconds else 0.0
 
 
+@with_options
 def send(
     recording: Annotated[Path, typer.Argument(help="A recording.", metavar="RECORDING")],
     to: Annotated[
@@ -46,6 +52,7 @@ def send(
             metavar="ADDRESS",
         ),
     ],
+    reading: Reading,
     pace: Annotated[
         float, typer.Option(help="Times real time; 0 is as fast as it goes.", min=0)
     ] = 1.0,
@@ -58,19 +65,24 @@ def send(
         ),
     ] = 1,
     json: Annotated[
-        Path | None, typer.Option(help="Write the summary as JSON; - is stdout.", metavar="FILE")
+        Path | None,
+        typer.Option(
+            help="Write the summary as JSON; - is stdout.", metavar="FILE", callback=writable
+        ),
     ] = None,
 ) -> None:
     """Play a recording to another process, as UDP datagrams or as a TCP server."""
-    from eventsim import read_packets
     from eventsim.live.udp import parse_address
 
     address = parse_address(to, listens=to.startswith("tcp:"))
-    packets = read_packets(recording)
+    packets = reading.packets(recording)
     # Read once before: a damaged recording ends here, not in the middle of what a peer receives.
-    events = sum(len(packet) for packet in packets)
+    events = sum(
+        len(packet) for packet in filtered(reading.told(packets), reading.filters(packets.sensor))
+    )
     sent = Sent()
-    with play(repeated(packets, loop), pace) as source:
+    played = filtered(repeated(packets, loop), reading.filters(packets.sensor))
+    with play(played, pace) as source:
         _play(source, address, events * loop or None, sent)
     if json is None or str(json) != "-":
         console.print(
@@ -90,19 +102,28 @@ def _in_datagrams(sent: Sent, address: Address) -> str:
 def play(packets: Iterator[Events], pace: float, sensor: Sensor | None = None) -> Source:
     """Return packets as a source at a pace, cut at each millisecond of wall time.
 
-    A pace of 0 is as fast as it goes, with packets as they are.
+    A pace of 0 is as fast as it goes, with packets as they are. Raises `EventsimError` for a pace
+    that is no number of times.
     """
+    from eventsim import EventsimError
     from eventsim.live.sources import open_source
 
+    if not 0 <= pace <= MOST_PACE:
+        raise EventsimError(f"pace is {pace}, expected 0 to {MOST_PACE:,}; 0 is as fast as it goes")
     if pace == 0:
         return open_source(packets, sensor=sensor)
     return open_source(packets, sensor=sensor, pace=pace, packet_us=max(1, round(1000 * pace)))
 
 
-def repeated(packets: Packets, loops: int) -> Iterator[Events]:
+def repeated(
+    packets: Packets,
+    loops: int,
+    first_time: Callable[[Packets], Iterable[Events]] = lambda packets: packets,
+) -> Iterator[Events]:
     """Yield a recording so often, 0 without end, each time its length and 1 us later than before.
 
-    An empty recording is yielded once.
+    An empty recording is yielded once. `first_time` is called with the packets when they are read
+    for the first time, and yields them.
     """
     import numpy as np
 
@@ -110,7 +131,7 @@ def repeated(packets: Packets, loops: int) -> Iterator[Events]:
     for _ in range(loops) if loops else count():
         first_us: int | None = None
         last_us = 0
-        for events in packets:
+        for events in packets if shift_us else first_time(packets):
             first_us = int(events["t"][0]) if first_us is None else first_us
             last_us = int(events["t"][-1])
             shifted = events.copy()

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
+from .options import Parting, with_options, writable
+from .reading import Reading
 from .report import console, count_correct, notes, progress_bar, write_json
 
 if TYPE_CHECKING:
@@ -51,11 +53,18 @@ WINDOWED = ("dvsgesture", "gestures")
 NETWORK, TRAINING = "Neurons and weights", "Training"
 
 
+@with_options
 def train(
-    data: Annotated[str, typer.Option(help="Data set: digits, gestures, nmnist or dvsgesture.")],
+    data: Annotated[
+        str, typer.Option(help="Data set: digits, gestures, nmnist, dvsgesture or folder.")
+    ],
     structure: Annotated[str, typer.Option(help='Such as "512FC-10" or "16C3-AP2-128FC-10".')],
     out: Annotated[
-        Path, typer.Option(help="File to write: a network (.h5), or of rnn and lstm a model (.pt).")
+        Path,
+        typer.Option(
+            help="File to write: a network (.h5), or of rnn and lstm a model (.pt).",
+            callback=writable,
+        ),
     ],
     model: Annotated[
         Literal["snn", "rnn", "lstm"],
@@ -69,6 +78,9 @@ def train(
         ),
     ] = None,
     root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
+    *,
+    parting: Parting,
+    reading: Reading,
     dt_us: Annotated[
         int | None,
         typer.Option(help="Microseconds a timestep; 5000 if not given, for gestures more."),
@@ -203,6 +215,7 @@ def train(
         typer.Option(
             help="Write loss, accuracy, SOPs and seconds of each epoch; - is stdout.",
             metavar="FILE",
+            callback=writable,
             rich_help_panel=TRAINING,
         ),
     ] = None,
@@ -212,12 +225,9 @@ def train(
     A killed run leaves OUT.checkpoint, and the same command goes on from it.
     """
     import eventsim as es
-    from eventsim_bridge.datasets import open_dataset
     from eventsim_bridge.training.loop import train as train_model
     from eventsim_bridge.training.settings import TrainingSettings
 
-    if not out.parent.is_dir():
-        raise es.EventsimError(f"{out}: the folder {out.parent} does not exist")
     grid = GRIDS.get(data, GRIDS["digits"])
     settings = TrainingSettings(
         structure,
@@ -250,7 +260,7 @@ def train(
         weights=weights,
         random_start=data in WINDOWED if random_start is None else random_start,
     )
-    dataset = open_dataset(data, root)
+    dataset = reading.resized(reading.data_set(data, root, parting))
     checkpoint = out.with_name(out.name + ".checkpoint")
     trained = train_model(dataset, settings, checkpoint=checkpoint, device=device, kernels=kernels)
     if os.environ.get("RANK", "0") != "0":  # another process of torchrun goes on

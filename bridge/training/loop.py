@@ -41,6 +41,7 @@ from .checkpoints import Epoch, TrainingState
 from .evaluation import Evaluation, batches, evaluate, run_counted
 from .kernels import Feed, Kernels, why_dense
 from .losses import error_of, predict
+from .memory import check_memory
 from .placement import Device, choose_placement
 from .settings import TrainingError, TrainingSettings
 
@@ -157,6 +158,7 @@ def train(
     `RecordingError` for a damaged recording.
     """
     _check_fit(dataset, settings)
+    check_memory(settings, input_shape(dataset))
     if checkpoint is not None and not checkpoint.parent.is_dir():
         raise TrainingError(f"{checkpoint}: expected a checkpoint in a folder that exists")
     training, validation = split_validation(

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ..checks import is_whole
 from ..errors import RecordingError
 from ..jit import short_kernel
+from .units import LIMIT_US, TimeUnit, in_microseconds
 
 # faery's type, so that arrays pass between the two without a copy.
 EVENT_DTYPE = np.dtype([("t", "<u8"), ("x", "<u2"), ("y", "<u2"), (("p", "on"), "?")])
@@ -49,13 +50,15 @@ class Sensor:
             raise RecordingError(f"sensor: polarities is {self.polarities!r}, expected 1 or 2")
 
 
-def make_events(t: Any, x: Any, y: Any, on: Any, *, first: int = 0) -> Events:
+def make_events(
+    t: Any, x: Any, y: Any, on: Any, *, first: int = 0, time_unit: TimeUnit = "us"
+) -> Events:
     """Build an event array from one array a field.
 
-    `t` in microseconds (a fraction is cut off), `x` and `y` in pixels, `on` the polarity (true or
-    positive is ON). `first` is the number of the first event, for the errors of a packet. Raises
-    `RecordingError` where the arrays do not have one length each, or a value does not fit its
-    field, instead of repeating, wrapping or rounding it.
+    `t` in `time_unit`, in whole microseconds if that is "us", else to the nearest one; `x` and `y`
+    in pixels; `on` the polarity, 0 or 1, or -1 or 1, or a bool. `first` is the number of the first
+    event, for the errors of a packet. Raises `RecordingError` where the arrays do not have one
+    length each, or a value does not fit its field, instead of repeating, wrapping or rounding it.
     """
     columns = {"t": np.asarray(t), "x": np.asarray(x), "y": np.asarray(y), "on": np.asarray(on)}
     for name, column in columns.items():
@@ -65,18 +68,32 @@ def make_events(t: Any, x: Any, y: Any, on: Any, *, first: int = 0) -> Events:
                 f"expected numbers of shape ({columns['t'].size},)"
             )
     events = np.empty(len(columns["t"]), EVENT_DTYPE)
-    events["on"] = columns.pop("on") > 0
+    events["on"] = _polarity(columns.pop("on"), first)
     for name, column in columns.items():
         if column.dtype.kind == "f":
             refuse_first(~np.isfinite(column), column, name, "a finite number", first)
-            floor = np.floor(column)
-            if name != "t":
-                refuse_first(column != floor, column, name, "a whole number", first)
-            column = floor
-        limit = 2**63 if name == "t" else 2**16  # clocks past 2^63 us would be 292,000 years
+        if name == "t":
+            column = in_microseconds(column, time_unit)
+        if column.dtype.kind == "f":
+            more = " of microseconds (time_unit says another unit)" if name == "t" else ""
+            bad = column != np.floor(column)
+            refuse_first(bad, column, name, f"a whole number{more}", first)
+        limit = LIMIT_US if name == "t" else 2**16
         refuse_first((column < 0) | (column >= limit), column, name, f"0 to {limit - 1}", first)
         events[name] = column
     return events
+
+
+def _polarity(values: NDArray[Any], first: int) -> NDArray[np.bool_]:
+    """Return the polarity from 0 and 1, or -1 and 1."""
+    if values.dtype.kind == "b":
+        return values
+    bad = (values != 0) & (values != 1)
+    if bad.any() and values.dtype.kind != "u":
+        bad &= values != -1
+    refuse_first(bad, values, "polarity", "0 or 1, or -1 or 1", first)
+    on: NDArray[np.bool_] = values > 0
+    return on
 
 
 def refuse_first(

@@ -7,28 +7,65 @@ packets, and a recording is its packets joined.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from ..checks import is_whole
 from ..errors import EventsimError, RecordingError
 from .arrays import Events, Sensor, agreed_sensor, check_events, join_events
-from .formats.format import Contents
-from .formats.registry import format_of
+from .faults import Faults, OnBad
+from .formats.format import Asked, Contents
+from .formats.registry import recognise
+from .units import TimeUnit, check_time_unit
 
 # Events in a packet, at most, unless asked for otherwise. Decoding EVT3, the greediest, takes about
 # 200 bytes an event.
 PACKET = 2**17
 
 
-class Recording(NamedTuple):
-    """The events of one file, in time order, and the sensor that they come from."""
+@dataclass(frozen=True)
+class About:
+    """How a file was understood: what no event says of itself."""
 
+    format: str
+    recognised: str  # by its first bytes, or its suffix
+    sensor_from: str  # stated, asked for, or guessed from the events
+    facts: Mapping[str, str]  # such as the order of columns and the unit of times
+
+    @property
+    def states_sensor(self) -> bool:
+        """Tell whether the size of the sensor is known, by the file or the caller."""
+        return self.sensor_from in (STATED, ASKED)
+
+
+STATED, ASKED = "stated in the file", "asked for"
+GUESSED = "guessed: the smallest that holds the events"
+
+
+class _EventsAndSensor(NamedTuple):
     events: Events
     sensor: Sensor
+
+
+class Recording(_EventsAndSensor):
+    """The events of one file, in time order, and the sensor that they come from: a pair.
+
+    `about` says how they were understood, and `dropped` how much was left out, by kind.
+    """
+
+    about: About
+    dropped: Mapping[str, int]
+
+    def __new__(
+        cls, events: Events, sensor: Sensor, about: About, dropped: Mapping[str, int]
+    ) -> Self:
+        """Make the pair."""
+        made = super().__new__(cls, events, sensor)
+        made.about, made.dropped = about, dropped
+        return made
 
 
 @dataclass(frozen=True)
@@ -38,51 +75,78 @@ class Packets:
     path: Path
     sensor: Sensor | None  # None where nothing states it: see `read_packets`
     size: int  # events in a packet, at most
+    about: About
+    time_unit: TimeUnit | None = None  # that was asked for
+    sort: bool = False
+    stream: int | None = None
+    on_bad: OnBad = "refuse"
+    # What the latest iteration dropped, by kind.
+    dropped: dict[str, int] = field(default_factory=dict, compare=False)
 
     def __iter__(self) -> Iterator[Events]:
         """Yield checked event arrays of 1 to `size` events, in time order."""
+        if self.sort:
+            whole = read_recording(
+                self.path, sensor=self.sensor, sort=True, time_unit=self.time_unit,
+                stream=self.stream, on_bad=self.on_bad,
+            )  # fmt: skip
+            self._note(whole.dropped)
+            events = whole.events
+            yield from (events[at : at + self.size] for at in range(0, len(events), self.size))
+            return
+        faults = Faults(self.on_bad)
         with _naming(self.path):
             number = latest_us = 0
-            for decoded in format_of(self.path).decode(self.path, self.size).packets:
+            asked = Asked(self.size, self.time_unit, self.stream, faults)
+            for decoded in recognise(self.path).format.decode(self.path, asked).packets:
                 for first in range(0, len(decoded), self.size):
-                    events = check_events(
-                        decoded[first : first + self.size],
-                        self.sensor,
-                        first=number,
-                        after_us=latest_us,
+                    events = _checked(
+                        decoded[first : first + self.size], self.sensor, faults, number, latest_us
                     )
-                    number, latest_us = number + len(events), int(events["t"][-1])
-                    yield events
+                    if len(events):
+                        number, latest_us = number + len(events), int(events["t"][-1])
+                        yield events
+            self._note(faults.dropped)
+
+    def _note(self, dropped: Mapping[str, int]) -> None:
+        self.dropped.clear()
+        self.dropped.update(dropped)
 
 
 def read_recording(
-    path: str | Path, *, sensor: Sensor | None = None, sort: bool = False
+    path: str | Path,
+    *,
+    sensor: Sensor | None = None,
+    sort: bool = False,
+    time_unit: TimeUnit | None = None,
+    stream: int | None = None,
+    on_bad: OnBad = "refuse",
 ) -> Recording:
     """Read the events of a file: all of them, or none and a `RecordingError`.
 
-    The suffix says the format, and the contents must agree with it:
+    The first bytes say the format, or else the suffix (`docs/recordings.md` has the list):
 
-    - `.bin`: N-MNIST, 5 bytes an event; 34 x 34 unless `sensor` says otherwise (N-Caltech101 has
-      the same format).
-    - `.raw`, `.evt`: Prophesee EVT 2.0 and EVT 3.0. `.dat`: Prophesee DAT, versions 1 and 2.
-    - `.aedat4`, `.aedat`: AEDAT 4.0 with one event stream.
-    - `.es`: Event Stream 2 with DVS events. The file counts y from the bottom; the events count it
-      from the top, as in all other formats.
-    - `.csv`: a first line that names the columns t (microseconds), x, y, and on (or p), in any
-      order; then whole numbers. `x@640` and `y@480` in the first line state the sensor.
-    - `.npy`: a structured array with fields t (microseconds), x, y, and on (or p), all integers;
-      or the plain 2-D array of tonic's DVSGesture, columns x, y, p, t (milliseconds, rounded to
-      microseconds), 128 x 128 unless `sensor` says otherwise. `.npz`: one such array, or four
-      arrays t, x, y, and on (or p).
-    - `.h5`, `.hdf5`: `events` or `CD/events`, either one dataset of a compound type with these
-      fields or a group of one dataset a field; a `t_offset` beside a group (DSEC) is added to t.
-      Attributes `width` and `height`, there or on the file, state the sensor.
+    - N-MNIST and N-Caltech101 (`.bin`), Prophesee RAW (EVT 2.0, 2.1, 3.0) and DAT (versions 1, 2),
+      AEDAT 2.0, 3.1 and 4.0.
+    - Event Stream 2 with DVS events. The file counts y from the bottom; the events count it from
+      the top, as in all other formats but AEDAT 2.0.
+    - Text, NumPy and HDF5: columns t, x, y, and on (or p), also by their other usual names; a plain
+      array or text without names in one of the usual orders. Other fields are left alone.
+      In HDF5, anywhere in the file; a `t_offset` beside a group (DSEC) is added to t.
 
-    Polarity is 0 or 1, or -1 or 1. Records that are no pixel events (triggers, frames, IMU samples)
-    are no part of the result. Clocks that turn over (DAT, EVT) are continued.
+    `stream` chooses one of several event streams in a file, counted from 0. `on_bad="drop"` leaves
+    out what cannot be used (events outside of the sensor or backward in time, half records at the
+    end, words before the first time, lines that are none, an end that cannot be decoded) and counts
+    it in `dropped`, by kind; "refuse" raises an error instead.
 
-    The sensor of the result is the one that the file states; else `sensor`; else the usual one of
-    the format; else the smallest that holds the events.
+    A file that does not state the unit of its times has the `time_unit` that is given, or else the
+    only one that makes sense of its first times (`units.stated_or_deduced`); `about.facts` says so.
+    Where there are several, it is refused and asks for one. Polarity is 0 or 1, or -1 or 1. Records
+    that are no pixel events (triggers, frames, IMU samples) are no part of the result. Clocks that
+    turn over (DAT, EVT) are continued.
+
+    The sensor of the result is the one that the file states; else `sensor`; else the smallest that
+    holds the events, and then `about.sensor_from` calls it guessed.
 
     Raises `RecordingError`, one sentence beginning with the path, for a file that is missing,
     empty, cut short, misnamed or damaged; for a `sensor` that differs from the one in the file; for
@@ -94,33 +158,70 @@ def read_recording(
     """
     path = Path(path)
     with _naming(path):
-        contents = format_of(path).decode(path, PACKET)
-        sensor = _sensor_of(contents, sensor)
+        faults = Faults(on_bad)
+        about, contents = _understood(path, Asked(PACKET, time_unit, stream, faults), sensor)
+        known = _sensor_of(contents, sensor)
         events = join_events(list(contents.packets))
-        sensor = sensor or _smallest_sensor(events)
-        return Recording(check_events(events, sensor, sort=sort), sensor)
+        known = known or _smallest_sensor(events)
+        events = _checked(events, known, faults, sort=sort)
+        return Recording(events, known, about, faults.dropped)
 
 
-def read_packets(path: str | Path, *, sensor: Sensor | None = None, size: int = PACKET) -> Packets:
+def read_packets(
+    path: str | Path,
+    *,
+    sensor: Sensor | None = None,
+    size: int = PACKET,
+    sort: bool = False,
+    time_unit: TimeUnit | None = None,
+    stream: int | None = None,
+    on_bad: OnBad = "refuse",
+) -> Packets:
     """Read the events of a file in packets of at most `size`; as `read_recording` otherwise.
 
     The packets together are the events of `read_recording`, and memory does not grow with the file,
     except in `.npz`, which is read whole, and for the table of packets in AEDAT4. The result can be
     iterated over, again and again, and its `sensor` is the one that the file states; else `sensor`;
-    else the usual one of the format; else None: which is the smallest to hold the events is known
-    only at their end.
+    else None: which is the smallest to hold the events is known only at their end.
 
     Raises `RecordingError` as `read_recording` does, with the same sentences: what the beginning of
     the file shows at once, the rest when the packet is reached. The packets before have been given
-    out then. Time that runs backwards cannot be sorted in packets. `EventsimError` for a bad
-    `size`.
+    out then. With `sort`, each iteration reads the file whole. `EventsimError` for a bad `size`.
     """
     if not is_whole(size, 1):
         raise EventsimError(f"size is {size!r}, expected a whole number of events, 1 or more")
     path = Path(path)
     with _naming(path):
-        known = _sensor_of(format_of(path).decode(path, size), sensor)
-    return Packets(path, known, int(size))
+        asked = Asked(int(size), time_unit, stream, Faults(on_bad))
+        about, contents = _understood(path, asked, sensor)
+        known = _sensor_of(contents, sensor)
+    return Packets(path, known, int(size), about, time_unit, sort, stream, on_bad)
+
+
+def _understood(path: Path, asked: Asked, sensor: Sensor | None) -> tuple[About, Contents]:
+    """Begin to decode a file, and say how."""
+    check_time_unit(asked.time_unit)
+    form, recognised = recognise(path)
+    contents = form.decode(path, asked)
+    how = STATED if contents.stated else ASKED if sensor else GUESSED
+    return About(form.name, recognised, how, contents.facts), contents
+
+
+def _checked(
+    events: Events,
+    sensor: Sensor | None,
+    faults: Faults,
+    first: int = 0,
+    after_us: int = 0,
+    sort: bool = False,
+) -> Events:
+    """Check events, and drop those that are outside or backward where that was asked for."""
+    try:
+        return check_events(events, sensor, sort=sort, first=first, after_us=after_us)
+    except RecordingError:
+        if not faults.drops:
+            raise
+        return faults.in_order(events, sensor, after_us, sort=sort)
 
 
 @contextmanager
@@ -136,7 +237,7 @@ def _naming(path: Path) -> Iterator[None]:
 
 def _sensor_of(contents: Contents, asked: Sensor | None) -> Sensor | None:
     """Return the sensor that is known before the events are."""
-    return agreed_sensor(contents.stated, asked, "the file") or contents.usual
+    return agreed_sensor(contents.stated, asked, "the file")
 
 
 def _smallest_sensor(events: Events) -> Sensor:

@@ -122,6 +122,10 @@ def put_in_order(
             clock.offset[0] += period
             t += period
             counts[WRAPS] += 1
+        elif (
+            period > 0 and latest >= 0 and t - latest > period // 2 and latest - t + period <= late
+        ):
+            t -= period  # an event from before the turn, which is late like any other
         counts[RECEIVED] += 1
         mark = GOES_ON
         if latest >= 0 and t < latest:

@@ -105,6 +105,11 @@ class Session:
                 f"hop_us is {self.hop_us}, expected a multiple of the network's dt_us, "
                 f"{network.dt_us}"
             )
+        if answer != "spike" and self.window_us % self.hop_us:
+            raise EventsimError(
+                f"window_us is {self.window_us} with hop_us {self.hop_us}, expected a multiple of "
+                f"it: windows are made of whole hops"
+            )
         if (leak_us is None) == (answer == "leaky"):
             raise EventsimError(
                 f"leak_us is {leak_us!r}, expected a time with the answer 'leaky' and None without"

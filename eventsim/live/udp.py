@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from ..errors import EventsimError
 from ..events.arrays import EVENT_DTYPE, Events, refuse_first
+from ..events.clocks import TurningClock
 
 T64 = "t64_x16_y16_on8"  # the 13 bytes of EVENT_DTYPE
 T32 = "t32_x16_y15_on1"  # 8 bytes, with a clock that turns over every 2^32 us
@@ -137,26 +138,6 @@ def datagrams(events: Events, wire: str, *, first: int = 0) -> Iterator[bytes]:
         yield records[start : start + size]
 
 
-class Clock32:
-    """Continues a 32-bit clock that turns over.
-
-    An event more than 2^31 us before the one before it is of the next turn.
-    """
-
-    def __init__(self) -> None:
-        """Begin in the first turn."""
-        self.turns = 0
-        self.latest = 0
-
-    def continued(self, t: NDArray[np.uint32]) -> NDArray[np.uint64]:
-        """Return the times of a packet of at least one event in 64 bits."""
-        raw = t.astype(np.int64)
-        before = np.concatenate([[self.latest], raw[:-1]])
-        turns = self.turns + np.cumsum(before - raw > 2**31)
-        self.turns, self.latest = int(turns[-1]), int(raw[-1])
-        return ((turns << 32) + raw).astype(np.uint64)
-
-
 class Receiver:
     """A bound UDP socket, and what its datagrams hold; counts in `counters`."""
 
@@ -166,7 +147,7 @@ class Receiver:
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER)
         self.port: int = self.socket.getsockname()[1]
         self.wire = address.wire
-        self.clock = Clock32()
+        self.clock = TurningClock(32)
         self.counters = counters
         counters |= {"datagrams": 0, "malformed_datagrams": 0}
         if self.wire == T32:
@@ -213,7 +194,7 @@ class Receiver:
     def _from_t32(self, records: NDArray[np.void]) -> Events:
         events = np.empty(len(records), EVENT_DTYPE)
         if len(records):
-            events["t"] = self.clock.continued(records["t"])
+            events["t"] = self.clock.unwrap(records["t"])
             self.counters["clock_wraps"] = self.clock.turns
         events["x"] = records["x"]
         events["y"] = records["y_on"] >> 1

@@ -184,10 +184,10 @@ def test_make_events_takes_any_number_type(dtypes: list[str]) -> None:
     assert events.tolist() == [(0, 0, 1, False), (3, 7, 2, True), (9000, 30000, 3, False)]
 
 
-def test_make_events_keeps_the_largest_values_and_cuts_fractions_of_time() -> None:
+def test_make_events_keeps_the_largest_values() -> None:
     events = make_events(np.array([2**63 - 1], "u8"), [65535], [65535], [True])
     assert events.tolist() == [(2**63 - 1, 65535, 65535, True)]
-    assert make_events([1.9], [2.0], [3.0], [0.0]).tolist() == [(1, 2, 3, False)]
+    assert make_events([1.0], [2.0], [3.0], [0.0]).tolist() == [(1, 2, 3, False)]
     assert len(make_events([], [], [], [])) == 0
 
 
@@ -196,6 +196,10 @@ def test_make_events_keeps_the_largest_values_and_cuts_fractions_of_time() -> No
     [
         ({"t": [0, -1]}, "event 1: t is -1, expected 0 to 9223372036854775807"),
         ({"t": np.array([0, 2**63], "u8")}, "event 1: t is 9223372036854775808, expected"),
+        ({"t": [0.0, 0.5]}, "event 1: t is 0.5, expected a whole number of microseconds"),
+        ({"on": [0, 2]}, "event 1: polarity is 2, expected 0 or 1, or -1 or 1"),
+        ({"on": [0.0, 0.5]}, "event 1: polarity is 0.5, expected 0 or 1, or -1 or 1"),
+        ({"on": np.array([7, 1], "u1")}, "event 0: polarity is 7, expected 0 or 1"),
         ({"t": [0.0, np.nan]}, "event 1: t is nan, expected a finite number"),
         ({"t": [np.inf, 0.0]}, "event 0: t is inf, expected a finite number"),
         ({"t": ["0", "1"]}, "t has dtype <U1 and shape .2,., expected numbers"),

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from recording_damage import BACKWARD_FILES, DAMAGE
 from recording_files import (
     EVENTS,
+    SAID,
     STATELESS,
     WHOLE,
     WRITERS,
@@ -48,8 +49,8 @@ def test_packets_of_any_size_are_the_recording(name: str, tmp_path: Path) -> Non
     def check(events: Events, size: int) -> None:
         path = tmp_path / name
         path.write_bytes(WRITERS[name](events))
-        packets = read_packets(path, size=size)
-        recording = read_recording(path)
+        packets = read_packets(path, size=size, **SAID.get(name, {}))
+        recording = read_recording(path, **SAID.get(name, {}))
         assert packets.sensor == (None if name in STATELESS else recording.sensor)
         np.testing.assert_array_equal(joined(packets), recording.events)
         np.testing.assert_array_equal(joined(packets), events)  # and again from the beginning
@@ -62,7 +63,7 @@ def test_packets_of_any_size_are_the_recording(name: str, tmp_path: Path) -> Non
     [
         ("club_30x32.es", True),
         ("dvxplorer_320x240.aedat4", True),
-        ("gen3_640x480_evt2.raw", False),
+        ("gen3_640x480_evt2.raw", True),
         ("ncars_78x42.dat", False),
     ],
 )
@@ -76,14 +77,16 @@ def test_real_recordings_in_packets(name: str, states_sensor: bool, real_data: P
 
 
 OVERFLOW = b"\x00\xf0\x00\x00\x00"
+# Each turns twice, and so passes through the middle of its range once.
 TURNS = {
     "turn.dat": dat((2**32 - 9, 1, 1, 1), (2**32 - 1, 1, 1, 1), (0, 1, 1, 1), (7, 1, 1, 0),
-                    (2**32 - 1, 2, 1, 1), (3, 2, 2, 1)),
+                    (2**31, 1, 1, 0), (2**32 - 1, 2, 1, 1), (3, 2, 2, 1)),
     "turn.raw": evt2(evt2_high(2**34 - 1), evt2_event(2**34 - 1), evt2_event(2**34 - 1),
-                     evt2_high(0), evt2_event(5), evt2_event(6), evt2_high(2**34 - 1),
-                     evt2_event(2**34 - 1), evt2_high(64), evt2_event(65)),
+                     evt2_high(0), evt2_event(5), evt2_event(6), evt2_high(2**32), evt2_high(2**33),
+                     evt2_high(2**34 - 1), evt2_event(2**34 - 1), evt2_high(64), evt2_event(65)),
     "turn.evt": evt3(0x8FFF, 0x6FFF, 0x0003, 0x2005, 0x3800, 0x4FFF, 0x5081, 0x4003, 0x8000, 0x2006,
-                     0x6007, 0x2007, 0x4003, 0x8FFF, 0x6001, 0x2001, 0x8000, 0x0005, 0x2001),
+                     0x6007, 0x2007, 0x4003, 0x8400, 0x8800, 0x8FFF, 0x6001, 0x2001, 0x8000,
+                     0x0005, 0x2001),
     "turn.bin": nmnist(EVENTS[:2]) + OVERFLOW + nmnist(EVENTS[2:4]) + OVERFLOW * 2
                 + nmnist(EVENTS[4:]),
 }  # fmt: skip
@@ -165,7 +168,7 @@ def test_backward_time_is_found_across_packets(
         assert len(before) == number
 
 
-@pytest.mark.parametrize("name", ["late.csv", "late.npy", "gesture.npy", "late.npz", "late.dat"])
+@pytest.mark.parametrize("name", ["late.csv", "late.npy", "columns.npy", "late.npz", "late.dat"])
 def test_values_are_numbered_from_the_beginning(name: str, tmp_path: Path) -> None:
     """The fault is in the fifth event; packets have two."""
     p = np.array([1, 0, 1, 0, 7, 1])
@@ -174,8 +177,8 @@ def test_values_are_numbered_from_the_beginning(name: str, tmp_path: Path) -> No
         "late.csv": b"p,t,x,y\n" + b"".join(b"%d,1,1,1\n" % value for value in p),
         "late.npy": by_numpy(np.save, array=lambda _: np.rec.fromarrays(
             list(columns.values()), names="t,x,y,p"))(LATE),
-        "gesture.npy": by_numpy(np.save, array=lambda _: np.stack(
-            [p, p, p, LATE["t"]], axis=1))(LATE),
+        "columns.npy": by_numpy(np.save, array=lambda _: np.stack(
+            [p, p, p, LATE["t"].astype(int)], axis=1))(LATE),
         "late.npz": by_numpy(np.savez, t=lambda e: e["t"], x=lambda e: e["x"], y=lambda e: e["y"],
                              p=lambda _: p)(LATE),
         "late.dat": dat(*((1, 1, 1, int(value)) for value in p)),

@@ -71,7 +71,8 @@ def read_datagrams(pieces: list[bytes], wire: str) -> tuple[list[Event], int]:
         whole += 1
         for begin in range(0, len(piece), 8):
             t, x, y_on = struct.unpack_from("<IHH", piece, begin)
-            turns += latest - t > 2**31
+            turns += latest - t >= 2**31
+            turns -= turns > 0 and t - latest >= 2**31  # late, from before the turn
             latest = t
             events.append((t + (turns << 32), x, y_on >> 1, y_on & 1))
     return events, whole

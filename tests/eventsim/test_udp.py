@@ -65,12 +65,13 @@ def test_the_13_bytes_and_the_8_bytes_are_those_of_faery() -> None:
 @pytest.mark.parametrize("cut", [(3,), (2,), (1, 2, 3, 4, 5), ()])
 def test_the_32_bit_clock_turns_over(cut: tuple[int, ...]) -> None:
     """At the border of two datagrams or inside of one, and a smaller step back is no turn."""
-    clock = [7, 2**32 - 10, 2**32 - 1, 3, 2**31 + 2, 2]
-    expected = [7, 2**32 - 10, 2**32 - 1, 2**32 + 3, 2**32 + 2**31 + 2, 2**32 + 2]
-    events = make_events(clock, [1] * 6, [2] * 6, [1] * 6)
+    clock = [7, 2**32 - 10, 2**32 - 1, 3, 2**31 + 1, 2, 2**32 - 5, 4]
+    expected = [7, 2**32 - 10, 2**32 - 1, 2**32 + 3, 2**32 + 2**31 + 1, 2**32 + 2]
+    expected += [2**32 - 5, 2**32 + 4]  # late, from before the turn, and on
+    events = make_events(clock, [1] * 8, [2] * 8, [1] * 8)
     with open_udp(T32) as source:
         post(source, [encode(part, T32) for part in np.split(events, cut)])
-        assert drawn(source, 6)["t"].tolist() == expected
+        assert drawn(source, 8)["t"].tolist() == expected
         assert source.counters["clock_wraps"] == 1
         assert source.counters["unordered_packets"] == 1
 

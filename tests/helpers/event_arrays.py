@@ -42,5 +42,6 @@ def evt3_one_by_one(words: list[int]) -> Iterator[tuple[int, int, int, int]]:
             low = value
         elif kind == 0x8:
             turns += high - value >= 2048
+            turns -= turns > 0 and value - high >= 2048  # from before the turn
             low = low if high == value else 0
             high = value

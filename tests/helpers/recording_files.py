@@ -81,6 +81,83 @@ def csv(events: Events) -> bytes:
     return ("x@40,t,p, y@30\r\n" + "".join(rows)).encode()
 
 
+def text(events: Events) -> bytes:
+    """Seconds by spaces, as e2vid and the Event Camera Dataset have them."""
+    rows = [f"{t / 1e6:.6f} {x} {y} {int(on)}\n" for t, x, y, on in events.tolist()]
+    return ("40 30\n" + "".join(rows)).encode()
+
+
+def table(events: Events) -> bytes:
+    """What pandas writes: an index, names in other words, True and False, no last newline."""
+    rows = [f"{n},{x},{y},{on},{t}" for n, (t, x, y, on) in enumerate(events.tolist())]
+    return "\n".join([",x,y,polarity,timestamp", *rows]).encode()
+
+
+def evt21(events: Events) -> bytes:
+    """One event a vector, a TIME_HIGH before each."""
+    words = [
+        word
+        for t, x, y, on in events.tolist()
+        for word in (
+            8 << 60 | t >> 6 << 32,
+            on << 60 | (t & 63) << 54 | (x & ~31) << 43 | y << 32 | 1 << (x & 31),
+        )
+    ]
+    return b"% evt 2.1\n% geometry 40x30\n% end\n" + struct.pack(f"<{len(words)}Q", *words)
+
+
+def dvs128(events: Events) -> bytes:
+    rows = [(y << 8 | (127 - x) << 1 | 1 - on, t) for t, x, y, on in events.tolist()]
+    comment = b"#!AER-DAT2.0\r\n# This is a raw AE data file - do not edit\r\n"
+    return comment + b"".join(struct.pack(">II", *row) for row in rows)
+
+
+def davis(events: Events) -> bytes:
+    rows = [(y << 22 | (239 - x) << 12 | on << 11, t) for t, x, y, on in events.tolist()]
+    frame = struct.pack(">II", 1 << 31 | 5, 7)  # an APS sample, which is no event
+    comment = b"#!AER-DAT2.0\r\n# AEChip: eu.seebetter.ini.chips.davis.DAVIS240C\r\n"
+    return comment + b"".join(frame + struct.pack(">II", *row) for row in rows)
+
+
+def aedat31(events: Events) -> bytes:
+    """Two packets; each event is followed by a record that is not valid."""
+    packets = []
+    for part in (events[: len(events) // 2], events[len(events) // 2 :]):
+        rows = [(1 | on << 1 | y << 2 | x << 17, t) for t, x, y, on in part.tolist()]
+        records = b"".join(struct.pack("<IIII", *row, 0, row[1]) for row in rows)
+        head = (1, 1, 8, 4, 0, 2 * len(part), 2 * len(part), len(part))
+        packets.append(struct.pack("<HHIIIIII", *head) + records)
+    comment = b"#!AER-DAT3.1\r\n#Format: RAW\r\n#Source 1: DVS128\r\n#!END-HEADER\r\n"
+    return comment + b"".join(packets)
+
+
+def fill_mvsec(file: h5py.File, events: Events) -> None:
+    """Four columns of seconds since 1970, for one of two cameras."""
+    columns = [events["x"], events["y"], 1_500_000_000 + events["t"] / 1e6, 2.0 * events["on"] - 1]
+    file["davis/left/events"] = np.stack(columns, axis=1)
+    file["davis/left/image_raw"] = np.zeros((2, 3, 4), "u1")
+
+
+def fill_rvt(file: h5py.File, events: Events) -> None:
+    """RVT's and eTraM's: the size of the sensor stands beside the events."""
+    for name in "txyp":
+        file[f"events/{name}"] = events[name].astype("i8")
+    file["events/width"], file["events/height"] = SENSOR.width, SENSOR.height
+
+
+def fill_m3ed(file: h5py.File, events: Events) -> None:
+    for name in "txyp":
+        file[f"prophesee/left/{name}"] = events[name].astype("i8")
+    file["prophesee/left/ms_map_idx"] = np.zeros(3, "u8")
+    file["ouster/data"] = np.zeros((2, 2))
+
+
+def fill_e2vid(file: h5py.File, events: Events) -> None:
+    for name in "txyp":
+        file[f"events/{name}s"] = events[name] / (1e6 if name == "t" else 1)
+    file.attrs["sensor_resolution"] = (SENSOR.height, SENSOR.width)
+
+
 WRITERS: dict[str, Callable[[Events], bytes]] = {
     "nmnist.bin": nmnist,
     "faery.es": by_faery(".es", zero_t0=False),
@@ -96,6 +173,12 @@ WRITERS: dict[str, Callable[[Events], bytes]] = {
     "t0.dat": by_faery(".dat", version="dat2"),
     "t0_evt2.raw": by_faery(".raw", version="evt2"),
     "t0_evt3.evt": by_faery(".raw", version="evt3"),
+    "evt21.raw": evt21,
+    "dvs128.aedat": dvs128,
+    "davis240.aedat": davis,
+    "v31.aedat": aedat31,
+    "seconds.txt": text,
+    "table.csv": table,
     "structured.npy": by_numpy(np.save, array=lambda events: events),
     "gesture.npy": by_numpy(np.save, array=gesture),
     "one.npz": by_numpy(np.savez_compressed, anything=lambda events: events),
@@ -108,9 +191,19 @@ WRITERS: dict[str, Callable[[Events], bytes]] = {
     ),
     "compound.h5": hdf5(fill_compound),
     "group.hdf5": hdf5(fill_group),
+    "rvt.h5": hdf5(fill_rvt),
+    "m3ed.h5": hdf5(fill_m3ed),
+    "e2vid.h5": hdf5(fill_e2vid),
 }
-SENSORS = {"nmnist.bin": Sensor(34, 34), "gesture.npy": Sensor(128, 128)}
-STATELESS = {"structured.npy", "one.npz", "four.npz", "group.hdf5"}  # no sensor in the file
+# No sensor in the file.
+STATELESS = {
+    "nmnist.bin", "gesture.npy", "structured.npy", "one.npz", "four.npz", "group.hdf5",
+    "table.csv", "m3ed.h5",
+}  # fmt: skip
+SENSORS = {name: Sensor(128, 128) for name in ("dvs128.aedat", "v31.aedat")}
+SENSORS["davis240.aedat"] = Sensor(240, 180)
+# What has to be said to read a file.
+SAID: dict[str, Any] = {"gesture.npy": {"time_unit": "ms"}, "e2vid.h5": {"time_unit": "s"}}
 
 
 WHOLE = {name: write(EVENTS) for name, write in WRITERS.items()}

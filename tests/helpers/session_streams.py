@@ -45,12 +45,13 @@ def streams(draw: st.DrawFn, network: Network) -> Any:
 
 def draw_session(data: Any, network: Network) -> Session:
     mode, answer = data.draw(st.sampled_from(MODES)), data.draw(st.sampled_from(ANSWER_KINDS))
+    hop_us = data.draw(st.sampled_from([1000, 2000]))
     return Session(
         network,
         mode=mode,
         answer=answer,
-        window_us=data.draw(st.sampled_from([1000, 3000, 10_000])),
-        hop_us=data.draw(st.sampled_from([1000, 2000])),
+        window_us=hop_us * data.draw(st.sampled_from([1, 3, 5])),
+        hop_us=hop_us,
         leak_us=4000 if answer == "leaky" else None,
         gap_us=GAP_US,
         late_us=data.draw(st.sampled_from([700, GAP_US])),

@@ -414,11 +414,11 @@ def test_equal_accuracy_takes_the_cheapest_that_is_good_enough() -> None:
 def test_bad_plans_are_one_sentence(nmnist: Path, tmp_path: Path) -> None:
     good = ("compare", "--data", "nmnist", "--root", nmnist, "--structure", "10", "--out", tmp_path)
     for options, expected in (
-        (("--dt-us", 0), "dt_us is 0, expected a whole number >= 1"),
+        (("--dt-us", 0), "--dt-us is 0, expected a whole number >= 1"),
         (("--dt-us", 5000, "--dt-us", 5000), "expected one or more different numbers"),
         (("--seeds", 0), "seeds is 0, expected 1 or more"),
-        (("--dt-us", 5000, "--duration-us", 4000), "duration_us is 4000, expected at least one"),
-        (("--learning-rate", -1), "learning_rate is -1.0, expected more than 0"),
+        (("--dt-us", 5000, "--duration-us", 4000), "--duration-us is 4000, expected at least one"),
+        (("--learning-rate", -1), "--learning-rate is -1.0, expected more than 0"),
         (("--structure", "7"), "ends with 7 classes, expected the 10"),
         (("--energy", tmp_path / "no.toml"), "no.toml"),
     ):

@@ -199,10 +199,13 @@ def test_lines_replace_an_older_file(tmp_path: Path) -> None:
         (["--from", "REC", "--sensor", "20x20"], "events come from 20 x 20 pixels, expected the"),
         (["--from", "REC", "--mode", "fast"], "mode is 'fast', expected one of"),
         (["--from", "REC", "--answer", "all"], "answer is 'all', expected one of"),
-        (["--from", "REC", "--when-full", "panic"], "policy is 'panic', expected one of"),
-        (["--from", "REC", "--queue", 0], "capacity is 0, expected a whole number of events"),
-        (["--from", "REC", "--hop-us", 0], "hop_us is 0, expected a whole number of microseconds"),
-        (["--from", "REC", "--json-lines", "no/such"], "no/such: No such file or directory"),
+        (["--from", "REC", "--when-full", "panic"], "--when-full is 'panic', expected one of"),
+        (["--from", "REC", "--queue", 0], "--queue is 0, expected a whole number of events"),
+        (
+            ["--from", "REC", "--hop-us", 0],
+            "--hop-us is 0, expected a whole number of microseconds",
+        ),
+        (["--from", "REC", "--json-lines", "no/such"], "no/such: the folder no does not exist"),
     ],
 )
 def test_bad_input_is_one_sentence(

@@ -85,7 +85,7 @@ def test_a_network_to_nir_and_back(tmp_path: Path) -> None:
     [
         (("run", "{nir}", "{bin}"), "does not say which library wrote it: set as_in (--as-in)"),
         (("run", "{nir}", "{bin}", "--as-in", "norse"), "has no timestep"),
-        (("run", "{nir}", "{bin}", *OPTIONS[:2], "--as-in", "nest"), "as_in is 'nest', expected"),
+        (("run", "{nir}", "{bin}", *OPTIONS[:2], "--as-in", "nest"), "--as-in is 'nest', expected"),
         (("run", "{nir}", "{bin}", *OPTIONS[:4], "--input-shape", "x"), "--input-shape is 'x'"),
         (("run", "{bin}", "{bin}", "--as-in", "norse"), "--as-in is norse, but"),
         (("convert", "{nir}"), "nothing to write, expected OUT or --to-nir FILE"),

@@ -16,7 +16,7 @@ from command_line import run_command
 from live_runs import start
 from live_sources import drawn, free_port, joined, open_udp, random_events
 from patience import PATIENCE_S
-from recording_files import EVENTS, WHOLE
+from recording_files import EVENTS, SAID, WHOLE
 
 from eventsim.events.arrays import Events, make_events
 from eventsim.events.recordings import read_packets
@@ -137,7 +137,9 @@ def test_send_reads_every_format(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(contents)
         with open_udp() as source:
             to = f"udp://127.0.0.1:{source.port}"
-            assert run_command("send", tmp_path / name, "--to", to, "--pace", 0) == 0
+            said = SAID.get(name, {})
+            unit = ("--time-unit", said["time_unit"]) if said else ()
+            assert run_command("send", tmp_path / name, "--to", to, "--pace", 0, *unit) == 0
             np.testing.assert_array_equal(
-                drawn(source, len(EVENTS)), joined(read_packets(tmp_path / name))
+                drawn(source, len(EVENTS)), joined(read_packets(tmp_path / name, **said))
             )

@@ -126,7 +126,7 @@ def test_inspect_prints_networks_and_recordings(
     assert "layer 1 (Dense)" in shown
     assert "4,624" in shown
     assert run_command("inspect", write_nmnist(tmp_path / "a.bin", 0)) == 0
-    assert "sensor: 34 x 34" in capsys.readouterr().out
+    assert "guessed: the smallest that holds the events" in capsys.readouterr().out
 
 
 def test_train_exports_a_network_that_run_takes(nmnist: Path, tmp_path: Path) -> None:
@@ -255,14 +255,14 @@ def test_train_refuses_options_that_do_not_go_together(
         (("--neuron", "if", "--decay", 0.5), "--decay is 0.5, expected none with --neuron if"),
         (("--adaptation", 0.1), "--adaptation is 0.1, expected none with --neuron lif"),
         (("--learn", "decay,tau"), "learn has 'tau', expected decay or threshold"),
-        (("--learn-per", "channel"), "learn_per is 'channel', expected 'layer' where nothing"),
+        (("--learn-per", "channel"), "--learn-per is 'channel', expected 'layer' where nothing"),
         (("--decay", 1.5), "decay is 1.5, expected 0 to 1"),
         (("--threshold", -1), "threshold is -1.0, expected"),
-        (("--surrogate-width", 0), "surrogate_width is 0.0, expected a number above 0"),
+        (("--surrogate-width", 0), "--surrogate-width is 0.0, expected a number above 0"),
         (("--no-bias", "--batch-norm"), "bias is False with batch_norm, expected True"),
         (("--model", "rnn", "--loss", "rate"), "loss is 'rate', expected one of"),
         (("--kernels", "sparse", "--mixed-precision"), "kernels is 'sparse', expected 'dense'"),
-        (("--batch-norm", "--steps", 1), "steps is 1, expected 2 or more with batch_norm"),
+        (("--batch-norm", "--steps", 1), "--steps is 1, expected 2 or more with --batch-norm"),
     ):
         sentence = train_quickly(nmnist, tmp_path / "net.h5", *options)
         assert isinstance(sentence, str), options
@@ -294,7 +294,7 @@ def test_bad_input_is_one_sentence(network: Path, nmnist: Path, tmp_path: Path) 
             ("train", *data, "--structure", "10", "--out", tmp_path / "no" / "n.h5"),
             "does not exist",
         ),
-        (("run", network, cut, "--json", tmp_path / "no" / "a.json"), "cut short"),
+        (("run", network, cut, "--json", tmp_path / "no" / "a.json"), "does not exist"),
     ):
         sentence = run_command(*arguments)
         assert isinstance(sentence, str), arguments
@@ -309,7 +309,8 @@ def test_a_json_that_cannot_be_written_is_one_sentence(network: Path, tmp_path: 
     file = write_nmnist(tmp_path / "a.bin", 0)
     sentence = run_command("run", network, file, "--json", tmp_path / "no" / "a.json")
     assert isinstance(sentence, str)
-    assert sentence == f"eventsim: {tmp_path / 'no' / 'a.json'}: No such file or directory"
+    folder = tmp_path / "no"
+    assert sentence == f"eventsim: {folder / 'a.json'}: the folder {folder} does not exist"
 
 
 def test_the_installed_command_ends_without_a_traceback(tmp_path: Path) -> None:
@@ -366,6 +367,15 @@ def test_run_in_asynchronous_time(network: Path, tmp_path: Path) -> None:
         (("--mode", "fast"), "mode is 'fast', expected one of"),
     ):
         assert sentence in str(run_command("run", network, *files, *arguments))
+
+
+def test_a_silent_network_is_marked(network: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "none.npy", es.make_events([], [], [], []))
+    file, out = write_nmnist(tmp_path / "a.bin", 20), tmp_path / "out.json"
+    assert run_command("run", network, tmp_path / "none.npy", file, "--json", out) == 0
+    document = json.loads(out.read_text())
+    assert document["silent"] == [True, False]
+    assert document["predictions"][1] == 1
 
 
 def test_compare_time_runs_one_network_on_several_grids(nmnist: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..options import writable
 from ..report import console, notes, write_json
 
 NAMES = (
@@ -36,7 +37,10 @@ def bench(
         int, typer.Option(help="Events in growth's longest recording.", min=100_000)
     ] = 100_000_000,
     json: Annotated[
-        Path | None, typer.Option(help="Write everything as JSON; - is stdout.", metavar="FILE")
+        Path | None,
+        typer.Option(
+            help="Write everything as JSON; - is stdout.", metavar="FILE", callback=writable
+        ),
     ] = None,
     plots: Annotated[
         Path | None, typer.Option(help="Draw pictures into this folder.", metavar="DIR")

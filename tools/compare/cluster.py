@@ -26,7 +26,7 @@ def run_on_cluster(
 
     `cluster`: the address of a scheduler, or a number of worker processes on this machine.
     """
-    from dask import distributed
+    import distributed
 
     dask: Any = distributed  # its types are not written down
     workers: Any = nullcontext(cluster)

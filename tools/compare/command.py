@@ -77,6 +77,8 @@ def compare(
     from .plan import LEARNING_RATES, Plan
     from .store import Store
 
+    if cluster is not None:
+        import distributed  # noqa: F401  before the work: it is an extra
     plan = Plan(
         data,
         structure,

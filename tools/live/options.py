@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..networks import AsIn, DtUs, InputShape, NirDtUs, NirOptions
+from ..reading import Reading
 from ..report import say_when_compiling
 from ..send import play, repeated
 
 if TYPE_CHECKING:
-    from eventsim import Network, Sensor
+    from eventsim import Network
     from eventsim.live.sources import Source
     from eventsim.live.stream import Stream
 
@@ -52,9 +51,9 @@ class LiveOptions:
     leak_us: Annotated[
         int | None, typer.Option(help="Time constant of the leaky score. [default: the window]")
     ] = None
-    gap_us: Annotated[int, typer.Option(help="After a longer silence the network begins anew.")] = (
-        10_000_000
-    )
+    gap_us: Annotated[
+        int, typer.Option(help="After a longer silence the network begins again.")
+    ] = 10_000_000
     late_us: Annotated[
         int,
         typer.Option(help="An event so late is left out; a later one is of a restarted clock."),
@@ -69,14 +68,6 @@ class LiveOptions:
             "sources in real time."
         ),
     ] = None
-    sensor: Annotated[
-        str | None,
-        typer.Option(help="Size of the sensor, where the source does not state it.", metavar="WxH"),
-    ] = None
-    region: Annotated[
-        str | None, typer.Option(help="Region of interest, in pixels.", metavar="X,Y,W,H")
-    ] = None
-    downscale: Annotated[int, typer.Option(help="Divide x and y by this.", min=1)] = 1
     merge_polarities: Annotated[
         bool, typer.Option("--merge-polarities", help="Make all events ON.")
     ] = False
@@ -99,37 +90,7 @@ class LiveOptions:
         return NirOptions(self.dt_us, self.as_in, self.input_shape, self.nir_dt_us)
 
 
-def takes_live_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the fields of `LiveOptions` as options; it takes them as `options`."""
-    hints = get_type_hints(LiveOptions, include_extras=True)
-    shared = [
-        inspect.Parameter(
-            field.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=inspect.Parameter.empty if field.name == "source" else field.default,
-            annotation=hints[field.name],
-        )
-        for field in fields(LiveOptions)
-    ]
-    own_hints = get_type_hints(command, include_extras=True)
-    own = [
-        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=own_hints[parameter.name])
-        for parameter in inspect.signature(command).parameters.values()
-        if parameter.name != "options"
-    ]
-
-    def with_options(**given: Any) -> None:
-        chosen = {parameter.name: given.pop(parameter.name) for parameter in shared}
-        command(options=LiveOptions(**chosen), **given)
-
-    with_options.__name__, with_options.__doc__ = command.__name__, command.__doc__
-    everything = [own[0], *shared, *own[1:]]
-    with_options.__signature__ = inspect.Signature(everything)  # type: ignore[attr-defined]
-    with_options.__annotations__ = {one.name: one.annotation for one in everything}
-    return with_options
-
-
-def open_stream(network: Network, options: LiveOptions) -> Stream:
+def open_stream(network: Network, options: LiveOptions, reading: Reading) -> Stream:
     """Open the source, and put filters, a queue and a session behind it.
 
     Raises `EventsimError` or `RecordingError`, one sentence, for anything that does not fit.
@@ -146,11 +107,10 @@ def open_stream(network: Network, options: LiveOptions) -> Stream:
         late_us=options.late_us, clock_us=options.clock_us,
     )  # fmt: skip
     settings = FilterSettings(
-        region=None if options.region is None else _numbers("--region", options.region, ",", 4),
-        downscale=options.downscale, merge_polarities=options.merge_polarities,
+        region=reading.crop, downscale=reading.downscale, merge_polarities=options.merge_polarities,
         refractory_us=options.refractory_us, background_us=options.background_us,
     )  # fmt: skip
-    source = _open(options)
+    source = _open(options, reading)
     try:
         return Stream(
             source, session, settings, capacity=options.queue, policy=options.when_full,
@@ -161,29 +121,18 @@ def open_stream(network: Network, options: LiveOptions) -> Stream:
         raise
 
 
-def _open(options: LiveOptions) -> Source:
-    from eventsim import EventsimError, Sensor, read_packets
+def _open(options: LiveOptions, reading: Reading) -> Source:
+    from eventsim import EventsimError
     from eventsim.live.sources import open_source
 
     name = options.source
-    sensor: Sensor | None = None
-    if options.sensor is not None:
-        sensor = Sensor(*_numbers("--sensor", options.sensor, "x", 2))
     if name in ("-", "camera") or "://" in name:
         if options.loop != 1:
             raise EventsimError(f"--loop is {options.loop}, expected 1: {name} is no recording")
-        return open_source(name, sensor=sensor, pace=options.pace)
-    packets = read_packets(Path(name), sensor=sensor)
+        for given in reading.of_files():
+            if given != "--sensor":
+                raise EventsimError(f"{given} is set, expected none: {name} is no recording")
+        return open_source(name, sensor=reading.size, pace=options.pace)
+    packets = reading.packets(Path(name))
     pace = 1.0 if options.pace is None else options.pace
-    return play(repeated(packets, options.loop), pace, packets.sensor)
-
-
-def _numbers(name: str, text: str, between: str, count: int) -> Any:
-    """Return the whole numbers of an option; what they may be is checked where they are used."""
-    from eventsim import EventsimError
-
-    parts = text.split(between)
-    if len(parts) != count or not all(part.strip().isdecimal() for part in parts):
-        shape = between.join(["N"] * count)
-        raise EventsimError(f"{name} is {text!r}, expected whole numbers {shape}")
-    return tuple(map(int, parts))
+    return play(repeated(packets, options.loop, reading.told), pace, packets.sensor)

@@ -9,24 +9,31 @@ from typing import Annotated
 import typer
 
 from ..networks import NetworkFile, open_network
+from ..options import with_options, writable
+from ..reading import Reading
 from ..report import console
-from .options import LiveOptions, open_stream, takes_live_options
+from .options import LiveOptions, open_stream
 
 
-@takes_live_options
+@with_options
 def stream(
     network: NetworkFile,
     options: LiveOptions,
+    reading: Reading,
     json_lines: Annotated[
         Path | None,
         typer.Option(
             help="Write each answer, each second's account and the summary as a line of JSON; - is "
             "stdout. [default: - without a terminal]",
             metavar="FILE",
+            callback=writable,
         ),
     ] = None,
     json: Annotated[
-        Path | None, typer.Option(help="Write the summary as JSON; - is stdout.", metavar="FILE")
+        Path | None,
+        typer.Option(
+            help="Write the summary as JSON; - is stdout.", metavar="FILE", callback=writable
+        ),
     ] = None,
 ) -> None:
     """Let a network follow live events, and show what it sees, says and costs."""
@@ -39,7 +46,7 @@ def stream(
     to_stdout = "-" in (str(json_lines), str(json))
     if json_lines is None and json is None and not console.is_terminal:
         json_lines, to_stdout = Path("-"), True
-    running = open_stream(open_network(network, options.nir), options)
+    running = open_stream(open_network(network, options.nir), options, reading)
     with ExitStack() as stack:
         lines = None if json_lines is None else stack.enter_context(JsonLines(json_lines))
         monitor = Monitor(running, network.name, options.source)

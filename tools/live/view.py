@@ -9,14 +9,17 @@ from typing import Annotated
 import typer
 
 from ..networks import NetworkFile, open_network
+from ..options import with_options, writable
+from ..reading import Reading
 from ..report import notes
-from .options import LiveOptions, open_stream, takes_live_options
+from .options import LiveOptions, open_stream
 
 
-@takes_live_options
+@with_options
 def view(
     network: NetworkFile,
     options: LiveOptions,
+    reading: Reading,
     host: Annotated[str, typer.Option(help="Address to serve the page at.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 lets the system choose.", min=0)] = 8000,
     json_lines: Annotated[
@@ -25,6 +28,7 @@ def view(
             help="Write each answer, each second's account and the summary as a line of JSON; - is "
             "stdout.",
             metavar="FILE",
+            callback=writable,
         ),
     ] = None,
 ) -> None:
@@ -37,7 +41,7 @@ def view(
     from .monitor import Monitor
     from .server import serve
 
-    running = open_stream(open_network(network, options.nir), options)
+    running = open_stream(open_network(network, options.nir), options, reading)
     with ExitStack() as stack:
         lines = None if json_lines is None else stack.enter_context(JsonLines(json_lines))
         interrupted = stack.enter_context(interruptible(running.stop))

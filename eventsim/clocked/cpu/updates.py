@@ -163,8 +163,8 @@ def is_busy(program: Program, population: Int64s, state: State, site: int) -> bo
     returns, busy = population[Population.recurrent] >= 0, False
     for k in range(channels):
         p = parameters[k]
-        own = numbers_of(p.kind, p)
-        busy |= may_fire(own, biases[k], state.membranes[first + k], state.seconds[first + k])
+        own, u, second = numbers_of(p.kind, p), state.membranes[first + k], state.seconds[first + k]
+        busy |= may_fire(own, biases[k], u, second, is_late(p))
         busy |= returns and state.returned[first + k] > 0
     return busy
 

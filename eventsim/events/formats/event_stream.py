@@ -13,20 +13,21 @@ import numpy as np
 
 from ...errors import RecordingError
 from ..arrays import Events, Sensor
-from .format import Contents, Format, decoding_by
+from ..faults import HALF, Faults
+from .format import Asked, Contents, Format, decoding_by
 
 
-def _decode(path: Path, size: int) -> Contents:
+def _decode(path: Path, asked: Asked) -> Contents:
     with decoding_by("faery"):
         import faery  # takes as long as all else that reading needs
 
         decoder = faery.file_decoder.Decoder(path, file_type="es", time_range_cache=None)
     if decoder.event_type != "dvs":
         raise RecordingError(f"the events are of type {decoder.event_type}, expected dvs")
-    return Contents(_packets(path, decoder), Sensor(*decoder.dimensions()))
+    return Contents(_packets(path, decoder, asked.faults), Sensor(*decoder.dimensions()))
 
 
-def _packets(path: Path, decoder: Iterable[Events]) -> Iterator[Events]:
+def _packets(path: Path, decoder: Iterable[Events], faults: Faults) -> Iterator[Events]:
     # An event has 5 bytes, and one more for every 127 us since the event before.
     count, end, latest_us = 0, 20, np.uint64(0)
     with decoding_by("faery"):
@@ -39,10 +40,11 @@ def _packets(path: Path, decoder: Iterable[Events]) -> Iterator[Events]:
         file.seek(end)
         blocks = iter(lambda: file.read(1 << 20), b"")
         if any(block.strip(b"\xff") for block in blocks):
-            raise RecordingError(
+            faults.found(
+                HALF, 1,
                 f"cut short or damaged: {path.stat().st_size - end} bytes are left after {count} "
-                f"events, expected whole events"
-            )
+                f"events, expected whole events",
+            )  # fmt: skip
 
 
 EVENT_STREAM = Format("Event Stream", (".es",), b"Event Stream", _decode)

@@ -1,20 +1,36 @@
-"""Events as columns, one array a field: those of CSV, NumPy and HDF5 files, and their checks.
+"""Events as columns, one array a field: those of text, NumPy and HDF5 files, and what they are.
 
-In: columns, or what reads a part of them, from the files of those formats. Out: packets of events.
+In: columns, or what reads a part of them, from the files of those formats; with names, or without.
+Out: which column is which field, and packets of events.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import RecordingError
-from ..arrays import Events, make_events, refuse_first
+from ..arrays import Events
+from ..units import TimeUnit, Unit, stated_or_deduced
+from .format import Asked
 
-FIELDS = "t, x, y and on (or p)"
+EXPECTED = "t, x, y and on (or p)"
+FIELDS = ("t", "x", "y", "on")
+
+# Names that writers give the fields, best first; their case does not matter.
+_NAMES = {
+    "t": ("t", "ts", "time", "times", "timestamp", "timestamps"),
+    "x": ("x", "xs"),
+    "y": ("y", "ys"),
+    "on": ("on", "p", "ps", "pol", "polarity", "polarities"),
+}
+# "t_us", "time [s]", "timestamp(ns)"
+_TIME = re.compile(r"([a-z]+)(?:[ _]?[\[(]?(s|sec|seconds|ms|us|usec|ns|nsec)[\])]?)?")
+_UNIT = {"sec": "s", "seconds": "s", "usec": "us", "nsec": "ns"}
 
 
 class Field(NamedTuple):
@@ -24,45 +40,134 @@ class Field(NamedTuple):
     shape: tuple[int, ...]
 
 
-def is_field_set(names: Iterable[str]) -> bool:
-    """Tell whether these are the names of the fields of events."""
-    return sorted(names) in (["on", "t", "x", "y"], ["p", "t", "x", "y"])
+class Layout(NamedTuple):
+    """Which column is which field."""
+
+    names: Mapping[str, Any]  # of a field in `FIELDS`: the name of its column, or its number
+    unit: Unit | None = None  # that the name of the times states
+    others: tuple[str, ...] = ()  # columns that are left alone
 
 
-def check_fields(fields: Mapping[str, Any]) -> None:
-    """Refuse whole columns, before any value in them is read."""
-    if not is_field_set(fields):
-        raise RecordingError(f"the fields are {', '.join(fields) or '(none)'}, expected {FIELDS}")
-    for name, field in fields.items():
-        kinds = "biu" if name in ("on", "p") else "iu"
-        if len(field.shape) != 1 or field.dtype.kind not in kinds:
+def find_fields(names: Iterable[str]) -> Layout | None:
+    """Find the fields of events among names of columns; None where one is missing."""
+    plain = {name: name.strip().lower() for name in names}
+    found: dict[str, str] = {}
+    unit = None
+    for field, known in _NAMES.items():
+        for name, lower in plain.items():
+            stem, stated = lower, None
+            if field == "t" and (parts := _TIME.fullmatch(lower)) and lower not in known:
+                stem, stated = parts[1], parts[2]
+            if stem not in known:
+                continue
+            best = found.get(field)
+            if best is None or known.index(stem) < known.index(_stem(plain[best], known)):
+                found[field] = name
+                if field == "t" and stated:
+                    unit = Unit(cast(TimeUnit, _UNIT.get(stated, stated)), "stated by its name")
+    if len(found) < len(FIELDS):
+        return None
+    used = set(found.values())
+    return Layout(found, unit, tuple(name for name in plain if name not in used))
+
+
+def _stem(name: str, known: tuple[str, ...]) -> str:
+    parts = _TIME.fullmatch(name)
+    return name if name in known or parts is None else parts[1]
+
+
+# Orders that writers of columns without names have, as the columns of t, x, y and polarity.
+_ORDERS = {"txyp": (0, 1, 2, 3), "xypt": (3, 0, 1, 2), "xytp": (2, 0, 1, 3)}
+_MOST = 0.9  # of the values make sense; others are refused where they stand
+
+
+def find_order(sample: NDArray[Any]) -> Layout:
+    """Find the fields among columns without names, by their values: (events, columns).
+
+    Polarities are 0 and 1, or -1 and 1, x and y are whole, and times hardly ever decrease; of
+    several such orders, the one whose times have the largest span. A first column of five that
+    counts 0, 1, 2 is an index.
+
+    Raises `RecordingError` where no order, or more than one, makes sense.
+    """
+    rows = sample[np.isfinite(sample).all(axis=1)] if len(sample) else sample
+    index = np.arange(len(rows))
+    skipped = int(rows.shape[1] == 5 and bool((rows[:, 0] - rows[:1, 0] == index).all()))
+    columns = rows[:, skipped:].astype(float)
+    if columns.shape[1] != 4 or not len(rows):
+        raise RecordingError(
+            f"the file has {len(rows)} rows of {sample.shape[1]} columns without names, expected 4"
+        )
+    near = (columns == np.floor(columns)) & (columns >= 0) & (columns < 2**16)
+    is_pixel = near.mean(axis=0) >= _MOST
+    is_sign = np.isin(columns, (-1, 0, 1)).mean(axis=0) >= _MOST
+    rises = np.mean(np.diff(columns, axis=0, prepend=columns[:1]) >= 0, axis=0) >= _MOST
+    span = np.ptp(columns, axis=0)
+    fits = [
+        (t, x, y, on)
+        for t, x, y, on in _ORDERS.values()
+        if is_sign[on] and rises[t] and is_pixel[x] and is_pixel[y]
+    ]
+    fits = [fit for fit in fits if span[fit[0]] == max(span[other[0]] for other in fits)]
+    if len(fits) != 1:
+        first = ", ".join(f"{value:g}" for value in columns[0])
+        raise RecordingError(
+            f"the columns have no names and could be {'several orders' if fits else 'no order'} of "
+            f"t, x, y and polarity (the first row is {first}), expected names"
+        )
+    names = {field: skipped + at for field, at in zip(FIELDS, fits[0], strict=True)}
+    return Layout(names, others=("column 1",)[:skipped])
+
+
+def show(layout: Layout, unit: Unit, how: str) -> dict[str, str]:
+    """Say for a person which columns were taken for which fields, and how that is known."""
+    order = sorted(FIELDS, key=lambda field: str(layout.names[field]))
+    if isinstance(layout.names["t"], int):
+        columns = ", ".join(order)
+    else:
+        columns = ", ".join(str(layout.names[field]) for field in FIELDS)
+    facts = {"columns": f"{columns} ({how})"}
+    if layout.others:
+        facts["left_alone"] = ", ".join(name or "(no name)" for name in layout.others)
+    return facts | {"time_unit": f"{unit.unit} ({unit.how})"}
+
+
+def check_fields(fields: Mapping[str, Any]) -> Layout:
+    """Find and check whole columns, before any value in them is read."""
+    layout = find_fields(fields)
+    if layout is None:
+        raise RecordingError(f"the fields are {', '.join(fields) or '(none)'}, expected {EXPECTED}")
+    chosen = {field: fields[name] for field, name in layout.names.items()}
+    for field, column in chosen.items():
+        name = layout.names[field]
+        kinds = "biuf" if field == "on" else "iuf"
+        if len(column.shape) != 1 or column.dtype.kind not in kinds:
             raise RecordingError(
-                f"field {name} has dtype {field.dtype} and shape {field.shape}, "
-                f"expected one dimension of integers"
+                f"field {name} has dtype {column.dtype} and shape {column.shape}, "
+                f"expected one dimension of numbers"
             )
-    for name in ("x", "y", "on", "p"):
-        if (field := fields.get(name)) is not None and field.shape != fields["t"].shape:
+        if column.shape != chosen["t"].shape:
             raise RecordingError(
-                f"{name} has dtype {field.dtype} and shape {field.shape}, "
-                f"expected numbers of shape {fields['t'].shape}"
+                f"{name} has dtype {column.dtype} and shape {column.shape}, "
+                f"expected numbers of shape {chosen['t'].shape}"
             )
+    return layout
+
+
+def unit_of(layout: Layout, times: NDArray[Any], asked: TimeUnit | None) -> Unit:
+    """Return the unit of times: asked for, stated by the name of their column, or deduced."""
+    return layout.unit if layout.unit and not asked else stated_or_deduced(times, asked)
 
 
 def column_packets(
-    read: Callable[[slice], Mapping[str, Any]], length: int, size: int
+    read: Callable[[slice], Mapping[str, Any] | Sequence[Any]],
+    length: int,
+    asked: Asked,
+    layout: Layout,
+    unit: TimeUnit,
 ) -> Iterator[Events]:
-    """Make packets of `size` events of what `read` gives for a part of the columns."""
-    for first in range(0, length, size):
-        yield from_columns(read(slice(first, first + size)), first)
-
-
-def from_columns(columns: Mapping[str, Any], first: int) -> Events:
-    """Make events of one array a field; `first` is the number of the first one."""
-    on = polarity(columns["on"] if "on" in columns else columns["p"], first)
-    return make_events(columns["t"], columns["x"], columns["y"], on, first=first)
-
-
-def polarity(values: NDArray[Any], first: int) -> NDArray[np.bool_]:
-    """Return the polarity from 0 and 1, or -1 and 1."""
-    refuse_first(~np.isin(values, (-1, 0, 1)), values, "polarity", "0 or 1, or -1 or 1", first)
-    return values > 0
+    """Make packets of `asked.size` events of what `read` gives for a part of the columns."""
+    for first in range(0, length, asked.size):
+        columns: Any = read(slice(first, first + asked.size))
+        t, x, y, on = (columns[layout.names[field]] for field in FIELDS)
+        yield asked.faults.make(t, x, y, on, first=first, time_unit=unit)

@@ -12,18 +12,18 @@ from pathlib import Path
 
 import numpy as np
 
-from ..arrays import Events, Sensor, make_events
-from .format import Contents, Format
+from ..arrays import Events, make_events
+from .format import Asked, Contents, Format
 from .records import read_records
 
 
-def _decode(path: Path, size: int) -> Contents:
-    return Contents(_packets(path, size), usual=Sensor(34, 34))
+def _decode(path: Path, asked: Asked) -> Contents:
+    return Contents(_packets(path, asked))
 
 
-def _packets(path: Path, size: int) -> Iterator[Events]:
+def _packets(path: Path, asked: Asked) -> Iterator[Events]:
     overflows = 0
-    for _, records in read_records(path, 0, size, "u1", 5):
+    for _, records in read_records(path, 0, asked, "u1", 5):
         x, y, high, middle, low = records.T
         t = (high & 127).astype(np.int64) << 16 | middle.astype(np.int64) << 8 | low
         is_event = y != 240  # else the clock goes on by 2^13 us

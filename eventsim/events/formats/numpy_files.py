@@ -1,8 +1,8 @@
-"""NumPy's files: arrays of events, or of tonic's DVSGesture -> packets of events.
+"""NumPy's files: arrays with the fields of events, or of four columns -> packets of events.
 
 In: a path, from `registry.py`. `.npy` holds one array, which is mapped into memory and read in
-parts; `.npz` one array, or one for each field, which are read whole. No file states its sensor;
-that of DVS Gesture has 128 x 128 pixels. A pickle is never loaded.
+parts; `.npz` one array, or one for each field, which are read whole. No file states its sensor. A
+pickle is never loaded.
 """
 
 from __future__ import annotations
@@ -16,12 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import RecordingError
-from ..arrays import Events, Sensor, make_events, refuse_first
-from .fields import FIELDS, check_fields, column_packets, polarity
-from .format import Contents, Format, decoding_by
+from ..units import SAMPLE
+from .fields import (
+    EXPECTED,
+    Layout,
+    check_fields,
+    column_packets,
+    find_fields,
+    find_order,
+    show,
+    unit_of,
+)
+from .format import Asked, Contents, Format, decoding_by
 
 
-def _decode_npy(path: Path, size: int) -> Contents:
+def _decode_npy(path: Path, asked: Asked) -> Contents:
     """Decode an array, never a pickle, mapped into memory."""
     with decoding_by("numpy"):
         array = _mapped(path)
@@ -29,7 +38,7 @@ def _decode_npy(path: Path, size: int) -> Contents:
     def read(part: slice) -> NDArray[Any]:
         return _mapped(path)[part]  # again: a mapping keeps in memory what was read of it
 
-    return _decode_array(array, read, size)
+    return _decode_array(array, read, asked)
 
 
 def _mapped(path: Path) -> NDArray[Any]:
@@ -47,48 +56,60 @@ def _mapped(path: Path) -> NDArray[Any]:
     return array
 
 
-def _decode_npz(path: Path, size: int) -> Contents:
+def _decode_npz(path: Path, asked: Asked) -> Contents:
     with decoding_by("numpy"), np.load(path, allow_pickle=False) as loaded:
-        arrays = {name: np.asarray(loaded[name]) for name in loaded.files}
-    if len(arrays) == 1:
+        names = loaded.files
+        layout = find_fields(names) if len(names) > 1 else None
+        wanted = list(layout.names.values()) if layout else names
+        arrays = {name: np.asarray(loaded[name]) for name in wanted}
+    if len(names) == 1:
         (array,) = arrays.values()
-        return _decode_array(array, array.__getitem__, size)
-    check_fields(arrays)
+        return _decode_array(array, array.__getitem__, asked)
+    others = layout.others if layout else ()
+    layout = check_fields(arrays)._replace(others=others)
+    unit = unit_of(layout, arrays[layout.names["t"]][:SAMPLE], asked.time_unit)
 
     def read(part: slice) -> Mapping[str, Any]:
         return {name: column[part] for name, column in arrays.items()}
 
-    return Contents(column_packets(read, len(arrays["t"]), size))
+    length = len(arrays[layout.names["t"]])
+    packets = column_packets(read, length, asked, layout, unit.unit)
+    return Contents(packets, facts=show(layout, unit, "by their names"))
 
 
 def _decode_array(
-    array: NDArray[Any], read: Callable[[slice], NDArray[Any]], size: int
+    array: NDArray[Any], read: Callable[[slice], NDArray[Any]], asked: Asked
 ) -> Contents:
-    """Decode an array with the fields of events, or with the columns of tonic's DVSGesture."""
+    """Decode an array with the fields of events, or one of four columns or rows without names."""
     if names := array.dtype.names:
-        check_fields({name: array[name] for name in names})
+        layout, how = check_fields({name: array[name] for name in names}), "by their names"
+        columns: Any = read
+    elif array.ndim == 2 and 4 in array.shape and array.dtype.kind in "fiu":
+        turned = array.shape[1] != 4
+        length = max(array.shape) if turned else len(array)
 
-        def columns(part: slice) -> Mapping[str, Any]:
-            rows = read(part)
-            return {name: rows[name] for name in names}
+        def columns(part: slice) -> Any:
+            return array[:, part] if turned else read(part).T
 
-        return Contents(column_packets(columns, len(array), size))
-    if array.ndim == 2 and array.shape[1] == 4 and array.dtype.kind in "fiu":
-        starts = range(0, len(array), size)
-        packets = (_from_dvsgesture(read(slice(first, first + size)), first) for first in starts)
-        return Contents(packets, usual=Sensor(128, 128))
-    raise RecordingError(
-        f"the array has dtype {array.dtype} and shape {array.shape}, "
-        f"expected fields {FIELDS}, or shape (events, 4) for x, y, p and t in ms"
-    )
+        rows, how = np.asarray(columns(slice(0, SAMPLE))).T, "by their values"
+        try:
+            layout = find_order(rows) if len(rows) else XYPT
+        except RecordingError:
+            if asked.time_unit != "ms" or turned:
+                raise
+            layout, how = XYPT, "tonic's DVSGesture, whose times are in ms"
+    else:
+        raise RecordingError(
+            f"the array has dtype {array.dtype} and shape {array.shape}, "
+            f"expected fields {EXPECTED}, or shape (events, 4)"
+        )
+    length = len(array) if names else length
+    unit = unit_of(layout, columns(slice(0, SAMPLE))[layout.names["t"]], asked.time_unit)
+    packets = column_packets(columns, length, asked, layout, unit.unit)
+    return Contents(packets, facts=show(layout, unit, how))
 
 
-def _from_dvsgesture(array: NDArray[Any], first: int) -> Events:
-    x, y, p, t = array.astype(np.float64, copy=False).T
-    refuse_first(~((t >= 0) & (t < 1e15)), t, "t", "0 to 1e15 (ms)", first)
-    # Rounded: 1.001 * 1000 is a little less than 1001.
-    return make_events(np.rint(t * 1000), x, y, polarity(p, first), first=first)
-
+XYPT = Layout({"x": 0, "y": 1, "on": 2, "t": 3})  # tonic's DVSGesture, of an empty array
 
 NPY = Format("NPY", (".npy",), b"\x93NUMPY", _decode_npy)
 NPZ = Format("NPZ", (".npz",), b"PK\x03\x04", _decode_npz)

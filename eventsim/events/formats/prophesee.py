@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -24,8 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import RecordingError
-from ..arrays import Events, Sensor, make_events, refuse_first
-from .format import Contents, Format
+from ..arrays import Events, Sensor
+from ..clocks import TurningClock
+from ..faults import TIMELESS, UNDEFINED, Faults
+from .format import Asked, Contents, Format
 from .records import read_records
 
 Known = TypeVar("Known")
@@ -35,67 +37,93 @@ _DAT_BITS = {"1": (9, 8, 1), "2": (14, 14, 4)}
 # Types and size of the records: "2d" (before 2018) and "cd" hold the same.
 _DAT_RECORDS = {b"\x00\x08": "2d", b"\x0c\x08": "cd"}
 
+# What the cameras of old headers, without a geometry, are: `system_ID` -> width and height. The
+# numbers are those of Prophesee's OpenEB (enum SystemId, and the geometries in its reader).
+_VGA = (0x15, 0x17, 0x19, 0x1C, 0x1D, 0x21, 0x22, 0x23, 0x28, 0x29, 0x97, 0x99, 0xA1, 0xA2)
+_HD = (0x1A, 0x1E, 0x1F, 0x27, 0x2E, 0x30)
+_OF_SYSTEM = dict.fromkeys(_VGA, (640, 480)) | dict.fromkeys(_HD, (1280, 720))
+_EVT3_SYSTEMS = (0x28, 0x1E, 0x2E, 0x30)  # those of the others wrote EVT 2.0
+_SYSTEM = re.compile(r"^% *system_ID +(\d+)\s*$", re.MULTILINE | re.IGNORECASE)
+
 _EVT2_WORDS = (0x0, 0x1, 0x8, 0xA, 0xE, 0xF)
+_EVT21_WORDS = (0x0, 0x1, 0x8, 0xA, 0xE, 0xF)
 _EVT3_WORDS = (0x0, 0x2, 0x3, 0x4, 0x5, 0x6, 0x7, 0x8, 0xA, 0xE, 0xF)
 
 
-def _decode_dat(path: Path, size: int) -> Contents:
-    """Decode a DAT file, version 1 or 2, of type "cd" or "2d"; `size` events a packet."""
+def _decode_dat(path: Path, asked: Asked) -> Contents:
+    """Decode a DAT file, version 1 or 2, of type "cd" or "2d"; `asked.size` events a packet."""
     with path.open("rb") as file:
         header = read_header(file)
-        bits = _stated_version(header, r"^% *Version +(\S+)", _DAT_BITS)
         kind = file.read(2)
+        # Records of type "cd" are those of version 2, with which they came.
+        is_stated = re.search(r"^% *Version ", header, re.MULTILINE | re.IGNORECASE)
+        header += "% Version 2\n" if kind == b"\x0c\x08" and not is_stated else ""
+        bits = _stated_version(header, r"^% *Version +(\S+)", _DAT_BITS)
         if kind not in _DAT_RECORDS:
             raise RecordingError(
                 f"type and size of the records are {kind.hex(' ') or 'missing'} after the header, "
                 f"expected 00 08 (2d) or 0c 08 (cd)"
             )
         body = file.tell()
-    packets = _dat_packets(path, body, size, bits, _stated_t0(header))
+    packets = _dat_packets(path, body, asked, bits, _stated_t0(header))
     return Contents(packets, _stated_sensor(header))
 
 
 def _dat_packets(
-    path: Path, body: int, size: int, bits: tuple[int, int, int], t0: int
+    path: Path, body: int, asked: Asked, bits: tuple[int, int, int], t0: int
 ) -> Iterator[Events]:
     x_bits, y_bits, on_bits = bits
-    clock = _Clock(32)
-    for first, records in read_records(path, body, size, "<u4", 2):
+    clock = TurningClock(32)
+    for first, records in read_records(path, body, asked, "<u4", 2):
         t, address = records.T
         x = address & ((1 << x_bits) - 1)
         y = address >> x_bits & ((1 << y_bits) - 1)
         on = address >> (x_bits + y_bits) & ((1 << on_bits) - 1)
-        refuse_first(on > 1, on, "p", "0 or 1", first)
-        yield make_events(clock.unwrap(t) + t0, x, y, on)
+        yield asked.faults.make(clock.unwrap(t) + t0, x, y, on, first=first)
 
 
-def _decode_evt(path: Path, size: int) -> Contents:
-    """Decode an EVT 2.0 or EVT 3.0 file, little-endian; `size` words a packet."""
+def _decode_evt(path: Path, asked: Asked) -> Contents:
+    """Decode an EVT 2.0, 2.1 or 3.0 file, little-endian; `asked.size` words a packet."""
     with path.open("rb") as file:
         header = read_header(file)
         body = file.tell()
-    decoders = {"2.0": _evt2_packets, "3.0": _evt3_packets}
-    decode = _stated_version(header, r"^% (?:evt |format EVT)([\w.]+)", decoders)
-    if re.search(r"^% endianness big", header, re.MULTILINE):
-        raise RecordingError("the header states endianness big, expected little")
-    packets = decode(path, body, size, _stated_t0(header))
-    return Contents(packets, _stated_sensor(header))
+    decoders = {"2.0": _evt2_packets, "2.1": _evt21_packets, "3.0": _evt3_packets}
+    facts = {}
+    if not re.search(_EVT_VERSION, header, re.MULTILINE | re.IGNORECASE):
+        header += _version_of_system(header)
+        facts = {"version": "that of the camera which system_ID names"}
+    decode = _stated_version(header, _EVT_VERSION, decoders)
+    if swapped := re.search(r"^% .*endianness[ =](big|legacy)", header, re.MULTILINE):
+        raise RecordingError(f"the header states endianness {swapped[1]}, expected little")
+    packets = decode(path, body, asked, _stated_t0(header))
+    return Contents(packets, _stated_sensor(header), facts)
 
 
-def _evt2_packets(path: Path, body: int, size: int, t0: int) -> Iterator[Events]:
-    clock, high = _Clock(28), _NONE
-    for first, records in read_records(path, body, size, "<u4"):
+_EVT_VERSION = r"^% (?:evt |format EVT)([\w.]+)"
+
+
+def _version_of_system(header: str) -> str:
+    """Return the line that old headers lack, of the camera that `system_ID` names."""
+    system = _SYSTEM.search(header)
+    if system is None or int(system[1]) not in _OF_SYSTEM:
+        return ""
+    return f"% evt {'3.0' if int(system[1]) in _EVT3_SYSTEMS else '2.0'}\n"
+
+
+def _evt2_packets(path: Path, body: int, asked: Asked, t0: int) -> Iterator[Events]:
+    clock, high = TurningClock(28), _NONE
+    for first, records in read_records(path, body, asked, "<u4"):
         words = records.ravel()
         kind = words >> 28
-        _refuse_undefined(kind, _EVT2_WORDS, "EVT 2.0", first)
+        _check_defined(asked.faults, kind, _EVT2_WORDS, "EVT 2.0", first)
         highs = np.empty(len(words), np.int64)
         highs[kind == 0x8] = clock.unwrap(words[kind == 0x8] & 0xFFFFFFF)
         highs = _held(kind == 0x8, highs, high)
         high = highs[-1]
         word = np.flatnonzero(kind <= 0x1)
-        _refuse_before(highs[word] == _NONE, first + word, "TIME_HIGH, so it has no time")
+        word = _after_state(asked.faults, highs, word, first, "TIME_HIGH, so it has no time")
         event = words[word]
-        yield make_events(
+        yield asked.faults.make(
             (highs[word] << 6) + (event >> 22 & 63) + t0,
             event >> 11 & 0x7FF,
             event & 0x7FF,
@@ -103,14 +131,47 @@ def _evt2_packets(path: Path, body: int, size: int, t0: int) -> Iterator[Events]
         )
 
 
-def _evt3_packets(path: Path, body: int, size: int, t0: int) -> Iterator[Events]:
-    """Decode 16-bit words that each change part of a state (y, time, base x) or emit events."""
+def _evt21_packets(path: Path, body: int, asked: Asked, t0: int) -> Iterator[Events]:
+    """Decode 64-bit words: a time, or up to 32 neighbours in a row that sent events at once."""
+    clock, high = TurningClock(28), _NONE
+    for first, records in read_records(path, body, asked, "<u8"):
+        words = records.ravel()
+        kind = words >> 60
+        _check_defined(asked.faults, kind, _EVT21_WORDS, "EVT 2.1", first)
+        highs = np.empty(len(words), np.int64)
+        highs[kind == 0x8] = clock.unwrap(words[kind == 0x8] >> 32 & 0xFFFFFFF)
+        highs = _held(kind == 0x8, highs, high)
+        high = highs[-1]
+        vectors = np.flatnonzero(kind <= 0x1)
+        vectors = _after_state(asked.faults, highs, vectors, first, "TIME_HIGH, so it has no time")
+        row, pixel = np.nonzero(words[vectors, None] >> np.arange(32, dtype="u8") & np.uint64(1))
+        word = vectors[row]
+        event = words[word]
+        yield asked.faults.make(
+            (highs[word] << 6) + (event >> 54 & 63).astype(np.int64) + t0,
+            (event >> 43 & 0x7FF).astype(np.int64) + pixel,
+            event >> 32 & 0x7FF,
+            kind[word],
+        )
+
+
+def _evt3_packets(path: Path, body: int, asked: Asked, t0: int) -> Iterator[Events]:
+    return evt3_events(read_records(path, body, asked, "<u2"), asked, t0)
+
+
+def evt3_events(
+    blocks: Iterable[tuple[int, NDArray[Any]]], asked: Asked, t0: int
+) -> Iterator[Events]:
+    """Decode 16-bit words that each change part of a state (y, time, base x) or emit events.
+
+    A block is some words and the number of the first; also called by `rosbag.py`.
+    """
     clock = _Evt3Clock()
     y, x, on = _NONE, 0, _NONE  # the row; the next pixel of a vector, and its polarity
-    for first, records in read_records(path, body, size, "<u2"):
+    for first, records in blocks:
         words = records.ravel().astype(np.int64)
         kind, value = words >> 12, words & 0xFFF
-        _refuse_undefined(kind, _EVT3_WORDS, "EVT 3.0", first)
+        _check_defined(asked.faults, kind, _EVT3_WORDS, "EVT 3.0", first)
 
         is_base, is_vector = kind == 0x3, (kind == 0x4) | (kind == 0x5)
         width = np.where(kind == 0x4, 12, 8) * is_vector
@@ -131,18 +192,24 @@ def _evt3_packets(path: Path, body: int, size: int, t0: int) -> Iterator[Events]
         order = np.argsort(word, kind="stable")
         word, columns = word[order], columns[order]
 
+        bases_of = np.where(kind == 0x2, 0, polarities)  # a single event has its own x
+        for state, what in (
+            (ys, "ADDR_Y, so it has no y"),
+            (bases_of, "VECT_BASE_X, so it has no x"),
+            (times, "TIME_HIGH, so it has no time"),
+        ):
+            if len(known := _after_state(asked.faults, state, word, first, what)) < len(word):
+                columns = columns[state[word] != _NONE]
+                word = known
         signs = np.where(kind[word] == 0x2, value[word] >> 11, polarities[word])
-        _refuse_before(ys[word] == _NONE, first + word, "ADDR_Y, so it has no y")
-        _refuse_before(signs == _NONE, first + word, "VECT_BASE_X, so it has no x")
-        _refuse_before(times[word] == _NONE, first + word, "TIME_HIGH, so it has no time")
-        yield make_events(times[word] + t0, columns, ys[word], signs)
+        yield asked.faults.make(times[word] + t0, columns, ys[word], signs)
 
 
 class _Evt3Clock:
     """The time of an EVT 3.0 file: a high half that turns over, and a low half."""
 
     def __init__(self) -> None:
-        self.clock = _Clock(12)
+        self.clock = TurningClock(12)
         self.high, self.low = _NONE, 0
 
     def times(self, kind: NDArray[np.int64], value: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -170,26 +237,6 @@ def _held(flags: NDArray[np.bool_], values: NDArray[Any], before: int) -> NDArra
     return held
 
 
-class _Clock:
-    """A counter that turns over, continued from packet to packet."""
-
-    def __init__(self, bits: int) -> None:
-        self.bits = bits
-        self.turns = 0
-        self.last: int | None = None
-
-    def unwrap(self, counter: NDArray[Any]) -> NDArray[np.int64]:
-        """Continue the counter: it turned over where it fell by half its range or more."""
-        count: NDArray[np.int64] = counter.astype(np.int64)
-        if len(count) == 0:
-            return count
-        before = count[0] if self.last is None else self.last
-        turned = np.diff(count, prepend=before) <= -(1 << (self.bits - 1))
-        turns = np.cumsum(turned) + self.turns
-        self.turns, self.last = int(turns[-1]), int(count[-1])
-        return count + (turns << self.bits)
-
-
 def read_header(file: BinaryIO) -> str:
     """Read text lines that begin with "% ", and leave the file at what follows."""
     header = ""
@@ -208,7 +255,8 @@ def read_header(file: BinaryIO) -> str:
 
 def _stated_version(header: str, pattern: str, known: Mapping[str, Known]) -> Known:
     stated = re.findall(pattern, header, re.MULTILINE | re.IGNORECASE)
-    found = {known.get(version, known.get(f"{version}.0")) for version in stated}  # "EVT3" is 3.0
+    # "EVT3" is 3.0, and "EVT21" 2.1
+    found = {known.get(one, known.get(f"{one}.0", known.get(".".join(one)))) for one in stated}
     if len(found) == 1 and (version := found.pop()) is not None:
         return version
     raise RecordingError(
@@ -218,7 +266,10 @@ def _stated_version(header: str, pattern: str, known: Mapping[str, Known]) -> Kn
 
 
 def _stated_sensor(header: str) -> Sensor | None:
-    """Read "geometry WxH", "format EVT3;height=H;width=W", or "Width W" and "Height H"."""
+    """Read "geometry WxH", "format EVT3;height=H;width=W", "Width W" and "Height H".
+
+    Or else "system_ID", which stands for a camera.
+    """
     size = {}
     for name, before in (("width", ""), ("height", r"\d+x")):
         pattern = rf"^% *(?:geometry +{before}|{name} +|format .*\b{name}=)(\d+)"
@@ -227,7 +278,11 @@ def _stated_sensor(header: str) -> Sensor | None:
             raise RecordingError(f"the header states {name} {' and '.join(stated)}, expected one")
         if stated:
             size[name] = int(stated[0])
-    return Sensor(**size) if len(size) == 2 else None
+    if len(size) == 2:
+        return Sensor(**size)
+    system = _SYSTEM.search(header)
+    found = _OF_SYSTEM.get(int(system[1])) if system else None
+    return Sensor(*found) if found else None
 
 
 def _stated_t0(header: str) -> int:
@@ -236,19 +291,29 @@ def _stated_t0(header: str) -> int:
     return int(stated[1]) if stated else 0
 
 
-def _refuse_undefined(kind: NDArray[Any], defined: tuple[int, ...], name: str, first: int) -> None:
+def _check_defined(
+    faults: Faults, kind: NDArray[Any], defined: tuple[int, ...], name: str, first: int
+) -> None:
     bad = ~np.isin(kind, defined)
     if bad.any():
         word = int(np.argmax(bad))
         types = " ".join(f"{one:x}" for one in defined)
-        raise RecordingError(
-            f"word {first + word}: type is {kind[word]:x}, expected {types} ({name})"
-        )
+        faults.found(
+            UNDEFINED, bad.sum(),
+            f"word {first + word}: type is {kind[word]:x}, expected {types} ({name})",
+        )  # fmt: skip
 
 
-def _refuse_before(bad: NDArray[np.bool_], word: NDArray[np.int64], what: str) -> None:
-    if bad.any():
-        raise RecordingError(f"word {word[np.argmax(bad)]}: an event before the first {what}")
+def _after_state(
+    faults: Faults, state: NDArray[np.int64], word: NDArray[np.int64], first: int, what: str
+) -> NDArray[np.int64]:
+    """Return the words of events at which a state is known."""
+    bad = state[word] == _NONE
+    if not bad.any():
+        return word
+    sentence = f"word {first + word[np.argmax(bad)]}: an event before the first {what}"
+    faults.found(TIMELESS, bad.sum(), sentence)
+    return word[~bad]
 
 
 def _states(pattern: str) -> Callable[[bytes], bool]:
@@ -261,6 +326,7 @@ def _states(pattern: str) -> Callable[[bytes], bool]:
 
 
 EVT = Format(
-    "Prophesee RAW (EVT)", (".raw", ".evt"), b"% ", _decode_evt, _states(r"^% (evt|format EVT)")
-)
+    "Prophesee RAW (EVT)", (".raw", ".evt"), b"% ", _decode_evt,
+    _states(r"^% (evt |format EVT|system_ID|plugin_name)"),
+)  # fmt: skip
 DAT = Format("Prophesee DAT", (".dat",), b"% ", _decode_dat, _states(r"^% (Data file|Version)"))

@@ -1,6 +1,6 @@
 """AEDAT 4.0 (iniVation): a file -> packets of events and the stated sensor.
 
-In: a path, from `registry.py`. Out: the events of the one event stream, in the file's own packets.
+In: a path, from `registry.py`. Out: the events of one event stream, in the file's own packets.
 
 faery decodes the packets, which are compressed flatbuffers. What it takes on trust is checked here
 first: its version 0.7.1 brings the whole process down over a byte in the header that is no UTF-8,
@@ -18,13 +18,14 @@ from xml.etree import ElementTree
 
 from ...errors import RecordingError
 from ..arrays import Events, Sensor
-from .format import Contents, Format, decoding_by
+from ..faults import UNCLOSED, Faults
+from .format import Asked, Contents, Format, choose_stream, decoding_by
 
 _HEADER = 18  # bytes before the header: the magic line, and the size of the header
 
 
-def _decode(path: Path, size: int) -> Contents:
-    """Decode a file with one event stream; the packets are the file's own."""
+def _decode(path: Path, asked: Asked) -> Contents:
+    """Decode one of the event streams; the packets are the file's own."""
     with decoding_by("faery"):
         import faery  # takes as long as all else that reading needs
 
@@ -32,12 +33,23 @@ def _decode(path: Path, size: int) -> Contents:
             _check_header(raw)
         with faery.aedat.Decoder(path) as decoder:
             tracks = [track for track in decoder.tracks() if track.data_type == "events"]
-            if len(tracks) != 1:
-                raise RecordingError(f"the file holds {len(tracks)} event streams, expected 1")
-        return Contents(_packets(path, tracks[0].id), Sensor(*tracks[0].dimensions))
+            if not tracks:
+                raise RecordingError("the file holds 0 event streams, expected 1 or more")
+            at = choose_stream(range(len(tracks)), asked.stream)
+            track = tracks[at]
+        facts = {"stream": f"{at} of {len(tracks)}"} if len(tracks) > 1 else {}
+        return Contents(_packets(path, track.id, asked.faults), Sensor(*track.dimensions), facts)
 
 
-def _packets(path: Path, track_id: int) -> Iterator[Events]:
+def _packets(path: Path, track_id: int, faults: Faults) -> Iterator[Events]:
+    """Yield the packets of a stream, up to an end that may be dropped."""
+    try:
+        yield from _decoded(path, track_id)
+    except RecordingError as error:
+        faults.found(UNCLOSED, 1, str(error))
+
+
+def _decoded(path: Path, track_id: int) -> Iterator[Events]:
     """Yield the packets of a stream, each compared with the table at the end of the file."""
     import faery
 
@@ -105,4 +117,4 @@ def _check_packet(number: int, row: Any, packet: Events) -> None:
         )
 
 
-AEDAT4 = Format("AEDAT4", (".aedat4", ".aedat"), b"#!AER-DAT4.0\r\n", _decode)
+AEDAT4 = Format("AEDAT4", (".aedat4",), b"#!AER-DAT4.0\r\n", _decode)

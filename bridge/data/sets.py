@@ -1,0 +1,105 @@
+"""What a data set is: two lazy splits of event arrays with labels, wherever they come from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from eventsim.errors import EventsimError
+from eventsim.events.arrays import Events, Sensor
+from eventsim.jit import Int64s
+from eventsim.live.filters import Filters, FilterSettings
+
+
+class DataSetError(EventsimError):
+    """A data set cannot be opened; the message says what was looked for and what was found."""
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """One part of a data set: a sequence of (events, label) whose events are read when asked for.
+
+    `split[i]` raises `RecordingError`, naming the file, where the recording is damaged.
+    """
+
+    names: tuple[str, ...]  # a stable name of each recording, such as "Test/7/00001.bin"
+    labels: Int64s  # (recordings,): the class of each, an index into the set's class_names
+    read: Callable[[int], Events]  # the checked events of recording i, 0 <= i < len
+    # Returns a text that is another one whenever the recordings are; without, none are cached.
+    identity: Callable[[], str] | None = None
+    users: tuple[str, ...] | None = None  # who is recorded, where that is known
+
+    def __len__(self) -> int:
+        """Return the number of recordings."""
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> tuple[Events, int]:
+        """Return (events, label) of one recording; negative indices count from the end."""
+        position = index + len(self) if index < 0 else index
+        if not 0 <= position < len(self):
+            raise IndexError(f"recording {index} of a split of {len(self)}")
+        return self.read(position), int(self.labels[position])
+
+    def __iter__(self) -> Iterator[tuple[Events, int]]:
+        """Go through the recordings in order."""
+        return (self[index] for index in range(len(self)))
+
+
+@dataclass(frozen=True, eq=False)
+class DataSet:
+    """A data set: where its events come from, what its labels mean, and its two splits.
+
+    A partial copy may have one split empty.
+    """
+
+    name: str
+    sensor: Sensor
+    class_names: tuple[str, ...]
+    train: Split
+    test: Split
+
+
+def resized(dataset: DataSet, settings: FilterSettings) -> DataSet:
+    """Return a data set whose events are cropped and scaled; each recording by filters of its own.
+
+    Raises `EventsimError` for a region that is not inside the sensor.
+    """
+
+    def change(split: Split) -> Split:
+        return replace(
+            split,
+            read=partial(_resize, split.read, settings, dataset.sensor),
+            identity=None
+            if split.identity is None
+            else partial(_identity_of_resized, split.identity, settings),
+        )
+
+    return replace(
+        dataset,
+        sensor=Filters(settings, dataset.sensor).sensor,
+        train=change(dataset.train),
+        test=change(dataset.test),
+    )
+
+
+def _resize(
+    read: Callable[[int], Events], settings: FilterSettings, sensor: Sensor, index: int
+) -> Events:
+    return Filters(settings, sensor)(read(index))
+
+
+def _identity_of_resized(identity: Callable[[], str], settings: FilterSettings) -> str:
+    return f"{identity()} {settings}"
+
+
+def identity_of_files(name: str, folder: Path, paths: tuple[Path, ...]) -> str:
+    """Return a hash of names, sizes and times of change; the folder itself may move."""
+    digest = hashlib.sha256()
+    for path in paths:
+        status = path.stat()
+        fields = (path.relative_to(folder).as_posix(), status.st_size, status.st_mtime_ns)
+        digest.update(f"{fields}".encode())
+    return f"{len(paths)} files of {name} {digest.hexdigest()}"

@@ -1,0 +1,106 @@
+"""How commands end: one sentence in the words of the command line, and never a traceback."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command_line import run_command, write_nmnist
+
+import eventsim as es
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Path:
+    dense = es.Dense(np.ones((2, 2 * 34 * 34)), neuron=es.IF(1.0))
+    es.save_network(es.Network((2, 34, 34), 1000, [es.Flatten(), dense]), tmp_path / "net.h5")
+    return tmp_path / "net.h5"
+
+
+def test_options_are_named_as_they_are_typed(network: Path, tmp_path: Path) -> None:
+    file = write_nmnist(tmp_path / "a.bin", 0)
+    late = tmp_path / "late.npy"
+    np.save(late, es.make_events([10, 5], [0, 0], [0, 0], [0, 0]))
+    stream = ("stream", network, "--from", file)
+    for arguments, sentence in (
+        (("run", network, file, "--threads", 999), "--threads is 999, expected"),
+        (("run", network, file, "--mode", "fast"), "--mode is 'fast', expected one of"),
+        ((*stream, "--window-us", 15, "--hop-us", 10), "--window-us is 15 with --hop-us 10, exp"),
+        ((*stream, "--queue", 0), "--queue is 0, expected"),
+        ((*stream, "--pace", "inf"), "--pace is inf, expected 0 to 1,000,000,000"),
+        (("send", file, "--to", "udp://127.0.0.1:9", "--pace", "inf"), "--pace is inf, expected"),
+        (("train", "--data", "digits", "--structure", "10", "--out", tmp_path / "n.h5",
+          "--learning-rate", -1), "--learning-rate is -1.0, expected"),
+    ):  # fmt: skip
+        assert str(run_command(*arguments)).startswith(f"eventsim: {sentence}")
+    assert "(--sort puts them in order)" in str(run_command("run", network, late))
+
+
+def test_a_reader_that_has_gone_ends_it_in_silence(tmp_path: Path) -> None:
+    file = write_nmnist(tmp_path / "a.bin", 0)
+    command = [Path(sys.executable).with_name("eventsim"), "inspect", file, "--json", "-"]
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command("--version") == 0
+    assert capsys.readouterr().out == f"eventsim {es.__version__}\n"
+
+
+@pytest.mark.parametrize("options", [
+    ("--structure", "999999FC-999999FC-10"), ("--structure", f"{10**30}FC-10"),
+    ("--structure", "10", "--steps", 10**9), ("--structure", "10", "--batch-size", 10**12),
+])  # fmt: skip
+def test_absurd_trainings_are_refused_before_they_begin(options: Any, tmp_path: Path) -> None:
+    sentence = run_command("train", "--data", "digits", "--out", tmp_path / "net.h5", *options)
+    assert re.match(
+        r"eventsim: (--)?structure ('10' with|'9{6}|'10{30}).*(GiB|large)", str(sentence)
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cluster_needs_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    sentence = run_command(
+        "compare", "--data", "digits", "--structure", "4FC-10", "--out", tmp_path, "--cluster", 2
+    )
+    assert sentence == (
+        "eventsim: distributed is not installed, and this needs it: pip install 'eventsim[cluster]'"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_installation_without_a_place_for_kernels_works(tmp_path: Path) -> None:
+    """A copy of the package in which no folder of compiled code can be made."""
+    copy = tmp_path / "eventsim"
+    shutil.copytree(
+        Path(es.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__", ".*")
+    )
+    for folder in (copy, *(path for path in copy.rglob("*") if path.is_dir())):
+        (folder / "__pycache__").touch()
+    (tmp_path / "tmp").mkdir()
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("NUMBA_CACHE_DIR",)
+    } | {"HOME": "/proc/nope", "XDG_CACHE_HOME": "/proc/nope", "PYTHONPATH": str(tmp_path),
+         "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": str(tmp_path / "tmp")}  # fmt: skip
+    program = "import eventsim as es; print(es.check_events(es.make_events([1], [2], [3], [1])))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False,
+        env=environment, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.stdout == "[(1, 2, 3,  True)]\n"
+    assert done.stderr.count("compiled kernels cannot be kept") == 1
+    (kernels,) = (tmp_path / "tmp").iterdir()
+    assert kernels.stat().st_mode & 0o77 == 0
+    assert any(kernels.rglob("*.nbc"))
