@@ -29,6 +29,13 @@ _SECONDS = {"currents": CUBALIF_KIND, "adaptations": ALIF_KIND}
 Probed = Mapping[str, Mapping[str, NDArray[np.float32]]]
 
 
+def quantities_of(network: Network) -> list[Quantity]:
+    """Return what can be read of a network."""
+    neurons = [network.layers[index].neuron for index in network.neuron_layers]  # type: ignore[union-attr]
+    kinds = {neuron.kind for neuron in neurons}
+    return [q for q in QUANTITIES if q == "membranes" or _SECONDS[q] in kinds]
+
+
 class Probes:
     """What is read of which layers, and what has been read so far."""
 
