@@ -30,15 +30,17 @@ class NeuronWork(NamedTuple):
 
 # Of one neuron that is brought up to date.
 UPDATE = {
-    LIF_KIND: NeuronWork(3, 5, 3, 0),
-    CUBALIF_KIND: NeuronWork(6, 6, 5, 0),
-    ALIF_KIND: NeuronWork(5, 7, 3, 0),
+    LIF_KIND: NeuronWork(3, 4, 3, 0),
+    CUBALIF_KIND: NeuronWork(6, 5, 5, 0),
+    ALIF_KIND: NeuronWork(5, 6, 3, 0),
 }
 # The same of a plain layer: the product of its bias with the silent timesteps.
 PLAIN = NeuronWork(1, 0, 0, 0)
 # Of a reset by subtraction in a plain layer, which looks as well whether the neuron fires again.
 PLAIN_SUBTRACT = NeuronWork(2, 2, 1, 0)
-# Of a reset to a value takes none, by subtraction its product and addition, of several spikes the
+# More for a reset that reaches into the next timestep, or none.
+LATE = NeuronWork(1, 2, 2, 0)
+# A reset to a value takes none, by subtraction its product and addition, of several spikes the
 # division that finds how many, and the comparison with the most that there can be.
 SUBTRACT, MANY = NeuronWork(1, 1, 0, 0), NeuronWork(0, 0, 1, 1)
 
@@ -73,4 +75,7 @@ def work_of(neuron: Neuron, alone: bool = True) -> tuple[NeuronWork, NeuronWork]
         part for part, there in ((SUBTRACT, subtract), (MANY, neuron.spikes == "many")) if there
     ]
     of_reset = NeuronWork(*(sum(part[n] for part in parts) for n in range(4)))
-    return UPDATE[neuron.kind], of_reset
+    of_update = UPDATE[neuron.kind]
+    if neuron.reset not in ("zero", "value", "subtract"):
+        of_update = NeuronWork(*(of_update[n] + LATE[n] for n in range(4)))
+    return of_update, of_reset

@@ -302,6 +302,18 @@ def test_readouts_of_one_membrane() -> None:
         assert simulate(network, one_event(), steps=3).scores[0] == pytest.approx(score)
 
 
+@pytest.mark.parametrize(("weight", "counted"), [(1.25, (1, 0)), (3.25, (0, 1))])
+def test_several_spikes_that_come_back_to_their_neuron_are_a_mac(
+    weight: float, counted: tuple[int, int]
+) -> None:
+    neuron = IF(1.0, "zero", comparison=">=", spikes="many")
+    layer = Dense([[weight]], neuron=neuron, recurrent=[0.125])
+    network = Network((1, 1, 1), DT_US, [Flatten(), layer])
+    (found,) = simulate(network, one_event(), steps=2).operations.layers
+    assert found.output_spikes == int(weight)
+    assert (found.input_events, found.acs - 1, found.macs) == (2, *counted)
+
+
 def test_many_spikes_in_one_timestep_count_one_by_one() -> None:
     neuron = IF(1.0, "subtract", comparison=">=", spikes="many")
     layers = [Flatten(), Dense([[3.25]], neuron=neuron), Dense([[0.5]], neuron=IF(9.0))]
