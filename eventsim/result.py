@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -42,6 +42,9 @@ class Result:
     # first column has microseconds since the start, and all are int64.
     spikes: tuple[NDArray[Any], ...] | None = None
     mode: Mode = "clocked"
+    # On request: by the name of a layer and "membranes", "currents" or "adaptations", what its
+    # neurons have after each timestep, resets included: float32, (steps, *layer shape)
+    probes: Mapping[str, Mapping[str, NDArray[np.float32]]] | None = None
 
     @property
     def scores(self) -> NDArray[np.float64]:
@@ -88,6 +91,7 @@ def result_of(
     seen: Seen,
     recorded: Sequence[Fired] | None,
     mode: Mode,
+    probes: Mapping[str, Mapping[str, NDArray[np.float32]]] | None = None,
 ) -> Result:
     """Wrap what an engine found of one recording.
 
@@ -111,6 +115,7 @@ def result_of(
         events_merged=seen.merged,
         spikes=None if recorded is None else _spikes(network, recorded, mode),
         mode=mode,
+        probes=probes,
     )
 
 

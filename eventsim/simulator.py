@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import islice
@@ -34,6 +34,8 @@ def simulate(
     steps: int | None = None,
     start_us: int | None = None,
     record_spikes: bool = False,
+    probe: Sequence[str] = (),
+    layers: Sequence[int] | None = None,
     threads: int = 1,
     mode: Mode = "clocked",
     refractory_us: int | None = None,
@@ -51,6 +53,11 @@ def simulate(
     the spikes of every layer. Or `BinnedEvents` (`bin_events`, `from_spikes`, `from_frames`), which
     bring their own start and number of timesteps.
 
+    `probe`: some of "membranes", "currents" (of CUBA-LIF) and "adaptations" (of ALIF), read after
+    each timestep into `Result.probes`, in clocked time on the CPU. `layers`: of these layers, by
+    their number in `network.layers`; by default of all that have them. The outcome and the counts
+    are the same; the run is slower, as it goes timestep by timestep.
+
     `threads` share a recording in clocked time on the CPU: the sites of layers of many positions
     that get many spikes; the rest one of them does by itself. They wait for each other without
     sleeping, so it pays for long recordings of convolutional networks, where cores are free.
@@ -64,10 +71,16 @@ def simulate(
 
     Raises `RecordingError` for events that do not fit the network's input, `EventsimError` for
     `steps` or `start_us` that no grid can have, for a network that cannot run in the mode, for more
-    threads than the machine has, and where there is no GPU for "cuda".
+    threads than the machine has, where there is no GPU for "cuda", and for probes of what there is
+    not, or beside another mode or device.
     """
     _check_threads(threads)
     _check_mode(mode, refractory_us, delay_us)
+    if (probe or layers) and (mode, device) != ("clocked", "cpu"):
+        raise EventsimError(
+            f"probe is {probe!r} with mode {mode!r} and device {device!r}, expected 'clocked' and "
+            f"'cpu'"
+        )
     if on_gpu(device, mode):
         from .clocked.cuda.run import run_on_gpu
 
@@ -85,7 +98,7 @@ def simulate(
         )  # fmt: skip
     return run_recording(
         network, events, steps=steps, start_us=start_us, record_spikes=record_spikes,
-        threads=threads,
+        probe=probe, layers=layers, threads=threads,
     )  # fmt: skip
 
 

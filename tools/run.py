@@ -14,6 +14,7 @@ from .energies import ENERGY_HELP, Energies, chosen_models
 from .networks import AsIn, DtUs, InputShape, NetworkFile, NirDtUs, NirOptions, open_network
 from .options import Parting, with_options, writable
 from .reading import Fit, Reading
+from .recorded import recording_options, write_recorded
 from .report import (
     agreement_table,
     console,
@@ -94,6 +95,14 @@ def run(
             help="Write everything as JSON; - is stdout.", metavar="FILE", callback=writable
         ),
     ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write spikes, membranes and currents of one recording as HDF5.",
+            metavar="FILE",
+            callback=writable,
+        ),
+    ] = None,
     dt_us: DtUs = None,
     as_in: AsIn = None,
     input_shape: InputShape = None,
@@ -125,7 +134,10 @@ def run(
         raise es.EventsimError(
             f"{data} has no recordings in its {split} part, expected some to run"
         )
-    results, seconds = _simulate(net, chosen, count, threads, steps, mode, device)
+    recorded = {} if record is None else recording_options(net, record, count, mode, device)
+    results, seconds = _simulate(net, chosen, count, threads, steps, mode, device, recorded)
+    if record is not None:
+        write_recorded(net, results[0], chosen.names[0], record)
 
     labels = None if chosen.labels is None else chosen.labels[:count]
     agreement = _compare(net, chosen, count, steps) if against_torch else None
@@ -193,12 +205,13 @@ def _simulate(
     steps: int | None,
     mode: Any,
     device: Any,
+    recorded: dict[str, Any],
 ) -> tuple[list[Result], float]:
     """Run in chunks; the seconds are those of the engine, and of reading files in packets."""
     import eventsim as es
 
     threads = es.available_threads() if threads is None else threads
-    options = {"steps": steps, "threads": threads, "mode": mode, "device": device}
+    options = {"steps": steps, "threads": threads, "mode": mode, "device": device, **recorded}
     # Compiles (or loads from the cache on disk) every kernel before the clock starts.
     _run_chunk(net, [es.make_events([0], [0], [0], [0])], count, options)
     results: list[Result] = []

@@ -7,7 +7,7 @@ Out: a `Result`.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -35,6 +35,7 @@ from .cpu.state import (
     renewed,
 )
 from .cpu.team import helping, new_team
+from .probes import Probes
 
 STRETCHES = 64  # in one call of the kernels, which nothing can interrupt
 
@@ -46,6 +47,7 @@ class ClockedRun:
     steps: length of the grid in timesteps; events after it are counted, not seen. Without it the
     grid goes on as long as events come, whatever `network.steps` says: a stream has no length.
     record_spikes: keep every spike of every layer.
+    probe, layers: as for `simulate`.
 
     Memory does not grow with the events, but for recorded spikes: what is kept is the state of the
     network and the timestep that is being filled. Timesteps are numbered in 31 bits, so a run ends
@@ -59,6 +61,8 @@ class ClockedRun:
         start_us: int | None = None,
         steps: int | None = None,
         record_spikes: bool = False,
+        probe: Sequence[str] = (),
+        layers: Sequence[int] | None = None,
         _state: State | None = None,  # recordings borrow the same memory one after the other
         _threads: int = 1,
     ) -> None:
@@ -68,7 +72,8 @@ class ClockedRun:
         self._binner = Binner(self._grid, network.input_encoding)
         program = program_of(network)
         state = new_state(program) if _state is None else _state
-        self._sample = Sample(network, program, state, record_spikes, _threads)
+        probes = Probes(network, program, probe, layers) if probe or layers else None
+        self._sample = Sample(network, program, state, record_spikes, _threads, probes)
         self._finished = False
 
     def feed(self, events: Events) -> None:
@@ -174,6 +179,8 @@ def run_recording(
     steps: int | None = None,
     start_us: int | None = None,
     record_spikes: bool = False,
+    probe: Sequence[str] = (),
+    layers: Sequence[int] | None = None,
     threads: int = 1,
 ) -> Result:
     """Run one recording from beginning to end; as `simulate`."""
@@ -183,7 +190,8 @@ def run_recording(
     with _borrowed_state(network) as state:
         run = ClockedRun(
             network, start_us=start_us, steps=network.steps if steps is None else steps,
-            record_spikes=record_spikes, _state=state, _threads=threads,
+            record_spikes=record_spikes, probe=probe, layers=layers, _state=state,
+            _threads=threads,
         )  # fmt: skip
         if isinstance(recording, np.ndarray):
             # Together with the timestep that it leaves open: another call of the kernels for that
@@ -260,14 +268,15 @@ class Sample:
 
     def __init__(
         self, network: Network, program: Program, state: State, record_spikes: bool,
-        threads: int = 1,
+        threads: int = 1, probes: Probes | None = None,
     ) -> None:  # fmt: skip
         """Take a state of any content: the first stretch silences it."""
         self._team, self._views = None, list[State]()
         if threads > 1 and (program.populations[:, Population.looks_up] > 0).any():
             self._team, self._views = new_team(state, threads)
         self._network, self._program, self._state = network, program, state
-        self._outcome = new_outcome(program)
+        self._outcome, self._probes = new_outcome(program), probes
+        self._stretch = program.stretch if probes is None else 1
         self._steps = 0  # run so far,
         self._before = 0  # and how many of these by the last call
         self._recorded: list[list[Fired]] | None = None
@@ -277,8 +286,8 @@ class Sample:
 
     def run_packet(self, binner: Binner, events: Events, until: int = 0) -> None:
         """Run the timesteps that a packet closes, and those before `until`."""
-        packet, spikes = binner.take(events, self._program.stretch, until)
-        stretches = STRETCHES if self._recorded is None else 1
+        packet, spikes = binner.take(events, self._stretch, until)
+        stretches = STRETCHES if self._recorded is None and self._probes is None else 1
         more = True
         with helping(self._program, self._team, self._views):
             while more:
@@ -306,6 +315,8 @@ class Sample:
         """Note so many more timesteps, and that the last stretch of them had `before`."""
         first, stop = self._steps, self._steps + steps
         self._steps, self._before = stop, before
+        if self._probes is not None:
+            self._probes.read(self._state, first)
         for number, several in enumerate(self._recorded or ()):
             several.append(_fired(self._program, self._state, number, first, stop))
             self._spikes[number] += int(several[-1].counts.sum(dtype=np.int64))
@@ -353,6 +364,7 @@ class Sample:
         return result_of(
             self._network, outcome.counters.tolist(), outcome.spike_counts, outcome.first_spikes,
             membranes, seen, recorded, "clocked",
+            None if self._probes is None else self._probes.arrays(),
         )  # fmt: skip
 
 

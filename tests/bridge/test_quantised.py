@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from eventsim.errors import EventsimError
-from eventsim_bridge.frame_counting import FrameOperations, count_operations, footprint
+from eventsim_bridge.counting.frames import FrameOperations, count_operations, footprint
 from eventsim_bridge.models import QuantisedNetwork, SpikingNetwork
 from eventsim_bridge.models.layers import StructureError
 from eventsim_bridge.models.quantised import QuantisedLayer

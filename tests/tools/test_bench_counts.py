@@ -14,7 +14,12 @@ import eventsim as es
 from eventsim_bridge.readings import dense_spikes
 from eventsim_tools.bench import counts, tables
 from eventsim_tools.bench.counters import COUNTERS, Counter
-from eventsim_tools.bench.networks import random_events, random_network, random_recurrent_network
+from eventsim_tools.bench.networks import (
+    random_cnn,
+    random_events,
+    random_network,
+    random_recurrent_network,
+)
 
 SHAPE = (2, 14, 14)
 STRUCTURE = "4C3-AP2-6C3-SP2-8FC-5"
@@ -61,6 +66,21 @@ def test_rnn_and_lstm_are_counted_alike(structure: str, cell: Any) -> None:
     of_layers = len([name for name in structure.split("-") if "P" not in name])
     assert len(result["rows"]) == 2 * of_layers - 1  # the readout has no W2
     for row in result["rows"]:
+        assert row["eventsim"]["reading"] == counts.SAME, row["layer"]
+        for name, other in row["others"].items():
+            assert other["reading"] != "unexplained", name
+
+
+def test_torch_modules_are_counted_alike() -> None:
+    """Events, then what ReLUs give, averaged or not, with borders of zeros."""
+    model, _ = random_cnn(SHAPE)
+    frames = (torch.rand(5, *SHAPE, generator=torch.Generator().manual_seed(0)) < 0.1).float()
+    result = counts.measure_counts([("cnn", [list(counts.module_lines(model, frames))])])
+    assert [row["layer"] for row in result["rows"]] == [
+        "0 (Conv2d)", "3 (Conv2d)", "7 (Linear)", "9 (Linear)",
+    ]  # fmt: skip
+    for row in result["rows"]:
+        assert 0 < row["eventsim"]["count"] < row["dense_macs"]
         assert row["eventsim"]["reading"] == counts.SAME, row["layer"]
         for name, other in row["others"].items():
             assert other["reading"] != "unexplained", name

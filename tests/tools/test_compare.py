@@ -16,8 +16,8 @@ from command_line import run_command
 from scipy.stats import binomtest
 
 import eventsim as es
+from eventsim_bridge.counting.frames import FrameOperations, count_operations
 from eventsim_bridge.datasets import open_dataset
-from eventsim_bridge.frame_counting import FrameOperations, count_operations
 from eventsim_bridge.models import export_network
 from eventsim_bridge.training.model_files import load_model
 from eventsim_tools.compare import cells as cells_module

@@ -1,22 +1,24 @@
 """The engine's counts beside those of other libraries, on the same layers and spikes.
 
 In: networks and recordings. Out: for each layer with weights the synaptic operations that the
-engine counted (of RNN and LSTM: `eventsim_bridge.counting`), those of every other counter, and the
-reading under which its number is right: a count is compared as an integer with what torch gives for
-each reading, and what none gives is unexplained.
+engine counted (of RNN, LSTM and torch modules: `eventsim_bridge.counting`), those of every other
+counter, and the reading under which its number is right: a count is compared as an integer with
+what torch gives for each reading, and what none gives is unexplained.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 import eventsim as es
-from eventsim_bridge.counting import count_operations
+from eventsim_bridge.counting import ModelOperations, count_operations
+from eventsim_bridge.counting import count as count_modules
 from eventsim_bridge.models import RecurrentNetwork
 from eventsim_bridge.models.operations import area, fan_out
 from eventsim_bridge.models.recurrent import RecurrentLayer
@@ -73,6 +75,26 @@ def recurrent_lines(model: RecurrentNetwork, frames: Tensor) -> Iterator[Line]:
             entering, pools = leaving, []
         x = leaving
     assert next(operations, None) is None
+
+
+def module_lines(model: nn.Module, rows: Tensor) -> Iterator[Line]:
+    """Yield the Linear and Conv2d layers of any torch module, for rows (rows, ...) of its input."""
+    entering: dict[str, Tensor] = {}
+    with ExitStack() as hooks, torch.no_grad():
+        for path, part in model.named_modules():
+            if isinstance(part, nn.Linear | nn.Conv2d):
+
+                def keep(module: nn.Module, inputs: Any, output: Any, path: str = path) -> None:
+                    entering[path] = inputs[0]
+
+                hooks.enter_context(part.register_forward_hook(keep))
+        with count_modules(model) as counts:
+            model(rows)
+    for own in ModelOperations.sum(counts.samples).layers:
+        path = own.name.split(" ")[0]
+        if path in entering:
+            connection = model.get_submodule(path)
+            yield Line(own.name, own.sops, own.dense_macs, [], connection, entering[path])
 
 
 def measure_counts(cases: Sequence[tuple[str, list[list[Line]]]]) -> dict[str, Any]:

@@ -75,6 +75,24 @@ def random_recurrent_network(
         return RecurrentNetwork(structure, input_shape, cell=cell)
 
 
+def random_cnn(input_shape: tuple[int, int, int], *, seed: int = 0) -> tuple[Any, str]:
+    """Return a plain torch network of ReLUs with torch's weights, and what it is called."""
+    import torch
+    from torch import nn
+
+    channels = input_shape[0]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        below = nn.Sequential(
+            nn.Conv2d(channels, 16, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2),
+            nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+        )  # fmt: skip
+        with torch.no_grad():
+            features = below(torch.zeros(1, *input_shape)).shape[1]
+        model = nn.Sequential(*below, nn.Linear(features, 128), nn.ReLU(), nn.Linear(128, 10))
+    return model, "torch: 16C3-ReLU-AP2-32C3-ReLU-MP2-128FC-ReLU-10"
+
+
 def scale_to_rate(network: es.Network, recordings: Sequence[Events], rate: float) -> es.Network:
     """Multiply the weights of each layer so that its neurons spike in `rate` of the timesteps.
 

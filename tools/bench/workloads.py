@@ -16,7 +16,7 @@ from ..report import notes
 from .budgets import measure_budgets, measure_int8
 from .ceiling import CONV_ACTIVITIES, measure_ceiling, rows_of_convolution, rows_of_dense
 from .contest import run_contest
-from .counts import measure_counts, recurrent_lines, spiking_lines
+from .counts import measure_counts, module_lines, recurrent_lines, spiking_lines
 from .graded import GRADED, graded_network
 from .growth import measure_growth
 from .imports import measure_imports
@@ -28,6 +28,7 @@ from .networks import (
     CONV,
     GESTURE,
     MLP,
+    random_cnn,
     random_network,
     random_recurrent_network,
     scale_to_rate,
@@ -155,6 +156,8 @@ def _counts(options: Options) -> dict[str, Any]:
             model = random_recurrent_network(structure, averaged.network.input_shape, cell)
             lines = [list(recurrent_lines(model, one)) for one in frames]
             cases.append((f"{structure}, {cell.upper()}", lines))
+    model, words = random_cnn(averaged.network.input_shape)
+    cases.append((words, [list(module_lines(model, one)) for one in frames]))
     return measure_counts(cases)
 
 

@@ -199,14 +199,15 @@ def _run_in_torch(
     """Return predictions, and counts: of torch, through hooks."""
     import numpy as np
 
-    from eventsim_bridge import counting, frame_counting
+    from eventsim_bridge import counting
+    from eventsim_bridge.counting import frames
     from eventsim_bridge.training.evaluation import batches, predictions
 
     recordings = test_recordings(plan, point, settings.encoding)
     predicted = predictions(model, recordings, settings.loss_name, batch_size=TEST_BATCH)
     if not count:
         return predicted, None
-    counter: Any = frame_counting if settings.model == "ann" else counting
+    counter: Any = frames if settings.model == "ann" else counting
     counted = [
         operations
         for batch in batches(np.arange(len(recordings)), TEST_BATCH)

@@ -14,7 +14,7 @@ from typing import Any
 from eventsim.energy import EnergyModel, Footprint
 from eventsim.operations import CountedLayer, LayerOperations, Operations
 from eventsim_bridge.counting import RecurrentLayerOperations, RecurrentOperations
-from eventsim_bridge.frame_counting import FrameLayerOperations, FrameOperations
+from eventsim_bridge.counting.frames import FrameLayerOperations, FrameOperations
 from eventsim_bridge.readings import PoolsFirst, read_pools_first
 
 from ..energies import Energies

@@ -51,77 +51,24 @@ every timestep, the zeros before the first one included (torch.nn.RNN multiplies
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from eventsim.energy import Footprint
 from eventsim.errors import EventsimError
 from eventsim.events.arrays import INPUT_ENCODINGS, InputEncoding
-from eventsim.jit import Int64s
-from eventsim.network.geometry import Window
-from eventsim.operations import CountedLayer, CountedLayers
 
-from .models.recurrent import CELLS, CellName, RecurrentLayer, RecurrentNetwork
-from .training.losses import LOSSES_OF, Loss
+from ..models.operations import fan_out
+from ..models.recurrent import CELLS, RecurrentLayer, RecurrentNetwork
+from ..training.losses import LOSSES_OF, Loss
+from .operations import ELEMENTWISE, RecurrentLayerOperations, RecurrentOperations
 
 _POOLS = (nn.MaxPool2d, nn.AvgPool2d)
-# Of one unit in one timestep.
-_ELEMENTWISE: Mapping[CellName, Mapping[str, int]] = {
-    "rnn": {"sigmoids": 0, "tanhs": 1, "multiplies": 0, "adds": 0},
-    "lstm": {"sigmoids": 3, "tanhs": 2, "multiplies": 3, "adds": 1},
-}
-
-
-@dataclass(frozen=True)
-class RecurrentLayerOperations(CountedLayer):
-    """The operations of one layer in one sample; the module's docstring defines each count."""
-
-    input_events: int
-    acs: int
-    macs: int
-    recurrent_macs: int
-    updates: int
-    bias_adds: int
-    sigmoids: int
-    tanhs: int
-    multiplies: int
-    adds: int
-    pool_adds: int
-    pool_compares: int
-    dense_macs: int
-    recurrent_dense_macs: int
-
-    @property
-    def sops(self) -> int:
-        """Synaptic operations: ACs and all MACs."""
-        return self.acs + self.macs + self.recurrent_macs
-
-    @property
-    def weight_bytes_read(self) -> int:
-        """Bytes of weights and biases read."""
-        return 4 * (self.sops + self.bias_adds)
-
-    @property
-    def state_bytes_read(self) -> int:
-        """Bytes of h and c read."""
-        return 4 * self.updates
-
-    @property
-    def state_bytes_written(self) -> int:
-        """Bytes of h and c written."""
-        return 4 * self.updates
-
-
-@dataclass(frozen=True)
-class RecurrentOperations(CountedLayers[RecurrentLayerOperations]):
-    """The operations of one sample (or the sum over several), one entry per layer with weights."""
 
 
 def count_operations(
@@ -257,13 +204,13 @@ class _LayerCounting:
         sops = int(self.inputs.operations[sample])
         acs = int(self.inputs.of_ones[sample]) if self.of_events else 0
         pooled = [(tally.chain[0], int(tally.operations[sample])) for tally in self.pools]
-        updates, dense, elementwise = 0, 0, dict.fromkeys(_ELEMENTWISE["rnn"], 0)
+        updates, dense, elementwise = 0, 0, dict.fromkeys(ELEMENTWISE["rnn"], 0)
         if self.recurrent:
             cell = CELLS[self.layer.cell]
             units = sums // cell.gates
             updates = cell.states * units
             dense = self.layer.feedback.weight.numel() * positions
-            for operation, each in _ELEMENTWISE[self.layer.cell].items():
+            for operation, each in ELEMENTWISE[self.layer.cell].items():
                 elementwise[operation] = each * units
         return RecurrentLayerOperations(
             self.name,
@@ -303,39 +250,16 @@ class _Tally:
         (x,) = inputs
         steps = len(x) // len(self.events)
         if self.fan_out is None:
-            height, width = x.shape[2:] if x.ndim == 4 else (1, 1)
-            self.fan_out = torch.from_numpy(fan_out(self.chain, height, width)).to(x.device)
+            *pools, last = self.chain
+            worked = isinstance(last, _POOLS)
+            reached = fan_out(self.chain if worked else pools, None if worked else last, x)
+            self.fan_out = reached.long().flatten()
         x = x.reshape(steps, len(self.events), x.shape[1], -1)
         x = x[-1:] if self.once else x
         by_position = (x != 0).sum(dim=(0, 2))  # (batch, positions)
         self.events += by_position.sum(dim=1).cpu()
         self.operations += (by_position * self.fan_out).sum(dim=1).cpu()
         self.of_ones += ((x == 1).sum(dim=(0, 2)) * self.fan_out).sum(dim=1).cpu()
-
-
-def fan_out(chain: Sequence[Any], height: int, width: int) -> Int64s:
-    """Return the operations that an input at each position of a map causes, (height x width,)."""
-    first, *behind = chain
-    if isinstance(first, nn.Linear):  # behind a Flatten, each position by weights of its own
-        return np.full(height * width, first.out_features, np.int64)
-    window = _window(first)
-    reach = window.reach(height, width)
-    seen = window.output_size(height, width)
-    each = first.out_channels // first.groups if isinstance(first, nn.Conv2d) else 1
-    of_outputs = fan_out(behind, *seen) if behind else np.full(math.prod(seen), each, np.int64)
-    before = np.concatenate([[0], np.cumsum(of_outputs[reach.targets])])
-    return np.diff(before[reach.pointers])
-
-
-def _window(module: Any) -> Window:
-    """Return the geometry of a convolution or pool."""
-    if isinstance(module, nn.Conv2d):
-        return Window(module.kernel_size, module.stride, module.padding, module.dilation)
-    kernel, stride = (
-        (size, size) if isinstance(size, int) else size
-        for size in (module.kernel_size, module.stride)
-    )
-    return Window(kernel, stride, (0, 0), (1, 1))
 
 
 def _is_max(pool: nn.Module) -> bool:

@@ -1,7 +1,7 @@
 """What a quantised ANN on a summed frame executes, layer by layer, by the rules of the others.
 
 In: a `QuantisedNetwork` and frames of event counts. Out: `FrameOperations`, which stand beside the
-engine's `eventsim.Operations` and `counting.RecurrentOperations`. One unit of each count:
+engine's `eventsim.Operations` and `RecurrentOperations`. One unit of each count:
 
 input_events   one non-zero value that arrives at the layer
 acs            one weight added as it is: the whole number that arrives, a count, an activation of 8
@@ -34,10 +34,9 @@ from eventsim.energy import Footprint
 from eventsim.errors import EventsimError
 from eventsim.operations import CountedLayer, CountedLayers
 
-from .counting import fan_out
-from .models.operations import area
-from .models.quantised import QuantisedLayer, QuantisedNetwork
-from .training.losses import LOSSES_OF, Loss
+from ..models.operations import area, fan_out
+from ..models.quantised import QuantisedLayer, QuantisedNetwork
+from ..training.losses import LOSSES_OF, Loss
 
 WEIGHT_BITS = 8
 
@@ -168,7 +167,6 @@ def _layer(
 
 def _operations(module: Any, chosen: Tensor) -> int:
     """Return the operations that chosen values of one sample (1, channels, ...) cause."""
-    height, width = chosen.shape[2:] if chosen.ndim == 4 else (1, 1)
-    reached = torch.from_numpy(fan_out([module], height, width))
-    by_position = chosen[0].reshape(chosen.shape[1], -1).sum(dim=0)
-    return int((by_position * reached).sum())
+    weights = hasattr(module, "weight")
+    reached = fan_out([] if weights else [module], module if weights else None, chosen)
+    return int((chosen * reached.long()).sum())
