@@ -244,7 +244,7 @@ def _scores_of_torch(
 
     A model that ends in membranes has them as `membranes`, (steps, outputs).
     """
-    spikes = last.reshape(len(last), -1)
+    spikes = last.reshape(len(last), network.outputs)
     if network.readout == "first-spike":
         return np.where(spikes.any(axis=0), -1.0 * np.argmax(spikes > 0, axis=0), -np.inf)
     if not network.reads_membranes:

@@ -15,7 +15,7 @@ from eventsim.errors import EventsimError
 from ..models.layers import parse_structure
 from .settings import TrainingError, TrainingSettings
 
-GATES = {"snn": 1, "rnn": 1, "lstm": 4}  # sums of a cell for each of its states
+GATES = {"snn": 1, "rnn": 1, "lstm": 4, "ann": 1}  # sums of a cell for each of its states
 NUMBER = 4  # bytes of a float32
 OF_WEIGHT = 4  # itself, its gradient, and Adam's two means
 
@@ -51,7 +51,7 @@ def least_bytes(settings: TrainingSettings, shape: tuple[int, ...]) -> int:
                 weights += sum(parameter.numel() for parameter in module.parameters())
                 cells += math.prod(shape)
     except EventsimError:
-        raise
+        return 0  # it is no structure for this input, which whoever builds it says better
     except (RuntimeError, OverflowError, TypeError) as error:  # numbers beyond 64 bits
         raise TrainingError(f"structure {settings.structure!r} is too large to build") from error
     states = settings.batch_size * settings.steps * cells

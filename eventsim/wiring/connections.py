@@ -75,7 +75,7 @@ def connect(
     pooled, cells = -1, 0
     if source.max_pool is not None:
         pooled = _add_reach(arrays, source.max_pool, source.max_pool.targets * source.channels, 0)
-        cells = _cells(source.max_pool) * source.channels
+        cells = (len(reach.pointers) - 1) * source.channels
     in_group = channels // layer.groups
     some_delayed = len(set(source.delays)) > 1
     found = None
@@ -135,7 +135,3 @@ def _add_reach(arrays: Arrays, reach: Reach, first_rows: NDArray[np.int64], row_
     table = np.stack([reach.targets[first], sites, first_rows[first]], axis=1)  # columns of S
     offset = arrays.add("spans", table) // len(Span)
     return arrays.add("pointers", spans[reach.pointers] + offset)
-
-
-def _cells(reach: Reach) -> int:
-    return int(reach.targets.max()) + 1 if reach.targets.size else 0

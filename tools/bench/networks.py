@@ -75,7 +75,7 @@ def random_recurrent_network(
         return RecurrentNetwork(structure, input_shape, cell=cell)
 
 
-def random_cnn(input_shape: tuple[int, int, int], *, seed: int = 0) -> tuple[Any, str]:
+def random_cnn(input_shape: tuple[int, ...], *, seed: int = 0) -> tuple[Any, str]:
     """Return a plain torch network of ReLUs with torch's weights, and what it is called."""
     import torch
     from torch import nn
