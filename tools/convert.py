@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from .networks import AsIn, DtUs, InputShape, NirDtUs, NirOptions, is_nir, read_nir, shape_of
+from .networks import NirOptions, is_nir, read_nir, shape_of
+from .options import with_options
 from .report import agreement_table, console, new_table, notes, progress_bar, say_when_compiling
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Options(NamedTuple):
     readout: Any
 
 
+@with_options
 def convert(
     source: Annotated[
         str,
@@ -54,10 +56,8 @@ def convert(
     out: Annotated[
         Path | None, typer.Argument(help="Network file to write (.h5).", metavar="[OUT]")
     ] = None,
-    input_shape: InputShape = None,
-    dt_us: DtUs = None,
-    as_in: AsIn = None,
-    nir_dt_us: NirDtUs = None,
+    *,
+    nir: NirOptions,
     to_nir: Annotated[
         Path | None,
         typer.Option(
@@ -94,9 +94,7 @@ def convert(
     """Convert a network of another framework, layer by layer, into a network file."""
     import eventsim as es
 
-    options = Options(
-        NirOptions(dt_us, as_in, input_shape, nir_dt_us), steps, input_encoding, readout
-    )
+    options = Options(nir, steps, input_encoding, readout)
     if out is None and to_nir is None:
         raise es.EventsimError("nothing to write, expected OUT or --to-nir FILE")
     if is_nir(source):
@@ -110,7 +108,7 @@ def convert(
     if to_nir is not None:
         from eventsim_bridge.nir import to_nir as write_nir
 
-        for note in write_nir(converted.network, to_nir, as_in=as_in or "exact"):  # type: ignore[arg-type]
+        for note in write_nir(converted.network, to_nir, as_in=nir.as_in or "exact"):  # type: ignore[arg-type]
             notes.print(f"{to_nir}: {note}", highlight=False, markup=False)
     _print(converted, " and ".join(str(one) for one in (out, to_nir) if one is not None))
     if check is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .networks import AsIn, DtUs, InputShape, NirDtUs, NirOptions, is_nir, open_network
+from .networks import NirOptions, is_nir, open_network
 from .options import with_options, writable
 from .reading import Reading
 from .report import console, new_table, write_json
@@ -24,22 +24,19 @@ def inspect(
         Path, typer.Argument(help="A network (.h5, .nir) or a recording.", metavar="FILE")
     ],
     reading: Reading,
+    nir: NirOptions,
     json: Annotated[
         Path | None,
         typer.Option(
             help="Write the same as JSON; - is stdout.", metavar="FILE", callback=writable
         ),
     ] = None,
-    dt_us: DtUs = None,
-    as_in: AsIn = None,
-    input_shape: InputShape = None,
-    nir_dt_us: NirDtUs = None,
 ) -> None:
     """Say what a network or recording file holds."""
     import eventsim as es
 
     if is_nir(file) or es.is_network_file(file):
-        network = open_network(file, NirOptions(dt_us, as_in, input_shape, nir_dt_us))
+        network = open_network(file, nir)
         facts, table = _network_facts(network), _layer_table(network)
     else:
         facts, table = _recording_facts(reading.recording(file), reading), None

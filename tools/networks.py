@@ -5,8 +5,9 @@ In: a path and the options below, which every command that takes a network has. 
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,33 +21,33 @@ NETWORK_HELP = "Network file (.h5, or .nir with --dt-us and --as-in)."
 LIBRARIES = "exact, snntorch, norse, sinabs, spikingjelly, lava-dl or rockpool"
 
 NetworkFile = Annotated[Path, typer.Argument(help=NETWORK_HELP, metavar="NET")]
-DtUs = Annotated[
-    int | None,
-    typer.Option(help="Length of a timestep in microseconds, which NIR has not.", min=1),
-]
-AsIn = Annotated[
-    str | None,
-    typer.Option(help=f"Whose way NIR's continuous time is taken: {LIBRARIES}.", metavar="LIBRARY"),
-]
-InputShape = Annotated[
-    str | None,
-    typer.Option(help="Of one timestep, such as 2,34,34: polarities, height, width."),
-]
-NirDtUs = Annotated[
-    int | None,
-    typer.Option(
-        help="Timestep that the exporter of a NIR file was told [default: its library's].", min=1
-    ),
-]
 
 
-class NirOptions(NamedTuple):
-    """What a NIR file does not say."""
+@dataclass(frozen=True)
+class NirOptions:
+    """What a NIR file does not say; the fields are options of the command line."""
 
-    dt_us: int | None = None
-    as_in: str | None = None
-    input_shape: str | None = None
-    nir_dt_us: int | None = None
+    dt_us: Annotated[
+        int | None,
+        typer.Option(help="Length of a timestep in microseconds, which NIR has not.", min=1),
+    ] = None
+    as_in: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Whose way NIR's continuous time is taken: {LIBRARIES}.", metavar="LIBRARY"
+        ),
+    ] = None
+    input_shape: Annotated[
+        str | None,
+        typer.Option(help="Of one timestep, such as 2,34,34: polarities, height, width."),
+    ] = None
+    nir_dt_us: Annotated[
+        int | None,
+        typer.Option(
+            help="Timestep that the exporter of a NIR file was told [default: its library's].",
+            min=1,
+        ),
+    ] = None
 
 
 def is_nir(path: str | Path) -> bool:
@@ -63,7 +64,7 @@ def open_network(path: Path, options: NirOptions) -> Network:
 
     if is_nir(path):
         return read_nir(path, options).network
-    for name, value in options._asdict().items():
+    for name, value in asdict(options).items():
         if value is not None:
             raise es.EventsimError(
                 f"--{name.replace('_', '-')} is {value}, but {path} is no NIR file (.nir), and "

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from .energies import ENERGY_HELP, Energies, chosen_models
-from .networks import AsIn, DtUs, InputShape, NetworkFile, NirDtUs, NirOptions, open_network
+from .networks import NetworkFile, NirOptions, open_network
 from .options import Parting, with_options, writable
 from .reading import Fit, Reading
 from .recorded import recording_options, write_recorded
@@ -103,10 +103,7 @@ def run(
             callback=writable,
         ),
     ] = None,
-    dt_us: DtUs = None,
-    as_in: AsIn = None,
-    input_shape: InputShape = None,
-    nir_dt_us: NirDtUs = None,
+    nir: NirOptions,
 ) -> None:
     """Simulate recordings or a data set spike by spike; print predictions and operations."""
     import eventsim as es
@@ -118,7 +115,7 @@ def run(
             "--against-torch is set with --mode async, expected --mode clocked: torch has timesteps"
         )
     _check_inputs(inputs or [], data, root)
-    net = open_network(network, NirOptions(dt_us, as_in, input_shape, nir_dt_us))
+    net = open_network(network, nir)
     if weights is not None:
         net = es.round_weights(net, weights)  # type: ignore[arg-type]
     energies = None

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..networks import AsIn, DtUs, InputShape, NirDtUs, NirOptions
 from ..reading import Reading
 from ..report import say_when_compiling
 from ..send import play, repeated
@@ -79,15 +78,6 @@ class LiveOptions:
     ] = 0
     queue: Annotated[int, typer.Option(help="Events that may wait for the network.")] = 1_000_000
     when_full: Annotated[str, typer.Option(help="block, drop-oldest or drop-newest.")] = "block"
-    dt_us: DtUs = None
-    as_in: AsIn = None
-    input_shape: InputShape = None
-    nir_dt_us: NirDtUs = None
-
-    @property
-    def nir(self) -> NirOptions:
-        """What is said of a NIR file."""
-        return NirOptions(self.dt_us, self.as_in, self.input_shape, self.nir_dt_us)
 
 
 def open_stream(network: Network, options: LiveOptions, reading: Reading) -> Stream:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ..networks import NetworkFile, open_network
+from ..networks import NetworkFile, NirOptions, open_network
 from ..options import with_options, writable
 from ..reading import Reading
 from ..report import console
@@ -20,6 +20,7 @@ def stream(
     network: NetworkFile,
     options: LiveOptions,
     reading: Reading,
+    nir: NirOptions,
     json_lines: Annotated[
         Path | None,
         typer.Option(
@@ -46,7 +47,7 @@ def stream(
     to_stdout = "-" in (str(json_lines), str(json))
     if json_lines is None and json is None and not console.is_terminal:
         json_lines, to_stdout = Path("-"), True
-    running = open_stream(open_network(network, options.nir), options, reading)
+    running = open_stream(open_network(network, nir), options, reading)
     with ExitStack() as stack:
         lines = None if json_lines is None else stack.enter_context(JsonLines(json_lines))
         monitor = Monitor(running, network.name, options.source)

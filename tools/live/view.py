@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ..networks import NetworkFile, open_network
+from ..networks import NetworkFile, NirOptions, open_network
 from ..options import with_options, writable
 from ..reading import Reading
 from ..report import notes
@@ -20,6 +20,7 @@ def view(
     network: NetworkFile,
     options: LiveOptions,
     reading: Reading,
+    nir: NirOptions,
     host: Annotated[str, typer.Option(help="Address to serve the page at.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 lets the system choose.", min=0)] = 8000,
     json_lines: Annotated[
@@ -41,7 +42,7 @@ def view(
     from .monitor import Monitor
     from .server import serve
 
-    running = open_stream(open_network(network, options.nir), options, reading)
+    running = open_stream(open_network(network, nir), options, reading)
     with ExitStack() as stack:
         lines = None if json_lines is None else stack.enter_context(JsonLines(json_lines))
         interrupted = stack.enter_context(interruptible(running.stop))
