@@ -209,8 +209,10 @@ def _gather(population: WiredPopulation, number: int, arrays: Arrays) -> None:
     for way, runs in zip(population.ways, found, strict=True):
         table = runs.table + np.array([0, 0, row], np.int32)
         way.runs = arrays.add("run_pointers", runs.pointers + arrays.add("runs", table) // 3)
-        seen = arrays.add("runs", runs.seen) // 3
-        way.windows = arrays.add("run_pointers", runs.windows + seen)
+        way.windows = way.runs
+        if patch > 1:
+            seen = arrays.add("runs", runs.seen) // 3
+            way.windows = arrays.add("run_pointers", runs.windows + seen)
         row += runs.blocks.shape[1]
         way.index, index = index, index + way.positions + 1
     population.index = index

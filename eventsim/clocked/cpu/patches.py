@@ -35,7 +35,7 @@ from ...wiring.program import Level, Population, Program
 from .emission import bits_of, note_spikes
 from .state import State
 from .updates import busy_sites, catch_up_site, count_updates, update
-from .visits import note_timesteps, note_visits
+from .visits import note_timesteps, note_visits, number_of
 
 
 @kernel_part
@@ -137,10 +137,16 @@ def catch_up_patch(
     words: Words | None, program: Program, population: Int64s, state: State, patch: int,
     sites: np.uint64, t: int,
 ) -> None:  # fmt: skip
-    """Bring the sites of a patch whose bits are set to timestep t; a network of layers of one site
-    has no `words`, nor any use for this."""
-    if words is None:
-        return
+    """Do as `catch_up_sites`; networks of layers of one site have no `words`, nor use for this."""
+    if words is not None:
+        catch_up_sites(program, population, state, patch, sites, t)
+
+
+@inner_kernel
+def catch_up_sites(
+    program: Program, population: Int64s, state: State, patch: int, sites: np.uint64, t: int
+) -> None:
+    """Bring the sites of a patch whose bits are set to timestep t."""
     first = patch * population[Population.patch]
     while sites != 0:
         site = first + np.int64(lowest_bit(sites))
@@ -195,16 +201,6 @@ def visit_in_step(
 
 
 @inner_kernel
-def number_of(bits: np.uint64) -> int:
-    """Return how many bits are set, of few."""
-    number = 0
-    while bits != 0:
-        bits &= bits - np.uint64(1)
-        number += 1
-    return number
-
-
-@inner_kernel
 def visit_plain(
     program: Program, population: Int64s, levels: Float32s, state: State, patch: int,
     due: np.uint64, t: int, begin: int, row: int, end_of_rows: int,
@@ -223,11 +219,9 @@ def visit_plain(
     limit, level = levels[Level.limit], levels[Level.reset_value]
     if subtract:
         level = levels[Level.threshold]
-    first, again = patch * population[Population.patch], np.uint64(0)
-    while changes and due != 0:
-        site = first + np.int64(lowest_bit(due))
-        due &= due - np.uint64(1)
-        catch_up_site(program, population, state, site, t)
+    again = np.uint64(0)
+    if changes:
+        catch_up_sites(program, population, state, patch, due, t)
     for block in range(blocks):
         at = patch * lanes + block * width
         crossed = add_rows(

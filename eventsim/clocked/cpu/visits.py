@@ -95,8 +95,8 @@ def note_visits(
             t = np.int64(lowest_bit(reached))
             reached &= reached - np.uint64(1)
             noted.timesteps[visited], noted.row_pointers[visited] = t, rows
-            noted.sites[visited], sites = seen_at(population, noted.seen, np.uint64(t))
-            touched += sites
+            noted.sites[visited] = seen_at(population, noted.seen, np.uint64(t))
+            touched += number_of(noted.sites[visited])
             visited += one
             for way in range(first_way, end_of_ways):
                 pointer = ways[way, Connection.runs] + patch
@@ -137,16 +137,24 @@ def see(words: Words, program: Program, population: Int64s, seen: Words, patch: 
 
 
 @inner_kernel
-def seen_at(population: Int64s, seen: Words, t: np.uint64) -> tuple[np.uint64, np.int64]:
-    """Return bits of the sites of a patch that spikes reach in a timestep, and how many."""
-    size, sites, count = population[Population.patch], np.uint64(0), np.int64(0)
+def seen_at(population: Int64s, seen: Words, t: np.uint64) -> np.uint64:
+    """Return bits of the sites of a patch that spikes reach in a timestep, in which one does."""
+    size, sites = population[Population.patch], np.uint64(0)
     if size == 1:
-        return np.uint64(1), np.int64(1)
+        return np.uint64(1)
     for k in range(np.uintp(size)):
-        bit = (seen[k] >> t) & np.uint64(1)
-        sites |= bit << np.uint64(k)
-        count += np.int64(bit)
-    return sites, count
+        sites |= ((seen[k] >> t) & np.uint64(1)) << np.uint64(k)
+    return sites
+
+
+@inner_kernel
+def number_of(bits: np.uint64) -> int:
+    """Return how many bits are set, of few."""
+    number = 0
+    while bits != 0:
+        bits &= bits - np.uint64(1)
+        number += 1
+    return number
 
 
 @inner_kernel
