@@ -111,15 +111,12 @@ def _version_of_system(header: str) -> str:
 
 
 def _evt2_packets(path: Path, body: int, asked: Asked, t0: int) -> Iterator[Events]:
-    clock, high = TurningClock(28), _NONE
+    clock = _Highs(28)
     for first, records in read_records(path, body, asked, "<u4"):
         words = records.ravel()
         kind = words >> 28
         _check_defined(asked.faults, kind, _EVT2_WORDS, "EVT 2.0", first)
-        highs = np.empty(len(words), np.int64)
-        highs[kind == 0x8] = clock.unwrap(words[kind == 0x8] & 0xFFFFFFF)
-        highs = _held(kind == 0x8, highs, high)
-        high = highs[-1]
+        highs = clock.held(kind == 0x8, words[kind == 0x8] & 0xFFFFFFF)
         word = np.flatnonzero(kind <= 0x1)
         word = _after_state(asked.faults, highs, word, first, "TIME_HIGH, so it has no time")
         event = words[word]
@@ -133,15 +130,12 @@ def _evt2_packets(path: Path, body: int, asked: Asked, t0: int) -> Iterator[Even
 
 def _evt21_packets(path: Path, body: int, asked: Asked, t0: int) -> Iterator[Events]:
     """Decode 64-bit words: a time, or up to 32 neighbours in a row that sent events at once."""
-    clock, high = TurningClock(28), _NONE
+    clock = _Highs(28)
     for first, records in read_records(path, body, asked, "<u8"):
         words = records.ravel()
         kind = words >> 60
         _check_defined(asked.faults, kind, _EVT21_WORDS, "EVT 2.1", first)
-        highs = np.empty(len(words), np.int64)
-        highs[kind == 0x8] = clock.unwrap(words[kind == 0x8] >> 32 & 0xFFFFFFF)
-        highs = _held(kind == 0x8, highs, high)
-        high = highs[-1]
+        highs = clock.held(kind == 0x8, words[kind == 0x8] >> 32 & 0xFFFFFFF)
         vectors = np.flatnonzero(kind <= 0x1)
         vectors = _after_state(asked.faults, highs, vectors, first, "TIME_HIGH, so it has no time")
         row, pixel = np.nonzero(words[vectors, None] >> np.arange(32, dtype="u8") & np.uint64(1))
@@ -205,25 +199,37 @@ def evt3_events(
         yield asked.faults.make(times[word] + t0, columns, ys[word], signs)
 
 
+class _Highs:
+    """The high part of the time at each word: that of the latest TIME_HIGH, which turns over."""
+
+    def __init__(self, bits: int) -> None:
+        self.clock, self.last = TurningClock(bits), _NONE
+
+    def held(self, is_high: NDArray[np.bool_], found: NDArray[Any]) -> NDArray[np.int64]:
+        """Return it at each word, `_NONE` before the first; `found` at those that say it."""
+        highs = np.empty(len(is_high), np.int64)
+        highs[is_high] = self.clock.unwrap(found)
+        highs = _held(is_high, highs, self.last)
+        self.last = highs[-1]
+        return highs
+
+
 class _Evt3Clock:
     """The time of an EVT 3.0 file: a high half that turns over, and a low half."""
 
     def __init__(self) -> None:
-        self.clock = TurningClock(12)
-        self.high, self.low = _NONE, 0
+        self.highs, self.low = _Highs(12), 0
 
     def times(self, kind: NDArray[np.int64], value: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the time at each word in microseconds, `_NONE` before the first TIME_HIGH."""
-        is_high = kind == 0x8
-        high = np.empty(len(kind), np.int64)
-        high[is_high] = self.clock.unwrap(value[is_high])
-        high = _held(is_high, high, self.high)
-        changes = np.diff(high, prepend=self.high) != 0
+        before, is_high = self.highs.last, kind == 0x8
+        high = self.highs.held(is_high, value[is_high])
+        changes = np.diff(high, prepend=before) != 0
         # A new TIME_HIGH makes the low half 0 until the next TIME_LOW; keeping the old one, as
         # expelliarmus does, puts the events in between up to 4095 us too late.
         is_low = kind == 0x6
         low = _held(is_low | changes, np.where(is_low, value, 0), self.low)
-        self.high, self.low = high[-1], low[-1]
+        self.low = low[-1]
         return np.where(high == _NONE, _NONE, (high << 12) + low)
 
 
