@@ -36,7 +36,7 @@ def test_without_aiohttp_it_says_what_to_install(
 ) -> None:
     network = small_network(tmp_path / "net.h5")
     monkeypatch.setitem(sys.modules, "aiohttp", None)
-    monkeypatch.delitem(sys.modules, "eventsim_tools.live.server")
+    monkeypatch.delitem(sys.modules, "eventsim_tools.live.server", raising=False)
     monkeypatch.setattr(sys, "argv", ["eventsim", "view", str(network), "--from", "x.npy"])
     with pytest.raises(SystemExit) as ending:
         main()

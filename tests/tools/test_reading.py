@@ -28,6 +28,15 @@ def document(path: Path, *arguments: Any) -> Any:
     return json.loads(path.read_text())
 
 
+def commands_that_read(network: Path, file: Path) -> tuple[tuple[Any, ...], ...]:
+    return (
+        ("run", network, file),
+        ("inspect", file),
+        ("stream", network, "--from", file, "--pace", 0),
+        ("send", file, "--to", "udp://127.0.0.1:9", "--pace", 0),
+    )
+
+
 def test_a_stated_sensor_must_fit_the_network(network: Path, tmp_path: Path) -> None:
     file = tmp_path / "a.es"
     file.write_bytes(WHOLE["faery.es"])
@@ -70,12 +79,7 @@ def test_region_and_downscale_are_those_of_the_filters(
 def test_sorting_is_the_same_on_every_command(network: Path, tmp_path: Path) -> None:
     file, out = tmp_path / "late.npy", tmp_path / "out.json"
     np.save(file, EVENTS[[1, 0, 2, 3]])
-    for arguments in (
-        ("run", network, file),
-        ("inspect", file),
-        ("stream", network, "--from", file, "--pace", 0),
-        ("send", file, "--to", "udp://127.0.0.1:9", "--pace", 0),
-    ):
+    for arguments in commands_that_read(network, file):
         assert "time runs backwards" in str(run_command(*arguments))
         found = document(out, *arguments, "--sort")
         events = found["events"]
@@ -87,12 +91,7 @@ def test_dropping_is_the_same_on_every_command(
 ) -> None:
     file, out = tmp_path / "late.npy", tmp_path / "out.json"
     np.save(file, EVENTS[[1, 0, 2, 3]])
-    for arguments in (
-        ("run", network, file),
-        ("inspect", file),
-        ("stream", network, "--from", file, "--pace", 0),
-        ("send", file, "--to", "udp://127.0.0.1:9", "--pace", 0),
-    ):
+    for arguments in commands_that_read(network, file):
         found = document(out, *arguments, "--on-bad", "drop")
         events = found["events"]
         assert (events["processed"] if isinstance(events, dict) else events) in (3, [3])
