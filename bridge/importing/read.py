@@ -1,4 +1,4 @@
-"""The door: a torch module -> an `eventsim.Network`, and what became of each of its modules."""
+"""The door: a torch module -> an `eventsim.Network`, and what stands for each module there."""
 
 from __future__ import annotations
 

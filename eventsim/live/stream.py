@@ -125,7 +125,7 @@ class Stream:
         self._stopped.set()
 
     def account(self) -> dict[str, int]:
-        """Return what became of every event so far: received is the sum of the others.
+        """Return the account of all events so far: received is the sum of the others.
 
         processed: run by the network. dropped: by the queue, or by the session because of their
         time. filtered: outside of the region or sensor, or by a filter. queued: waiting.

@@ -108,7 +108,7 @@ def conclude(
 
 
 def print_summary(summary: dict[str, Any]) -> None:
-    """Print what became of the events, what was executed, and what went wrong."""
+    """Print the account of events, what was executed, and what went wrong."""
     events, latency = summary["events"], summary["latency_us"]
     what = f"{summary['source']} -> {summary['network']}, {summary['mode']}"
     end = ", interrupted" if summary["interrupted"] else ""

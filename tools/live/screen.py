@@ -133,7 +133,7 @@ def _title(last: dict[str, Any]) -> Text:
 
 
 def _account(last: dict[str, Any], width: int, signs: str) -> list[Text]:
-    """Return what became of the events, and how full the queue is; on two lines if need be."""
+    """Return the account of events, and how full the queue is; on two lines if need be."""
     events, capacity = last["events"], last["queue_capacity"]
     line = Text(f"received {events['received']:,}")
     for number, name in enumerate(("processed", "dropped", "filtered", "queued")):
