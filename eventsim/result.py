@@ -81,6 +81,12 @@ class Fired(NamedTuple):
     neurons: NDArray[Any]  # in the engine's order
     counts: NDArray[Any]  # how many spikes each is
 
+    @classmethod
+    def joined(cls, several: Sequence[Fired]) -> Fired:
+        """Return what fired in several stretches, one after the other."""
+        none = cls(*(np.zeros(0, np.int32) for _ in cls._fields))
+        return cls(*map(np.concatenate, zip(none, *several, strict=True)))
+
 
 def result_of(
     network: Network,

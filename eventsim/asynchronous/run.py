@@ -186,8 +186,7 @@ class AsynchronousRun:
         one time are instants of their own.
         """
         trace = self.trace()
-        self._traces = []
-        self._recorded[:] = 0
+        self.forget()
         trace = trace[trace[:, Trace.population] == len(self._network.neuron_layers) - 1]
         if len(trace) == 0:
             return
@@ -274,11 +273,17 @@ class AsynchronousRun:
         return result_of(
             network, self.counters.tolist(), self._outcome(Header.spike_counts),
             self._outcome(Header.first_spikes), self._membranes(duration), seen,
-            self._fired() if self._record else None, "async",
+            self.fired() if self._record else None, "async",
         )  # fmt: skip
 
-    def _fired(self) -> list[Fired]:
-        """Split the trace by layers."""
+    def forget(self) -> None:
+        """Forget the spikes recorded so far."""
+        self._keep_trace()
+        self._traces = []
+        self._recorded[:] = 0
+
+    def fired(self) -> list[Fired]:
+        """Return the spikes recorded so far, of each layer."""
         trace = self.trace()
         layers = []
         for number in range(len(self._network.neuron_layers)):

@@ -69,6 +69,8 @@ class Session:
     clock that was restarted, and the network begins again at once. clock_us: the period of a clock
     that wraps, 2^32 for cameras that count microseconds in 32 bits.
 
+    record_spikes: keep how often each neuron of each layer spikes, for `take_spikes`.
+
     How a stream is cut into packets changes nothing. Memory does not grow with it. Raises
     `EventsimError` for settings that do not fit, and for a readout of membranes.
     """
@@ -85,6 +87,7 @@ class Session:
         gap_us: int = GAP_US,
         late_us: int = LATE_US,
         clock_us: int | None = None,
+        record_spikes: bool = False,
     ) -> None:
         """Begin before the first event, every membrane at rest."""
         if mode not in MODES:
@@ -120,6 +123,8 @@ class Session:
         self.late_us = _time("late_us", late_us)
         self._clock = StreamClock(network.input_shape, self.gap_us, self.late_us, clock_us)
         self._counted = np.zeros((len(network.neuron_layers), len(COUNTERS)), np.int64)
+        self.record_spikes = record_spikes
+        self._spiked = self._no_spikes()
         self._steps = 0  # timesteps of the runs that are over: what a dense network would do
         # So that no packet waits for the compiler.
         self._new_run(0).advance(network.dt_us)
@@ -178,6 +183,23 @@ class Session:
         self._clock.advance(until)
         return answers
 
+    def take_spikes(self) -> tuple[NDArray[np.int64], ...]:
+        """Return how often each neuron has spiked since the last call, of each layer its shape.
+
+        Raises `EventsimError` for a session that does not record spikes.
+        """
+        if not self.record_spikes:
+            raise EventsimError("record_spikes is False, expected True to take spikes")
+        if self._run is not None:
+            self._note_spikes(self._run)
+            self._run.forget()
+        taken, self._spiked = self._spiked, self._no_spikes()
+        shapes = [self.network.shapes[index + 1] for index in self.network.neuron_layers]
+        return tuple(
+            counts.reshape(-1, shape[0]).T.reshape(shape)  # the engine has channels last
+            for counts, shape in zip(taken, shapes, strict=True)
+        )
+
     def reset(self) -> None:
         """Silence the network; the next event begins again. Counters go on."""
         self._begin(None)
@@ -232,6 +254,7 @@ class Session:
         if self._run is not None:
             if isinstance(self._run, ClockedRun):  # the timestep that is still open
                 self._run.advance(self._latest_us + self.network.dt_us)
+            self._note_spikes(self._run)
             self._counted += self._run.counters
             self._steps += self._steps_of_run()
         self._run = None
@@ -247,14 +270,25 @@ class Session:
 
     def _new_run(self, start_us: int) -> AsynchronousRun | ClockedRun:
         if self.mode == "clocked":
-            return ClockedRun(self.network, start_us=start_us)
-        record = self.answer == "spike"
+            return ClockedRun(self.network, start_us=start_us, record_spikes=self.record_spikes)
+        record = self.record_spikes or self.answer == "spike"
         return AsynchronousRun(self.network, start_us=start_us, record_spikes=record)
 
     def _steps_of_run(self) -> int:
         if self._run is None:
             return 0
         return -(-(max(self._latest_us + 1, self._done_us) - self._start_us) // self.network.dt_us)
+
+    def _no_spikes(self) -> list[NDArray[np.int64]]:
+        network = self.network
+        sizes = [math.prod(network.shapes[index + 1]) for index in network.neuron_layers]
+        return [np.zeros(size if self.record_spikes else 0, np.int64) for size in sizes]
+
+    def _note_spikes(self, run: AsynchronousRun | ClockedRun) -> None:
+        """Count what a run has recorded, before it is forgotten."""
+        if self.record_spikes:
+            for counts, fired in zip(self._spiked, run.fired(), strict=True):
+                np.add.at(counts, fired.neurons, fired.counts)
 
     def _end(self) -> list[Answer]:
         """Return the answers that a silence of `gap_us` still brings."""
@@ -300,6 +334,7 @@ class Session:
 
     def _spikes(self, run: AsynchronousRun) -> Iterator[tuple[int, NDArray[np.int64]]]:
         """Yield each instant in which outputs spiked, and how often each did."""
+        self._note_spikes(run)
         for t, counts in run.take_output_spikes():
             yield self._start_us + t, counts
 

@@ -55,6 +55,39 @@ def test_the_split_into_packets_changes_nothing(data: Any) -> None:
 
 
 @given(data=st.data())
+@settings(max_examples=50)
+def test_spikes_taken_between_packets_are_those_of_a_simulation(data: Any) -> None:
+    network = data.draw(networks(dyadic=False, plain=True))
+    for mode in MODES:
+        spiking(network, mode)
+    drawn = draw_session(data, network)
+    session = Session(
+        network, mode=drawn.mode, answer=drawn.answer, window_us=drawn.window_us,
+        hop_us=drawn.hop_us, leak_us=drawn.leak_us, record_spikes=True,
+    )  # fmt: skip
+    _, height, width = network.input_shape
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    t = np.sort(rng.integers(500, 9500, data.draw(st.integers(1, 40))))
+    events = make_events(t, *rng.integers(0, [width, height, 2], (len(t), 3)).T)
+    found = session.take_spikes()
+    for part in np.array_split(events, data.draw(st.integers(1, 4))):
+        session.feed(part)
+        found = tuple(np.add(*pair) for pair in zip(found, session.take_spikes(), strict=True))
+    session.reset()  # which runs the timestep that is still open, and forgets nothing
+    found = tuple(np.add(*pair) for pair in zip(found, session.take_spikes(), strict=True))
+    result = simulate(network, events, steps=None, mode=drawn.mode, record_spikes=True)
+    total = session.operations.layers
+    for layer, counts, spikes in zip(total, found, result.spikes or (), strict=True):
+        assert counts.sum() == layer.output_spikes
+        if drawn.mode == "clocked" and network.steps is None:
+            expected = np.zeros((*counts.shape, 1, 1)[:3], np.int64)
+            np.add.at(expected, tuple(spikes[:, 1:].T), 1)
+            assert counts.tolist() == expected.reshape(counts.shape).tolist()
+    with pytest.raises(EventsimError, match="record_spikes is False"):
+        drawn.take_spikes()
+
+
+@given(data=st.data())
 @settings(max_examples=100)
 def test_answers_are_the_spikes_of_a_simulation_in_their_windows(data: Any) -> None:
     network = data.draw(networks(dyadic=False, plain=True))
