@@ -45,7 +45,8 @@ def compare(
     learning_rate: Annotated[
         list[float] | None,
         typer.Option(
-            help="Of Adam, 1.5e-4, 5e-4, 1.5e-3 if not given; of several, a model takes its best.",
+            help="Of Adam, 1.5e-4, 5e-4, 1.5e-3 if not given; of several, each kind of model takes "
+            "its best at each grid point.",
             show_default=False,
         ),
     ] = None,
@@ -126,13 +127,21 @@ def _run_all(plan: Plan, cells: list[Cell], store: Store, cluster: str | None, d
     from .cells import Todo, run_cell
     from .cluster import run_on_cluster
 
-    with progress_bar("cells", len(cells)) as advance:
+    trainings = sum(map(plan.trainings, cells))
+    rates = len(plan.learning_rates)
+    tried = f": with seed 0 each tries {rates} learning rates" if rates > 1 else ""
+    notes.print(f"{len(cells)} models, {trainings} trainings{tried}", highlight=False)
+    with progress_bar("trainings", trainings) as advance:
 
         def done(cell: Cell, finished: Finished) -> None:
             store.save(cell, finished)
             accuracy = finished.document["test_accuracy"]
-            notes.print(f"{cell.name}: test accuracy {accuracy:.2%}", highlight=False)
-            advance(1)
+            rate = finished.document["training"]["learning_rate"]
+            notes.print(
+                f"{cell.name}: test accuracy {accuracy:.2%}, learning rate {rate:g}",
+                highlight=False,
+            )
+            advance(plan.trainings(cell))
 
         for tries in (True, False):
             part = [cell for cell in cells if plan.tries(cell) == tries]
@@ -141,7 +150,8 @@ def _run_all(plan: Plan, cells: list[Cell], store: Store, cluster: str | None, d
                 for cell in part
                 if not _is_done(plan, left := store.load(cell))
             ]
-            advance(len(part) - len(todo))
+            left_over = [one.cell for one in todo]
+            advance(sum(plan.trainings(cell) for cell in part if cell not in left_over))
             if cluster is not None and todo:
                 run_on_cluster(cluster, plan, todo, done)
                 continue
@@ -163,7 +173,7 @@ def _results(plan: Plan, cells: list[Cell], store: Store, models: Any) -> dict[s
     import numpy
     import torch
 
-    from .cells import open_data, test_recordings
+    from .cells import open_data, test_events, test_recordings
     from .contrast import temporal_contrast
     from .summary import summarise
 
@@ -173,6 +183,7 @@ def _results(plan: Plan, cells: list[Cell], store: Store, models: Any) -> dict[s
         assert left is not None
         documents.append(left.document)
     dataset = open_data(plan)
+    events = [{**point._asdict(), **test_events(plan, point)} for point in plan.points()]
     return {
         "plan": plan.as_dict(),
         "versions": {"torch": str(torch.__version__), "numpy": numpy.__version__},
@@ -187,7 +198,8 @@ def _results(plan: Plan, cells: list[Cell], store: Store, models: Any) -> dict[s
             {**point._asdict(), **temporal_contrast(test_recordings(plan, point, "binary"))}
             for point in plan.points()
         ],
-        "summary": summarise(plan, documents, models),
+        "events": events,
+        "summary": summarise(plan, documents, models, events),
         "cells": documents,
     }
 
@@ -200,7 +212,7 @@ def _write(plan: Plan, results: dict[str, Any], store: Store, out: Path) -> None
 
     write_json(results, out / "results.json")
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(csv_rows(results["cells"]))
+    csv.writer(text, lineterminator="\n").writerows(csv_rows(results["cells"], results["events"]))
     with replacing(out / "results.csv") as file:
         file.write(text.getvalue().encode())
     html = report_html(plan, results, _features(plan, results, store))
@@ -233,13 +245,21 @@ def _features(plan: Plan, results: dict[str, Any], store: Store) -> str:
 
 def _table(results: dict[str, Any]) -> Any:
     from .drawing import label_of
-    from .page import sensitivity
+    from .page import events_of, sensitivity
 
     first = results["energy_models"][0]["name"]
     table = new_table(
         "Mean over seeds and test recordings",
         ["model, loss"],
-        ["dt (ms) x T", "accuracy", "ACs", "MACs", f"nJ, {first}", "times the SNN's, all models"],
+        [
+            "dt (ms) x T",
+            "accuracy",
+            "events, merged",
+            "ACs",
+            "MACs",
+            f"nJ, {first}",
+            "times the SNN's, all models",
+        ],
     )
     for row in results["summary"]["rows"]:
         total = row["total"]
@@ -249,6 +269,7 @@ def _table(results: dict[str, Any]) -> Any:
             label_of(row),
             f"{row['dt_us'] / 1000:g} x {row['steps']}",
             f"{row['accuracy']:.2%}",
+            events_of(row),
             *("-" if number is None else f"{number:,.0f}" for number in numbers),
             sensitivity(row),
         )
