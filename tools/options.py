@@ -50,6 +50,11 @@ def _keyword(name: str, default: Any, annotation: Any) -> inspect.Parameter:
     )
 
 
+ClusterOption = Annotated[
+    str | None, typer.Option(help="Dask scheduler (tcp://...), or a number of processes here.")
+]
+
+
 @dataclasses.dataclass(frozen=True)
 class Parting:
     """How recordings of one's own are parted; the fields are options of the command line."""

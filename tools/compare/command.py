@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from ..cluster import run_on_cluster
 from ..energies import ENERGY_HELP, chosen_models
+from ..options import ClusterOption
 from ..report import console, new_table, notes, progress_bar, say_when_compiling, write_json
 
 if TYPE_CHECKING:
@@ -64,10 +67,7 @@ def compare(
     mixed_precision: Annotated[
         bool, typer.Option("--mixed-precision", help="Products of training in bfloat16.")
     ] = False,
-    cluster: Annotated[
-        str | None,
-        typer.Option(help="Dask scheduler (tcp://...), or a number of processes here."),
-    ] = None,
+    cluster: ClusterOption = None,
 ) -> None:
     """Train SNN, RNN, LSTM and ANN alike, test them, count what they execute, write a report.
 
@@ -124,14 +124,13 @@ def _digest(dataset: Any) -> str:
 def _run_all(plan: Plan, cells: list[Cell], store: Store, cluster: str | None, device: str) -> None:
     """Run the cells that are not finished, here or on a cluster; first those that try rates."""
     from .cells import Todo, run_cell
-    from .cluster import run_on_cluster
 
     with progress_bar("cells", len(cells)) as advance:
 
-        def done(cell: Cell, finished: Finished) -> None:
-            store.save(cell, finished)
+        def done(todo: Todo, finished: Finished) -> None:
+            store.save(todo.cell, finished)
             accuracy = finished.document["test_accuracy"]
-            notes.print(f"{cell.name}: test accuracy {accuracy:.2%}", highlight=False)
+            notes.print(f"{todo.cell.name}: test accuracy {accuracy:.2%}", highlight=False)
             advance(1)
 
         for tries in (True, False):
@@ -143,11 +142,11 @@ def _run_all(plan: Plan, cells: list[Cell], store: Store, cluster: str | None, d
             ]
             advance(len(part) - len(todo))
             if cluster is not None and todo:
-                run_on_cluster(cluster, plan, todo, done)
+                run_on_cluster(cluster, partial(run_cell, plan), todo, done)
                 continue
             for one in todo:
                 checkpoint = store.checkpoint(one.cell)
-                done(one.cell, run_cell(plan, one, checkpoint=checkpoint, device=device))
+                done(one, run_cell(plan, one, checkpoint=checkpoint, device=device))
 
 
 def _is_done(plan: Plan, left: Finished | None) -> bool:
