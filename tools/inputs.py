@@ -30,14 +30,20 @@ class Inputs(NamedTuple):
 
 
 def from_data_set(
-    net: Network, name: str, root: Path | None, split: str, reading: Reading, parting: Parting
+    net: Network,
+    name: str,
+    root: Path | None,
+    split: str,
+    reading: Reading,
+    parting: Parting,
+    download: bool = False,
 ) -> Inputs:
     """Return a part of a data set; raises `EventsimError` where the network cannot take it."""
     import eventsim as es
 
     if split not in ("train", "test"):
         raise es.EventsimError(f"--split is {split!r}, expected train or test")
-    dataset = reading.data_set(name, root, parting)
+    dataset = reading.data_set(name, root, parting, download=download)
     part = dataset.train if split == "train" else dataset.test
     labels = [int(label) for label in part.labels]
     fit = Fit(reading, net, dataset.sensor)

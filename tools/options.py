@@ -50,6 +50,10 @@ def _keyword(name: str, default: Any, annotation: Any) -> inspect.Parameter:
     )
 
 
+DownloadOption = Annotated[
+    bool,
+    typer.Option("--download", help="Let tonic download the data set to --root if it is missing."),
+]
 ClusterOption = Annotated[
     str | None, typer.Option(help="Dask scheduler (tcp://...), or a number of processes here.")
 ]

@@ -11,7 +11,7 @@ import typer
 from .energies import ENERGY_HELP, Energies, chosen_models
 from .inputs import Inputs, from_data_set, from_files, read_inputs
 from .networks import NetworkFile, NirOptions
-from .options import ClusterOption, Parting, with_options, writable
+from .options import ClusterOption, DownloadOption, Parting, with_options, writable
 from .reading import Reading
 from .recorded import recording_options, write_recorded
 from .report import (
@@ -47,6 +47,7 @@ def run(
         typer.Option(help="Data set instead: digits, gestures, nmnist, dvsgesture, folder, ..."),
     ] = None,
     root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
+    download: DownloadOption = False,
     parting: Parting,
     split: Annotated[str, typer.Option(help="Part of the data set: test or train.")] = "test",
     limit: Annotated[int | None, typer.Option(help="Run only the first N samples.", min=1)] = None,
@@ -102,14 +103,14 @@ def run(
         raise es.EventsimError(
             "--against-torch is set with --mode async, expected --mode clocked: torch has timesteps"
         )
-    _check_inputs(inputs or [], data, root, cluster)
+    _check_inputs(inputs or [], data, root, cluster, download)
     net = network_of(network, nir, weights)
     energies = None
     if energy is not None:
         bits = WEIGHT_BITS[weights or "float32"]
         energies = Energies(chosen_models(energy), es.footprint(net, bits))
     if data is not None:
-        chosen = from_data_set(net, data, root, split, reading, parting)
+        chosen = from_data_set(net, data, root, split, reading, parting, download)
     else:
         chosen = from_files(net, inputs or [], reading, whole=reading.sort or against_torch)
     count = len(chosen.names) if limit is None else min(limit, len(chosen.names))
@@ -146,11 +147,13 @@ def run(
 
 
 def _check_inputs(
-    inputs: list[Path], data: str | None, root: Path | None, cluster: str | None
+    inputs: list[Path], data: str | None, root: Path | None, cluster: str | None, download: bool
 ) -> None:
     """Refuse what would be ignored, and a cluster without its extra."""
     import eventsim as es
 
+    if data is None and download:
+        raise es.EventsimError("--download is set without --data, expected both or none")
     if data is None and cluster is not None:
         raise es.EventsimError(f"--cluster is {cluster} without --data, expected both or none")
     if cluster is not None:

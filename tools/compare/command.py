@@ -13,7 +13,8 @@ import typer
 
 from ..cluster import run_on_cluster
 from ..energies import ENERGY_HELP, chosen_models
-from ..options import ClusterOption
+from ..options import ClusterOption, DownloadOption, Parting, with_options
+from ..reading import Reading
 from ..report import console, new_table, notes, progress_bar, say_when_compiling, write_json
 
 if TYPE_CHECKING:
@@ -26,13 +27,20 @@ STEPS = {"digits": 15, "nmnist": 15, "dvsgesture": 60, "gestures": 60}
 DT_US = {"digits": 20_000, "nmnist": 20_000, "dvsgesture": 20_000, "gestures": 25_000}
 
 
+@with_options
 def compare(
-    data: Annotated[str, typer.Option(help="Data set: digits, gestures, nmnist or dvsgesture.")],
+    data: Annotated[
+        str, typer.Option(help="Data set: digits, gestures, nmnist, dvsgesture, folder, ...")
+    ],
     structure: Annotated[
         str, typer.Option(help='Of SNN and ANN, such as "512FC-10"; RNN and LSTM are scaled.')
     ],
     out: Annotated[Path, typer.Option(help="Folder to write to, and to go on in.")],
+    *,
     root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
+    download: DownloadOption = False,
+    parting: Parting,
+    reading: Reading,
     dt_us: Annotated[
         list[int] | None, typer.Option(help="Microseconds a timestep; more than once for a sweep.")
     ] = None,
@@ -93,7 +101,11 @@ def compare(
         mixed_precision=mixed_precision,
         same_structure=same_structure,
         limit=limit,
+        parting=parting,
+        reading=reading,
     )
+    if download:
+        reading.data_set(data, root, parting, download=True)
     models = chosen_models(energy)
     dataset = open_data(plan)
     store = Store(out, plan, _digest(dataset))
