@@ -154,7 +154,7 @@ def channel_first(values: NDArray[Any], network: Network) -> NDArray[Any]:
     channels = network.shapes[-1][0]
     if values.shape[-1] == channels:
         return values
-    sites = values.reshape(*values.shape[:-1], -1, channels)
+    sites = values.reshape(*values.shape[:-1], values.shape[-1] // channels, channels)
     return sites.swapaxes(-1, -2).reshape(values.shape)
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from random_networks import networks
 from session_streams import GAP_US, at, draw_session, echo, spiking, streams, told
 
+from eventsim.asynchronous import layout
 from eventsim.asynchronous.run import AsynchronousRun
 from eventsim.clocked.run import ClockedRun
 from eventsim.errors import EventsimError, RecordingError
@@ -130,6 +131,38 @@ def test_answers_are_the_spikes_of_a_simulation_in_their_windows(data: Any) -> N
     assert [answer.t_us for answer in answers] == expected.tolist()
     for answer in answers:
         np.testing.assert_array_equal(answer.spike_counts, window(answer.t_us))
+
+
+@given(data=st.data())
+@settings(max_examples=60)
+def test_hops_in_one_call_are_those_of_many(data: Any) -> None:
+    """With room for one hop or two before they must be fetched, and for all."""
+    network = data.draw(networks(dyadic=False, plain=True))
+    room = data.draw(st.sampled_from([1, 2 * network.outputs, layout.HOP_COUNTS]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layout, "HOP_COUNTS", room)  # which a network keeps
+        spiking(network, "async")
+    assume(all(getattr(layer, "bias", None) is None for layer in network.layers))
+    _, height, width = network.input_shape
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    t = np.sort(rng.integers(500, 9500, data.draw(st.integers(0, 40))))
+    events = make_events(t, *rng.integers(0, [width, height, 2], (len(t), 3)).T)
+    hop = data.draw(st.integers(100, 3000))
+    until = data.draw(st.integers(max(t.max(initial=0), 600), 12_000))
+    run = AsynchronousRun(network, start_us=500)
+    found = run.feed_in_hops(events, 500 + hop, hop, until)
+    slowly = AsynchronousRun(network, start_us=500)
+    expected, first = [], 0
+    for end in range(500 + hop, until + 1, hop):
+        stop = int(np.searchsorted(t, end))
+        slowly.feed(events[first:stop])
+        slowly.advance(end)
+        expected.append(slowly.spike_counts.tolist())
+        first = stop
+    slowly.feed(events[first:])
+    assert found.tolist() == expected
+    np.testing.assert_array_equal(run.counters, slowly.counters)
+    np.testing.assert_array_equal(run.spike_counts, slowly.spike_counts)
 
 
 def test_the_leaky_score_falls_from_hop_to_hop() -> None:
