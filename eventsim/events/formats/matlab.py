@@ -21,6 +21,7 @@ from .fields import find_fields
 from .format import Asked, Contents, Format
 from .numpy_files import decode_fields
 
+NAME = 63  # bytes, the longest that MATLAB gives
 HEADER = 128  # bytes, the last two of which say the order of bytes
 _NUMBERS = {
     1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8",
@@ -63,7 +64,7 @@ def _variables(raw: bytes, order: str) -> Iterator[tuple[str, NDArray[Any]]]:
         if len(parts) < 3 or len(parts[0].data) != 8:
             raise RecordingError(f"a variable has {len(parts)} parts, expected flags, size, name")
         flags = int(np.frombuffer(parts[0].data, f"{order}u4")[0])
-        name = parts[2].data.decode("latin-1")
+        name = parts[2].data[:NAME].decode("latin-1")
         if (flags & 0xFF) in _CLASSES and len(parts) > 3:
             yield name, _array(name, parts, _CLASSES[flags & 0xFF], order)
 
@@ -72,7 +73,7 @@ def _array(name: str, parts: list[_Element], kind: str, order: str) -> NDArray[A
     shape = _numbers(name, parts[1], order).tolist()
     values = _numbers(name, parts[3], order)
     if min(shape, default=0) < 0 or math.prod(shape) != len(values):
-        raise RecordingError(f"{name} has {len(values)} values, expected the {shape} of its size")
+        raise RecordingError(f"{name!r} has {len(values)} values, expected the {shape} of its size")
     # Stored as small as they are; the times of an integer type need no unit, those of doubles do.
     found = values.astype(kind)
     return found if sum(size != 1 for size in shape) <= 1 else found.reshape(shape, order="F")
@@ -80,11 +81,13 @@ def _array(name: str, parts: list[_Element], kind: str, order: str) -> NDArray[A
 
 def _numbers(name: str, element: _Element, order: str) -> NDArray[Any]:
     if element.kind not in _NUMBERS:
-        raise RecordingError(f"{name} has numbers of type {element.kind}, expected one of numbers")
+        raise RecordingError(
+            f"{name!r} has numbers of type {element.kind}, expected one of numbers"
+        )
     dtype = np.dtype(order + _NUMBERS[element.kind])
     if len(element.data) % dtype.itemsize:
         raise RecordingError(
-            f"{name} has {len(element.data)} bytes, expected numbers of {dtype.itemsize}"
+            f"{name!r} has {len(element.data)} bytes, expected numbers of {dtype.itemsize}"
         )
     return np.frombuffer(element.data, dtype)
 
