@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .pictures.options import draw_run
 from .report import (
     agreement_table,
     console,
@@ -41,8 +42,6 @@ def demo(
     from eventsim_bridge.training.loop import train
     from eventsim_bridge.training.settings import TrainingSettings
 
-    from .plots import draw_sample
-
     say_when_compiling()
     out.mkdir(parents=True, exist_ok=True)
     dataset = open_dataset("digits")
@@ -75,7 +74,7 @@ def demo(
     console.print(agreement_table(agreement))
     console.print("5. Count", highlight=False)
     total = es.Operations.sum(result.operations for result in results)
-    console.print(operations_table(total, len(results)))
+    console.print(operations_table(total, results))
 
     write_json(
         _document(network, results, dataset.test.labels, agreement, seconds), out / "demo.json"
@@ -86,7 +85,7 @@ def demo(
         f"{dataset.test.names[0]}: label {dataset.class_names[label]}, "
         f"answer {dataset.class_names[drawn.prediction]}"
     )
-    draw_sample(out / "demo.png", network, events, drawn, title)
+    draw_run(out / "demo.png", network, events, drawn, title)
     console.print(
         f"Wrote {file}, {out / 'demo.json'} and {out / 'demo.png'}. Next, for example:\n"
         f"  eventsim inspect {file}\n"

@@ -23,6 +23,7 @@ from eventsim_bridge.training.model_files import load_model
 from eventsim_tools.compare import cells as cells_module
 from eventsim_tools.compare.contrast import temporal_contrast
 from eventsim_tools.compare.figures import against_dt, contrast_plot, curves, matrices
+from eventsim_tools.compare.page import events_of
 from eventsim_tools.compare.plan import (
     COMBINATIONS,
     Cell,
@@ -203,18 +204,16 @@ def test_further_grid_points_are_tested_without_training_what_is_trained(
     models = [path.read_bytes() for path in before]
     from eventsim_bridge.training import loop as training
 
-    taken = {cell["model"] + cell["loss"]: cell for cell in results_of(tmp_path)["cells"]}
     trained = []
     train = training.train
 
     def noted(dataset: Any, settings: Any, **more: Any) -> Any:
-        best = taken[settings.model + settings.loss]["training"]["learning_rate"]
-        trained.append((settings.dt_us, settings.learning_rate == best))
+        trained.append((settings.dt_us, settings.learning_rate))
         return train(dataset, settings, **more)
 
     monkeypatch.setattr(training, "train", noted)
     assert run_command(*command, "--dt-us", 20_000) == 0
-    assert trained == [(20_000, True)] * 6  # at the rate that the first run has chosen
+    assert trained == [(20_000, rate) for _ in range(6) for rate in (0.001, 0.003)]  # its own
     assert [path.read_bytes() for path in before] == models
     results = results_of(tmp_path)
     assert all(len(cell["tests"]) == 2 for cell in results["cells"])
@@ -222,36 +221,40 @@ def test_further_grid_points_are_tested_without_training_what_is_trained(
     assert isinstance(sentence, str)
     assert "plan.json: epochs is 1, expected 2 to go on" in sentence
     plan = json.loads((tmp_path / "plan.json").read_text())
-    (tmp_path / "plan.json").write_text(json.dumps(plan | {"version": 2, "new": 1}))
+    (tmp_path / "plan.json").write_text(json.dumps(plan | {"version": 3, "new": 1}))
     sentence = run_command(*command)
     assert isinstance(sentence, str)
-    assert "plan.json: version is 2, expected 3 to go on; begin again in another" in sentence
+    assert "plan.json: version is 3, expected 4 to go on; begin again in another" in sentence
 
 
-def test_learning_rates_are_chosen_once_for_each_model_by_validation(
-    nmnist: Path, tmp_path: Path
+def test_each_model_chooses_its_learning_rate_at_each_grid_point_by_validation(
+    nmnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = ("compare", "--data", "nmnist", "--root", nmnist, "--structure", "10", "--epochs", 1)
     grid = ("--dt-us", 10_000, "--dt-us", 20_000, "--steps", 2, "--seeds", 2)
-    rates = ("--learning-rate", 1e-6, "--learning-rate", 0.003, "--learning-rate", 0.001)
+    rates = ("--learning-rate", 0.03, "--learning-rate", 0.01, "--learning-rate", 0.003)
     assert run_command(*data, *grid, *rates, "--out", tmp_path) == 0
+    printed = capsys.readouterr().err
+    assert "24 models, 48 trainings: with seed 0 each tries 3 learning rates" in printed
     results = results_of(tmp_path)
     lines = results["summary"]["learning_rates"]
-    assert [(line["model"], line["loss"]) for line in lines] == list(COMBINATIONS)
+    assert [(line["dt_us"], line["model"], line["loss"]) for line in lines] == [
+        (dt_us, *combination) for dt_us in (10_000, 20_000) for combination in COMBINATIONS
+    ]
     for line in lines:
-        assert (line["dt_us"], line["steps"], line["seed"]) == (20_000, 2, 0)
+        assert (line["steps"], line["seed"]) == (2, 0)
         tried = line["tried"]
-        assert [one["learning_rate"] for one in tried] == [1e-6, 0.003, 0.001]
+        assert [one["learning_rate"] for one in tried] == [0.03, 0.01, 0.003]
         best = max(tried, key=lambda one: (one["validation_accuracy"], -one["validation_loss"]))
         assert line["learning_rate"] == best["learning_rate"]
-        cells = [
-            c for c in results["cells"] if (c["model"], c["loss"]) == (line["model"], line["loss"])
-        ]
-        assert [c["training"]["learning_rate"] for c in cells] == [best["learning_rate"]] * 4
-        assert [bool(c["training"]["tried"]) for c in cells] == [True, False, False, False]
-    assert len({line["learning_rate"] for line in lines}) > 1 or lines[0]["learning_rate"] != 1e-6
-    first = load_model(tmp_path / "cells" / "snn-rate-dt10000us-T2-seed1.pt")
-    assert first.settings.learning_rate == lines[0]["learning_rate"]
+        of = ("model", "loss", "dt_us")
+        cells = [c for c in results["cells"] if all(c[name] == line[name] for name in of)]
+        assert [c["training"]["learning_rate"] for c in cells] == [best["learning_rate"]] * 2
+        assert [bool(c["training"]["tried"]) for c in cells] == [True, False]
+    by_kind = [{line["learning_rate"] for line in lines[kind::6]} for kind in range(6)]
+    assert any(len(rates) > 1 for rates in by_kind)  # not one for all grid points
+    second = load_model(tmp_path / "cells" / "snn-rate-dt20000us-T2-seed1.pt")
+    assert second.settings.learning_rate == lines[6]["learning_rate"]
 
 
 def test_rnn_and_lstm_have_the_parameters_of_the_snn(finished: Path) -> None:
@@ -288,18 +291,70 @@ def test_the_ann_sees_one_frame_of_all_events_of_the_window(finished: Path, nmni
     assert total.acs > 0
     assert total.macs > 0
     row = next(row for row in results_of(finished)["summary"]["rows"] if row["model"] == "ann")
-    narrow, wide = row["total"]["energy_nj"], row["energy_nj_32_bits"]
-    assert narrow["45nm-gather"] < wide["45nm-gather"] < 4 * 4 * narrow["45nm-gather"]
-    assert row["energy_ratio_range"][1] >= max(row["energy_ratios"].values())
-    assert narrow["loihi"] is None
+    assert row["total"]["energy_nj"]["loihi"] is None
+
+
+def test_ratios_of_energies_are_of_models_of_the_same_width_as_well(finished: Path) -> None:
+    """All as 32-bit floats, and all as integers of 8 bits; the ANN is trained as the latter."""
+    rows = results_of(finished)["summary"]["rows"]
+    page = (finished / "report.html").read_text()
+    for row in rows:
+        snn = next(r for r in rows if r["model"] == "snn" and r["dt_us"] == row["dt_us"])
+        if row["steps"] != snn["steps"]:
+            continue
+        total, at = row["total"], row["total"]["energy_nj_at"]
+        assert total["energy_nj"] == at["int8" if row["model"] == "ann" else "float32"]
+        add, product, multiply = 0.1, 0.2, 3.1
+        macs, get = total["macs"] + total.get("recurrent_macs", 0), total.get
+        activations = get("sigmoids", 0) + get("tanhs", 0)
+        adds = total["sops"] + sum(
+            get(name, 0) for name in ("bias_adds", "compares", "adds", "pool_adds", "pool_compares")
+        )
+        multiplies = get("decays", 0) + get("multiplies", 0)
+        expected = (adds + activations) * add + macs * product
+        expected += (multiplies + activations) * multiply
+        assert at["int8"]["45nm-arithmetic"] == pytest.approx(expected / 1e3)
+        assert at["int8"]["45nm-gather"] < at["float32"]["45nm-gather"]
+        low, high = row["energy_ratio_range"]
+        for width in ("float32", "int8"):
+            ends = row["energy_ratio_range_at"][width]
+            ratio = at[width]["45nm-gather"] / snn["total"]["energy_nj_at"][width]["45nm-gather"]
+            assert low <= ends[0] <= ratio <= ends[1] <= high
+        assert low <= min(row["energy_ratios"].values())
+        assert high >= max(row["energy_ratios"].values())
+    assert "ANN, as float32" in page
+    assert "SNN, as int8" in page
+
+
+def test_events_and_merged_ones_stand_beside_the_counts(finished: Path, nmnist: Path) -> None:
+    results, recordings = results_of(finished), open_dataset("nmnist", nmnist).test
+    for row in results["summary"]["rows"]:
+        seen = cells = 0
+        for events, _ in recordings:
+            t = (events["t"] - events["t"][0]) // row["dt_us"]
+            keys = np.stack([t, events["x"], events["y"], events["on"]])[:, t < row["steps"]]
+            seen += keys.shape[1]
+            cells += np.unique(keys, axis=1).shape[1]
+        assert row["events"] == seen / len(recordings)
+        assert row["events_merged"] == (seen - cells) / len(recordings) > 0
+        first = row["layers"][0]
+        if row["model"] in ("snn", "rnn", "lstm"):
+            assert first["input_events"] == pytest.approx(cells / len(recordings))
+    with (finished / "results.csv").open() as file:
+        row, cell = next(csv.DictReader(file)), results["cells"][0]
+    at = next(e for e in results["events"] if e["dt_us"] == cell["dt_us"] and e["steps"] == 2)
+    assert float(row["events_merged"]) == at["events_merged"]
+    at_middle = next(r for r in results["summary"]["rows"] if r["dt_us"] == 20_000)
+    assert f"<td>{events_of(at_middle)}</td>" in (finished / "report.html").read_text()
 
 
 def test_every_plot_of_accuracies_shows_their_interval(finished: Path) -> None:
     results = results_of(finished)
     summary, points = results["summary"], [Point(10_000, 2), Point(20_000, 2)]
     wider = [row | {"wilson_95": [0.0, 1.0]} for row in summary["rows"]]
-    panel = (("accuracy", lambda row: row["accuracy"], False),)
-    assert against_dt(wider, points, panel) != against_dt(summary["rows"], points, panel)
+    panel = (("accuracy", lambda row: row["accuracies"], False),)
+    drawn = [against_dt("a", rows, points, panel) for rows in (wider, summary["rows"])]
+    assert drawn[0] != drawn[1]
     plots = [contrast_plot(results["contrast"], rows, points) for rows in (wider, summary["rows"])]
     assert plots[0] != plots[1]
     grid = [Point(10_000, 2), Point(20_000, 2), Point(10_000, 4)]
@@ -318,6 +373,21 @@ def test_two_workers_of_a_cluster_find_the_same(
 ) -> None:
     assert run_command(*arguments(nmnist, tmp_path, "--cluster", 2)) == 0
     assert (tmp_path / "results.json").read_bytes() == (finished / "results.json").read_bytes()
+
+
+def test_a_folder_of_recordings_in_a_comparison(nmnist: Path, tmp_path: Path) -> None:
+    """The training part of the digits as somebody's own, every other pixel, half for testing."""
+    data = ("--data", "folder", "--root", nmnist / "Train", "--test-share", 0.5)
+    sizes = ("--structure", "10", "--steps", 2, "--epochs", 1, "--learning-rate", 1e-3)
+    more = ("--sensor", "34x34", "--downscale", 2, "--out", tmp_path)
+    assert run_command("compare", *data, *sizes, *more) == 0
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["plan"]["parting"]["test_share"] == 0.5
+    assert sorted(results["labels"]) == sorted([*range(10)] * 2)
+    assert results["cells"][0]["operations"]["layers"][0]["dense_macs"] == 20 * 2 * 578 * 10
+    assert "--test-share is set with --data nmnist, expected none" in str(
+        run_command("compare", "--data", "nmnist", *data[2:], *sizes, "--out", tmp_path / "x")
+    )
 
 
 class Page(HTMLParser):
@@ -350,7 +420,8 @@ def test_the_page_is_whole_and_loads_nothing(finished: Path) -> None:
     page = Page()
     page.feed(text)
     assert page.headings == [
-        "SNN, RNN, LSTM and ANN on nmnist: 6FC-10", "Settings", "Accuracy", "Temporal resolution",
+        "SNN, RNN, LSTM and ANN on nmnist: 6FC-10", "In short", "Settings", "Accuracy",
+        "Temporal resolution",
         "Temporal contrast", "Generalisation", "Features", "Computation", "On equal terms",
         "Parameters and memory",
     ]  # fmt: skip
@@ -359,6 +430,48 @@ def test_the_page_is_whole_and_loads_nothing(finished: Path) -> None:
     assert page.rows > 50
     assert "#010203" not in text
     assert "lower bound" in text
+
+
+def test_every_table_and_plot_is_a_file_for_a_paper(finished: Path) -> None:
+    folder, page = finished / "paper", (finished / "report.html").read_text()
+    files = {path.name for path in folder.iterdir()}
+    plots = ("computation", "contrast", "features", "generalisation", "resolution", "training")
+    for name in (*plots, "resolution-same-duration"):
+        files -= {f"{name}.pdf", f"{name}.svg"}
+        assert (folder / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+        assert b"/CIDFontType2" in (folder / f"{name}.pdf").read_bytes()  # text that is text
+        assert "<text " in (folder / f"{name}.svg").read_text()
+    words = (folder / "resolution.svg").read_text()
+    for label in ("timestep (ms)", "synaptic operations a sample", "SNN", "RNN, rate-inspired"):
+        assert f">{label}</text>" in words
+    tables = sorted({name.partition(".")[0] for name in files})
+    assert files == {f"{name}{end}" for name in tables for end in (".csv", ".tex")}
+    assert len(tables) == page.count("<table>") == 9
+    with (folder / "accuracy.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    summary = results_of(finished)["summary"]["rows"]
+    for row, expected in zip(rows, summary, strict=True):
+        found = float(row["test accuracy, mean (%)"])
+        assert found == pytest.approx(100 * expected["accuracy"], abs=0.005)
+        assert float(row["parameters"]) == expected["parameters"]
+    text = (folder / "accuracy.tex").read_text()
+    assert text.count(r"\\") == 1 + len(rows)
+    assert r"95 \%" in text
+
+
+def test_the_report_begins_with_what_came_out(finished: Path) -> None:
+    page = (finished / "report.html").read_text()
+    snn = next(
+        row
+        for row in results_of(finished)["summary"]["rows"]
+        if (row["model"], row["dt_us"], row["steps"]) == ("snn", 20_000, 2)
+    )
+    short = page[page.index("In short") : page.index("Settings")]
+    assert f"SNN: accuracy {100 * snn['accuracy']:.2f} %" in short
+    assert short.count("<li>") == 7
+    assert len(snn["sops"]) == len(snn["accuracies"]) == snn["seeds"] == 2
+    assert np.mean(snn["sops"]) == pytest.approx(snn["total"]["sops"])
+    assert np.mean(snn["seed_rates"]) == pytest.approx(snn["firing_rate"])
 
 
 def test_wilson_is_that_of_scipy() -> None:

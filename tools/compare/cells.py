@@ -49,9 +49,10 @@ class Todo(NamedTuple):
 @lru_cache(maxsize=1)
 def open_data(plan: Plan) -> DataSet:
     """Open the data set of a plan, cut to its limit."""
-    from eventsim_bridge.datasets import DataSetError, open_dataset
+    from eventsim_bridge.datasets import DataSetError
 
-    dataset = open_dataset(plan.data, root_path(plan))
+    data = plan.reading.data_set(plan.data, root_path(plan), plan.parting)
+    dataset = plan.reading.resized(data)
     if plan.limit is not None:
         train, test = (
             replace(
@@ -77,6 +78,19 @@ def test_recordings(plan: Plan, point: Point, encoding: InputEncoding) -> Record
 
     dataset = open_data(plan)
     return bin_split(dataset.test, input_shape(dataset), *point, encoding=encoding)
+
+
+def test_events(plan: Plan, point: Point) -> dict[str, float]:
+    """Return the events of a test recording on a grid, and how many of them share a cell."""
+    import eventsim as es
+    from eventsim_bridge.training.loop import input_shape
+
+    dataset = open_data(plan)
+    shape = input_shape(dataset)
+    binned = [es.bin_events(events, shape, *point) for events, _ in dataset.test]
+    seen = sum(one.events - one.early - one.late for one in binned)
+    merged = sum(one.merged for one in binned)
+    return {"events": seen / len(binned), "events_merged": merged / len(binned)}
 
 
 def run_cell(

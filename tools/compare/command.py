@@ -5,16 +5,21 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from ..cluster import run_on_cluster
 from ..energies import ENERGY_HELP, chosen_models
+from ..options import ClusterOption, DownloadOption, Parting, with_options
+from ..reading import Reading
 from ..report import console, new_table, notes, progress_bar, say_when_compiling, write_json
 
 if TYPE_CHECKING:
     from .cells import Finished
+    from .parts import Plot
     from .plan import Cell, Plan
     from .store import Store
 
@@ -23,13 +28,20 @@ STEPS = {"digits": 15, "nmnist": 15, "dvsgesture": 60, "gestures": 60}
 DT_US = {"digits": 20_000, "nmnist": 20_000, "dvsgesture": 20_000, "gestures": 25_000}
 
 
+@with_options
 def compare(
-    data: Annotated[str, typer.Option(help="Data set: digits, gestures, nmnist or dvsgesture.")],
+    data: Annotated[
+        str, typer.Option(help="Data set: digits, gestures, nmnist, dvsgesture, folder, ...")
+    ],
     structure: Annotated[
         str, typer.Option(help='Of SNN and ANN, such as "512FC-10"; RNN and LSTM are scaled.')
     ],
     out: Annotated[Path, typer.Option(help="Folder to write to, and to go on in.")],
+    *,
     root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
+    download: DownloadOption = False,
+    parting: Parting,
+    reading: Reading,
     dt_us: Annotated[
         list[int] | None, typer.Option(help="Microseconds a timestep; more than once for a sweep.")
     ] = None,
@@ -45,7 +57,8 @@ def compare(
     learning_rate: Annotated[
         list[float] | None,
         typer.Option(
-            help="Of Adam, 1.5e-4, 5e-4, 1.5e-3 if not given; of several, a model takes its best.",
+            help="Of Adam, 1.5e-4, 5e-4, 1.5e-3 if not given; of several, each kind of model takes "
+            "its best at each grid point.",
             show_default=False,
         ),
     ] = None,
@@ -64,14 +77,12 @@ def compare(
     mixed_precision: Annotated[
         bool, typer.Option("--mixed-precision", help="Products of training in bfloat16.")
     ] = False,
-    cluster: Annotated[
-        str | None,
-        typer.Option(help="Dask scheduler (tcp://...), or a number of processes here."),
-    ] = None,
+    cluster: ClusterOption = None,
 ) -> None:
     """Train SNN, RNN, LSTM and ANN alike, test them, count what they execute, write a report.
 
-    Writes results.json, results.csv and report.html to OUT. A killed run goes on in the same OUT.
+    Writes results.json, results.csv, report.html and paper/ (its figures and tables) to OUT.
+    A killed run goes on in the same OUT.
     """
     from .cells import open_data
     from .plan import LEARNING_RATES, Plan
@@ -93,7 +104,11 @@ def compare(
         mixed_precision=mixed_precision,
         same_structure=same_structure,
         limit=limit,
+        parting=parting,
+        reading=reading,
     )
+    if download:
+        reading.data_set(data, root, parting, download=True)
     models = chosen_models(energy)
     dataset = open_data(plan)
     store = Store(out, plan, _digest(dataset))
@@ -103,7 +118,9 @@ def compare(
     results = _results(plan, cells, store, models)
     _write(plan, results, store, out)
     console.print(_table(results))
-    console.print(f"Wrote {out / 'report.html'}, results.json and results.csv", highlight=False)
+    console.print(
+        f"Wrote {out / 'report.html'}, results.json, results.csv and paper/", highlight=False
+    )
 
 
 def _input_shape(dataset: Any) -> tuple[int, int, int]:
@@ -124,15 +141,22 @@ def _digest(dataset: Any) -> str:
 def _run_all(plan: Plan, cells: list[Cell], store: Store, cluster: str | None, device: str) -> None:
     """Run the cells that are not finished, here or on a cluster; first those that try rates."""
     from .cells import Todo, run_cell
-    from .cluster import run_on_cluster
 
-    with progress_bar("cells", len(cells)) as advance:
+    trainings = sum(map(plan.trainings, cells))
+    rates = len(plan.learning_rates)
+    tried = f": with seed 0 each tries {rates} learning rates" if rates > 1 else ""
+    notes.print(f"{len(cells)} models, {trainings} trainings{tried}", highlight=False)
+    with progress_bar("trainings", trainings) as advance:
 
-        def done(cell: Cell, finished: Finished) -> None:
-            store.save(cell, finished)
+        def done(todo: Todo, finished: Finished) -> None:
+            store.save(todo.cell, finished)
             accuracy = finished.document["test_accuracy"]
-            notes.print(f"{cell.name}: test accuracy {accuracy:.2%}", highlight=False)
-            advance(1)
+            rate = finished.document["training"]["learning_rate"]
+            notes.print(
+                f"{todo.cell.name}: test accuracy {accuracy:.2%}, learning rate {rate:g}",
+                highlight=False,
+            )
+            advance(plan.trainings(todo.cell))
 
         for tries in (True, False):
             part = [cell for cell in cells if plan.tries(cell) == tries]
@@ -141,13 +165,14 @@ def _run_all(plan: Plan, cells: list[Cell], store: Store, cluster: str | None, d
                 for cell in part
                 if not _is_done(plan, left := store.load(cell))
             ]
-            advance(len(part) - len(todo))
+            left_over = [one.cell for one in todo]
+            advance(sum(plan.trainings(cell) for cell in part if cell not in left_over))
             if cluster is not None and todo:
-                run_on_cluster(cluster, plan, todo, done)
+                run_on_cluster(cluster, partial(run_cell, plan), todo, done)
                 continue
             for one in todo:
                 checkpoint = store.checkpoint(one.cell)
-                done(one.cell, run_cell(plan, one, checkpoint=checkpoint, device=device))
+                done(one, run_cell(plan, one, checkpoint=checkpoint, device=device))
 
 
 def _is_done(plan: Plan, left: Finished | None) -> bool:
@@ -163,7 +188,7 @@ def _results(plan: Plan, cells: list[Cell], store: Store, models: Any) -> dict[s
     import numpy
     import torch
 
-    from .cells import open_data, test_recordings
+    from .cells import open_data, test_events, test_recordings
     from .contrast import temporal_contrast
     from .summary import summarise
 
@@ -173,6 +198,7 @@ def _results(plan: Plan, cells: list[Cell], store: Store, models: Any) -> dict[s
         assert left is not None
         documents.append(left.document)
     dataset = open_data(plan)
+    events = [{**point._asdict(), **test_events(plan, point)} for point in plan.points()]
     return {
         "plan": plan.as_dict(),
         "versions": {"torch": str(torch.__version__), "numpy": numpy.__version__},
@@ -187,7 +213,8 @@ def _results(plan: Plan, cells: list[Cell], store: Store, models: Any) -> dict[s
             {**point._asdict(), **temporal_contrast(test_recordings(plan, point, "binary"))}
             for point in plan.points()
         ],
-        "summary": summarise(plan, documents, models),
+        "events": events,
+        "summary": summarise(plan, documents, models, events),
         "cells": documents,
     }
 
@@ -195,20 +222,22 @@ def _results(plan: Plan, cells: list[Cell], store: Store, models: Any) -> dict[s
 def _write(plan: Plan, results: dict[str, Any], store: Store, out: Path) -> None:
     from eventsim.files import replacing
 
-    from .report import report_html
+    from .parts import write_files
+    from .report import report_of
     from .summary import csv_rows
 
     write_json(results, out / "results.json")
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(csv_rows(results["cells"]))
+    csv.writer(text, lineterminator="\n").writerows(csv_rows(results["cells"], results["events"]))
     with replacing(out / "results.csv") as file:
         file.write(text.getvalue().encode())
-    html = report_html(plan, results, _features(plan, results, store))
+    html, parts = report_of(plan, results, _features(plan, results, store))
     with replacing(out / "report.html") as file:
         file.write(html.encode())
+    write_files(parts, out / "paper")
 
 
-def _features(plan: Plan, results: dict[str, Any], store: Store) -> str:
+def _features(plan: Plan, results: dict[str, Any], store: Store) -> Plot:
     """Draw the features of the models of seed 0 at the middle grid point."""
     import numpy as np
 
@@ -233,13 +262,21 @@ def _features(plan: Plan, results: dict[str, Any], store: Store) -> str:
 
 def _table(results: dict[str, Any]) -> Any:
     from .drawing import label_of
-    from .page import sensitivity
+    from .page import events_of, sensitivity
 
     first = results["energy_models"][0]["name"]
     table = new_table(
         "Mean over seeds and test recordings",
         ["model, loss"],
-        ["dt (ms) x T", "accuracy", "ACs", "MACs", f"nJ, {first}", "times the SNN's, all models"],
+        [
+            "dt (ms) x T",
+            "accuracy",
+            "events, merged",
+            "ACs",
+            "MACs",
+            f"nJ, {first}",
+            "times the SNN's, all models",
+        ],
     )
     for row in results["summary"]["rows"]:
         total = row["total"]
@@ -249,6 +286,7 @@ def _table(results: dict[str, Any]) -> Any:
             label_of(row),
             f"{row['dt_us'] / 1000:g} x {row['steps']}",
             f"{row['accuracy']:.2%}",
+            events_of(row),
             *("-" if number is None else f"{number:,.0f}" for number in numbers),
             sensitivity(row),
         )

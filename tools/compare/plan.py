@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eventsim.checks import is_whole
 from eventsim.errors import EventsimError
 
+from ..options import Parting
+from ..reading import Reading
 from ..train import WINDOWED
 
 if TYPE_CHECKING:
@@ -65,14 +67,15 @@ class Cell(NamedTuple):
 class Plan:
     """Everything that decides the outcome of a comparison, the same for all models.
 
-    data, root: as in `open_dataset`.
+    data, root: as in `open_dataset`. parting, reading: how recordings of one's own are parted, and
+        all are read, cropped and scaled.
     structure: of SNN and ANN, see `eventsim_bridge.models.layers`. Those of RNN and LSTM are scaled
         to as many parameters.
     dt_us: lengths of a timestep; at each `steps` of them, and, where `duration_us` is given, also
         as many as fit into it.
     seeds: 0 .. seeds - 1 each train a model.
-    learning_rates: each is tried by each model and loss at the middle one of the grid points with
-        seed 0; the one with the best validation accuracy is that of all its trainings.
+    learning_rates: each is tried by each model and loss at each grid point with seed 0; the one
+        with the best validation accuracy is that of the other seeds there.
     same_structure: whether RNN and LSTM are also trained in the SNN's structure, at the middle one
         of the grid points.
     limit: the first so many recordings of each split alone.
@@ -91,6 +94,8 @@ class Plan:
     mixed_precision: bool = False
     same_structure: bool = False
     limit: int | None = None
+    parting: Parting = field(default_factory=Parting)
+    reading: Reading = field(default_factory=Reading)
 
     def __post_init__(self) -> None:
         """Sort the timesteps, and check what is not checked by `TrainingSettings`."""
@@ -125,7 +130,7 @@ class Plan:
         return list(dict.fromkeys([*self.fixed_steps(), *self.fixed_duration()]))
 
     def middle(self) -> Point:
-        """Return the grid point of a report's details, at which learning rates are tried as well.
+        """Return the grid point of a report's details.
 
         Of an even number the later one. It is known before any training: no result chooses it.
         """
@@ -133,7 +138,7 @@ class Plan:
         return points[len(points) // 2]
 
     def cells(self, input_shape: tuple[int, int, int]) -> list[Cell]:
-        """Return all cells, in the order in which they run: first those that try learning rates."""
+        """Return all cells, in the order in which they run: those that try learning rates first."""
         scaled = {
             model: same_parameters(self.structure, input_shape, model) for model in ("rnn", "lstm")
         }
@@ -153,8 +158,12 @@ class Plan:
         return sorted(cells, key=lambda cell: not self.tries(cell))
 
     def tries(self, cell: Cell) -> bool:
-        """Tell whether a cell tries the learning rates for all of its model and loss."""
-        return cell.point == self.middle() and cell.seed == 0
+        """Tell whether a cell tries the learning rates, for all seeds of its kind."""
+        return cell.seed == 0
+
+    def trainings(self, cell: Cell) -> int:
+        """Return how often a cell trains."""
+        return len(self.learning_rates) if self.tries(cell) else 1
 
     def settings(self, cell: Cell, learning_rate: float) -> TrainingSettings:
         """Return the settings of a training."""
