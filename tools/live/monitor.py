@@ -26,13 +26,14 @@ class Monitor:
 
     def __init__(self, stream: Stream, network: str, source: str) -> None:
         """Begin now."""
+        from eventsim.events.arrays import camera_of
         from eventsim.live.event_image import EventImage
         from eventsim.live.stream import Latencies
 
         self._stream, self._names = stream, {"network": network, "source": source}
         net = stream.session.network
-        _, height, width = net.input_shape
-        self._image = EventImage(width, height)
+        camera = camera_of(net.input_shape)
+        self._image = EventImage(camera.width, camera.height)
         self._class_names = net.class_names or tuple(map(str, range(net.outputs)))
         self._neurons = [math.prod(net.shapes[index + 1]) for index in net.neuron_layers]
         self._recent, self._all = Latencies(), Latencies()
