@@ -29,6 +29,7 @@ from .report import (
     say_when_compiling,
     write_json,
 )
+from .times import layer_seconds, times_table
 
 if TYPE_CHECKING:
     from eventsim import Network, Packets, Result
@@ -103,6 +104,9 @@ def run(
             callback=writable,
         ),
     ] = None,
+    times: Annotated[
+        bool, typer.Option("--times", help="Measure the time of each layer, one by one.")
+    ] = False,
     nir: NirOptions,
 ) -> None:
     """Simulate recordings or a data set spike by spike; print predictions and operations."""
@@ -132,7 +136,8 @@ def run(
             f"{data} has no recordings in its {split} part, expected some to run"
         )
     recorded = {} if record is None else recording_options(net, record, count, mode, device)
-    results, seconds = _simulate(net, chosen, count, threads, steps, mode, device, recorded)
+    more = recorded | ({"times": True} if times else {})
+    results, seconds = _simulate(net, chosen, count, threads, steps, mode, device, more)
     if record is not None:
         write_recorded(net, results[0], chosen.names[0], record)
 
@@ -140,6 +145,8 @@ def run(
     agreement = _compare(net, chosen, count, steps) if against_torch else None
     if json is None or str(json) != "-":
         _print(net, chosen, results, labels, seconds, energies)
+        if times:
+            console.print(times_table(results))
         if agreement is not None:
             console.print(agreement_table(agreement))
     note_outside_the_grid(results)
@@ -148,6 +155,7 @@ def run(
         document["weights"] = weights or "float32"
         document["device"] = device
         document["energy"] = energy
+        document["layer_seconds"] = layer_seconds(results) if times else None
         document["agreement"] = None if agreement is None else agreement.as_dict()
         write_json(document, json)
 
@@ -202,13 +210,13 @@ def _simulate(
     steps: int | None,
     mode: Any,
     device: Any,
-    recorded: dict[str, Any],
+    more: dict[str, Any],
 ) -> tuple[list[Result], float]:
     """Run in chunks; the seconds are those of the engine, and of reading files in packets."""
     import eventsim as es
 
     threads = es.available_threads() if threads is None else threads
-    options = {"steps": steps, "threads": threads, "mode": mode, "device": device, **recorded}
+    options = {"steps": steps, "threads": threads, "mode": mode, "device": device, **more}
     # Compiles (or loads from the cache on disk) every kernel before the clock starts.
     _run_chunk(net, [es.make_events([0], [0], [0], [0])], count, options)
     results: list[Result] = []
