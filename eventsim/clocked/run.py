@@ -36,6 +36,7 @@ from .cpu.state import (
 )
 from .cpu.team import helping, new_team
 from .probes import Probes
+from .recorded import fired, joined
 from .times import LayerTimes
 
 STRETCHES = 64  # in one call of the kernels, which nothing can interrupt
@@ -331,7 +332,7 @@ class Sample:
         if self._probes is not None:
             self._probes.read(self._state, first)
         for number, several in enumerate(self._recorded or ()):
-            several.append(_fired(self._program, self._state, number, first, stop))
+            several.append(fired(self._program, self._state, number, first, stop))
             self._spikes[number] += int(several[-1].counts.sum(dtype=np.int64))
             check_recorded(self._network, number, self._spikes[number])
 
@@ -369,7 +370,7 @@ class Sample:
         """Return the outcome."""
         recorded = None
         if self._recorded is not None:
-            recorded = [_joined(several) for several in self._recorded]
+            recorded = [joined(several) for several in self._recorded]
         outcome = self._outcome
         membranes = outcome.membranes
         if self._network.readout == "mean-membrane":
@@ -380,22 +381,3 @@ class Sample:
             None if self._probes is None else self._probes.arrays(),
             None if self._times is None else self._times.seconds(self._network),
         )  # fmt: skip
-
-
-def _joined(several: list[Fired]) -> Fired:
-    """Return what a layer emitted in several stretches."""
-    none = Fired(*(np.zeros(0, np.int32) for _ in Fired._fields))
-    return Fired(*map(np.concatenate, zip(none, *several, strict=True)))
-
-
-def _fired(program: Program, state: State, number: int, first: int, stop: int) -> Fired:
-    """Return what a layer emitted in a stretch."""
-    population = program.populations[number]
-    slot = population[Population.start] + population[Population.remembered]
-    starts = state.starts[slot : slot + stop - first + 1]
-    listed = slice(starts[0], starts[-1])
-    times = np.repeat(np.arange(first, stop, dtype=np.int32), np.diff(starts))
-    neurons = state.spikes[listed].copy()
-    if not population[Population.many]:
-        return Fired(times, neurons, np.ones(len(neurons), np.int32))
-    return Fired(times, neurons, state.spike_values[listed].astype(np.int32))

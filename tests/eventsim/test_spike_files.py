@@ -152,4 +152,4 @@ def test_stream_takes_them(tmp_path: Path) -> None:
     es.save_network(network((UNITS,)), tmp_path / "net.h5")
     given = ("stream", tmp_path / "net.h5", "--from", tmp_path / "a.csv", "--pace", 0)
     assert run_command(*given, "--json", tmp_path / "out.json") == 0
-    assert json.loads((tmp_path / "out.json").read_text())["events"] == len(T_US)
+    assert json.loads((tmp_path / "out.json").read_text())["events"]["processed"] == len(T_US)
