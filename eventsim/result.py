@@ -45,6 +45,8 @@ class Result:
     # On request: by the name of a layer and "membranes", "currents" or "adaptations", what its
     # neurons have after each timestep, resets included: float32, (steps, *layer shape)
     probes: Mapping[str, Mapping[str, NDArray[np.float32]]] | None = None
+    # On request: seconds, by the name of a layer, and of "input": events binned and listed
+    times: Mapping[str, float] | None = None
 
     @property
     def scores(self) -> NDArray[np.float64]:
@@ -98,6 +100,7 @@ def result_of(
     recorded: Sequence[Fired] | None,
     mode: Mode,
     probes: Mapping[str, Mapping[str, NDArray[np.float32]]] | None = None,
+    times: Mapping[str, float] | None = None,
 ) -> Result:
     """Wrap what an engine found of one recording.
 
@@ -122,6 +125,7 @@ def result_of(
         spikes=None if recorded is None else _spikes(network, recorded, mode),
         mode=mode,
         probes=probes,
+        times=times,
     )
 
 

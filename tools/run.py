@@ -31,6 +31,7 @@ from .report import (
     write_json,
 )
 from .simulating import Source, network_of, simulate_here, simulate_on_cluster
+from .times import layer_seconds, times_table
 
 if TYPE_CHECKING:
     from eventsim import Network, Result
@@ -101,6 +102,9 @@ def run(
             callback=writable,
         ),
     ] = None,
+    times: Annotated[
+        bool, typer.Option("--times", help="Measure the time of each layer, one by one.")
+    ] = False,
     plot: Plot = None,
     nir: NirOptions,
 ) -> None:
@@ -131,8 +135,8 @@ def run(
             f"{data} has no recordings in its {split} part, expected some to run"
         )
     recorded = {} if record is None else recording_options(net, record, count, mode, device)
-    recorded |= spikes_to_plot(plot, count)
-    options = {"steps": steps, "mode": mode, "device": device, **recorded}
+    more = recorded | spikes_to_plot(plot, count) | ({"times": True} if times else {})
+    options = {"steps": steps, "mode": mode, "device": device, **more}
     if cluster is None or data is None:
         options["threads"] = threads or es.available_threads()
         results, seconds = simulate_here(net, chosen, count, options)
@@ -153,6 +157,8 @@ def run(
         _print(net, chosen, results, labels, seconds, energies)
         if others is not None:
             console.print(readings_table(others))
+        if times:
+            console.print(times_table(results))
         if agreement is not None:
             console.print(agreement_table(agreement))
     note_outside_the_grid(results)
@@ -162,6 +168,7 @@ def run(
         document["device"] = device
         document["energy"] = energy
         document["readings"] = others
+        document["layer_seconds"] = layer_seconds(results) if times else None
         document["agreement"] = None if agreement is None else agreement.as_dict()
         write_json(document, json)
 

@@ -16,13 +16,15 @@ import numpy as np
 
 from eventsim.errors import RecordingError
 from eventsim.events.arrays import EVENT_DTYPE, Events, Sensor, check_events, make_events
-from eventsim.events.formats.fields import FIELDS, find_fields
+from eventsim.events.formats.fields import Layout, event_columns, find_fields
 from eventsim.events.recordings import read_packets, read_recording
 from eventsim.events.units import TimeUnit
 from eventsim.jit import Int64s
 
 from .folders import find_recordings
 from .sets import DataSet, DataSetError, Split, identity_of_files
+
+ROW = Layout({"t": "t", "x": "x", "on": "p"})  # tonic's SHD, N-TIDIGITS and others of one row
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,8 @@ def from_mappings(
     labels = {part: _labels(data) for part, data in kept.items()}
     given = [label for part in labels.values() for label in part]
     if class_names is None:
-        named = getattr(train, "classes", None) if all(map(_is_number, given)) else None
+        named = list(getattr(train, "classes", ())) if all(map(_is_number, given)) else []
+        named = [one.decode() if isinstance(one, bytes) else one for one in named]  # tonic's SHD
         most = max((int(label) for label in given if _is_number(label)), default=-1)
         class_names = named or (
             [str(label) for label in range(most + 1)] if all(map(_is_number, given))
@@ -124,7 +127,7 @@ def from_mappings(
             read=partial(_item, data, f"data set {name}: {part}", time_unit),
         )
     if sensor is None and (size := getattr(train, "sensor_size", None)) is not None:
-        sensor = Sensor(int(size[0]), int(size[1]))
+        sensor = Sensor(*map(int, size))
     sensor = sensor or _sensor_that_holds(splits.values())
     return DataSet(name, sensor, tuple(map(str, class_names)), splits["train"], splits["test"])
 
@@ -154,10 +157,10 @@ def _item(data: Any, name: str, time_unit: TimeUnit, index: int) -> Events:
     events = np.asarray(data[index][0])
     if events.dtype == EVENT_DTYPE:
         return check_events(events)
-    layout = find_fields(events.dtype.names or ())
+    names = events.dtype.names or ()
+    layout = ROW if set(names) == {"t", "x", "p"} else find_fields(names)
     if layout is None:
         raise DataSetError(
             f"{name}/{index}: events have dtype {events.dtype}, expected fields t, x, y and on"
         )
-    columns = [events[layout.names[field]] for field in FIELDS]
-    return check_events(make_events(*columns, time_unit=time_unit))
+    return check_events(make_events(*event_columns(events, layout), time_unit=time_unit))
