@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
+from .help import Brief
 from .options import Parting, with_options, writable
 from .reading import Reading
 from .report import console, count_correct, notes, progress_bar, write_json
@@ -50,7 +51,8 @@ NUMBERS = {
 WINDOWED = ("dvsgesture", "gestures")
 
 # The panels of `eventsim train --help`.
-NETWORK, TRAINING = "Neurons and weights", "Training"
+NETWORK, GRADIENT = Brief("Neurons and weights"), Brief("Gradients and kernels")
+TRAINING = "Training"
 
 
 @with_options
@@ -138,7 +140,7 @@ def train(
         typer.Option(help="One number for each, of those learned.", rich_help_panel=NETWORK),
     ] = "layer",
     no_bias: Annotated[
-        bool, typer.Option("--no-bias", help="Weights alone.", rich_help_panel=NETWORK)
+        bool, typer.Option("--no-bias", help="Weights and no biases.", rich_help_panel=NETWORK)
     ] = False,
     batch_norm: Annotated[
         bool,
@@ -165,13 +167,13 @@ def train(
     learning_rate: Annotated[float, typer.Option(help="Of Adam.", rich_help_panel=TRAINING)] = 5e-4,
     surrogate: Annotated[
         Literal["rectangle", "arctan", "fast-sigmoid"],
-        typer.Option(help="Gradient of a spike.", rich_help_panel=TRAINING),
+        typer.Option(help="Gradient of a spike.", rich_help_panel=GRADIENT),
     ] = "rectangle",
     surrogate_width: Annotated[
         float,
         typer.Option(
             help="Its reach around the threshold; the peak is 1 / (2 width).",
-            rich_help_panel=TRAINING,
+            rich_help_panel=GRADIENT,
         ),
     ] = 0.25,
     seed: Annotated[
@@ -182,7 +184,7 @@ def train(
         bool | None,
         typer.Option(
             "--random-start/--first-event",
-            help="Where training begins in a recording; random if not given for gestures alone.",
+            help="Where training begins in a recording; random if not given for gestures only.",
             rich_help_panel=TRAINING,
         ),
     ] = None,
@@ -192,13 +194,13 @@ def train(
     ] = "auto",
     mixed_precision: Annotated[
         bool,
-        typer.Option("--mixed-precision", help="Products in bfloat16.", rich_help_panel=TRAINING),
+        typer.Option("--mixed-precision", help="Products in bfloat16.", rich_help_panel=GRADIENT),
     ] = False,
     kernels: Annotated[
         Literal["auto", "sparse", "dense"],
         typer.Option(
             help="sparse: at the cost of the spikes, on the CPU. auto: where they cover the model.",
-            rich_help_panel=TRAINING,
+            rich_help_panel=GRADIENT,
         ),
     ] = "auto",
     sop_budget: Annotated[

@@ -57,7 +57,7 @@ def compare(
         ),
     ] = False,
     limit: Annotated[
-        int | None, typer.Option(help="First N recordings of each split alone.", min=1)
+        int | None, typer.Option(help="Use only the first N recordings of each split.", min=1)
     ] = None,
     energy: Annotated[str, typer.Option(help=ENERGY_HELP, metavar="MODELS")] = "all",
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="For training.")] = "auto",
