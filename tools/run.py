@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from .closing import say_next, say_outside_the_grid, say_share
 from .energies import ENERGY_HELP, Energies, chosen_models
 from .networks import NetworkFile, NirOptions, open_network
 from .options import Parting, with_options, writable
@@ -21,7 +22,6 @@ from .report import (
     count_correct,
     energy_table,
     new_table,
-    note_outside_the_grid,
     notes,
     operations_json,
     operations_table,
@@ -29,6 +29,7 @@ from .report import (
     say_when_compiling,
     write_json,
 )
+from .sample_rows import write_csv
 
 if TYPE_CHECKING:
     from eventsim import Network, Packets, Result
@@ -95,6 +96,14 @@ def run(
             help="Write everything as JSON; - is stdout.", metavar="FILE", callback=writable
         ),
     ] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write a row of counts for each sample and layer; - is stdout.",
+            metavar="FILE",
+            callback=writable,
+        ),
+    ] = None,
     record: Annotated[
         Path | None,
         typer.Option(
@@ -138,11 +147,13 @@ def run(
 
     labels = None if chosen.labels is None else chosen.labels[:count]
     agreement = _compare(net, chosen, count, steps) if against_torch else None
-    if json is None or str(json) != "-":
+    if "-" not in (str(json), str(csv)):
         _print(net, chosen, results, labels, seconds, energies)
         if agreement is not None:
             console.print(agreement_table(agreement))
-    note_outside_the_grid(results)
+    say_outside_the_grid(results, net.input_encoding if mode == "clocked" else "counts")
+    if csv is not None:
+        write_csv(csv, chosen.names, labels, results, energies)
     if json is not None:
         document = _document(network, net, chosen, results, labels, seconds, energies)
         document["weights"] = weights or "float32"
@@ -150,6 +161,19 @@ def run(
         document["energy"] = energy
         document["agreement"] = None if agreement is None else agreement.as_dict()
         write_json(document, json)
+    _say_next(network, inputs or [], data, root, energy)
+
+
+def _say_next(
+    network: Path, inputs: list[Path], data: str | None, root: Path | None, energy: str | None
+) -> None:
+    more = (
+        str(inputs[0]) if inputs else f"--data {data}" + ("" if root is None else f" --root {root}")
+    )
+    if energy is None:
+        say_next(energy_beside_a_dense_machine=f"run {network} {more} --energy default")
+    else:
+        say_next(every_count_of_every_sample=f"run {network} {more} --csv counts.csv")
 
 
 def _check_inputs(inputs: list[Path], data: str | None, root: Path | None) -> None:
@@ -327,6 +351,7 @@ def _print(
         )
     total = es.Operations.sum(result.operations for result in results)
     console.print(operations_table(total, len(results)))
+    say_share(total)
     if energies is not None:
         console.print(energy_table(total, len(results), energies))
         for refusal in energies.refusals(total.total):

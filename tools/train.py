@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
+from .closing import say_next
 from .help import Brief
 from .options import Parting, with_options, writable
 from .reading import Reading
-from .report import console, count_correct, notes, progress_bar, write_json
+from .report import console, count_correct, notes, progress_bar, waiting, write_json
 
 if TYPE_CHECKING:
     from eventsim import Network, Result
@@ -226,9 +227,10 @@ def train(
 
     A killed run leaves OUT.checkpoint, and the same command goes on from it.
     """
-    import eventsim as es
-    from eventsim_bridge.training.loop import train as train_model
-    from eventsim_bridge.training.settings import TrainingSettings
+    with waiting("loading torch"):
+        import eventsim as es
+        from eventsim_bridge.training.loop import train as train_model
+        from eventsim_bridge.training.settings import TrainingSettings
 
     grid = GRIDS.get(data, GRIDS["digits"])
     settings = TrainingSettings(
@@ -297,6 +299,11 @@ def train(
             highlight=False,
         )
     says.print(f"Wrote {out}", highlight=False)
+    if model == "snn":
+        where = f"--data {data}" + ("" if root is None else f" --root {root}")
+        say_next(answers_and_operations=f"run {out} {where}", what_the_network_is=f"inspect {out}")
+    else:
+        say_next(all_models_side_by_side="compare --help")
     if not trained.best.is_within(sop_budget):
         raise es.EventsimError(
             f"{out} takes {sum(trained.best.validation_sops):,.1f} SOPs a sample on validation, "

@@ -104,6 +104,7 @@ def compare(
     _write(plan, results, store, out)
     console.print(_table(results))
     console.print(f"Wrote {out / 'report.html'}, results.json and results.csv", highlight=False)
+    notes.print("Next: open the report in a browser; docs/compare.md says how to read it.")
 
 
 def _input_shape(dataset: Any) -> tuple[int, int, int]:
