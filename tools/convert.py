@@ -18,7 +18,15 @@ import typer
 from .closing import say_next
 from .networks import NirOptions, is_nir, read_nir, shape_of
 from .options import with_options
-from .report import agreement_table, console, new_table, notes, progress_bar, say_when_compiling
+from .report import (
+    agreement_table,
+    console,
+    new_table,
+    notes,
+    progress_bar,
+    say_when_compiling,
+    waiting,
+)
 
 if TYPE_CHECKING:
     from eventsim import Network
@@ -122,9 +130,10 @@ def convert(
 
 def from_module(source: str, options: Options) -> Converted:
     """Build a torch module and import it."""
-    import eventsim as es
-    from eventsim_bridge.importing import Original, read_torch
-    from eventsim_bridge.models import SpikingNetwork
+    with waiting("loading torch"):
+        import eventsim as es
+        from eventsim_bridge.importing import Original, read_torch
+        from eventsim_bridge.models import SpikingNetwork
 
     input_shape = shape_of(options.nir.input_shape)
     if input_shape is None:

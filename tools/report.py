@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 # Into a file or pipe, tables get room for their numbers instead of the 80 columns rich assumes.
 console = Console(width=None if sys.stdout.isatty() else 120)
 notes = Console(stderr=True)
+LONGEST_HEADING = 8  # in a line
 
 
 def say_when_compiling() -> None:
@@ -103,8 +105,9 @@ def new_table(title: str, text: Sequence[str], numbers: Sequence[str]) -> Table:
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for name in text:
         table.add_column(name, overflow="fold")
-    for name in numbers:
-        table.add_column(name, justify="right", no_wrap=True)
+    for name in numbers:  # in several lines, for tables of many columns to fit 80
+        heading = "\n".join(textwrap.wrap(name, LONGEST_HEADING, break_long_words=False))
+        table.add_column(heading, justify="right", no_wrap=True)
     return table
 
 
@@ -134,12 +137,12 @@ def _operations_table(
     operations: Operations, samples: int, written: Callable[[int, int], str]
 ) -> Table:
     columns = {
-        "events\nin": "input_events",
+        "events in": "input_events",
         "ACs": "acs",
         "MACs": "macs",
         "updates": "updates",
-        "spikes\nout": "output_spikes",
-        "dense\nMACs": "dense_macs",
+        "spikes out": "output_spikes",
+        "dense MACs": "dense_macs",
     }
     if not operations.total.macs:
         del columns["MACs"]
@@ -156,7 +159,7 @@ def energy_table(operations: Operations, samples: int, energies: Energies) -> Ta
     table = new_table(
         f"Modelled energy ({_per(samples)})",
         ["model", "machine"],
-        ["nJ", "pJ a\nSOP", "nJ if\ndense", "of\ndense"],
+        ["nJ", "pJ a SOP", "nJ if dense", "of dense"],
     )
     total = operations.total
     found, dense = energies.of(total), energies.of(dense_counts(total))
@@ -230,7 +233,7 @@ def agreement_table(agreement: Any) -> Table:
     table = new_table(
         f"Spikes of torch and engine ({agreement.recordings} recordings)",
         ["layer"],
-        ["torch", "engine", "differing", "of which\nfirst", "farthest from\nthreshold"],
+        ["torch", "engine", "differing", "of which first", "farthest from threshold"],
     )
     for layer in agreement.layers:
         distance = f"{layer.largest_origin_distance:.1e}" if layer.origins else "-"

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ..energies import ENERGY_HELP, chosen_models
-from ..report import console, new_table, notes, progress_bar, say_when_compiling, write_json
+from ..report import (
+    console,
+    new_table,
+    notes,
+    progress_bar,
+    say_when_compiling,
+    waiting,
+    write_json,
+)
 
 if TYPE_CHECKING:
     from .cells import Finished
@@ -73,9 +81,10 @@ def compare(
 
     Writes results.json, results.csv and report.html to OUT. A killed run goes on in the same OUT.
     """
-    from .cells import open_data
-    from .plan import LEARNING_RATES, Plan
-    from .store import Store
+    with waiting("loading torch"):
+        from .cells import open_data
+        from .plan import LEARNING_RATES, Plan
+        from .store import Store
 
     if cluster is not None:
         import distributed  # noqa: F401  before the work: it is an extra
