@@ -48,20 +48,27 @@ from .settings import TrainingError, TrainingSettings
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """What training gives: the model of the best epoch, and how it came about."""
+    """What training gives: the model of the best epoch, and how it came about.
+
+    history, seconds: of each epoch, loss and accuracy, and how long training took without judging.
+    best: the epoch that the weights are of. why_dense: why torch's dense kernels trained; None: the
+    sparse ones did. training_recordings: without those of validation. events, events_late: of the
+    recordings, and how many past the last timestep were not seen. dataset, class_names, settings:
+    what was trained on, and how.
+    """
 
     model: LayeredModel
     settings: TrainingSettings
     history: tuple[Epoch, ...]
-    seconds: tuple[float, ...]  # that training on the recordings took in each epoch
-    why_dense: str | None  # why torch's dense kernels trained; None: the sparse ones did
+    seconds: tuple[float, ...]
+    why_dense: str | None
     best: Epoch
     dataset: str
     class_names: tuple[str, ...]
-    training_recordings: int  # validation left out
+    training_recordings: int
     validation_recordings: int
-    events: int  # events of the recordings, and of these:
-    events_late: int  # past the last timestep, not seen in training
+    events: int
+    events_late: int
 
     def provenance(self) -> dict[str, Any]:
         """Return where the model comes from, for the file of its network."""

@@ -55,10 +55,14 @@ OTHER_COUNTS = ("output_spikes", "idle_updates")
 
 @dataclass(frozen=True)
 class Footprint:
-    """The memory that a network takes, in 32-bit words, and the bits of a weight of them."""
+    """The memory that a network takes, in words of 32 bits.
 
-    weights: int  # weights and biases
-    state: int  # words that go from timestep to timestep
+    weights: words of weights and biases. state: words that go from timestep to timestep.
+    weight_bits: how many bits of its word a weight has.
+    """
+
+    weights: int
+    state: int
     weight_bits: int = 32
 
 
@@ -90,14 +94,19 @@ class Memory:
 
 @dataclass(frozen=True)
 class EnergyModel:
-    """Prices of what a machine executes; `load_energy_model` reads and checks one."""
+    """Prices of what a machine executes; `load_energy_model` reads and checks one.
+
+    name, title: how it is called. source, leaves_out: where the prices come from, and what they
+    do not have. prices: picojoules of one unit of each count. table_loads: words that a unit of a
+    count looks up. memory: what its memories cost; None for arithmetic only.
+    """
 
     name: str
     title: str
     source: str
     leaves_out: str
-    prices: Mapping[str, float]  # picojoules of one unit of each count
-    table_loads: Mapping[str, float] = field(default_factory=dict)  # words that a unit looks up
+    prices: Mapping[str, float]
+    table_loads: Mapping[str, float] = field(default_factory=dict)
     memory: Memory | None = None
 
 

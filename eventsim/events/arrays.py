@@ -38,7 +38,7 @@ MAX_CELLS = 2**31 - 1  # so do they hold the number of an input cell
 
 @dataclass(frozen=True)
 class Sensor:
-    """The size of an event camera in pixels, and its number of polarities (1 or 2)."""
+    """An event camera: `width` and `height` in pixels, and its number of `polarities`, 1 or 2."""
 
     width: int
     height: int
