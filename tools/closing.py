@@ -43,7 +43,7 @@ def say_share(operations: Operations) -> None:
     if total.sops and total.dense_macs:
         times = total.dense_macs / total.sops
         notes.print(
-            f"SOPs/dense: of the weights that a dense framework multiplies in these timesteps, "
+            f"SOPs / dense: of the weights that a dense framework multiplies in these timesteps, "
             f"{total.sops / total.dense_macs:.2%} were added: {times:,.3g} times fewer.",
             highlight=False,
         )

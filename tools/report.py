@@ -6,6 +6,7 @@ import json
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,7 +70,7 @@ def progress_bar(what: str, total: int | None) -> Iterator[Any]:
 def _told(what: str, total: int | None) -> Iterator[Any]:
     """Say how far it is in lines: after 2 seconds, 4, 8 and so on, so that a log stays short."""
     done = read = 0
-    wait = 2.0
+    wait, start = 2.0, time.monotonic()
     ended = threading.Event()
 
     def advance(more: int, events: int = 0) -> None:
@@ -81,7 +82,8 @@ def _told(what: str, total: int | None) -> Iterator[Any]:
         while not ended.wait(wait):
             far = f": {done:,} of {total:,}" if total is not None else f": {done:,}" if done else ""
             more = f", {read:,} events" if read else ""
-            notes.print(f"{what}{far}{more}", highlight=False, markup=False)
+            seconds = time.monotonic() - start
+            notes.print(f"{what}{far}{more}, {seconds:.0f} s", highlight=False, markup=False)
             wait *= 2
 
     teller = threading.Thread(target=tell, daemon=True)
@@ -146,7 +148,7 @@ def _operations_table(
     }
     if not operations.total.macs:
         del columns["MACs"]
-    table = new_table(f"Operations ({_per(samples)})", ["layer"], [*columns, "SOPs/dense"])
+    table = new_table(f"Operations ({_per(samples)})", ["layer"], [*columns, "SOPs / dense"])
     for row in _rows(operations):
         counts = [written(getattr(row, count), samples) for count in columns.values()]
         share = f"{row.sops / row.dense_macs:.2%}" if row.dense_macs else "-"

@@ -112,7 +112,7 @@ def test_a_log_hears_of_long_work_and_stays_short(
         time.sleep(2.3)
     with report.waiting("loading torch"):
         pass
-    assert capsys.readouterr().err == "reading: 1 of 5\n"
+    assert capsys.readouterr().err == "reading: 1 of 5, 2 s\n"
 
 
 def layer(name: str, scale: int) -> LayerOperations:
