@@ -15,9 +15,18 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from .closing import say_next
 from .networks import NirOptions, is_nir, read_nir, shape_of
 from .options import with_options
-from .report import agreement_table, console, new_table, notes, progress_bar, say_when_compiling
+from .report import (
+    agreement_table,
+    console,
+    new_table,
+    notes,
+    progress_bar,
+    say_when_compiling,
+    waiting,
+)
 
 if TYPE_CHECKING:
     from eventsim import Network
@@ -114,13 +123,18 @@ def convert(
     _print(converted, " and ".join(str(one) for one in (out, to_nir) if one is not None))
     if check is not None:
         console.print(agreement_table(_check(converted, check, root, limit)))
+    if out is not None:
+        say_next(
+            what_the_network_is=f"inspect {out}", answers_and_operations=f"run {out} RECORDING"
+        )
 
 
 def from_module(source: str, options: Options) -> Converted:
     """Build a torch module and import it."""
-    import eventsim as es
-    from eventsim_bridge.importing import Original, read_torch
-    from eventsim_bridge.models import SpikingNetwork
+    with waiting("loading torch"):
+        import eventsim as es
+        from eventsim_bridge.importing import Original, read_torch
+        from eventsim_bridge.models import SpikingNetwork
 
     input_shape = shape_of(options.nir.input_shape)
     if input_shape is None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .closing import say_next
 from .networks import NirOptions, is_nir, open_network
 from .options import with_options, writable
 from .pictures.options import Plot, draw_network, draw_recording
@@ -56,6 +57,12 @@ def inspect(
             console.print(table)
     if json is not None:
         write_json({"file": str(file), **facts}, json)
+    if facts["kind"] == "network":
+        say_next(answers_and_operations=f"run {file} RECORDING")
+    else:
+        say_next(
+            answers_and_operations=f"run NET {file}", as_a_live_stream=f"stream NET --from {file}"
+        )
 
 
 def _draw(path: Path, recording: Recording, reading: Reading, title: str) -> None:
@@ -80,7 +87,7 @@ def _network_facts(network: Network) -> dict[str, Any]:
         {
             "name": network.layer_name(index),
             "output_shape": list(network.shapes[index + 1]),
-            "parameters": _parameters(layer),
+            "parameters": getattr(layer, "parameters", 0),
             "neuron": repr(layer.neuron) if hasattr(layer, "neuron") else None,
         }
         for index, layer in enumerate(network.layers)
@@ -96,11 +103,6 @@ def _network_facts(network: Network) -> dict[str, Any]:
         "provenance": network.provenance,
         "layers": layers,
     }
-
-
-def _parameters(layer: Any) -> int:
-    weight, bias = getattr(layer, "weight", None), getattr(layer, "bias", None)
-    return (0 if weight is None else int(weight.size)) + (0 if bias is None else int(bias.size))
 
 
 def _layer_table(network: Network) -> Table:

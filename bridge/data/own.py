@@ -15,16 +15,14 @@ from typing import Any
 import numpy as np
 
 from eventsim.errors import RecordingError
-from eventsim.events.arrays import EVENT_DTYPE, Events, Sensor, check_events, make_events
-from eventsim.events.formats.fields import Layout, event_columns, find_fields
+from eventsim.events.arrays import EVENT_DTYPE, Events, Sensor, check_events
+from eventsim.events.formats.fields import events_of_fields
 from eventsim.events.recordings import read_packets, read_recording
 from eventsim.events.units import TimeUnit
 from eventsim.jit import Int64s
 
 from .folders import find_recordings
 from .sets import DataSet, DataSetError, Split, identity_of_files
-
-ROW = Layout({"t": "t", "x": "x", "on": "p"})  # tonic's SHD, N-TIDIGITS and others of one row
 
 
 @dataclass(frozen=True)
@@ -157,10 +155,7 @@ def _item(data: Any, name: str, time_unit: TimeUnit, index: int) -> Events:
     events = np.asarray(data[index][0])
     if events.dtype == EVENT_DTYPE:
         return check_events(events)
-    names = events.dtype.names or ()
-    layout = ROW if set(names) == {"t", "x", "p"} else find_fields(names)
-    if layout is None:
-        raise DataSetError(
-            f"{name}/{index}: events have dtype {events.dtype}, expected fields t, x, y and on"
-        )
-    return check_events(make_events(*event_columns(events, layout), time_unit=time_unit))
+    try:
+        return check_events(events_of_fields(events, time_unit))
+    except RecordingError as error:
+        raise DataSetError(f"{name}/{index}: {error}") from None

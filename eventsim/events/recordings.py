@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Self
 
 from ..checks import is_whole
 from ..errors import EventsimError, RecordingError
-from .arrays import Events, Sensor, agreed_sensor, check_events, join_events
+from .arrays import Events, EventsAndSensor, Sensor, agreed_sensor, check_events, join_events
 from .faults import Faults, OnBad
 from .formats.format import Asked, Contents
 from .formats.registry import recognise
@@ -45,15 +45,11 @@ STATED, ASKED = "stated in the file", "asked for"
 GUESSED = "guessed: the smallest that holds the events"
 
 
-class _EventsAndSensor(NamedTuple):
-    events: Events
-    sensor: Sensor
+class Recording(EventsAndSensor):
+    """The events of one file and the sensor that they come from, a pair: taken wherever events are.
 
-
-class Recording(_EventsAndSensor):
-    """The events of one file, in time order, and the sensor that they come from: a pair.
-
-    `about` says how they were understood, and `dropped` how much was left out, by kind.
+    events: (events,) of `EVENT_DTYPE`, in time order. sensor: its size. about: how the file was
+    understood. dropped: how many records were left out, by kind.
     """
 
     about: About
@@ -67,20 +63,34 @@ class Recording(_EventsAndSensor):
         made.about, made.dropped = about, dropped
         return made
 
+    def __repr__(self) -> str:
+        """Return in a line what there is, not the events."""
+        events, sensor = self
+        seconds = (int(events["t"][-1]) - int(events["t"][0])) / 1e6 if len(events) else 0.0
+        left_out = f", dropped {dict(self.dropped)}" if self.dropped else ""
+        return (
+            f"Recording: {len(events):,} events of {sensor.width} x {sensor.height} pixels "
+            f"({self.about.sensor_from}) in {seconds:g} s, {self.about.format}{left_out}"
+        )
+
 
 @dataclass(frozen=True)
 class Packets:
-    """The events of one file, packet by packet; each iteration reads it from the beginning."""
+    """The events of one file, packet by packet; each iteration reads it from the beginning.
+
+    path, time_unit, sort, stream, on_bad: as `read_packets` was told. sensor: None where nothing
+    states it. size: events in a packet, at most. about: how the file was understood. dropped: what
+    the latest iteration left out, by kind.
+    """
 
     path: Path
-    sensor: Sensor | None  # None where nothing states it: see `read_packets`
-    size: int  # events in a packet, at most
+    sensor: Sensor | None
+    size: int
     about: About
-    time_unit: TimeUnit | None = None  # that was asked for
+    time_unit: TimeUnit | None = None
     sort: bool = False
     stream: int | None = None
     on_bad: OnBad = "refuse"
-    # What the latest iteration dropped, by kind.
     dropped: dict[str, int] = field(default_factory=dict, compare=False)
 
     def __iter__(self) -> Iterator[Events]:

@@ -18,12 +18,17 @@ from ..jit import Int64s
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What the network says at one moment of the stream."""
+    """What the network says at one moment of the stream.
 
-    t_us: int  # on the stream's clock
-    spike_counts: NDArray[np.int64]  # (outputs,) output spikes in the window that ends at t_us
-    scores: NDArray[np.float64]  # (outputs,) what is compared: these counts, or the leaky score
-    prediction: int  # the output with the highest score, the lowest of equals; -1: none above 0
+    t_us: on the stream's clock. spike_counts: (outputs,) output spikes in the window that ends
+    there. scores: (outputs,) what is compared: these counts, or the leaky score. prediction: the
+    output with the highest score, the lowest of equals; -1 where none is above 0.
+    """
+
+    t_us: int
+    spike_counts: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    prediction: int
 
 
 class Windows:

@@ -21,7 +21,7 @@ from ..clocked.run import ClockedRun
 from ..errors import EventsimError
 from ..events.arrays import EVENT_DTYPE, Events
 from ..jit import Int64s
-from ..network.graph import Network
+from ..network.graph import Network, check_network
 from ..operations import COUNTERS, Operations
 from ..result import MODES, Mode, operations_of
 from .answers import Answer, Windows
@@ -76,6 +76,7 @@ class Session:
         record_spikes: bool = False,
     ) -> None:
         """Begin before the first event, every membrane at rest."""
+        check_network(network)
         if mode not in MODES:
             raise EventsimError(f"mode is {mode!r}, expected one of {MODES}")
         if answer not in ANSWER_KINDS:

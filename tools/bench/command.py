@@ -102,3 +102,4 @@ def bench(
         from .plots import draw_all
 
         draw_all(results, machine, plots)
+    notes.print("What is timed, and what is fair: docs/benchmark.md.", highlight=False)

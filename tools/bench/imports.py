@@ -167,4 +167,5 @@ def _scale(model: nn.Module, recordings: Sequence[Any], rate: float) -> None:
             with torch.no_grad():
                 part.weight.mul_(1.25)
         else:
-            raise es.EventsimError(f"layer {number} spikes at {found:.2%}, expected {rate:.2%}")
+            name = network.layer_name(network.neuron_layers[number])
+            raise es.EventsimError(f"{name} spikes at {found:.2%}, expected {rate:.2%}")

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import RecordingError
-from ..arrays import Events
+from ..arrays import Events, make_events
 from ..units import SAMPLE, TimeUnit, Unit, stated_or_deduced
 from .format import Asked, Contents
 
@@ -52,6 +52,9 @@ class Layout(NamedTuple):
     others: tuple[str, ...] = ()  # columns that are left alone
 
 
+ROW = Layout({"t": "t", "x": "x", "on": "p"})  # tonic's SHD, N-TIDIGITS and others of one row
+
+
 def find_fields(names: Iterable[str]) -> Layout | None:
     """Find the fields of events, or else of a line's, among names; None where one is missing."""
     plain = {name: name.strip().lower() for name in names}
@@ -78,6 +81,19 @@ def _find(plain: Mapping[str, str], wanted: Mapping[str, tuple[str, ...]]) -> La
         return None
     used = set(found.values())
     return Layout(found, unit, tuple(name for name in plain if name not in used))
+
+
+def events_of_fields(array: NDArray[Any], time_unit: TimeUnit = "us") -> Events:
+    """Return the events of a structured array; `time_unit` unless the name of the times says it.
+
+    Raises `RecordingError` where a field of events is missing, or as `make_events`.
+    """
+    names = array.dtype.names or ()
+    layout = ROW if set(names) == {"t", "x", "p"} else find_fields(names)
+    if layout is None:
+        raise RecordingError(f"events have dtype {array.dtype}, expected fields {EXPECTED}")
+    unit = time_unit if layout.unit is None else layout.unit.unit
+    return make_events(*event_columns(array, layout), time_unit=unit)
 
 
 def _stem(name: str, known: tuple[str, ...]) -> str:
