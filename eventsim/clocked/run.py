@@ -35,7 +35,8 @@ from .cpu.state import (
     renewed,
 )
 from .cpu.team import helping, new_team
-from .probes import Probes
+from .overflow import check_currents, is_fixed
+from .probes import Probes, probes_of
 
 STRETCHES = 64  # in one call of the kernels, which nothing can interrupt
 
@@ -72,7 +73,7 @@ class ClockedRun:
         self._binner = Binner(self._grid, network.input_encoding)
         program = program_of(network)
         state = new_state(program) if _state is None else _state
-        probes = Probes(network, program, probe, layers) if probe or layers else None
+        probes = probes_of(network, probe, layers)
         self._sample = Sample(network, program, state, record_spikes, _threads, probes)
         self._finished = False
 
@@ -186,7 +187,8 @@ def run_recording(
     """Run one recording from beginning to end; as `simulate`."""
     if isinstance(recording, BinnedEvents):
         check_own_grid(recording, steps, start_us)
-        return run_binned(network, recording, record_spikes=record_spikes)
+        options = {"record_spikes": record_spikes, "probe": probe, "layers": layers}
+        return run_binned(network, recording, **options)  # type: ignore[arg-type]
     with _borrowed_state(network) as state:
         run = ClockedRun(
             network, start_us=start_us, steps=network.steps if steps is None else steps,
@@ -212,17 +214,25 @@ def check_grid_of(network: Network, binned: BinnedEvents) -> None:
         )
 
 
-def run_binned(network: Network, binned: BinnedEvents, *, record_spikes: bool = False) -> Result:
+def run_binned(
+    network: Network,
+    binned: BinnedEvents,
+    *,
+    record_spikes: bool = False,
+    probe: Sequence[str] = (),
+    layers: Sequence[int] | None = None,
+) -> Result:
     """Run events that are on a grid already; as `simulate` otherwise.
 
     Raises `RecordingError` where the grid is not the one that the network was made for.
     """
     check_grid_of(network, binned)
     program = program_of(network)
+    probes = probes_of(network, probe, layers)
     with _borrowed_state(network) as state:
-        sample = Sample(network, program, state, record_spikes)
-        for first in range(0, binned.steps, program.stretch):
-            pointers = binned.pointers[first : first + program.stretch + 1]
+        sample = Sample(network, program, state, record_spikes, probes=probes)
+        for first in range(0, binned.steps, sample.stretch):
+            pointers = binned.pointers[first : first + sample.stretch + 1]
             sample.run(InputSpikes(pointers, binned.cells, binned.values))
         return sample.result(
             Seen(binned.steps, binned.events, binned.early, binned.late, binned.merged)
@@ -276,7 +286,8 @@ class Sample:
             self._team, self._views = new_team(state, threads)
         self._network, self._program, self._state = network, program, state
         self._outcome, self._probes = new_outcome(program), probes
-        self._stretch = program.stretch if probes is None else 1
+        self._fixed = is_fixed(network)
+        self.stretch = program.stretch if probes is None else 1
         self._steps = 0  # run so far,
         self._before = 0  # and how many of these by the last call
         self._recorded: list[list[Fired]] | None = None
@@ -286,7 +297,7 @@ class Sample:
 
     def run_packet(self, binner: Binner, events: Events, until: int = 0) -> None:
         """Run the timesteps that a packet closes, and those before `until`."""
-        packet, spikes = binner.take(events, self._stretch, until)
+        packet, spikes = binner.take(events, self.stretch, until)
         stretches = STRETCHES if self._recorded is None and self._probes is None else 1
         more = True
         with helping(self._program, self._team, self._views):
@@ -315,6 +326,8 @@ class Sample:
         """Note so many more timesteps, and that the last stretch of them had `before`."""
         first, stop = self._steps, self._steps + steps
         self._steps, self._before = stop, before
+        if self._fixed:
+            check_currents(self._network, self._program, self._state.seconds)
         if self._probes is not None:
             self._probes.read(self._state, first)
         for number, several in enumerate(self._recorded or ()):
