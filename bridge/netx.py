@@ -67,7 +67,7 @@ class Imported(NamedTuple):
 def from_netx(
     path: str | Path,
     *,
-    dt_us: int = 1000,
+    dt_us: int | None = None,
     input_shape: InputShape | None = None,
     steps: int | None = None,
     input_encoding: str | None = None,
@@ -76,10 +76,10 @@ def from_netx(
 ) -> Imported:
     """Read a file of lava-dl.
 
-    input_shape: of the events of a timestep, where the file has no input layer. dt_us: a timestep;
-    lava-dl's have no length. readout: by default the spikes, or the last membrane where the last
-    threshold is the highest there is. aligned: see the top of this file. Where the input is an
-    image, `image_levels` makes frames.
+    input_shape: of the events of a timestep, where the file has no input layer. dt_us, steps: by
+    default what the file says of its samples, or 1 ms and whole recordings. readout: by default
+    the spikes, or the last membrane where the last threshold is the highest there is. aligned: see
+    the top of this file. Where the input is an image, `image_levels` makes frames.
 
     Raises `NetworkFileError`, one sentence with the file, the field, what was found and what was
     expected, for anything that does not run as in lava-dl.
@@ -136,9 +136,13 @@ class _Reader:
         self.late: tuple[int, ...] = (0,)  # timesteps by which the last neurons' spikes leave later
 
     def read(
-        self, dt_us: int, steps: int | None, encoding: str | None, readout: str | None
+        self, dt_us: int | None, steps: int | None, encoding: str | None, readout: str | None
     ) -> Imported:
         """Read all of them."""
+        if isinstance(self.file.get("simulation"), h5py.Group):
+            sample = _Fields(self.file["simulation"])  # Ts in milliseconds
+            dt_us = sample.number("Ts", 1) * 1000 if dt_us is None else dt_us
+            steps = steps or sample.number("tSample", 0) or None
         group = self.file.get("layer")
         if not isinstance(group, h5py.Group) or not len(group):
             raise NetworkFileError("there is no group layer, expected a file of lava-dl's netx")
@@ -157,7 +161,7 @@ class _Reader:
         last: Any = self.layers[-1]
         silent = isinstance(last, Dense | Conv2d) and last.neuron.threshold == MOST_THRESHOLD
         network = Network(
-            self.input_shape, dt_us, self.layers, steps=steps,
+            self.input_shape, 1000 if dt_us is None else dt_us, self.layers, steps=steps,
             input_encoding=encoding or ("counts" if self.image else "binary"),  # type: ignore[arg-type]
             readout=readout or ("last-membrane" if silent else "spike-count"),  # type: ignore[arg-type]
             provenance={"imported_from": "lava-dl"} | ({"image": self.image} if self.image else {}),
@@ -196,6 +200,8 @@ class _Reader:
             return
         weight, bias = fields.number("weight", WEIGHT), fields.number("bias", BIAS)
         self.image = {"weight": weight, "bias": bias}
+        flat = len(shape) == 1
+        self.input_shape = shape = (*shape, 1, 1)[:3] if flat else (1, *shape)[-3:]
         # Neurons that keep no current, so that a level is a bias of one timestep.
         neuron = fields.neuron()
         neuron = FixedCUBALIF(4096, neuron.decay, neuron.threshold, refractory=neuron.refractory)
@@ -205,6 +211,8 @@ class _Reader:
             np.full(channels, bias - abs(weight), np.float32), groups=channels, neuron=neuron,
         )  # fmt: skip
         self.put(layer, fields, "input")
+        if flat:
+            self.put(Flatten(), fields, "input")
         self.late = fields.delays()
 
     def put_neurons(self, kind: str, fields: _Fields) -> None:

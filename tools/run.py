@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from .energies import ENERGY_HELP, Energies, chosen_models
+from .images import image_frames, nothing, takes_image
 from .networks import NetworkFile, NirOptions, open_network
 from .options import Parting, with_options, writable
 from .reading import Fit, Reading
@@ -122,7 +123,9 @@ def run(
     if energy is not None:
         bits = WEIGHT_BITS[weights or "float32"]
         energies = Energies(chosen_models(energy), es.footprint(net, bits))
-    if data is not None:
+    if data is None and takes_image(net):
+        chosen, steps = _from_images(net, inputs or [], steps), None
+    elif data is not None:
         chosen = _from_data_set(net, data, root, split, reading, parting)
     else:
         chosen = _from_files(net, inputs or [], reading, whole=reading.sort or against_torch)
@@ -142,7 +145,8 @@ def run(
         _print(net, chosen, results, labels, seconds, energies)
         if agreement is not None:
             console.print(agreement_table(agreement))
-    note_outside_the_grid(results)
+    if not takes_image(net):
+        note_outside_the_grid(results)
     if json is not None:
         document = _document(network, net, chosen, results, labels, seconds, energies)
         document["weights"] = weights or "float32"
@@ -194,6 +198,13 @@ def _from_files(net: Network, paths: Sequence[Path], reading: Reading, whole: bo
     return Inputs([str(path) for path in paths], None, read, ())
 
 
+def _from_images(net: Network, paths: Sequence[Path], steps: int | None) -> Inputs:
+    def read(index: int) -> Any:
+        return image_frames(net, paths[index], steps), lambda frames: frames
+
+    return Inputs([str(path) for path in paths], None, read, ())
+
+
 def _simulate(
     net: Network,
     chosen: Inputs,
@@ -210,7 +221,8 @@ def _simulate(
     threads = es.available_threads() if threads is None else threads
     options = {"steps": steps, "threads": threads, "mode": mode, "device": device, **recorded}
     # Compiles (or loads from the cache on disk) every kernel before the clock starts.
-    _run_chunk(net, [es.make_events([0], [0], [0], [0])], count, options)
+    little: Any = nothing(net) if takes_image(net) else es.make_events([0], [0], [0], [0])
+    _run_chunk(net, [little], count, options)
     results: list[Result] = []
     seconds = 0.0
     with progress_bar("simulating", count) as advance:

@@ -185,15 +185,14 @@ def run_recording(
     threads: int = 1,
 ) -> Result:
     """Run one recording from beginning to end; as `simulate`."""
+    seen: Any = {"record_spikes": record_spikes, "probe": probe, "layers": layers}
     if isinstance(recording, BinnedEvents):
         check_own_grid(recording, steps, start_us)
-        options = {"record_spikes": record_spikes, "probe": probe, "layers": layers}
-        return run_binned(network, recording, **options)  # type: ignore[arg-type]
+        return run_binned(network, recording, **seen)
     with _borrowed_state(network) as state:
         run = ClockedRun(
             network, start_us=start_us, steps=network.steps if steps is None else steps,
-            record_spikes=record_spikes, probe=probe, layers=layers, _state=state,
-            _threads=threads,
+            _state=state, _threads=threads, **seen,
         )  # fmt: skip
         if isinstance(recording, np.ndarray):
             # Together with the timestep that it leaves open: another call of the kernels for that

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from itertools import pairwise
@@ -11,6 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from command_line import run_command
 from numpy.typing import NDArray
 
 import eventsim as es
@@ -254,3 +256,45 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(es.NetworkFileError, match="there is no input layer"):
         from_netx(path)
     assert from_netx(path, input_shape=(2, 1, 1)).network.input_shape == (2, 1, 1)
+
+
+# --- from the shell -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["tiny", "pilotnet"])
+def test_convert_and_run(lava: Path, tmp_path: Path, name: str) -> None:
+    assert run_command("convert", lava / f"{name}.net", tmp_path / "net.h5") == 0
+    network = es.load_network(tmp_path / "net.h5")
+    channels, height, width = network.input_shape  # type: ignore[misc]
+    image = np.random.default_rng(3).random((height, width, channels))
+    np.save(tmp_path / "image.npy", image)
+    asked = ("--steps", 12, "--json", tmp_path / "out.json")
+    assert run_command("run", tmp_path / "net.h5", tmp_path / "image.npy", *asked) == 0
+    layers = json.loads((tmp_path / "out.json").read_text())["layers"]
+    levels = image_levels(network, np.moveaxis(image, -1, 0))
+    frames = np.repeat(levels[None], 12, axis=0)
+    result = es.simulate(network, es.from_frames(frames, 1000, encoding="counts"))
+    found = [layer["output_spikes"][0] for layer in layers]
+    assert found == [layer.output_spikes for layer in result.operations.layers]
+    assert sum(found) > 1000
+
+
+def test_events_and_what_the_shell_refuses(tmp_path: Path) -> None:
+    path = write(tmp_path / "some.net", some_layers())
+    net = tmp_path / "net.h5"
+    assert run_command("convert", path, net, "--steps", 9, "--aligned") == 0
+    assert es.load_network(net).steps == 9
+    sentence = str(run_command("convert", path, net, "--as-in", "norse"))
+    assert "--as-in is norse" in sentence
+    assert "expected a .net file" in str(run_command("convert", net, net, "--aligned"))
+    image = write(
+        tmp_path / "image.net",
+        [{"type": [b"input"], "shape": [3], "weight": 9, **NEURON}, dense([[9, 9, 9]], 1)],
+    )
+    assert run_command("convert", image, net) == 0
+    np.save(tmp_path / "image.npy", np.full((3, 1, 1), 2.0))
+    given = ("run", net, tmp_path / "image.npy")
+    assert "--steps is missing, expected for how many timesteps" in str(run_command(*given))
+    assert "expected shape (3, 1, 1) and 0 to 1" in str(run_command(*given, "--steps", 2))
+    (tmp_path / "image.npy").write_text("no image")
+    assert "cannot be read as .npy" in str(run_command(*given, "--steps", 2))
