@@ -8,8 +8,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
     from eventsim import BinnedEvents, Network
 
@@ -25,6 +23,8 @@ def image_frames(network: Network, path: Path, steps: int | None) -> BinnedEvent
     The array has the network's input shape, or its channels as the last axis. Raises
     `EventsimError` for a file without such an array, and where nothing says how many timesteps.
     """
+    import numpy as np
+
     import eventsim as es
     from eventsim_bridge.netx import image_levels
 
@@ -50,6 +50,8 @@ def image_frames(network: Network, path: Path, steps: int | None) -> BinnedEvent
 
 def nothing(network: Network) -> BinnedEvents:
     """Return one empty frame."""
+    import numpy as np
+
     import eventsim as es
 
     frames = np.zeros((1, *network.input_shape))
