@@ -17,7 +17,8 @@ from .report import (
     say_when_compiling,
     write_json,
 )
-from .train import GRIDS, save_tested, simulate_test_split
+from .tested import save_tested, simulate_test_split
+from .train import GRIDS
 
 if TYPE_CHECKING:
     from eventsim import Network, Result

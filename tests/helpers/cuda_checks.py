@@ -72,7 +72,7 @@ def test_spikes_and_counts_are_those_of_the_cpu(data: Any) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=NETWORKS // 10)
+@settings(max_examples=NETWORKS // 20)
 def test_fixed_point(data: Any) -> None:
     """Whole numbers that saturate; where a current overflows, the error of the CPU's run."""
     network = data.draw(networks(dyadic=True, fixed=True, plain=data.draw(st.booleans())))

@@ -198,8 +198,9 @@ class Lane:
         return found[0], found[1]
 
     def currents(self, samples: int) -> NDArray[np.float32]:
-        """Return the second variables of each sample; `fetch` has waited for them."""
-        found: NDArray[np.float32] = self.state.seconds[:samples].copy_to_host(stream=self.stream)
+        """Wait for the second variables of each sample, and return them."""
+        found = np.empty((samples, self.state.seconds.shape[1]), np.float32)
+        self.state.seconds[:samples].copy_to_host(found, stream=self.stream)
         self.stream.synchronize()
         return found
 

@@ -175,9 +175,13 @@ def _shifted(bias: Any) -> Any:
     return np.asarray(bias).astype(np.int64) << SHIFT
 
 
-def overflow(where: str = "") -> EventsimError:
-    """Return the error of a current, or the input of a timestep, that left its bits."""
-    return EventsimError(
+class CurrentOverflowError(EventsimError):
+    """A current, or the input of a timestep, left its bits: on the chip it would have wrapped."""
+
+
+def overflow(where: str = "") -> CurrentOverflowError:
+    """Return the error, beginning with where it was."""
+    return CurrentOverflowError(
         f"{where}the current of a neuron left its 24 bits, or the input of one timestep 22, and "
         f"would wrap on a chip; expected smaller weights, a smaller weight_exponent or more decay"
     )
