@@ -199,7 +199,8 @@ class Lane:
 
     def currents(self, samples: int) -> NDArray[np.float32]:
         """Wait for the second variables of each sample, and return them."""
-        found = np.empty((samples, self.state.seconds.shape[1]), np.float32)
+        shape = (samples, self.state.seconds.shape[1])
+        found: NDArray[np.float32] = cuda.pinned_array(shape, np.float32)
         self.state.seconds[:samples].copy_to_host(found, stream=self.stream)
         self.stream.synchronize()
         return found
