@@ -31,7 +31,7 @@ from .live.sources import Source, open_source
 from .live.stream import Step, Stream
 from .network.graph import Network
 from .network.layers import Conv1d, Conv2d, Dense
-from .network.neurons import ALIF, CUBALI, CUBALIF, IF, LI, LIF
+from .network.neurons import ALIF, CUBALI, CUBALIF, IF, LI, LIF, FixedCUBALIF
 from .network.pathways import Add, Concatenate, Delay, Flatten
 from .network.pools import AvgPool2d, MaxPool2d, SumPool2d, Upsample
 from .network.rounding import round_weights
@@ -73,6 +73,7 @@ __all__ = [
     "EventsimError",
     "FilterSettings",
     "Filters",
+    "FixedCUBALIF",
     "Flatten",
     "Footprint",
     "LayerOperations",

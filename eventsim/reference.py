@@ -62,10 +62,10 @@ def run_layer(layer: WeightLayer, arriving: NDArray[Any], shape: Shape) -> Layer
     for t, x in enumerate(arriving):
 
         def add_input(u: NDArray[Any], x: Any = x, last: NDArray[Any] = last_spikes) -> None:
-            layer.add_bias(u, last)
+            layer.add_returned(u, last)
             layer.add_input(u, x)
 
-        state, spikes[t], membranes[t] = layer.neuron.step(state, add_input)
+        state, spikes[t], membranes[t] = layer.neuron.step(state, layer.add_bias, add_input)
         states.append(state)
         last_spikes = spikes[t].astype(arriving.dtype)
     return LayerTrace(spikes, membranes, arriving, tuple(states))

@@ -1,7 +1,8 @@
 """`eventsim convert`: a network from another framework into a network file, checked if asked for.
 
 SOURCE is told by its kind: `module:function` builds a torch module (`from_module`), a file that
-ends in .nir is NIR's (`from_nir`), and any other is a network file, for --to-nir.
+ends in .nir is NIR's (`from_nir`), one in .net lava-dl's (`from_net`), and any other is a network
+file, for --to-nir.
 """
 
 from __future__ import annotations
@@ -58,8 +59,8 @@ def convert(
     source: Annotated[
         str,
         typer.Argument(
-            help="module:function that builds a torch module (this folder is importable), or a "
-            ".nir file; with --to-nir a network file too.",
+            help="module:function that builds a torch module (this folder is importable), a .nir "
+            "file, or lava-dl's .net; with --to-nir a network file too.",
             metavar="SOURCE",
         ),
     ],
@@ -88,6 +89,10 @@ def convert(
         str | None,
         typer.Option(help="What tells the class [default: spikes, or membranes without any]."),
     ] = None,
+    aligned: Annotated[
+        bool,
+        typer.Option("--aligned", help="Of a .net file: without the delays of synapses."),
+    ] = False,
     check: Annotated[
         str | None,
         typer.Option(
@@ -107,7 +112,12 @@ def convert(
     options = Options(nir, steps, input_encoding, readout)
     if out is None and to_nir is None:
         raise es.EventsimError("nothing to write, expected OUT or --to-nir FILE")
-    if is_nir(source):
+    lava = Path(source).suffix.lower() == ".net"
+    if aligned and not lava:
+        raise es.EventsimError(f"--aligned is set with {source}, expected a .net file")
+    if lava:
+        converted = from_net(source, options, aligned)
+    elif is_nir(source):
         converted = from_nir(source, options)
     elif ":" in source:
         converted = from_module(source, options)
@@ -172,6 +182,27 @@ def from_nir(source: str, options: Options) -> Converted:
     origin = f"{provenance['imported_from']} as in {provenance['as_in']}"
     steps = [(step.path, step.was) for step in imported.steps]
     return Converted(imported.network, origin, steps, rebuilt)
+
+
+def from_net(source: str, options: Options, aligned: bool) -> Converted:
+    """Read a file of lava-dl."""
+    import eventsim as es
+    from eventsim_bridge.netx import from_netx
+
+    for name in ("as_in", "nir_dt_us"):
+        if (value := getattr(options.nir, name)) is not None:
+            raise es.EventsimError(
+                f"--{name.replace('_', '-')} is {value} with {source}, expected it with a .nir file"
+            )
+    imported = from_netx(
+        source, dt_us=options.nir.dt_us, input_shape=shape_of(options.nir.input_shape),
+        steps=options.steps, input_encoding=options.input_encoding, readout=options.readout,
+        aligned=aligned,
+    )  # fmt: skip
+    for note in imported.notes:
+        notes.print(f"{source}: {note}", highlight=False, markup=False)
+    steps = [(step.path, step.was) for step in imported.steps]
+    return Converted(imported.network, "lava-dl", steps, None)
 
 
 def from_network_file(source: str, options: Options) -> Converted:

@@ -20,7 +20,8 @@ from .report import (
     waiting,
     write_json,
 )
-from .train import GRIDS, save_tested, simulate_test_split
+from .tested import save_tested, simulate_test_split
+from .train import GRIDS
 
 if TYPE_CHECKING:
     from eventsim import Network, Result

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .images import image_frames
 from .options import Parting
 from .reading import Fit, Reading
 
@@ -61,6 +62,15 @@ def from_files(net: Network, paths: Sequence[Path], reading: Reading, whole: boo
         with _naming(str(path)):
             fit = Fit(reading, net, source.sensor if source.about.states_sensor else None)
         return source if isinstance(source, es.Packets) else source.events, fit
+
+    return Inputs([str(path) for path in paths], None, read, ())
+
+
+def from_images(net: Network, paths: Sequence[Path], steps: int | None) -> Inputs:
+    """Return images, as what a network in a chip's integers gets of them in each timestep."""
+
+    def read(index: int) -> Any:
+        return image_frames(net, paths[index], steps), lambda frames: frames
 
     return Inputs([str(path) for path in paths], None, read, ())
 

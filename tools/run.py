@@ -10,7 +10,8 @@ import typer
 
 from .closing import say_next, say_outside_the_grid, say_share
 from .energies import ENERGY_HELP, Energies, chosen_models
-from .inputs import Inputs, from_data_set, from_files, read_inputs
+from .images import takes_image
+from .inputs import Inputs, from_data_set, from_files, from_images, read_inputs
 from .networks import NetworkFile, NirOptions
 from .options import ClusterOption, DownloadOption, Parting, with_options, writable
 from .other_readings import read_otherwise, readings_table
@@ -133,7 +134,9 @@ def run(
     if energy is not None:
         bits = WEIGHT_BITS[weights or "float32"]
         energies = Energies(chosen_models(energy), es.footprint(net, bits))
-    if data is not None:
+    if data is None and takes_image(net):
+        chosen, steps = from_images(net, inputs or [], steps), None
+    elif data is not None:
         chosen = from_data_set(net, data, root, split, reading, parting, download)
     else:
         whole = reading.sort or against_torch or readings or plot is not None
@@ -170,7 +173,8 @@ def run(
             console.print(times_table(results))
         if agreement is not None:
             console.print(agreement_table(agreement))
-    say_outside_the_grid(results, net.input_encoding if mode == "clocked" else "counts")
+    if not takes_image(net):
+        say_outside_the_grid(results, net.input_encoding if mode == "clocked" else "counts")
     if csv is not None:
         write_csv(csv, chosen.names, labels, results, energies)
     if json is not None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .cluster import run_on_cluster
+from .images import nothing, takes_image
 from .inputs import Inputs, from_data_set, read_inputs
 from .networks import NirOptions, open_network
 from .options import Parting
@@ -48,7 +49,8 @@ def simulate_here(
     import eventsim as es
 
     # Compiles (or loads from the cache on disk) every kernel before the clock starts.
-    _run_chunk(net, [es.make_events([0], [0], [0], [0])], count, options)
+    little: Any = nothing(net) if takes_image(net) else es.make_events([0], [0], [0], [0])
+    _run_chunk(net, [little], count, options)
     results: list[Result] = []
     seconds = 0.0
     with progress_bar("simulating", count) as advance:

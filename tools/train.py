@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
@@ -13,12 +12,11 @@ from .closing import say_next
 from .help import Brief
 from .options import DownloadOption, Parting, with_options, writable
 from .reading import Reading
-from .report import console, count_correct, notes, progress_bar, waiting, write_json
+from .report import console, notes, waiting, write_json
+from .tested import in_fixed_point, save_tested, save_tested_model
 
 if TYPE_CHECKING:
-    from eventsim import Network, Result
     from eventsim.network.neurons import Neuron
-    from eventsim_bridge.datasets import DataSet
     from eventsim_bridge.training.checkpoints import Epoch
     from eventsim_bridge.training.loop import Trained
 
@@ -160,6 +158,13 @@ def train(
             rich_help_panel=NETWORK,
         ),
     ] = "float32",
+    fixed_point: Annotated[
+        Literal["loihi"] | None,
+        typer.Option(
+            help="Write the network in a chip's integers, scales chosen on the validation set.",
+            rich_help_panel=NETWORK,
+        ),
+    ] = None,
     epochs: Annotated[
         int, typer.Option(help="Passes over the training set.", rich_help_panel=TRAINING)
     ] = 20,
@@ -265,6 +270,8 @@ def train(
         weights=weights,
         random_start=data in WINDOWED if random_start is None else random_start,
     )
+    if fixed_point is not None and model != "snn":
+        raise es.EventsimError(f"--fixed-point is set with --model {model}, expected snn")
     dataset = reading.resized(reading.data_set(data, root, parting, download=download))
     checkpoint = out.with_name(out.name + ".checkpoint")
     trained = train_model(dataset, settings, checkpoint=checkpoint, device=device, kernels=kernels)
@@ -288,12 +295,14 @@ def train(
             highlight=False,
         )
     if model == "snn":
-        provenance = save_tested(trained.network(), dataset, out).provenance
+        chip = fixed_point is not None
+        network = in_fixed_point(trained, dataset, says) if chip else trained.network()
+        provenance = save_tested(network, dataset, out).provenance
     else:
         provenance = save_tested_model(trained, dataset, out)
     checkpoint.unlink(missing_ok=True)
     if "test_accuracy" in provenance:
-        how = "run event by event" if model == "snn" else "run in torch"
+        how = f"run {'event by event' if model == 'snn' else 'in torch'}"
         says.print(
             f"Test accuracy {provenance['test_accuracy']:.2%} "
             f"({provenance['test_recordings']} recordings, {how})",
@@ -356,44 +365,3 @@ def make_neuron(
     types = {"lif": es.LIF, "if": es.IF, "cubalif": es.CUBALIF, "alif": es.ALIF}
     neuron: Neuron = types[kind](**numbers, threshold=threshold, reset=reset)
     return neuron
-
-
-def save_tested(network: Network, dataset: DataSet, out: Path) -> Network:
-    """Simulate the test split, note its accuracy in the provenance, and save the network."""
-    import eventsim as es
-
-    results = simulate_test_split(network, dataset)
-    if results:
-        accuracy = count_correct(results, dataset.test.labels) / len(results)
-        noted = {"test_accuracy": accuracy, "test_recordings": len(results)}
-        network = replace(network, provenance={**network.provenance, **noted})
-    es.save_network(network, out)
-    return network
-
-
-def save_tested_model(trained: Trained, dataset: DataSet, out: Path) -> dict[str, Any]:
-    """Run the test split in torch, and save the model; return its accuracy, where there is one."""
-    from eventsim_bridge.data.frames import bin_split
-    from eventsim_bridge.training.evaluation import evaluate
-    from eventsim_bridge.training.model_files import save_model
-
-    noted: dict[str, Any] = {}
-    settings = trained.settings
-    if len(dataset.test):
-        with progress_bar("testing", len(dataset.test)) as advance:
-            recordings = bin_split(
-                dataset.test, trained.model.input_shape, settings.dt_us, settings.steps,
-                encoding=settings.encoding, progress=advance,
-            )  # fmt: skip
-        judged = evaluate(trained.model, recordings, loss=settings.loss_name)
-        noted = {"test_accuracy": judged.accuracy, "test_recordings": len(recordings)}
-    save_model(trained, out, noted)
-    return noted
-
-
-def simulate_test_split(network: Network, dataset: DataSet) -> list[Result]:
-    """Run every recording of the test split event by event."""
-    import eventsim as es
-
-    with progress_bar("simulating", len(dataset.test)) as advance:
-        return es.simulate_batch(network, (events for events, _ in dataset.test), progress=advance)

@@ -15,14 +15,14 @@ from typing import NamedTuple
 import numpy as np
 
 from eventsim.jit import Float32s, Int32s, Int64s, Words, inner_kernel
-from eventsim.vectors import (
-    LANES,
+from eventsim.rows import (
     add_lanes,
     gather_graded_8,
     gather_graded_16,
     gather_graded_32,
     gather_graded_64,
 )
+from eventsim.vectors import LANES
 
 from .vectors import (
     RECTANGLE,

@@ -14,7 +14,8 @@ from llvmlite import ir
 from numba.core import types
 
 from eventsim.jit import Compiled
-from eventsim.vectors import as_bits, compiled_intrinsic, data_of, load_lanes, spread, sum_of_rows
+from eventsim.rows import sum_of_rows
+from eventsim.vectors import as_bits, compiled_intrinsic, data_of, load_lanes, spread
 
 RECTANGLE, ARCTAN, FAST_SIGMOID = range(3)  # in the order of `models.neurons.SURROGATES`
 

@@ -16,7 +16,8 @@ import numpy as np
 
 from ..jit import Float32s, Int64s, inner_kernel, kernel, offset
 from ..operations import ACS, COMPARES, COUNTERS, INPUT_EVENTS, MACS, SITE_UPDATES, UPDATES
-from ..vectors import BLOCK, LINE, lowest_bit, receive_16, receive_64
+from ..rows import receive_16, receive_64
+from ..vectors import BLOCK, LINE, lowest_bit
 from .tables import MOST_ROWS, POPULATION, Header, Population, Way
 from .updates import add_row, emit, factors_since, reset_plain, schedule
 

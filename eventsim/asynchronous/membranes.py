@@ -30,6 +30,7 @@ class Model(NamedTuple):
     lower_bound: np.float32
     second_decay: np.float32
     coupling: np.float32
+    scale: np.float32
 
 
 @kernel
@@ -47,6 +48,7 @@ def model_of(tables: Int64s, weights: Float32s, population: int, channel: int) -
         weights[row + 3],
         weights[row + 4],
         weights[row + 5],
+        np.float32(1.0),
     )
 
 

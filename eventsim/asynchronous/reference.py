@@ -151,7 +151,7 @@ class _Neurons:
         self.free_from = np.zeros(shape, np.int64)
         self.p = layer.neuron.shaped_parameters(self.u)
         self.bias = np.zeros(shape)
-        layer.add_bias(self.bias, np.zeros(shape))
+        layer.add_bias(self.bias)
         self.bias = self.bias * self.gained(1.0)
 
     def gained(self, x: Any) -> Any:

@@ -30,7 +30,8 @@ from ..operations import (
     SITE_UPDATES,
     UPDATES,
 )
-from ..vectors import LANES, above_in_lanes, add_lanes, advance_lanes, lowest_bit
+from ..rows import add_lanes, advance_lanes
+from ..vectors import LANES, above_in_lanes, lowest_bit
 from .membranes import catch_up_us, due_after, integral_us, model_of
 from .schedule import enqueue, set_due, sort
 from .tables import MEMO, NEVER, TRACE, Header, Population, Scalar, Trace

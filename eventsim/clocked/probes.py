@@ -16,16 +16,17 @@ from numpy.typing import NDArray
 from ..errors import EventsimError
 from ..jit import Float32s, kernel_glue
 from ..network.graph import Network
-from ..network.neurons import ALIF_KIND, CUBALIF_KIND, catch_up
+from ..network.neurons import ALIF_KIND, CUBALIF_KIND, FIXED_KIND, catch_up
 from ..network.neurons.lif import catch_up_plain, factors_of
 from ..result import PerLayer
 from ..wiring.program import Population, Program
+from ..wiring.wire import program_of
 from .cpu.state import State
 
 Quantity = Literal["membranes", "currents", "adaptations"]
 QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
 MOST_PROBED = 2**30  # numbers of a layer: 4 GiB
-_SECONDS = {"currents": CUBALIF_KIND, "adaptations": ALIF_KIND}
+_SECONDS = {"currents": (CUBALIF_KIND, FIXED_KIND), "adaptations": (ALIF_KIND,)}
 
 Probed = PerLayer[Mapping[str, NDArray[np.float32]]]
 
@@ -34,7 +35,7 @@ def quantities_of(network: Network) -> list[Quantity]:
     """Return what can be read of a network."""
     neurons = [network.layers[index].neuron for index in network.neuron_layers]  # type: ignore[union-attr]
     kinds = {neuron.kind for neuron in neurons}
-    return [q for q in QUANTITIES if q == "membranes" or _SECONDS[q] in kinds]
+    return [q for q in QUANTITIES if q == "membranes" or kinds & {*_SECONDS[q]}]
 
 
 class Probes:
@@ -66,7 +67,7 @@ class Probes:
         self._chosen: list[tuple[int, int, list[str]]] = []
         for index in numbers if layers is None else dict.fromkeys(layers):
             kind = _kind(program, numbers[index])
-            here = [q for q in quantities if _SECONDS.get(q, kind) == kind]
+            here = [q for q in quantities if kind in _SECONDS.get(q, (kind,))]
             for quantity in set(quantities) - set(here):
                 if layers is not None:
                     name = network.layer_name(index)
@@ -116,6 +117,15 @@ class Probes:
             return np.zeros((0, *shape), np.float32)
         by_position = np.stack(rows).reshape(len(rows), *positions, channels)
         return np.ascontiguousarray(np.moveaxis(by_position, -1, 1))
+
+
+def probes_of(
+    network: Network, quantities: Sequence[str], layers: Sequence[int] | None
+) -> Probes | None:
+    """Return what reads a run, None where nothing was asked for."""
+    if not quantities and not layers:
+        return None
+    return Probes(network, program_of(network), quantities, layers)
 
 
 def _kind(program: Program, number: int) -> int:

@@ -35,7 +35,8 @@ from .cpu.state import (
     renewed,
 )
 from .cpu.team import helping, new_team
-from .probes import Probes
+from .overflow import check_currents, is_fixed
+from .probes import Probes, probes_of
 from .recorded import fired
 from .times import LayerTimes
 
@@ -76,7 +77,7 @@ class ClockedRun:
         self._binner = Binner(self._grid, network.input_encoding)
         program = program_of(network)
         state = new_state(program) if _state is None else _state
-        probes = Probes(network, program, probe, layers) if probe or layers else None
+        probes = probes_of(network, probe, layers)
         self._sample = Sample(network, program, state, record_spikes, _threads, probes, _times)
         self._finished = False
 
@@ -197,16 +198,14 @@ def run_recording(
     times: bool = False,
 ) -> Result:
     """Run one recording from beginning to end; as `simulate`."""
+    seen: Any = {"record_spikes": record_spikes, "probe": probe, "layers": layers}
     if isinstance(recording, BinnedEvents):
         check_own_grid(recording, steps, start_us)
-        return run_binned(
-            network, recording, record_spikes=record_spikes, probe=probe, layers=layers, times=times
-        )
+        return run_binned(network, recording, times=times, **seen)
     with _borrowed_state(network) as state:
         run = ClockedRun(
             network, start_us=start_us, steps=network.steps if steps is None else steps,
-            record_spikes=record_spikes, probe=probe, layers=layers, _state=state,
-            _threads=threads, _times=times,
+            _state=state, _threads=threads, _times=times, **seen,
         )  # fmt: skip
         if isinstance(recording, np.ndarray):
             # Together with the timestep that it leaves open: another call of the kernels for that
@@ -238,15 +237,14 @@ def run_binned(
     check_network(network)
     check_grid_of(network, binned)
     program = program_of(network)
+    probes = probes_of(network, probe, layers)
     with _borrowed_state(network) as state:
-        probes = Probes(network, program, probe, layers) if probe or layers else None
         sample = Sample(network, program, state, record_spikes, probes=probes, times=times)
         for first in range(0, binned.steps, sample.stretch):
             pointers = binned.pointers[first : first + sample.stretch + 1]
             sample.run(InputSpikes(pointers, binned.cells, binned.values))
-        return sample.result(
-            Seen(binned.steps, binned.events, binned.early, binned.late, binned.merged)
-        )
+        seen = Seen(binned.steps, binned.events, binned.early, binned.late, binned.merged)
+        return sample.result(seen)
 
 
 # States of any content that no recording is using: as many for a network as recordings ran at the
@@ -297,6 +295,7 @@ class Sample:
         self._network, self._program, self._state = network, program, state
         self._outcome, self._probes = new_outcome(program), probes
         self._times = LayerTimes(len(program.populations)) if times else None
+        self._fixed = is_fixed(network)
         self.stretch = program.stretch if probes is None else 1  # timesteps at a time, at most
         self._steps = 0  # run so far,
         self._before = 0  # and how many of these by the last call
@@ -339,6 +338,8 @@ class Sample:
         """Note so many more timesteps, and that the last stretch of them had `before`."""
         first, stop = self._steps, self._steps + steps
         self._steps, self._before = stop, before
+        if self._fixed:
+            check_currents(self._network, self._program, self._state.seconds)
         if self._probes is not None:
             self._probes.read(self._state, first)
         for number, several in enumerate(self._recorded or ()):
@@ -389,13 +390,11 @@ class Sample:
     def result(self, seen: Seen) -> Result:
         """Return the outcome."""
         recorded = None if self._recorded is None else self.fired()
-        outcome = self._outcome
-        membranes = outcome.membranes
+        outcome, membranes = self._outcome, self._outcome.membranes
         if self._network.readout == "mean-membrane":
             membranes = membranes / max(1, seen.steps)
         return result_of(
             self._network, outcome.counters.tolist(), outcome.spike_counts, outcome.first_spikes,
-            membranes, seen, recorded, "clocked",
-            self._probes and self._probes.arrays(),
-            self._times and self._times.seconds(self._network),
+            membranes, seen, recorded, "clocked", self._probes.arrays() if self._probes else None,
+            self._times.seconds(self._network) if self._times else None,
         )  # fmt: skip

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from ..network.graph import Network
 from ..network.layers import WeightLayer
-from ..network.neurons import ALIF_KIND, CUBALIF_KIND, LIF_KIND, Neuron
+from ..network.neurons import ALIF_KIND, CUBALIF_KIND, FIXED_KIND, LIF_KIND, Neuron
 from ..operations import Operations
 
 
@@ -33,7 +33,12 @@ UPDATE = {
     LIF_KIND: NeuronWork(3, 4, 3, 0),
     CUBALIF_KIND: NeuronWork(6, 5, 5, 0),
     ALIF_KIND: NeuronWork(5, 6, 3, 0),
+    # The shift of the input, decays and bounds of may_fire and charge; as a chip would, which has
+    # products of more than 32 bits.
+    FIXED_KIND: NeuronWork(5, 3, 10, 0),
 }
+# In fixed point silent timesteps are run one by one: of a neuron in one of them.
+SILENT = NeuronWork(2, 3, 4, 0)
 # The same of a plain layer: the product of its bias with the silent timesteps.
 PLAIN = NeuronWork(1, 0, 0, 0)
 # Of a reset by subtraction in a plain layer, which looks as well whether the neuron fires again.
@@ -57,6 +62,10 @@ def neuron_work(network: Network, operations: Operations) -> list[NeuronWork]:
             neurons * update + counts.resets * reset
             for update, reset in zip(of_update[:4], of_reset[:4], strict=True)
         )
+        if layer.neuron.kind == FIXED_KIND:
+            multiplies += counts.idle_updates * SILENT.multiplies
+            adds += counts.idle_updates * SILENT.adds
+            compares += counts.idle_updates * SILENT.compares
         if of_update == PLAIN:
             multiplies += counts.bias_adds - neurons
         # A power of the decay and the sum of powers, for a site and all of its neurons.

@@ -54,15 +54,17 @@ class _WeightLayer:
         """Return what leaves the layer; raises `NetworkError` for what does not fit it."""
         return Signal(self.output_shape(arriving[0].shape))
 
-    def add_bias(self, u: NDArray[Any], last_spikes: NDArray[Any]) -> None:
-        """Add the bias, and what the layer's own last spikes (of u's shape) bring back."""
-        by_channel = (-1, *[1] * (u.ndim - 1))
+    def add_bias(self, u: NDArray[Any]) -> None:
+        """Add the bias to membranes."""
         if self.bias is not None:
-            u += self.bias.reshape(by_channel)
+            u += self.bias.reshape(-1, *[1] * (u.ndim - 1))
+
+    def add_returned(self, u: NDArray[Any], last_spikes: NDArray[Any]) -> None:
+        """Add what the layer's own last spikes (of u's shape) bring back."""
         if self.recurrent is None:
             return
         if self.recurrent.ndim == 1:
-            u += self.recurrent.reshape(by_channel) * last_spikes
+            u += self.recurrent.reshape(-1, *[1] * (u.ndim - 1)) * last_spikes
         else:
             for value, column in zip(last_spikes, self.recurrent.T, strict=True):
                 u += column * value
@@ -337,6 +339,10 @@ def _freeze_parameters(layer: Any, axes: int, meaning: str, each_to_each: bool =
         raise NetworkError(
             f"{kind}: neuron is {layer.neuron!r}, expected one of {', '.join(NEURON_TYPES)}"
         )
+    for name in ("weight", "bias", "recurrent"):
+        values = getattr(layer, name)
+        if values is not None and (fault := layer.neuron.layer_fault(name, values)):
+            raise NetworkError(f"{kind}: {fault} with {type(layer.neuron).__name__}")
     if layer.neuron.channels not in (None, outputs):
         raise NetworkError(
             f"{kind}: neuron has parameters for {layer.neuron.channels} channels, "

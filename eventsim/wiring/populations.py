@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import NetworkError
 from ..network.layers import WeightLayer
-from ..network.neurons import LIF_KIND
+from ..network.neurons import FIXED_KIND, LIF_KIND
+from ..network.neurons.fixed import MOST_INPUT
 from ..network.neurons.lif import POWERS
 from ..network.neurons.rules import RESET_SUBTRACT
 from ..network.projections import Projection, Projections
@@ -109,6 +111,7 @@ def lay_out(
     to this one whether its spikes come with a value.
     """
     layer = _with_gain(layer)
+    _check_fixed(layer, arriving)
     sites = own.shape[0] * own.shape[1] * layer.groups
     row_length = own.channels // layer.groups
     neuron, p = layer.neuron, layer.neuron.parameters(own.channels)
@@ -133,6 +136,7 @@ def lay_out(
             each = replace(layer, weight=layer.recurrent, bias=None, recurrent=None)
             ways.append(connect(each, own, 1, own.channels, many[-1], patch, {}, arrays))
     per_site = sum(way.rows_per_site for way in ways)
+    _check_sum(layer, per_site, max(source.scale for source in arriving))
     limit = p[0]["threshold"]
     if p[0]["at_threshold"]:  # u >= threshold is u > the number before it
         limit = np.nextafter(limit, np.float32(-np.inf))
@@ -224,6 +228,29 @@ def _with_gain(layer: WeightLayer) -> WeightLayer:
         if values is not None and (gain != 1).any():
             scaled[name] = values * gain.reshape(-1, *[1] * (values.ndim - 1))
     return replace(layer, **scaled) if scaled else layer
+
+
+def _check_fixed(layer: WeightLayer, arriving: Projections) -> None:
+    """Refuse fractions of spikes where neurons compute in whole numbers."""
+    for source in arriving:
+        if layer.neuron.kind == FIXED_KIND and source.scale != round(source.scale):
+            raise NetworkError(
+                f"a pool scales by {source.scale:g} what comes to {type(layer.neuron).__name__}, "
+                f"expected whole numbers: a SumPool2d, or an AvgPool2d with divisor 1"
+            )
+
+
+def _check_sum(layer: WeightLayer, rows: int, scale: float) -> None:
+    """Refuse whole numbers whose sum float32 may not hold, if all inputs spike at once."""
+    if layer.neuron.kind != FIXED_KIND:
+        return
+    parts = [values for values in (layer.weight, layer.recurrent) if values is not None]
+    largest = scale * max(float(np.abs(values).max()) for values in parts)
+    if largest * (rows + 1) > MOST_INPUT:
+        raise NetworkError(
+            f"{rows} inputs with weights up to {largest:g} come to a neuron, expected a sum below "
+            f"2^24 with {type(layer.neuron).__name__}"
+        )
 
 
 def _add_parameters(arrays: Arrays, p: NDArray[Any]) -> int:

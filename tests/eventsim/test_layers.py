@@ -61,7 +61,7 @@ def convolutions(draw: st.DrawFn) -> tuple[Conv2d, NDArray[np.float64]]:
 
 def dense_input(layer: Conv2d | Dense, x: NDArray[np.float64]) -> NDArray[np.float64]:
     u = np.zeros(layer.output_shape(x.shape))
-    layer.add_bias(u, np.zeros_like(u))
+    layer.add_bias(u)
     layer.add_input(u, x)
     return u
 

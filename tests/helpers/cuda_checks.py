@@ -7,6 +7,7 @@ Not collected by itself. `test_ptx.py` runs it on a machine for PTX, and
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
@@ -20,7 +21,7 @@ from random_networks import networks, recordings, simulate_recorded
 from eventsim.clocked.cuda import run as cuda_run
 from eventsim.clocked.cuda.layout import lay_out
 from eventsim.clocked.cuda.run import device_program
-from eventsim.errors import NetworkError, RecordingError
+from eventsim.errors import EventsimError, NetworkError, RecordingError
 from eventsim.events.arrays import make_events
 from eventsim.events.spikes import from_spikes
 from eventsim.network.graph import Network
@@ -68,6 +69,24 @@ def test_spikes_and_counts_are_those_of_the_cpu(data: Any) -> None:
         (results,) = cuda_run.run_on_gpu(network, several, record_spikes=True)
     for found, wanted in zip(results, expected, strict=True):
         check_same(found, wanted)
+
+
+@given(data=st.data())
+@settings(max_examples=NETWORKS // 20)
+def test_fixed_point(data: Any) -> None:
+    """Whole numbers that saturate; where a current overflows, the error of the CPU's run."""
+    network = data.draw(networks(dyadic=True, fixed=True, plain=data.draw(st.booleans())))
+    events = data.draw(recordings(network, max_steps=5))
+    sentence, expected = "", None
+    try:
+        expected = simulate(network, events, record_spikes=True)
+    except EventsimError as error:
+        sentence = str(error)
+    if expected is None:
+        with pytest.raises(EventsimError, match=f"^{re.escape(sentence)}$"):
+            simulate(network, events, device="cuda")
+    else:
+        check_same(simulate(network, events, record_spikes=True, device="cuda"), expected)
 
 
 def small(readout: Any = "spike-count") -> Network:

@@ -17,7 +17,7 @@ from eventsim.errors import NetworkError
 from eventsim.events.arrays import EVENT_DTYPE
 from eventsim.network.graph import READOUTS, Network, leaving
 from eventsim.network.layers import Conv1d, Conv2d, Dense, Layer, WeightLayer
-from eventsim.network.neurons import ALIF, CUBALI, CUBALIF, IF, LI, LIF, Neuron
+from eventsim.network.neurons import ALIF, CUBALI, CUBALIF, IF, LI, LIF, FixedCUBALIF, Neuron
 from eventsim.network.neurons.neuron import LATE, Reset
 from eventsim.network.pathways import Add, Concatenate, Delay, Flatten
 from eventsim.network.pools import AvgPool2d, MaxPool2d, SumPool2d, Upsample
@@ -110,6 +110,21 @@ def neurons(draw: st.DrawFn, dyadic: bool, channels: int) -> Neuron:
 
 
 @st.composite
+def fixed_neurons(draw: st.DrawFn, channels: int) -> FixedCUBALIF:
+    """Whole numbers, for the layer or for each channel; some reach the bounds of 24 bits."""
+
+    def values(one: Any) -> Any:
+        return draw(one | st.lists(one, min_size=channels, max_size=channels).map(tuple))
+
+    decays = st.sampled_from([0, 4096]) | st.integers(0, 4096)
+    return FixedCUBALIF(
+        values(decays), values(decays), values(st.integers(0, 120) | st.integers(0, 2**17 - 1)),
+        weight_exponent=draw(st.sampled_from([0, 0, 0, -6, 3, 7])),
+        refractory=draw(st.sampled_from([0, 0, 1, 2, 5])),
+    )  # fmt: skip
+
+
+@st.composite
 def pools(draw: st.DrawFn, kinds: list[type], dyadic: bool, padded: bool) -> Layer:
     kind = draw(st.sampled_from(kinds))
     size = st.sampled_from([1, 2, 4]) if dyadic and kind is AvgPool2d else st.integers(1, 3)
@@ -125,8 +140,9 @@ class _Building:
 
     def __init__(
         self, draw: st.DrawFn, dyadic: bool, pooled: bool, plain: bool, trainable: bool,
-        by_four: bool,
+        by_four: bool, fixed: bool,
     ) -> None:  # fmt: skip
+        self.fixed = fixed
         self.draw, self.dyadic, self.pooled, self.plain = draw, dyadic, pooled, plain
         self.trainable, self.by_four = trainable, by_four
         self.rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
@@ -148,11 +164,15 @@ class _Building:
         self.layers.append(layer)
 
     def weights(self, *shape: int) -> NDArray[Any]:
+        if self.fixed:
+            return self.rng.integers(*self.draw(st.sampled_from([(-40, 61), (-256, 256)])), shape)
         return _weights(self.rng, shape, self.dyadic)
 
     def parameters(self, outputs: int, square: bool) -> dict[str, Any]:
         """Bias, recurrence and neuron of a layer of so many outputs."""
-        if self.trainable:
+        if self.fixed:
+            neuron: Neuron = self.draw(fixed_neurons(outputs))
+        elif self.trainable:
             neuron = self.draw(trainable_neurons(self.dyadic, outputs))
         elif self.plain:
             neuron = self.draw(plain_neurons(self.dyadic))
@@ -167,7 +187,8 @@ class _Building:
         return p
 
     def pools(self) -> None:
-        for kinds in ([MaxPool2d], [SumPool2d, AvgPool2d]):
+        sums = [SumPool2d] if self.fixed else [SumPool2d, AvgPool2d]
+        for kinds in ([MaxPool2d], sums):
             for _ in range(self.draw(st.integers(0, 2)) if self.pooled else 0):
                 if self.shape[-1] < 8 and self.draw(st.integers(0, 7)) == 0:
                     self.add(Upsample(self.draw(st.integers(1, 2) | st.just((1, 3)))))
@@ -225,15 +246,17 @@ def networks(
     plain: bool = False,
     trainable: bool = False,
     by_four: bool = False,
+    fixed: bool = False,
 ) -> Network:
     """A few layers that fit: shapes, strides, paddings, groups, biases, neurons, pools, graphs.
 
     plain: a list without recurrence, delays and skips, of LIF and IF with numbers for the layer.
     trainable: such a list, with every neuron that the bridge trains.
     by_four: convolutions without groups, of 4, 8 or 12 channels, on binary input.
+    fixed: every neuron and weight in fixed point.
     """
     plain = plain or trainable
-    building = _Building(draw, dyadic, pooled, plain, trainable, by_four)
+    building = _Building(draw, dyadic, pooled, plain, trainable, by_four, fixed)
     for _ in range(draw(st.integers(0, 2))):
         building.ways()
         building.pools()
@@ -246,7 +269,7 @@ def networks(
             building.ways()
             building.dense()
     readout = "spike-count" if plain else draw(st.sampled_from(READOUTS))
-    if readout.endswith("membrane") and draw(st.booleans()):
+    if readout.endswith("membrane") and not fixed and draw(st.booleans()):
         decay, rest = draw(st.sampled_from([0.0, 0.5, 1.0])), draw(st.integers(-8, 8)) / 16.0
         current_decay = draw(st.sampled_from([None, 0.0, 0.5]))
         neuron = LI(decay, rest=rest)

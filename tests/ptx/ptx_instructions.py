@@ -180,11 +180,14 @@ class Instructions:
         self._set(operands[0], kind, self._emit(text))
 
     def _do_abs(self, parts: list[str], operands: list[str]) -> None:
-        if parts[-1][0] != "f":
-            raise NotImplementedError(".".join(parts))
         kind = KINDS[parts[-1]]
-        value = self._call(f"llvm.fabs.{parts[-1]}", kind, self._get(operands[1], kind))
-        self._set(operands[0], kind, value)
+        value = self._get(operands[1], kind)
+        if parts[-1][0] == "f":
+            found = self._call(f"llvm.fabs.{parts[-1]}", kind, value)
+        else:
+            negative = self._emit(f"sub {kind} 0, {value}")
+            found = self._call(f"llvm.smax.{kind}", kind, value, negative)
+        self._set(operands[0], kind, found)
 
     def _do_brev(self, parts: list[str], operands: list[str]) -> None:
         value = self._call("llvm.bitreverse.i32", "i32", self._get(operands[1], "i32"))

@@ -24,7 +24,8 @@ def main() -> None:
     from eventsim_bridge.training.loop import train
     from eventsim_bridge.training.settings import TrainingSettings
 
-    from ..train import GRIDS, save_tested
+    from ..tested import save_tested
+    from ..train import GRIDS
 
     dataset = open_dataset("digits")
     settings = TrainingSettings(

@@ -20,7 +20,7 @@ from ...jit import Float32s, Int32s, Int64s, Weights, Words, inner_kernel, kerne
 from ...network.neurons import factors
 from ...network.neurons.lif import catch_up_plain, factors_of, fires
 from ...operations import COMPARES
-from ...vectors import (
+from ...rows import (
     gather_8,
     gather_16,
     gather_32,
@@ -29,8 +29,8 @@ from ...vectors import (
     gather_graded_16,
     gather_graded_32,
     gather_graded_64,
-    lowest_bit,
 )
+from ...vectors import lowest_bit
 from ...wiring.program import Level, Population, Program
 from .emission import bits_of, note_spikes
 from .state import State

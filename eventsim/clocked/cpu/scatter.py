@@ -21,15 +21,14 @@ from ...jit import Flags, Float32s, Int32s, Int64s, Weights, inner_kernel, kerne
 from ...network.neurons import factors
 from ...network.neurons.lif import catch_up_plain, fires
 from ...operations import ACS, COMPARES, INPUT_EVENTS, MACS, OUTPUT_SPIKES, RESETS
-from ...vectors import (
-    LANES,
-    lowest_bit,
+from ...rows import (
     scatter_graded_rows_8,
     scatter_graded_rows_16,
     scatter_rows_8,
     scatter_rows_16,
     weight_at,
 )
+from ...vectors import LANES, lowest_bit
 from ...wiring.program import Connection, Level, Population, Program, Span
 from .emission import emit_above
 from .state import Outcome, State

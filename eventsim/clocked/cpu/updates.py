@@ -22,6 +22,7 @@ from ...network.graph import READOUTS
 from ...network.neurons import (
     ALIF_KIND,
     CUBALIF_KIND,
+    FIXED_KIND,
     LIF_KIND,
     Parameters,
     catch_up,
@@ -131,6 +132,8 @@ def update(
         again = step_alike(CUBALIF_KIND, p, n, u, seconds, x, biases)
     elif p.kind == ALIF_KIND:
         again = step_alike(ALIF_KIND, p, n, u, seconds, x, biases)
+    elif p.kind == FIXED_KIND:
+        again = step_alike(FIXED_KIND, p, n, u, seconds, x, biases)
     else:
         again = step_alike(LIF_KIND, p, n, u, seconds, x, biases)
     counters[COMPARES] += free
@@ -201,7 +204,7 @@ def numbers_of(kind: int, p: Any) -> Parameters:
     """Return the parameters of a record as numbers, of a kind that the compiler may know."""
     return Parameters(
         kind, p.decay, p.threshold, p.at_threshold > 0, p.many > 0, p.reset, p.reset_value,
-        p.lower_bound, p.second_decay, p.coupling,
+        p.lower_bound, p.second_decay, p.coupling, p.scale,
     )  # fmt: skip
 
 
@@ -250,7 +253,7 @@ def step_each(
         own = Parameters(
             p.kind, values[Value.decay, c + k], values[Value.threshold, c + k], at_threshold, many,
             p.reset, values[Value.reset_value, c + k], values[Value.lower_bound, c + k],
-            values[Value.second_decay, c + k], values[Value.coupling, c + k],
+            values[Value.second_decay, c + k], values[Value.coupling, c + k], p.scale,
         )  # fmt: skip
         free = steps >= free_from[k]
         membrane, second, fired = step(own, biases[k], u[k], seconds[k], x[k], free, late)

@@ -34,6 +34,7 @@ from ...result import Fired, Result, Seen, check_recorded, result_of
 from ...wiring.arrays import widened
 from ...wiring.program import Program
 from ...wiring.wire import program_of
+from ..overflow import check_currents, is_fixed
 from ..run import check_grid_of
 from .binning import SEEN
 from .layer import OnDevice, run_stretch
@@ -192,11 +193,14 @@ class CudaRunner:
         of_outputs = numbers[:, counts + SEEN :].reshape(len(recordings), 2, -1)
         if network.readout == "mean-membrane":
             membranes /= [[max(1, one.steps)] for one in recordings]
+        currents = launched.lane.currents(len(recordings)) if is_fixed(network) else None
         results = []
         for index, one in enumerate(recordings):
             early, late, merged, faulty = seen[index]
             if faulty:
                 refuse(grid, one)
+            if currents is not None:
+                check_currents(network, program, currents[index], one.name)
             fired = None
             if launched.fired:
                 fired = [

@@ -197,6 +197,14 @@ class Lane:
         self.stream.synchronize()
         return found[0], found[1]
 
+    def currents(self, samples: int) -> NDArray[np.float32]:
+        """Wait for the second variables of each sample, and return them."""
+        shape = (samples, self.state.seconds.shape[1])
+        found: NDArray[np.float32] = cuda.pinned_array(shape, np.float32)
+        self.state.seconds[:samples].copy_to_host(found, stream=self.stream)
+        self.stream.synchronize()
+        return found
+
     def fetch(self, samples: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Wait for what came out, and return it: see `Outcome`."""
         found = [mirror.fetch(samples, self.stream) for mirror in (self._numbers, self._membranes)]

@@ -30,11 +30,13 @@ from typing import NamedTuple
 import numpy as np
 
 from ...jit import rule
-from . import alif, cubalif, lif
+from . import alif, cubalif, fixed, lif
 from .alif import ALIF
 from .alif import KIND as ALIF_KIND
 from .cubalif import CUBALI, CUBALIF
 from .cubalif import KIND as CUBALIF_KIND
+from .fixed import KIND as FIXED_KIND
+from .fixed import FixedCUBALIF
 from .lif import IF, LI, LIF
 from .lif import KIND as LIF_KIND
 from .neuron import NeuronModel, NeuronState
@@ -57,6 +59,7 @@ __all__ = [
     "CUBALI",
     "CUBALIF",
     "CUBALIF_KIND",
+    "FIXED_KIND",
     "IF",
     "LI",
     "LIF",
@@ -66,6 +69,7 @@ __all__ = [
     "NEURON_TYPES",
     "READOUTS_ONLY",
     "RESET_SUBTRACT",
+    "FixedCUBALIF",
     "Neuron",
     "NeuronModel",
     "NeuronState",
@@ -86,7 +90,7 @@ __all__ = [
     "step",
 ]
 
-Neuron = LIF | IF | LI | CUBALIF | CUBALI | ALIF
+Neuron = LIF | IF | LI | CUBALIF | CUBALI | ALIF | FixedCUBALIF
 READOUTS_ONLY = (LI, CUBALI)  # models that never spike
 
 
@@ -103,10 +107,11 @@ class Parameters(NamedTuple):
     lower_bound: np.float32
     second_decay: np.float32
     coupling: np.float32
+    scale: np.float32
 
 
 NEURON_TYPES: dict[str, type[Neuron]] = {
-    kind.__name__: kind for kind in (LIF, IF, LI, CUBALIF, CUBALI, ALIF)
+    kind.__name__: kind for kind in (LIF, IF, LI, CUBALIF, CUBALI, ALIF, FixedCUBALIF)
 }
 
 
@@ -120,6 +125,8 @@ def factors(p, k, free):  # type: ignore[no-untyped-def]
         return cubalif.factors(p, k, free)
     if p.kind == ALIF_KIND:
         return alif.factors(p, k, free)
+    if p.kind == FIXED_KIND:
+        return fixed.factors(p, k, free)
     return lif.factors(p, k, free)
 
 
@@ -134,6 +141,8 @@ def relax(p, bias, u, second, factors):  # type: ignore[no-untyped-def]
         u, second = cubalif.relax(p, bias, u, second, factors)
     elif p.kind == ALIF_KIND:
         u, second = alif.relax(p, bias, u, second, factors)
+    elif p.kind == FIXED_KIND:
+        u, second = fixed.relax(p, bias, u, second, factors)
     else:
         u, second = lif.relax(p, bias, u, second, factors)
     return u, second
@@ -161,6 +170,8 @@ def step(p, bias, u, second, x, free, late):  # type: ignore[no-untyped-def]
     taken = owed(p, u) if late else np.float32(0.0)
     if p.kind == CUBALIF_KIND:
         u, second = cubalif.charge(p, bias, u, second, x, free)
+    elif p.kind == FIXED_KIND:
+        u, second = fixed.charge(p, bias, u, second, x, free)
     else:
         u, second = lif.charge(p, bias, u, second, x, free)
     spikes = np.int32(0)
@@ -193,6 +204,8 @@ def may_fire(p, bias, u, second, late):  # type: ignore[no-untyped-def]
     """
     if p.kind == CUBALIF_KIND:
         coming = cubalif.may_fire(p, bias, u, second)
+    elif p.kind == FIXED_KIND:
+        coming = fixed.may_fire(p, bias, u, second)
     else:
         coming = lif.may_fire(p, bias, u, second)
     return coming or (late and owes(p, u))

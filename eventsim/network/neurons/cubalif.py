@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ...errors import NetworkError
 from ...jit import product, rule
 from ..parameters import Values, float32s
-from .neuron import NeuronModel, NeuronState, Reset
+from .neuron import Add, NeuronModel, NeuronState, Reset
 from .rules import crosses, exponential, power_of
 
 KIND = 1
@@ -41,7 +41,7 @@ class _Currents(NeuronModel):
 
     def _add_second(self, p: NDArray[Any]) -> None:
         p["second_decay"] = float32s(self.current_decay)
-        p["coupling"] = [_most(*pair) for pair in zip(p["second_decay"], p["decay"], strict=True)]
+        p["coupling"] = [most_of(*pair) for pair in zip(p["second_decay"], p["decay"], strict=True)]
 
     def rises_over_threshold(self, bias: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Count every bias: it flows into the current, and on from there."""
@@ -58,9 +58,9 @@ class _Currents(NeuronModel):
             return f"bias is not 0, expected none with {name} in asynchronous time"
         return super().asynchronous_fault(bias)
 
-    def charge(self, p: Any, u: Any, second: Any, add_input: Any) -> tuple[Any, Any]:
-        """Return (u, second) after a timestep's decay and input."""
-        second = second * p["second_decay"] + self.gained_input(u, add_input)
+    def charge(self, p: Any, u: Any, second: Any, add_bias: Add, add_input: Add) -> tuple[Any, Any]:
+        """Return (u, second) after a timestep's decay, bias and input."""
+        second = second * p["second_decay"] + self.gained_input(u, add_bias, add_input)
         return u * p["decay"] + second, second
 
     def may_fire(self, state: NeuronState, bias: NDArray[Any]) -> NDArray[np.bool_]:
@@ -107,7 +107,7 @@ class CUBALI(_Currents):
             super()._check(field, least, most, expected)
 
 
-def _most(current_decay: np.float32, decay: np.float32) -> float:
+def most_of(current_decay: np.float32, decay: np.float32) -> float:
     """Return the most that a unit of current can ever add to a membrane.
 
     That is the largest of the sums a^1 b^(k-1) + ... + a^k b^0 over k, which rise to one peak: near

@@ -8,6 +8,7 @@ loops of every engine). `__init__.py` lists the models and picks the formulas of
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from inspect import cleandoc
 from typing import Any, ClassVar, Literal, NamedTuple, get_args
@@ -20,6 +21,7 @@ from ...errors import NetworkError
 from ..parameters import MOST_FLOAT32, Values, float32s, numbers
 from .rules import NEURON_DTYPE, RESET_VALUE
 
+Add = Callable[[NDArray[Any]], None]
 Reset = Literal["zero", "value", "subtract", "subtract-next", "subtract-doubled", "none"]
 Comparison = Literal[">", ">="]
 Spikes = Literal["one", "many"]
@@ -207,6 +209,7 @@ class NeuronModel(_Levels):
         p["lower_bound"] = -np.inf
         if self.lower_bound is not None:
             p["lower_bound"] = float32s(self.lower_bound) - rest
+        p["scale"] = 1
         self._add_second(p)
         return p
 
@@ -227,6 +230,10 @@ class NeuronModel(_Levels):
         """Tell whether a neuron may fire in asynchronous time without input that comes then."""
         return bool(self.rises_over_threshold(bias).any())
 
+    def layer_fault(self, name: str, values: NDArray[np.float32]) -> str | None:
+        """Say why weights or biases do not go with the model; None if they do."""
+        return None
+
     def asynchronous_fault(self, bias: NDArray[np.float32]) -> str | None:
         """Say why the model, with this bias, has no form in asynchronous time; None if it has."""
         if self.reset in (*LATE, "none"):  # of the timestep before, or a spike at every instant
@@ -240,16 +247,17 @@ class NeuronModel(_Levels):
         return NeuronState(np.zeros(shape, dtype), np.zeros(shape, dtype), np.zeros(shape, int))
 
     def step(
-        self, state: NeuronState, add_input: Any
+        self, state: NeuronState, add_bias: Add, add_input: Add
     ) -> tuple[NeuronState, NDArray[np.int64], NDArray[Any]]:
         """Run one timestep of a whole layer, in the precision of the state.
 
-        `add_input(u)` adds bias and weighted input to an array in place. Returns the state after
-        resets, the number of spikes of each neuron, and the membranes before the resets.
+        `add_bias(u)` adds the bias to an array in place, `add_input(u)` the weighted input. Returns
+        the state after resets, the number of spikes of each neuron, and the membranes before the
+        resets.
         """
         u, second, refractory = state
         p = self.shaped_parameters(u)
-        moved, second = self.charge(p, u, second, add_input)
+        moved, second = self.charge(p, u, second, add_bias, add_input)
         held = refractory > 0
         moved = np.where(held, u, np.maximum(moved, p["lower_bound"]))
         late = self.reset in LATE
@@ -273,17 +281,19 @@ class NeuronModel(_Levels):
             return p["reset_value"]
         return u if self.reset == "none" else u - spikes * p["threshold"]
 
-    def charge(self, p: Any, u: Any, second: Any, add_input: Any) -> tuple[Any, Any]:
-        """Return (u, second) after a timestep's decay and input."""
+    def charge(self, p: Any, u: Any, second: Any, add_bias: Add, add_input: Add) -> tuple[Any, Any]:
+        """Return (u, second) after a timestep's decay, bias and input."""
         if self.input_gain != "one":
-            return u * p["decay"] + self.gained_input(u, add_input), second
+            return u * p["decay"] + self.gained_input(u, add_bias, add_input), second
         moved = u * p["decay"]
+        add_bias(moved)
         add_input(moved)
         return moved, second
 
-    def gained_input(self, u: Any, add_input: Any) -> Any:
-        """Return what arrives, times the input gain."""
+    def gained_input(self, u: Any, add_bias: Add, add_input: Add) -> Any:
+        """Return bias and input, times the input gain."""
         current = np.zeros_like(u)
+        add_bias(current)
         add_input(current)
         return current * self.shaped(self.gain(), u)
 

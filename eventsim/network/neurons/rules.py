@@ -30,6 +30,7 @@ NEURON_DTYPE = np.dtype(
         ("lower_bound", "f4"),
         ("second_decay", "f4"),  # of the second variable: a current, or an adaptation
         ("coupling", "f4"),  # of the second variable with membrane or threshold; see the models
+        ("scale", "f4"),  # of what arrives, in fixed point
     ],
     align=True,
 )

@@ -1,0 +1,273 @@
+"""FixedCUBALIF: a CUBA-LIF neuron in the integers of Intel's Loihi.
+
+    i[t] = shrink(i[t-1], current_decay) + (I[t] << 6 + weight_exponent)
+    u[t] = shrink(u[t-1], decay) + i[t] + (bias << 6)
+    o[t] = u[t] > threshold << 6
+
+    shrink(x, d) = sign(x) ((|x| (4096 - d)) >> 12)         decays of 12 bits, towards zero
+
+Formulas and bits: Davies et al. 2018, IEEE Micro 38(1), and the bit-accurate LIF of Lava, which
+lava-dl runs its networks with. The input of a timestep has 21 bits and a sign (as the emulator of
+NengoLoihi has it), current and membrane have 23 and a sign. A membrane saturates. Input or current
+that leave their bits wrap on the chip; here the current is `OVERFLOWED` from then on, and the run
+ends with an error (`overflow`).
+
+Weights and biases are whole numbers. The second variable is the current. All numbers are whole and
+below 2^24, so float32 holds each of them, and the kernels keep them so: their sums are exact.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...checks import is_whole
+from ...errors import EventsimError, NetworkError
+from ...jit import product, rule
+from ..parameters import Values
+from .cubalif import most_of
+from .neuron import Add, NeuronModel, NeuronState
+from .rules import crosses
+
+KIND = 3
+
+UNITY = 4096  # a decay of everything
+SHIFT = 6  # of biases and thresholds, and of weights whose exponent is 0
+MOST = 2**23 - 1  # of a membrane or a current
+INPUT_LIMIT = 2**21  # the input of a timestep, shifted, stays below
+OVERFLOWED = 2.0**24  # stands for a current from where it left its bits on
+MOST_THRESHOLD = MOST_BIAS = 2**17 - 1
+WEIGHT_BITS = 9  # with the sign: a mantissa of 8 bits that are all of one sign
+EXPONENTS = (-SHIFT, 7)
+# Inputs are added up in float32. Above this sum, which a chip has no room for, it would round.
+MOST_INPUT = 2**24
+
+
+@dataclass(frozen=True, repr=False)
+class FixedCUBALIF(NeuronModel):
+    """CUBA-LIF in whole numbers, as Loihi and lava-dl have it.
+
+    `current_decay`, `decay`: 0 (keeps all) to 4096 (keeps nothing) for each timestep. `threshold`:
+    a mantissa, 0 to 2^17 - 1. `weight_exponent`: -6 to 7, of all weights of the layer. The layer's
+    weights are whole numbers -256 to 255, its biases -(2^17 - 1) to 2^17 - 1. `refractory` as in
+    every model: the membrane stays at 0, the current goes on. All else is fixed.
+    """
+
+    current_decay: Values
+    decay: Values
+    threshold: Values
+    weight_exponent: int = 0
+    reset: ClassVar[str] = "zero"  # type: ignore[misc]
+    kind: ClassVar[int] = KIND
+    has_second: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        """Refuse what is not whole or out of range."""
+        exponent = self.weight_exponent
+        if not is_whole(exponent, *EXPONENTS):
+            raise NetworkError(
+                f"FixedCUBALIF: weight_exponent is {exponent!r}, expected whole, "
+                f"{EXPONENTS[0]} to {EXPONENTS[1]}"
+            )
+        super().__post_init__()
+        object.__setattr__(self, "weight_exponent", int(exponent))
+        for name in ("current_decay", "decay", "threshold"):
+            value = getattr(self, name)
+            whole = tuple(map(int, value)) if isinstance(value, tuple) else int(value)
+            object.__setattr__(self, name, whole)
+
+    def _check(self, field: str, least: float, most: float, expected: str) -> None:
+        most = MOST_THRESHOLD if field == "threshold" else UNITY
+        for value in np.atleast_1d(getattr(self, field)).tolist():
+            if not (0 <= value <= most and value == int(value)):
+                raise NetworkError(
+                    f"FixedCUBALIF: {field} is {value}, expected a whole number, 0 to {most}"
+                )
+
+    def _check_levels(self) -> None:
+        for field, expected in (
+            ("rest", 0.0), ("comparison", ">"), ("reset_value", 0.0), ("input_gain", "one"),
+            ("lower_bound", None), ("spikes", "one"),
+        ):  # fmt: skip
+            if (value := getattr(self, field)) != expected:
+                raise NetworkError(f"FixedCUBALIF: {field} is {value!r}, expected {expected!r}")
+
+    def layer_fault(self, name: str, values: NDArray[np.float32]) -> str | None:
+        """Say why a layer's weights or biases are no such whole numbers; None if they are."""
+        most = MOST_BIAS if name == "bias" else 2 ** (WEIGHT_BITS - 1) - 1
+        least = -most if name == "bias" else -most - 1
+        bad = (values != np.rint(values)) | (values < least) | (values > most)
+        if not bad.any():
+            return None
+        return f"{name} has {values[bad][0]:g}, expected whole numbers, {least} to {most}"
+
+    @property
+    def leaks(self) -> int:
+        """How many of a neuron's variables are multiplied by a decay."""
+        return int(np.any(self.decay)) + int(np.any(self.current_decay))
+
+    def parameters(self, channels: int = 1) -> NDArray[Any]:
+        """Return what the kernels know of the model; decays are what is left of 4096."""
+        p = super().parameters(channels)
+        p["decay"] = UNITY - np.asarray(self.decay)
+        p["second_decay"] = UNITY - np.asarray(self.current_decay)
+        p["threshold"] = np.asarray(self.threshold) << SHIFT
+        p["lower_bound"] = -MOST
+        p["scale"] = 2.0 ** (SHIFT + self.weight_exponent)
+        left = zip(p["second_decay"] / UNITY, p["decay"] / UNITY, strict=True)
+        # Not less than it is, once rounded; and a number where it is infinite.
+        p["coupling"] = np.minimum([most_of(*pair) * (1 + 2.0**-20) for pair in left], OVERFLOWED)
+        return p
+
+    def rises_over_threshold(self, bias: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Tell for which biases (channels,) a membrane at or under threshold may cross alone.
+
+        What is left of a membrane rises with it, so the threshold itself tells.
+        """
+        p = self.parameters(len(bias))
+        threshold = p["threshold"].astype(np.int64)
+        return np.asarray(shrunk(threshold, p["decay"]) + _shifted(bias) > threshold)
+
+    def asynchronous_fault(self, bias: NDArray[np.float32]) -> str | None:
+        """Refuse: what is cut off in each timestep has no form in between."""
+        return "FixedCUBALIF takes whole timesteps, expected another neuron in asynchronous time"
+
+    # --- the dense form, in int64 -----------------------------------------------------------------
+
+    def initial_state(self, shape: tuple[int, ...], dtype: Any) -> NeuronState:
+        """Return the state before the first timestep, in int64 whatever `dtype` is."""
+        return super().initial_state(shape, np.int64)
+
+    def charge(self, p: Any, u: Any, second: Any, add_bias: Add, add_input: Add) -> tuple[Any, Any]:
+        """Return (u, second) after a timestep; raises `EventsimError` where the current wraps."""
+        arriving, bias = np.zeros(u.shape), np.zeros(u.shape)
+        add_input(arriving)
+        add_bias(bias)
+        arriving = arriving * 2.0 ** (SHIFT + self.weight_exponent)
+        second = shrunk(second, p["second_decay"]) + arriving.astype(np.int64)
+        if (np.abs(arriving) >= INPUT_LIMIT).any() or (np.abs(second) > MOST).any():
+            raise overflow()
+        moved = shrunk(u, p["decay"]) + second + _shifted(bias)
+        return np.minimum(moved, MOST), second
+
+    def may_fire(self, state: NeuronState, bias: NDArray[Any]) -> NDArray[np.bool_]:
+        """Tell which neurons may fire later without input; the rule of that name for a layer."""
+        p = self.parameters(len(state.u))
+        kept, left, threshold, coupling = (
+            p[name].reshape(-1, *[1] * (state.u.ndim - 1))
+            for name in ("decay", "second_decay", "threshold", "coupling")
+        )
+        u, current = (np.maximum(x, 0).astype(np.float32) for x in (state.u, state.second))
+        coming = u * (kept / np.float32(UNITY)) + current * coupling
+        fed = (bias > 0) & (shrunk(state.second, left) > 0)
+        return np.asarray(fed | (coming > threshold))
+
+
+def shrunk(x: Any, kept: Any) -> Any:
+    """Return what is left of whole numbers, `kept` of 4096 of them, rounded towards zero."""
+    return np.sign(x) * ((np.abs(x) * np.asarray(kept, np.int64)) >> 12)
+
+
+def _shifted(bias: Any) -> Any:
+    return np.asarray(bias).astype(np.int64) << SHIFT
+
+
+class CurrentOverflowError(EventsimError):
+    """A current, or the input of a timestep, left its bits: on the chip it would have wrapped."""
+
+
+def overflow(where: str = "") -> CurrentOverflowError:
+    """Return the error, beginning with where it was."""
+    return CurrentOverflowError(
+        f"{where}the current of a neuron left its 24 bits, or the input of one timestep 22, and "
+        f"would wrap on a chip; expected smaller weights, a smaller weight_exponent or more decay"
+    )
+
+
+# --- one neuron -----------------------------------------------------------------------------------
+
+
+@rule
+def left_of(x, kept):  # type: ignore[no-untyped-def]
+    """Return what is left of a whole number below 2^24: `shrunk` without 64 bits."""
+    size, kept = np.int32(abs(x)), np.int32(kept)
+    high, low = np.int32(size >> np.int32(12)), np.int32(size & np.int32(4095))
+    left = np.int32(np.int32(high * kept) + np.int32(np.int32(low * kept) >> np.int32(12)))
+    return np.int32(-left) if x < 0 else left
+
+
+@rule
+def factors(p, k, free):  # type: ignore[no-untyped-def]
+    """Return how many of k timesteps without input a neuron is held, and free: they are all run.
+
+    After 2^24 of them nothing changes any more.
+    """
+    most = np.float32(OVERFLOWED)
+    held, free = min(np.float32(k - free), most), min(np.float32(free), most)
+    return held, free, np.float32(0.0), np.float32(0.0)
+
+
+@rule
+def relax(p, bias, u, second, factors):  # type: ignore[no-untyped-def]
+    """Return (u, second) after silent timesteps, one by one until nothing changes any more."""
+    held, free, _, _ = factors
+    if second != np.float32(OVERFLOWED):
+        membrane, current = np.int32(u), np.int32(second)
+        kept, left, fed = np.int32(p.decay), np.int32(p.second_decay), shifted(bias)
+        k = np.int32(held)
+        while k > 0:
+            flowed, current = current, left_of(current, left)
+            k = np.int32(k - 1) if current != flowed else np.int32(0)
+        k = np.int32(free)
+        while k > 0:
+            before, flowed = membrane, current
+            current = left_of(current, left)
+            membrane = bounded(left_of(membrane, kept), current, fed)
+            stands = membrane == before and current == flowed
+            k = np.int32(0) if stands else np.int32(k - 1)
+        u, second = np.float32(membrane), np.float32(current)
+    return u, second
+
+
+@rule
+def charge(p, bias, u, second, x, free):  # type: ignore[no-untyped-def]
+    """Return (u, second) after a timestep's decay and input x; a membrane not `free` is held."""
+    limit = np.float32(INPUT_LIMIT)
+    arriving = min(max(product(x, p.scale), -limit), limit)
+    current = np.int32(left_of(np.int32(second), np.int32(p.second_decay)) + np.int32(arriving))
+    wraps = abs(arriving) == limit or abs(current) > MOST or second == np.float32(OVERFLOWED)
+    if free:
+        kept = left_of(np.int32(u), np.int32(p.decay))
+        u = np.float32(bounded(kept, current, shifted(bias)))
+    return u, np.float32(OVERFLOWED) if wraps else np.float32(current)
+
+
+@rule
+def shifted(bias):  # type: ignore[no-untyped-def]
+    """Return what a bias adds to a membrane."""
+    return np.int32(np.int32(bias) << np.int32(SHIFT))
+
+
+@rule
+def bounded(kept, current, fed):  # type: ignore[no-untyped-def]
+    """Return a membrane, saturated."""
+    most = np.int32(MOST)
+    moved = np.int32(np.int32(kept + current) + fed)
+    return np.int32(min(max(moved, np.int32(-most)), most))
+
+
+@rule
+def may_fire(p, bias, u, second):  # type: ignore[no-untyped-def]
+    """Tell whether a neuron may fire later without input: never false where it does.
+
+    Cut off towards zero, a positive membrane is never above that of real numbers.
+    """
+    kept = product(p.decay, np.float32(1 / UNITY))
+    coming = product(max(u, np.float32(0.0)), kept) + product(
+        max(second, np.float32(0.0)), p.coupling
+    )
+    fed = bias > 0 and left_of(np.int32(second), np.int32(p.second_decay)) > 0
+    return fed or crosses(p, coming, p.threshold)
