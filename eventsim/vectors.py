@@ -62,7 +62,7 @@ def spread(builder: Any, value: Any, lanes: int) -> Any:
     one = ir.Constant(ir.VectorType(value.type, lanes), ir.Undefined)
     one = builder.insert_element(one, value, index(0))
     zeros = ir.Constant(ir.VectorType(index, lanes), [0] * lanes)
-    return builder.shufflevector_of(one, one, zeros)
+    return builder.shuffle_vector(one, one, zeros)
 
 
 def data_of(context: Any, builder: Any, kind: Any, array: Any) -> Any:

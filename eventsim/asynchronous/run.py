@@ -78,9 +78,8 @@ class AsynchronousRun:
         self._tables, self._weights = self._layout.tables, self._layout.weights
         self._ints = with_room(self._layout, self._layout.ints, record_spikes)
         self._floats = _aligned(self._layout.floats)
-        self._start = start_us
+        self._start, self._record = start_us, record_spikes
         self._until = 0  # up to here the run has gone on without events
-        self._record = record_spikes
         self._traces: list[Int64s] = []
         self._hops: list[Int64s] = []  # of the call of `feed_in_hops` that is going on
         self._recorded = np.zeros(len(network.neuron_layers), np.int64)  # spikes in the traces

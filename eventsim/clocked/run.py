@@ -383,9 +383,8 @@ class Sample:
 
     def forget(self) -> None:
         """Forget what was recorded."""
-        for several in self._recorded or ():
-            several.clear()
-        self._spikes = [0] * len(self._spikes)
+        if self._recorded is not None:
+            self._recorded, self._spikes = [[] for _ in self._recorded], [0] * len(self._spikes)
 
     def result(self, seen: Seen) -> Result:
         """Return the outcome."""
