@@ -1,5 +1,5 @@
 # Two commands: `make demo` shows the main job end to end, `make test` runs the tests.
-# Both set up what they need in $(VENV) first; `make lint` is what CI adds to the tests, and
+# Both set up what they need in $(VENV) first; `make lint` and `make browser` are what CI adds, and
 # `make test-slow` runs what `make test` leaves out, for it takes many minutes.
 
 PYTHON ?= python3
@@ -10,7 +10,7 @@ BIN = $(VENV)/bin
 NIR = nir==1.0.8 nirtorch==2.6
 INSTALLED = $(VENV)/.installed
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo test test-slow lint browser clean
 
 demo: $(INSTALLED)
 	$(BIN)/eventsim demo --out demo
@@ -29,6 +29,13 @@ lint: $(INSTALLED)
 	ln -sfn $(CURDIR)/bridge build/mypy/eventsim_bridge
 	ln -sfn $(CURDIR)/tools build/mypy/eventsim_tools
 	MYPYPATH=build/mypy $(BIN)/mypy -p eventsim -p eventsim_bridge -p eventsim_tools
+
+# Chromium, for the tests that look at pages, which skip without it.
+browser:
+	@command -v chromium || command -v chromium-browser || command -v google-chrome || { \
+		apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } || \
+		{ echo "make browser: no Chromium, and apt-get cannot install it here" >&2; exit 1; }
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
