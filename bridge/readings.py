@@ -51,13 +51,12 @@ class PoolsFirst:
         return PoolsFirst(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
 
-def pools_first(network: es.Network, events: Any) -> list[PoolsFirst]:
+def pools_first(network: es.Network, events: Any, *, steps: int | None = None) -> list[PoolsFirst]:
     """Return what each layer with weights takes for a recording, on the network's own grid.
 
     Raises as `eventsim.simulate`, and `EventsimError` for a network that torch cannot hold.
     """
-    result = es.simulate(network, events, record_spikes=True)
-    return [_operations(arriving) for arriving in arriving_at_layers(network, events, result)]
+    return [_pools_first(arriving) for arriving in _arriving(network, events, steps)]
 
 
 @dataclass(frozen=True)
@@ -88,19 +87,32 @@ class ForNothing:
     sops: int
 
 
-def for_nothing(network: es.Network, events: Any) -> list[ForNothing]:
+def for_nothing(network: es.Network, events: Any, *, steps: int | None = None) -> list[ForNothing]:
     """Return what each layer with weights counts of a recording without any effect.
 
     Raises as `pools_first`.
     """
-    result = es.simulate(network, events, record_spikes=True)
-    found = []
-    for arriving in arriving_at_layers(network, events, result):
-        x, connection = arriving.entering, arriving.connection
-        reached = fan_out(arriving.pools, connection, x)
-        zeros = fan_out(arriving.pools, connection, x, zeros=True)
-        found.append(ForNothing(whole((x != 0) * (reached == 0)), whole((x != 0) * zeros)))
-    return found
+    return [_for_nothing(arriving) for arriving in _arriving(network, events, steps)]
+
+
+class LayerReadings(NamedTuple):
+    """How else the spikes of a layer in one sample may be read."""
+
+    for_nothing: ForNothing
+    pools_first: PoolsFirst
+
+
+def readings(network: es.Network, events: Any, *, steps: int | None = None) -> list[LayerReadings]:
+    """Return both readings of each layer with weights, of one run; raises as `pools_first`."""
+    return [
+        LayerReadings(_for_nothing(arriving), _pools_first(arriving))
+        for arriving in _arriving(network, events, steps)
+    ]
+
+
+def _arriving(network: es.Network, events: Any, steps: int | None) -> Iterator[Arriving]:
+    result = es.simulate(network, events, steps=steps, record_spikes=True)
+    return arriving_at_layers(network, events, result)
 
 
 def arriving_at_layers(network: es.Network, events: Any, result: es.Result) -> Iterator[Arriving]:
@@ -134,7 +146,14 @@ def dense_spikes(network: es.Network, result: es.Result, number: int) -> Tensor:
     return spikes.reshape(result.steps, *shape)
 
 
-def _operations(arriving: Arriving) -> PoolsFirst:
+def _for_nothing(arriving: Arriving) -> ForNothing:
+    x, connection = arriving.entering, arriving.connection
+    reached = fan_out(arriving.pools, connection, x)
+    zeros = fan_out(arriving.pools, connection, x, zeros=True)
+    return ForNothing(whole((x != 0) * (reached == 0)), whole((x != 0) * zeros))
+
+
+def _pools_first(arriving: Arriving) -> PoolsFirst:
     x, adds = arriving.entering, 0
     for pool in arriving.pools:
         if isinstance(pool, nn.AvgPool2d):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .report import console, new_table, progress_bar, write_json
+from .report import console, events_of, new_table, progress_bar, write_json
 
 if TYPE_CHECKING:
     from eventsim import Network, Operations
@@ -51,11 +51,13 @@ def beside_sanafe(
     test = open_dataset(data, root).test
     ours: dict[str, float] = {}
     theirs: dict[str, float] = {}
+    results = []
     count = min(limit, len(test))
     with progress_bar("recordings", count) as advance:
         for index in range(count):
             events = test[index][0]
             result = es.simulate(net, events)
+            results.append(result)
             for found, total in (
                 (of_loihi_model(net, result.operations), ours),
                 (run_sanafe(net, events, result.steps), theirs),
@@ -63,7 +65,8 @@ def beside_sanafe(
                 for name, value in found.items():
                     total[name] = total.get(name, 0) + value / count
             advance(1)
-    table = new_table(f"{count} samples, a sample", [""], ["model loihi", "SANA-FE"])
+    title = f"{count} samples, a sample of {events_of(results)}"
+    table = new_table(title, [""], ["model loihi", "SANA-FE"])
     for name in ROWS:
         table.add_row(name, *(f"{one[name]:,.0f}" for one in (ours, theirs)))
     console.print(table)

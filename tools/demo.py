@@ -74,7 +74,7 @@ def demo(
     console.print(agreement_table(agreement))
     console.print("5. Count", highlight=False)
     total = es.Operations.sum(result.operations for result in results)
-    console.print(operations_table(total, len(results)))
+    console.print(operations_table(total, results))
 
     write_json(
         _document(network, results, dataset.test.labels, agreement, seconds), out / "demo.json"

@@ -67,8 +67,12 @@ def new_table(title: str, text: Sequence[str], numbers: Sequence[str]) -> Table:
     return table
 
 
-def operations_table(operations: Operations, samples: int) -> Table:
-    """Return mean operations per sample, one row a layer, beside the dense equivalent."""
+def operations_table(operations: Operations, results: Sequence[Result]) -> Table:
+    """Return mean operations per sample, one row a layer, beside the dense equivalent.
+
+    operations: the sum of those of the results.
+    """
+    samples = len(results)
     columns = {
         "events in": "input_events",
         "ACs": "acs",
@@ -79,7 +83,8 @@ def operations_table(operations: Operations, samples: int) -> Table:
     }
     if not operations.total.macs:
         del columns["MACs"]
-    table = new_table(f"Operations ({_per(samples)})", ["layer"], [*columns, "SOPs/dense"])
+    title = f"Operations ({_per(samples)}; {events_of(results)})"
+    table = new_table(title, ["layer"], [*columns, "SOPs/dense"])
     for row in _rows(operations):
         counts = [mean(getattr(row, count), samples) for count in columns.values()]
         share = f"{row.sops / row.dense_macs:.2%}" if row.dense_macs else "-"
@@ -87,10 +92,19 @@ def operations_table(operations: Operations, samples: int) -> Table:
     return table
 
 
+def events_of(results: Sequence[Result]) -> str:
+    """Return in words the events of a sample on the grid, which "events in" does not count all."""
+    seen = sum(r.events - r.events_early - r.events_late for r in results)
+    merged = sum(r.events_merged for r in results)
+    return f"{mean(seen, len(results))} events, {mean(merged, len(results))} of them merged"
+
+
 def energy_table(operations: Operations, samples: int, energies: Energies) -> Table:
     """Return the mean energy per sample of the whole network, one row a model."""
+    bits = energies.footprint.weight_bits
+    width = "all in float32" if bits == 32 else f"weights of {bits} bits, all else float32"
     table = new_table(
-        f"Modelled energy ({_per(samples)})",
+        f"Modelled energy ({_per(samples)}; {width})",
         ["model", "machine"],
         ["nJ", "pJ a synaptic operation"],
     )

@@ -13,6 +13,7 @@ import typer
 from .energies import ENERGY_HELP, Energies, chosen_models
 from .networks import NetworkFile, NirOptions, open_network
 from .options import Parting, with_options, writable
+from .other_readings import read_otherwise, readings_table
 from .pictures.options import Plot, draw_run, spikes_to_plot
 from .reading import Fit, Reading
 from .recorded import recording_options, write_recorded
@@ -90,6 +91,13 @@ def run(
         str | None,
         typer.Option(help=ENERGY_HELP, metavar="MODELS"),
     ] = None,
+    readings: Annotated[
+        bool,
+        typer.Option(
+            "--readings",
+            help="Also count weights of 0, events that reach nothing, and pools first (in torch).",
+        ),
+    ] = False,
     json: Annotated[
         Path | None,
         typer.Option(
@@ -112,10 +120,11 @@ def run(
     from eventsim.network.rounding import WEIGHT_BITS
 
     say_when_compiling()
-    if mode == "async" and against_torch:
-        raise es.EventsimError(
-            "--against-torch is set with --mode async, expected --mode clocked: torch has timesteps"
-        )
+    for option, is_set in (("--against-torch", against_torch), ("--readings", readings)):
+        if mode == "async" and is_set:
+            raise es.EventsimError(
+                f"{option} is set with --mode async, expected --mode clocked: torch has timesteps"
+            )
     _check_inputs(inputs or [], data, root)
     net = open_network(network, nir)
     if weights is not None:
@@ -127,9 +136,8 @@ def run(
     if data is not None:
         chosen = _from_data_set(net, data, root, split, reading, parting)
     else:
-        chosen = _from_files(
-            net, inputs or [], reading, whole=bool(reading.sort or against_torch or plot)
-        )
+        whole = bool(reading.sort or against_torch or readings or plot)
+        chosen = _from_files(net, inputs or [], reading, whole)
     count = len(chosen.names) if limit is None else min(limit, len(chosen.names))
     if count == 0:
         raise es.EventsimError(
@@ -146,8 +154,12 @@ def run(
         (events,) = _read(chosen, range(1), lambda *_: None)
         draw_run(plot, net, events, results[0], _title(net, chosen, results[0], labels))
     agreement = _compare(net, chosen, count, steps) if against_torch else None
+    again = _read(chosen, range(count), lambda *_: None) if readings else ()
+    others = read_otherwise(net, again, count, steps) if readings else None
     if json is None or str(json) != "-":
         _print(net, chosen, results, labels, seconds, energies)
+        if others is not None:
+            console.print(readings_table(others))
         if agreement is not None:
             console.print(agreement_table(agreement))
     note_outside_the_grid(results)
@@ -156,6 +168,7 @@ def run(
         document["weights"] = weights or "float32"
         document["device"] = device
         document["energy"] = energy
+        document["readings"] = others
         document["agreement"] = None if agreement is None else agreement.as_dict()
         write_json(document, json)
 
@@ -320,7 +333,9 @@ def _print(
     class_names = net.class_names or chosen.class_names
     if labels is None:
         table = new_table(
-            "Predictions", ["recording", "class"], ["spikes", "of all", "SOPs", "events"]
+            "Predictions",
+            ["recording", "class"],
+            ["spikes", "of all", "SOPs", "events", "merged"],
         )
         for name, result in zip(chosen.names, results, strict=False):
             silent = result.spike_counts.sum() == 0
@@ -331,6 +346,7 @@ def _print(
                 f"{result.spike_counts.sum():,}",
                 f"{result.operations.total.sops:,}",
                 f"{result.events:,}",
+                f"{result.events_merged:,}",
             )
         console.print(table)
     else:
@@ -340,7 +356,7 @@ def _print(
             highlight=False,
         )
     total = es.Operations.sum(result.operations for result in results)
-    console.print(operations_table(total, len(results)))
+    console.print(operations_table(total, results))
     if energies is not None:
         console.print(energy_table(total, len(results), energies))
         for refusal in energies.refusals(total.total):

@@ -24,6 +24,7 @@ a bias 32. dense_macs are what a dense framework executes, padding included.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +38,7 @@ from eventsim.operations import CountedLayer, CountedLayers
 from ..models.operations import area, fan_out
 from ..models.quantised import QuantisedLayer, QuantisedNetwork
 from ..training.losses import LOSSES_OF, Loss
+from .counted import add_up, arriving, nonzero
 
 WEIGHT_BITS = 8
 
@@ -95,7 +97,16 @@ def count_operations(
     _check(model, frames, loss)
     model.eval()
     with torch.no_grad():
-        return [FrameOperations(tuple(_layers(model, sample[None]))) for sample in frames]
+        layers = _layers(model, frames)
+    return [
+        FrameOperations(tuple(_of_sample(name, of, sample) for name, of in layers))
+        for sample in range(len(frames))
+    ]
+
+
+def _of_sample(name: str, counts: Mapping[str, Tensor | int], sample: int) -> FrameLayerOperations:
+    own = {c: of if isinstance(of, int) else int(of[sample]) for c, of in counts.items()}
+    return FrameLayerOperations(name, **own)
 
 
 def _check(model: QuantisedNetwork, frames: Tensor, loss: Loss) -> None:
@@ -120,53 +131,42 @@ def footprint(model: QuantisedNetwork) -> Footprint:
             x = layer(x)
             sums += x.numel() if isinstance(layer, QuantisedLayer) else 0
     weights = sum(parameter.numel() for parameter in model.parameters())
-    return Footprint(weights, sums, WEIGHT_BITS)
+    return Footprint(weights, sums, WEIGHT_BITS, integers=True)
 
 
-def _layers(model: QuantisedNetwork, frames: Tensor) -> list[FrameLayerOperations]:
-    """Count what a single sample takes."""
+def _layers(model: QuantisedNetwork, frames: Tensor) -> list[tuple[str, dict[str, Tensor | int]]]:
+    """Count what each layer takes, of each sample or, as a number, of every one."""
     first, *others = model.layers
     x = first(frames.transpose(0, 1))[0]
     unit = 1.0  # what the whole number 1 stands for in x
     counted = []
-    adds, compares = int(frames.sum()), 0
+    pools: dict[str, Tensor | int] = {"pool_adds": frames.flatten(1).sum(dim=1)}
     for index, layer in enumerate(others):
         whole = torch.round(x / unit)
         if isinstance(layer, QuantisedLayer):
-            counted.append(_layer(index, layer, whole, adds, compares))
-            unit, adds, compares = layer.scale or 1.0, 0, 0
-        elif isinstance(layer, nn.MaxPool2d):
-            compares += _operations(layer, whole != 0)
-        elif isinstance(layer, nn.AvgPool2d):
-            adds += _operations(layer, whole != 0)
-            unit /= 1 if layer.divisor_override else area(layer)
+            kind = "Conv2d" if isinstance(layer.connection, nn.Conv2d) else "Dense"
+            counted.append((f"layer {index} ({kind})", _layer(layer, whole) | pools))
+            unit, pools = layer.scale or 1.0, {}
+        elif isinstance(layer, nn.MaxPool2d | nn.AvgPool2d):
+            worked = nonzero(whole, fan_out([layer], None, whole).long())
+            maximum = isinstance(layer, nn.MaxPool2d)
+            add_up(pools, {"pool_compares" if maximum else "pool_adds": worked})
+            if isinstance(layer, nn.AvgPool2d) and not layer.divisor_override:
+                unit /= area(layer)
         x = layer(x)
     return counted
 
 
-def _layer(
-    index: int, layer: QuantisedLayer, whole: Tensor, adds: int, compares: int
-) -> FrameLayerOperations:
+def _layer(layer: QuantisedLayer, whole: Tensor) -> dict[str, Tensor | int]:
     connection: Any = layer.connection
     sums = connection(whole)[0]
     hidden = sums.numel() if layer.hidden else 0
-    kind = "Conv2d" if isinstance(connection, nn.Conv2d) else "Dense"
-    return FrameLayerOperations(
-        f"layer {index} ({kind})",
-        input_events=int((whole != 0).sum()),
-        acs=_operations(connection, whole == 1),
-        macs=_operations(connection, whole > 1),
-        bias_adds=sums.numel() if connection.bias is not None else 0,
-        compares=hidden,
-        multiplies=hidden,
-        pool_adds=adds,
-        pool_compares=compares,
-        dense_macs=connection.weight.numel() * math.prod(sums.shape[1:]),
-    )
-
-
-def _operations(module: Any, chosen: Tensor) -> int:
-    """Return the operations that chosen values of one sample (1, channels, ...) cause."""
-    weights = hasattr(module, "weight")
-    reached = fan_out([] if weights else [module], module if weights else None, chosen)
-    return int((chosen * reached.long()).sum())
+    return {
+        **arriving(whole, fan_out([], connection, whole).long()),
+        "bias_adds": sums.numel() if connection.bias is not None else 0,
+        "compares": hidden,
+        "multiplies": hidden,
+        "pool_adds": 0,
+        "pool_compares": 0,
+        "dense_macs": connection.weight.numel() * math.prod(sums.shape[1:]),
+    }

@@ -15,7 +15,7 @@ from ..models.operations import POOLS, fan_out
 from .attention import attention, uncounted_attention
 from .axes import Axes
 from .cells import cell, recurrent, uncounted_recurrent
-from .counted import Counted, arriving
+from .counted import Counted, arriving, nonzero
 
 ModuleCounter = Callable[[Any, Axes, tuple[Any, ...], dict[str, Any], Any], Counted]
 
@@ -89,7 +89,7 @@ def _convolution(module: Any, axes: Axes, args: Any, kwargs: Any, output: Tensor
 def _pool(module: Any, axes: Axes, args: Any, kwargs: Any, output: Tensor) -> Counted:
     maximum, flat = isinstance(module, _MAXIMA), isinstance(module, nn.MaxPool1d | nn.AvgPool1d)
     x = _input(axes, args, kwargs, 2 if flat else 3)
-    worked = ((x != 0) * fan_out([module], None, x).long()).flatten(1).sum(dim=1)
+    worked = nonzero(x, fan_out([module], None, x).long())
     return Counted(len(x), {"pool_compares" if maximum else "pool_adds": worked})
 
 

@@ -66,6 +66,7 @@ from eventsim.events.arrays import INPUT_ENCODINGS, InputEncoding
 from ..models.operations import fan_out
 from ..models.recurrent import CELLS, RecurrentLayer, RecurrentNetwork
 from ..training.losses import LOSSES_OF, Loss
+from .counted import arriving
 from .operations import ELEMENTWISE, RecurrentLayerOperations, RecurrentOperations
 
 _POOLS = (nn.MaxPool2d, nn.AvgPool2d)
@@ -201,9 +202,9 @@ class _LayerCounting:
         assert self.sums is not None
         executed = 1 if self.once else steps
         sums, positions = math.prod(self.sums) * executed, math.prod(self.sums[1:]) * executed
-        sops = int(self.inputs.operations[sample])
-        acs = int(self.inputs.of_ones[sample]) if self.of_events else 0
-        pooled = [(tally.chain[0], int(tally.operations[sample])) for tally in self.pools]
+        sops, ones = self.inputs.operations(sample), int(self.inputs.counts["acs"][sample])
+        acs = ones if self.of_events else 0
+        pooled = [(tally.chain[0], tally.operations(sample)) for tally in self.pools]
         updates, dense, elementwise = 0, 0, dict.fromkeys(ELEMENTWISE["rnn"], 0)
         if self.recurrent:
             cell = CELLS[self.layer.cell]
@@ -214,10 +215,10 @@ class _LayerCounting:
                 elementwise[operation] = each * units
         return RecurrentLayerOperations(
             self.name,
-            input_events=int(self.inputs.events[sample]),
+            input_events=int(self.inputs.counts["input_events"][sample]),
             acs=acs,
             macs=sops - acs,
-            recurrent_macs=int(self.feedback.operations[sample]) if self.feedback else 0,
+            recurrent_macs=self.feedback.operations(sample) if self.feedback else 0,
             updates=updates,
             bias_adds=sums if self.connection.bias is not None else 0,
             **elementwise,
@@ -229,9 +230,7 @@ class _LayerCounting:
 
 
 class _Tally:
-    """A forward hook that counts, sample by sample, non-zero inputs and the operations they cause.
-
-    Those that inputs of exactly 1 cause are counted apart as well.
+    """A forward hook that counts `arriving` values sample by sample.
 
     chain: the module that is hooked, and what its outputs go through until the last one does the
     operations: pools, and one module with weights; or only a pool.
@@ -239,27 +238,24 @@ class _Tally:
 
     def __init__(self, chain: Sequence[Any], batch: int, once: bool) -> None:
         """Begin at zero; `once`: count only the last timestep."""
-        self.chain, self.once = chain, once
-        self.events = torch.zeros(batch, dtype=torch.int64)
-        self.operations = torch.zeros(batch, dtype=torch.int64)
-        self.of_ones = torch.zeros(batch, dtype=torch.int64)
-        self.fan_out: Tensor | None = None  # operations of an input of one channel, by position
+        self.chain, self.once, self.batch = chain, once, batch
+        self.counts = {c: torch.zeros(batch).long() for c in ("input_events", "acs", "macs")}
+        self.reach: Tensor | None = None
 
     def __call__(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         """Add what one call sees, for inputs (steps x batch, channels, ...)."""
-        (x,) = inputs
-        steps = len(x) // len(self.events)
-        if self.fan_out is None:
+        x = inputs[0][-self.batch :] if self.once else inputs[0]
+        if self.reach is None:
             *pools, last = self.chain
             worked = isinstance(last, _POOLS)
             reached = fan_out(self.chain if worked else pools, None if worked else last, x)
-            self.fan_out = reached.long().flatten()
-        x = x.reshape(steps, len(self.events), x.shape[1], -1)
-        x = x[-1:] if self.once else x
-        by_position = (x != 0).sum(dim=(0, 2))  # (batch, positions)
-        self.events += by_position.sum(dim=1).cpu()
-        self.operations += (by_position * self.fan_out).sum(dim=1).cpu()
-        self.of_ones += ((x == 1).sum(dim=(0, 2)) * self.fan_out).sum(dim=1).cpu()
+            self.reach = reached.long()
+        for count, found in arriving(x, self.reach).items():
+            self.counts[count] += found.reshape(-1, self.batch).sum(dim=0).cpu()
+
+    def operations(self, sample: int) -> int:
+        """Return what all values that are not 0 have caused in a sample."""
+        return int(self.counts["acs"][sample] + self.counts["macs"][sample])
 
 
 def _is_max(pool: nn.Module) -> bool:

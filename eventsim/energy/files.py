@@ -1,8 +1,8 @@
 """TOML -> `EnergyModel`: those that come with the package by name, one's own by path.
 
 A file has `name`, `title`, `source` and `leaves_out`, and either `[prices]`, a chip's published
-picojoules for each count, or `[arithmetic]` with `[sigmoid]`, `[tanh]` and perhaps `[memory]`, a
-machine's.
+picojoules for each count, or `[arithmetic]` and `[integers]` with `[sigmoid]`, `[tanh]` and perhaps
+`[memory]`, a machine's.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def load_energy_model(name: str | Path) -> EnergyModel:
 
 def _model(document: dict[str, Any]) -> EnergyModel:
     chip = "prices" in document
-    sections = ("prices",) if chip else ("arithmetic", "sigmoid", "tanh")
+    sections = ("prices",) if chip else ("arithmetic", "integers", "sigmoid", "tanh")
     optional = () if chip else ("memory",)
     _check_keys("the model", document, (*_WORDS, *sections), optional)
     for key in _WORDS:
@@ -61,7 +61,8 @@ def _model(document: dict[str, Any]) -> EnergyModel:
     if chip:
         counts = (*ARITHMETIC, *OTHER_COUNTS)
         _check_keys("prices", document["prices"], (), counts)
-        return EnergyModel(**words, prices=_numbers("prices", document["prices"]))
+        prices = _numbers("prices", document["prices"])
+        return EnergyModel(**words, prices=prices, integer_prices=prices)
     return _machine(words, document)
 
 
@@ -70,26 +71,36 @@ def _machine(words: dict[str, str], document: dict[str, Any]) -> EnergyModel:
     sections = {}
     for name, keys in (
         ("arithmetic", ("add_pj", "multiply_pj")),
+        ("integers", ("add_pj", "multiply_pj", "product_pj")),
         ("sigmoid", ("adds", "multiplies", "loads")),
         ("tanh", ("adds", "multiplies", "loads")),
     ):
         _check_keys(name, document[name], keys)
         sections[name] = _numbers(name, document[name])
-    add, multiply = sections["arithmetic"]["add_pj"], sections["arithmetic"]["multiply_pj"]
+    loads = {"sigmoids": sections["sigmoid"]["loads"], "tanhs": sections["tanh"]["loads"]}
+    memory = _memory(document["memory"]) if "memory" in document else None
+    return EnergyModel(
+        **words, prices=_prices(sections, "arithmetic"),
+        integer_prices=_prices(sections, "integers"), table_loads=loads, memory=memory,
+    )  # fmt: skip
+
+
+def _prices(sections: dict[str, dict[str, float]], kind: str) -> dict[str, float]:
+    """Return what one unit of each count takes in arithmetic of a kind."""
+    add, multiply = sections[kind]["add_pj"], sections[kind]["multiply_pj"]
+    product = sections[kind].get("product_pj", multiply)
     sigmoid, tanh = (
         sections[name]["adds"] * add + sections[name]["multiplies"] * multiply
         for name in ("sigmoid", "tanh")
     )
-    prices = {
+    return {
         count: work.adds * add
         + work.multiplies * multiply
+        + work.products * product
         + work.sigmoids * sigmoid
         + work.tanhs * tanh
         for count, work in ARITHMETIC.items()
     }
-    loads = {"sigmoids": sections["sigmoid"]["loads"], "tanhs": sections["tanh"]["loads"]}
-    memory = _memory(document["memory"]) if "memory" in document else None
-    return EnergyModel(**words, prices=prices, table_loads=loads, memory=memory)
 
 
 def _memory(values: Any) -> Memory:

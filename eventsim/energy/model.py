@@ -28,6 +28,7 @@ class Work(NamedTuple):
 
     adds: int = 0
     multiplies: int = 0
+    products: int = 0  # of a weight and what arrives: as narrow as these are
     sigmoids: int = 0
     tanhs: int = 0
 
@@ -37,8 +38,8 @@ class Work(NamedTuple):
 # the count does not tell the two apart. Address and time arithmetic is not modelled.
 ARITHMETIC: Mapping[str, Work] = {
     "acs": Work(adds=1),
-    "macs": Work(adds=1, multiplies=1),
-    "recurrent_macs": Work(adds=1, multiplies=1),
+    "macs": Work(adds=1, products=1),
+    "recurrent_macs": Work(adds=1, products=1),
     "decays": Work(multiplies=1),
     "bias_adds": Work(adds=1),
     "compares": Work(adds=1),
@@ -55,11 +56,16 @@ OTHER_COUNTS = ("output_spikes", "idle_updates")
 
 @dataclass(frozen=True)
 class Footprint:
-    """The memory that a network takes, in 32-bit words, and the bits of a weight of them."""
+    """The memory that a network takes, in 32-bit words, and how wide its numbers are.
+
+    weight_bits: of a weight; biases have 32. integers: whether what a weight is multiplied with has
+    8 bits as well, and all sums are integers of 32; else all arithmetic is that of float32.
+    """
 
     weights: int  # weights and biases
     state: int  # words that go from timestep to timestep
     weight_bits: int = 32
+    integers: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,7 +102,8 @@ class EnergyModel:
     title: str
     source: str
     leaves_out: str
-    prices: Mapping[str, float]  # picojoules of one unit of each count
+    prices: Mapping[str, float]  # picojoules of one unit of each count, of float32
+    integer_prices: Mapping[str, float]  # and of a network of integers; a chip's are the same
     table_loads: Mapping[str, float] = field(default_factory=dict)  # words that a unit looks up
     memory: Memory | None = None
 
@@ -108,13 +115,14 @@ def energy_of(counts: CountedLayer, footprint: Footprint, model: EnergyModel) ->
     for counts that the model's machine does not execute.
     """
     found: dict[str, Any] = counts.as_dict()
+    prices = model.integer_prices if footprint.integers else model.prices
     for count in ARITHMETIC:
-        if found.get(count, 0) > 0 and count not in model.prices:
+        if found.get(count, 0) > 0 and count not in prices:
             raise EventsimError(
                 f"energy model {model.name} has no price for {count}, of which "
                 f"{counts.name!r} has {found[count]:,}: {model.leaves_out}"
             )
-    energy = math.fsum(price * found.get(count, 0) for count, price in model.prices.items())
+    energy = math.fsum(price * found.get(count, 0) for count, price in prices.items())
     memory = model.memory
     if memory is None:
         return energy

@@ -173,7 +173,7 @@ def test_it_has_the_parameters_of_the_snn(structure: str) -> None:
     assert shapes == [parameter.shape for parameter in spiking.parameters()]
     found = footprint(model)
     assert found.weights == sum(size.numel() for size in shapes)
-    assert found.weight_bits == 8
+    assert (found.weight_bits, found.integers) == (8, True)
     if structure == "512FC-10":
         assert found.state == 522
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from command_line import run_command
 
 import eventsim as es
 from eventsim_bridge.readings import ForNothing, PoolsFirst, for_nothing, pools_first
@@ -86,3 +89,43 @@ def test_without_its_zeros_a_network_counts_the_rest(pools: list[Any]) -> None:
     (one,), (other,) = for_nothing(network, events), for_nothing(inverted, events)
     assert one.sops > 0
     assert one.sops + other.sops == es.simulate(network, events).operations.total.sops
+
+
+def test_run_shows_the_readings_of_each_layer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(3)
+    conv = es.Conv2d(np.array([[[[0.5, 0.0], [0.25, 0.25]]]]), stride=2, neuron=es.IF(0.4))
+    dense = es.Dense(np.array([[0.0], [1.0], [0.5]]), neuron=es.IF(0.5))
+    network = es.Network((1, 6, 6), 1000, [conv, es.AvgPool2d(3), es.Flatten(), dense])
+    es.save_network(network, tmp_path / "net.h5")
+    files, recordings = [tmp_path / "a.npy", tmp_path / "b.npy"], []
+    for file, length in zip(files, (4, 9), strict=True):
+        recordings.append(events_of(rng.random((length, 6, 6)) < 0.4))
+        np.save(file, recordings[-1])
+    out = tmp_path / "out.json"
+    command = ("run", tmp_path / "net.h5", *files, "--steps", 5, "--json", out)
+    assert run_command(*command) == 0
+    assert json.loads(out.read_text())["readings"] is None
+    assert "Other readings" not in capsys.readouterr().out
+    assert run_command(*command, "--readings") == 0
+    printed = capsys.readouterr().out
+    layers = json.loads(out.read_text())["readings"]
+    assert [layer["name"] for layer in layers] == ["layer 0 (Conv2d)", "layer 3 (Dense)"]
+    nothing = [for_nothing(network, events, steps=5) for events in recordings]
+    pooled = [pools_first(network, events, steps=5) for events in recordings]
+    for number, layer in enumerate(layers):
+        assert layer["events_for_nothing"] == [each[number].input_events for each in nothing]
+        assert layer["sops_for_nothing"] == [each[number].sops for each in nothing]
+        assert layer["pools_first_acs"] == [each[number].acs for each in pooled]
+        assert layer["pools_first_macs"] == [each[number].macs for each in pooled]
+        assert layer["pools_first_pool_adds"] == [each[number].pool_adds for each in pooled]
+        assert sum(layer["sops_for_nothing"]) > 0
+        for name in ("sops_for_nothing", "pools_first_acs", "pools_first_pool_adds"):
+            assert f" {sum(layer[name]) / 2:g} " in printed
+    assert sum(layers[1]["pools_first_pool_adds"]) > 0
+    merged = [es.simulate(network, events, steps=5).events_merged for events in recordings]
+    assert merged == [0, 0]
+    assert "events, 0 of them merged" in printed
+    refused = str(run_command(*command, "--readings", "--mode", "async"))
+    assert "--readings is set with --mode async, expected --mode clocked" in refused

@@ -161,6 +161,24 @@ def test_the_input_is_never_graded() -> None:
     assert (result.mode, simulate(network, events_at(3)).mode) == ("async", "clocked")
 
 
+def test_a_graded_spike_of_one_is_an_accumulation_and_of_several_a_product() -> None:
+    """By each way: from map to map, to all of a layer, and back to the neuron itself."""
+    many = IF(1.0, "subtract", spikes="many", comparison=">=")
+    first = Conv2d(np.array([1.5, 3.5]).reshape(2, 1, 1, 1), neuron=many)  # 1 spike, and 3
+    second = Conv2d(np.full((5, 2, 3, 3), 0.01), padding=1, neuron=IF(9.0))
+    third = Dense(np.full((7, 12), 0.01), neuron=IF(9.0))
+    corner = events_at(4)  # reaches 2 x 2 of 2 x 3 sites
+    for behind, reached in (([second], 4 * 5), ([Flatten(), third], 7)):
+        network = Network((1, 2, 3), 10, [first, *behind])
+        layers = simulate(network, corner, mode="async").operations.layers
+        assert (layers[0].acs, layers[0].output_spikes, layers[0].resets) == (2, 4, 2)
+        assert (layers[1].input_events, layers[1].acs, layers[1].macs) == (2, reached, reached)
+    loop = Dense([[1.5], [3.5]], recurrent=[0.25, 0.25], neuron=many)
+    counts = simulate(one_input([loop], dt_us=10), corner, steps=2, mode="async").operations.total
+    # 0.5 and 0.25 are left; 0.75 comes back to 0.5, and the 0.5 + 0.25 of the other do not fire
+    assert (counts.input_events, counts.acs, counts.macs) == (1 + 2, 2 + 1, 1)
+
+
 def test_readouts_of_one_membrane() -> None:
     """1 at 0, then 0.5^f: 1/8 after three timesteps; mean (1 - 1/8) / (3 ln 2)."""
     for readout, score in (("last-membrane", 0.125), ("mean-membrane", 0.875 / np.log(8))):

@@ -38,6 +38,9 @@ def counts(kind: type[CountedLayer], **given: int) -> Any:
 def test_machines_are_those_of_horowitz() -> None:
     assert BOUND.prices["acs"] == pytest.approx(0.9)
     assert BOUND.prices["macs"] == pytest.approx(0.9 + 3.7)
+    assert BOUND.integer_prices["acs"] == pytest.approx(0.1)
+    assert BOUND.integer_prices["macs"] == pytest.approx(0.1 + 0.2)
+    assert GATHER.integer_prices == SCATTER.integer_prices == BOUND.integer_prices
     assert BOUND.memory is None
     assert GATHER.prices == SCATTER.prices == BOUND.prices
     assert GATHER.memory == replace(SCATTER.memory, membranes="update")  # type: ignore[type-var]
@@ -67,31 +70,33 @@ def test_memory_has_no_steps(size: int, factor: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "arithmetic", "traffic"),
+    ("count", "arithmetic", "of_integers", "traffic"),
     [
-        ("acs", 0.9, 5.0),  # each reads a weight of 32 bits
-        ("macs", 0.9 + 3.7, 5.0),
-        ("bias_adds", 0.9, 5.0),
-        ("updates", 0.0, 10.0),  # a variable read and written
-        ("site_updates", 0.0, 10.0),
-        ("decays", 3.7, 0.0),
-        ("compares", 0.9, 0.0),
-        ("resets", 0.0, 0.0),
-        ("input_events", 0.0, 0.0),
-        ("output_spikes", 0.0, 0.0),
-        ("dense_macs", 0.0, 0.0),
-        ("dense_updates", 0.0, 0.0),
-        ("recurrent_macs", 0.9 + 3.7, 5.0),
-        ("sigmoids", 0.9 + 3.7, 10.0),
-        ("tanhs", 0.9 + 3.7, 10.0),
-        ("multiplies", 3.7, 0.0),
-        ("adds", 0.9, 0.0),
-        ("pool_adds", 0.9, 0.0),
-        ("pool_compares", 0.9, 0.0),
-        ("recurrent_dense_macs", 0.0, 0.0),
+        ("acs", 0.9, 0.1, 5.0),  # each reads a weight of 32 bits
+        ("macs", 0.9 + 3.7, 0.1 + 0.2, 5.0),
+        ("bias_adds", 0.9, 0.1, 5.0),
+        ("updates", 0.0, 0.0, 10.0),  # a variable read and written
+        ("site_updates", 0.0, 0.0, 10.0),
+        ("decays", 3.7, 3.1, 0.0),
+        ("compares", 0.9, 0.1, 0.0),
+        ("resets", 0.0, 0.0, 0.0),
+        ("input_events", 0.0, 0.0, 0.0),
+        ("output_spikes", 0.0, 0.0, 0.0),
+        ("dense_macs", 0.0, 0.0, 0.0),
+        ("dense_updates", 0.0, 0.0, 0.0),
+        ("recurrent_macs", 0.9 + 3.7, 0.1 + 0.2, 5.0),
+        ("sigmoids", 0.9 + 3.7, 0.1 + 3.1, 10.0),
+        ("tanhs", 0.9 + 3.7, 0.1 + 3.1, 10.0),
+        ("multiplies", 3.7, 3.1, 0.0),
+        ("adds", 0.9, 0.1, 0.0),
+        ("pool_adds", 0.9, 0.1, 0.0),
+        ("pool_compares", 0.9, 0.1, 0.0),
+        ("recurrent_dense_macs", 0.0, 0.0, 0.0),
     ],
 )
-def test_what_one_of_each_count_takes(count: str, arithmetic: float, traffic: float) -> None:
+def test_what_one_of_each_count_takes(
+    count: str, arithmetic: float, of_integers: float, traffic: float
+) -> None:
     """Every count of both kinds of layer, with all memory in 8 kB."""
     kinds = [
         kind
@@ -104,6 +109,8 @@ def test_what_one_of_each_count_takes(count: str, arithmetic: float, traffic: fl
     for kind in kinds:
         layer = counts(kind, **{count: 1000})
         assert es.energy_of(layer, SMALL, BOUND) == pytest.approx(1000 * arithmetic)
+        narrow = replace(SMALL, weight_bits=8, integers=True)
+        assert es.energy_of(layer, narrow, BOUND) == pytest.approx(1000 * of_integers)
         gathered = es.energy_of(layer, SMALL, GATHER)
         assert gathered == pytest.approx(1000 * (arithmetic + traffic))
         scattered = es.energy_of(layer, SMALL, SCATTER)
@@ -123,6 +130,18 @@ def test_weights_are_charged_at_their_width() -> None:
     layer = counts(es.LayerOperations, acs=1000)
     narrow = es.energy_of(layer, es.Footprint(8192, 1, weight_bits=8), GATHER)  # 8 kB again
     assert narrow == pytest.approx(1000 * (0.9 + 5.0 / 4))
+
+
+def test_narrow_weights_in_float32_membranes_change_no_arithmetic() -> None:
+    layer, narrow = counts(es.LayerOperations, acs=1000, macs=10), replace(SMALL, weight_bits=8)
+    assert es.energy_of(layer, narrow, BOUND) == es.energy_of(layer, SMALL, BOUND)
+
+
+@pytest.mark.parametrize("name", [n for n in es.energy_model_names() if "45nm" not in n])
+def test_a_chip_has_the_width_that_it_has(name: str) -> None:
+    model, layer = es.load_energy_model(name), counts(es.LayerOperations, acs=1000)
+    narrow = replace(SMALL, weight_bits=8, integers=True)
+    assert es.energy_of(layer, narrow, model) == es.energy_of(layer, SMALL, model)
 
 
 def test_weights_beside_the_chip() -> None:
@@ -199,6 +218,7 @@ def test_footprint_of_a_network() -> None:
 TEXT = {"name": "mine", "title": "Mine", "source": "me", "leaves_out": "much"}
 MACHINE: dict[str, Any] = TEXT | {
     "arithmetic": {"add_pj": 1, "multiply_pj": 2.5},
+    "integers": {"add_pj": 0.25, "multiply_pj": 1, "product_pj": 0.5},
     "sigmoid": {"adds": 0.5, "multiplies": 0, "loads": 0},
     "tanh": {"adds": 1, "multiplies": 2, "loads": 3},
     "memory": {
@@ -221,13 +241,16 @@ def test_models_of_ones_own(tmp_path: Path) -> None:
     machine = es.load_energy_model(write_model(tmp_path / "mine.toml", MACHINE))
     assert (machine.name, machine.leaves_out) == ("mine", "much")
     assert machine.prices["macs"] == 3.5
+    assert machine.integer_prices["macs"] == 0.75
     assert machine.prices["sigmoids"] == 0.5
+    assert machine.integer_prices["tanhs"] == 2.25
     assert machine.prices["tanhs"] == 6.0
     assert machine.table_loads == {"sigmoids": 0, "tanhs": 3}
     assert machine.memory is not None
     assert machine.memory.curve == ((16.0, 4.0), (64.0, 8.0))
     chip = es.load_energy_model(write_model(tmp_path / "chip.toml", CHIP))
-    assert (chip.prices, chip.memory) == ({"acs": 2, "idle_updates": 3}, None)
+    assert chip.prices == chip.integer_prices == {"acs": 2, "idle_updates": 3}
+    assert chip.memory is None
     layer = counts(es.LayerOperations, acs=10, dense_updates=100)
     assert es.energy_of(layer, SMALL, chip) == 320
 
@@ -254,6 +277,8 @@ def test_every_model_of_the_package_says_where_it_is_from(name: str) -> None:
         (MACHINE, ["arithmetic", "add_pj"], True, "arithmetic.add_pj is True"),
         (MACHINE, ["arithmetic", "add_pj"], "1", "arithmetic.add_pj is '1'"),
         (MACHINE, ["arithmetic", "add"], 1, "arithmetic has the key 'add'"),
+        (MACHINE, ["integers"], None, "the model has no 'integers', expected name, title"),
+        (MACHINE, ["integers", "product_pj"], None, "integers has no 'product_pj'"),
         (MACHINE, ["sigmoid"], None, "the model has no 'sigmoid'"),
         (MACHINE, ["tanh", "loads"], -1, "tanh.loads is -1"),
         (MACHINE, ["memory"], 3, "memory is 3, expected a section with curve"),
@@ -344,12 +369,14 @@ def test_run_adds_energies(
 
 
 def test_narrower_weights_take_less_energy(
-    two_recordings: tuple[es.Network, list[Path]], tmp_path: Path
-) -> None:
+    two_recordings: tuple[es.Network, list[Path]], tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     net, files = two_recordings
     out = tmp_path / "out.json"
     run = ("run", tmp_path / "net.h5", *files, "--json", out, "--energy", "45nm-gather")
     assert run_command(*run, "--weights", "int8") == 0
+    assert "weights of 8 bits, all else float32" in capsys.readouterr().out
     layer = json.loads(out.read_text())["layers"][0]
     rounded = es.round_weights(net, "int8")
     for file, energy in zip(files, layer["energy_pj"]["45nm-gather"], strict=True):

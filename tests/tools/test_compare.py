@@ -23,6 +23,7 @@ from eventsim_bridge.training.model_files import load_model
 from eventsim_tools.compare import cells as cells_module
 from eventsim_tools.compare.contrast import temporal_contrast
 from eventsim_tools.compare.figures import against_dt, contrast_plot, curves, matrices
+from eventsim_tools.compare.page import events_of
 from eventsim_tools.compare.plan import (
     COMBINATIONS,
     Cell,
@@ -290,10 +291,61 @@ def test_the_ann_sees_one_frame_of_all_events_of_the_window(finished: Path, nmni
     assert total.acs > 0
     assert total.macs > 0
     row = next(row for row in results_of(finished)["summary"]["rows"] if row["model"] == "ann")
-    narrow, wide = row["total"]["energy_nj"], row["energy_nj_32_bits"]
-    assert narrow["45nm-gather"] < wide["45nm-gather"] < 4 * 4 * narrow["45nm-gather"]
-    assert row["energy_ratio_range"][1] >= max(row["energy_ratios"].values())
-    assert narrow["loihi"] is None
+    assert row["total"]["energy_nj"]["loihi"] is None
+
+
+def test_ratios_of_energies_are_of_models_of_the_same_width_as_well(finished: Path) -> None:
+    """All as 32-bit floats, and all as integers of 8 bits; the ANN is trained as the latter."""
+    rows = results_of(finished)["summary"]["rows"]
+    page = (finished / "report.html").read_text()
+    for row in rows:
+        snn = next(r for r in rows if r["model"] == "snn" and r["dt_us"] == row["dt_us"])
+        if row["steps"] != snn["steps"]:
+            continue
+        total, at = row["total"], row["total"]["energy_nj_at"]
+        assert total["energy_nj"] == at["int8" if row["model"] == "ann" else "float32"]
+        add, product, multiply = 0.1, 0.2, 3.1
+        macs, get = total["macs"] + total.get("recurrent_macs", 0), total.get
+        activations = get("sigmoids", 0) + get("tanhs", 0)
+        adds = total["sops"] + sum(
+            get(name, 0) for name in ("bias_adds", "compares", "adds", "pool_adds", "pool_compares")
+        )
+        multiplies = get("decays", 0) + get("multiplies", 0)
+        expected = (adds + activations) * add + macs * product
+        expected += (multiplies + activations) * multiply
+        assert at["int8"]["45nm-arithmetic"] == pytest.approx(expected / 1e3)
+        assert at["int8"]["45nm-gather"] < at["float32"]["45nm-gather"]
+        low, high = row["energy_ratio_range"]
+        for width in ("float32", "int8"):
+            ends = row["energy_ratio_range_at"][width]
+            ratio = at[width]["45nm-gather"] / snn["total"]["energy_nj_at"][width]["45nm-gather"]
+            assert low <= ends[0] <= ratio <= ends[1] <= high
+        assert low <= min(row["energy_ratios"].values())
+        assert high >= max(row["energy_ratios"].values())
+    assert "ANN, as float32" in page
+    assert "SNN, as int8" in page
+
+
+def test_events_and_merged_ones_stand_beside_the_counts(finished: Path, nmnist: Path) -> None:
+    results, recordings = results_of(finished), open_dataset("nmnist", nmnist).test
+    for row in results["summary"]["rows"]:
+        seen = cells = 0
+        for events, _ in recordings:
+            t = (events["t"] - events["t"][0]) // row["dt_us"]
+            keys = np.stack([t, events["x"], events["y"], events["on"]])[:, t < row["steps"]]
+            seen += keys.shape[1]
+            cells += np.unique(keys, axis=1).shape[1]
+        assert row["events"] == seen / len(recordings)
+        assert row["events_merged"] == (seen - cells) / len(recordings) > 0
+        first = row["layers"][0]
+        if row["model"] in ("snn", "rnn", "lstm"):
+            assert first["input_events"] == pytest.approx(cells / len(recordings))
+    with (finished / "results.csv").open() as file:
+        row, cell = next(csv.DictReader(file)), results["cells"][0]
+    at = next(e for e in results["events"] if e["dt_us"] == cell["dt_us"] and e["steps"] == 2)
+    assert float(row["events_merged"]) == at["events_merged"]
+    at_middle = next(r for r in results["summary"]["rows"] if r["dt_us"] == 20_000)
+    assert f"<td>{events_of(at_middle)}</td>" in (finished / "report.html").read_text()
 
 
 def test_every_plot_of_accuracies_shows_their_interval(finished: Path) -> None:

@@ -79,6 +79,19 @@ def test_recordings(plan: Plan, point: Point, encoding: InputEncoding) -> Record
     return bin_split(dataset.test, input_shape(dataset), *point, encoding=encoding)
 
 
+def test_events(plan: Plan, point: Point) -> dict[str, float]:
+    """Return the events of a test recording on a grid, and how many of them share a cell."""
+    import eventsim as es
+    from eventsim_bridge.training.loop import input_shape
+
+    dataset = open_data(plan)
+    shape = input_shape(dataset)
+    binned = [es.bin_events(events, shape, *point) for events, _ in dataset.test]
+    seen = sum(one.events - one.early - one.late for one in binned)
+    merged = sum(one.merged for one in binned)
+    return {"events": seen / len(binned), "events_merged": merged / len(binned)}
+
+
 def run_cell(
     plan: Plan, todo: Todo, *, checkpoint: Path | None = None, device: str = "auto"
 ) -> Finished:

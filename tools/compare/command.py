@@ -173,7 +173,7 @@ def _results(plan: Plan, cells: list[Cell], store: Store, models: Any) -> dict[s
     import numpy
     import torch
 
-    from .cells import open_data, test_recordings
+    from .cells import open_data, test_events, test_recordings
     from .contrast import temporal_contrast
     from .summary import summarise
 
@@ -183,6 +183,7 @@ def _results(plan: Plan, cells: list[Cell], store: Store, models: Any) -> dict[s
         assert left is not None
         documents.append(left.document)
     dataset = open_data(plan)
+    events = [{**point._asdict(), **test_events(plan, point)} for point in plan.points()]
     return {
         "plan": plan.as_dict(),
         "versions": {"torch": str(torch.__version__), "numpy": numpy.__version__},
@@ -197,7 +198,8 @@ def _results(plan: Plan, cells: list[Cell], store: Store, models: Any) -> dict[s
             {**point._asdict(), **temporal_contrast(test_recordings(plan, point, "binary"))}
             for point in plan.points()
         ],
-        "summary": summarise(plan, documents, models),
+        "events": events,
+        "summary": summarise(plan, documents, models, events),
         "cells": documents,
     }
 
@@ -210,7 +212,7 @@ def _write(plan: Plan, results: dict[str, Any], store: Store, out: Path) -> None
 
     write_json(results, out / "results.json")
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(csv_rows(results["cells"]))
+    csv.writer(text, lineterminator="\n").writerows(csv_rows(results["cells"], results["events"]))
     with replacing(out / "results.csv") as file:
         file.write(text.getvalue().encode())
     html = report_html(plan, results, _features(plan, results, store))
@@ -243,13 +245,21 @@ def _features(plan: Plan, results: dict[str, Any], store: Store) -> str:
 
 def _table(results: dict[str, Any]) -> Any:
     from .drawing import label_of
-    from .page import sensitivity
+    from .page import events_of, sensitivity
 
     first = results["energy_models"][0]["name"]
     table = new_table(
         "Mean over seeds and test recordings",
         ["model, loss"],
-        ["dt (ms) x T", "accuracy", "ACs", "MACs", f"nJ, {first}", "times the SNN's, all models"],
+        [
+            "dt (ms) x T",
+            "accuracy",
+            "events, merged",
+            "ACs",
+            "MACs",
+            f"nJ, {first}",
+            "times the SNN's, all models",
+        ],
     )
     for row in results["summary"]["rows"]:
         total = row["total"]
@@ -259,6 +269,7 @@ def _table(results: dict[str, Any]) -> Any:
             label_of(row),
             f"{row['dt_us'] / 1000:g} x {row['steps']}",
             f"{row['accuracy']:.2%}",
+            events_of(row),
             *("-" if number is None else f"{number:,.0f}" for number in numbers),
             sensitivity(row),
         )

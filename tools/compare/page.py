@@ -13,6 +13,7 @@ from typing import Any
 
 from .drawing import label_of
 from .plan import Point
+from .summary import WIDTHS, width_of
 
 Row = dict[str, Any]
 Column = tuple[str, Callable[[Row], str]]
@@ -72,6 +73,7 @@ ACCURACY: tuple[Column, ...] = (
 )
 COMPUTATION: tuple[Column, ...] = (
     MODEL,
+    ("events, of these merged", lambda row: events_of(row)),
     ("dense MACs", _total("dense_macs", "recurrent_dense_macs")),
     ("ACs", _total("acs")),
     ("MACs", _total("macs")),
@@ -102,6 +104,11 @@ ON_EQUAL_TERMS: tuple[Column, ...] = (
 )
 
 
+def events_of(row: Row) -> str:
+    """Format the events of a sample, and how many share a pixel, polarity and timestep."""
+    return f"{number(row['events'])}, {number(row['events_merged'])}"
+
+
 def sensitivity(row: Row) -> str:
     """Format the range of a model's energy as a multiple of the SNN's, over models and readings."""
     ends = row["energy_ratio_range"]
@@ -117,9 +124,20 @@ def readings(row: Row) -> list[Row]:
     pooled = row.get("pools_first")
     if pooled is None:
         return [row]
-    ends = pooled["energy_ratio_range"]
-    other = {"total": pooled, "energy_ratio_range": ends, "reading": "pools first"}
+    ranges = ("energy_ratio_range", "energy_ratio_range_at")
+    other = {"total": pooled, "reading": "pools first", **{name: pooled[name] for name in ranges}}
     return [row, row | other]
+
+
+def widths(row: Row) -> list[Row]:
+    """Return a row at the width of its training, and behind it at the other."""
+    own = width_of(row)
+    (other,) = (width for width in WIDTHS if width != own)
+    reading = ", ".join([*([row["reading"]] if "reading" in row else []), f"as {other}"])
+    energy = {"energy_nj": row["total"]["energy_nj_at"][other]}
+    ends = row["energy_ratio_range_at"][other]
+    narrower = {"total": row["total"] | energy, "reading": reading, "energy_ratio_range": ends}
+    return [row, row | narrower]
 
 
 def rates_table(lines: Sequence[Row]) -> str:
@@ -163,6 +181,7 @@ def energies_table(caption: str, rows: Sequence[Row], models: Sequence[Row]) -> 
 def layers_table(rows: Sequence[Row]) -> str:
     """Return the operations of each layer of each model."""
     lines = [{**layer, "of": label_of(row)} for row in rows for layer in row["layers"]]
+    first = rows[0]
 
     def count(*names: str) -> Callable[[Row], str]:
         return lambda line: number(sum(line.get(name, 0) for name in names))
@@ -178,7 +197,10 @@ def layers_table(rows: Sequence[Row]) -> str:
         ("dense MACs", count("dense_macs", "recurrent_dense_macs")),
     )
     return table(
-        "Per layer and sample, mean over test recordings and seeds; measured.",
+        f"Per layer and sample, mean over test recordings and seeds; measured. A sample has "
+        f"{number(first['events'])} events; {number(first['events_merged'])} are merged with "
+        f"another of their pixel, polarity and timestep before the first layer, and the ANN's one "
+        f"frame adds up all of a pixel and polarity.",
         columns,
         lines,
     )

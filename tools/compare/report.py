@@ -124,9 +124,12 @@ def _computation(at_middle: list[Document], middle: Point, results: Document) ->
     )
     html += page.energies_table(
         "Modelled energy per sample in nJ, and the range of its ratio to the SNN's over all models "
-        "that have both, both readings of pools, and weights of the ANN as 8 and as 32 bits: no "
-        "ratio of energies holds without its model. A dash: the machine has no such operations.",
-        with_readings,
+        "that have both and both readings of pools: no ratio of energies holds without its model. "
+        "First as trained, the ANN with weights and values of 8 bits and sums of 32 bits, the "
+        "others with 32-bit floats; then as the other, against an SNN as the other too, whose "
+        "accuracy is not measured. The range of the first has all of these. A dash: the machine "
+        "has no such operations.",
+        [line for row in with_readings for line in page.widths(row)],
         results["energy_models"],
     )
     html += "".join(

@@ -7,8 +7,8 @@ the numbers behind every table and plot.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
-from dataclasses import fields, replace
+from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 from eventsim.energy import EnergyModel, Footprint
@@ -24,6 +24,9 @@ Models = tuple[EnergyModel, ...]
 
 Document = dict[str, Any]
 
+# Of what a model is charged at: bits of a weight, and whether all arithmetic is that of integers.
+WIDTHS = {"float32": (32, False), "int8": (8, True)}
+
 
 def wilson(correct: float, samples: int) -> tuple[float, float]:
     """Return the 95 % interval of Wilson (1927) for a share of correct answers."""
@@ -38,18 +41,24 @@ def wilson(correct: float, samples: int) -> tuple[float, float]:
     return middle - half, middle + half
 
 
-def summarise(plan: Plan, cells: Sequence[Document], models: Models) -> Document:
-    """Return the tables of a report; `cells` are those of the plan, all of them."""
+def summarise(
+    plan: Plan, cells: Sequence[Document], models: Models, events: Sequence[Document]
+) -> Document:
+    """Return the tables of a report; `cells` are those of the plan, all of them.
+
+    events: what the test recordings bring to each grid point, a sample.
+    """
     grid = [cell for cell in cells if not cell["same_structure"]]
+    seen = {Point(each["dt_us"], each["steps"]): each for each in events}
     rows = [
-        _row(group, models)
+        _row(group, models) | seen[point]
         for point in plan.points()
         for combination in COMBINATIONS
         if (group := _select(grid, combination, point))
     ]
     unscaled = [cell for cell in cells if cell["same_structure"]]
     same = [
-        _row(group, models)
+        _row(group, models) | seen[plan.middle()]
         for combination in COMBINATIONS
         if (group := _select(unscaled, combination, plan.middle()))
     ]
@@ -110,33 +119,40 @@ def _row(group: Sequence[Document], models: Models) -> Document:
 def _per_sample(group: Sequence[Document], models: Models) -> Document:
     """Return mean counts and energies a sample, over the test recordings of all seeds."""
     first = group[0]["operations"]
-    footprint = Footprint(first["weights"], first["state"], first["weight_bits"])
     samples = sum(cell["operations"]["samples"] for cell in group)
     counted = _operations(group)
-    found = _means(counted, samples, Energies(models, footprint))
+    own = width_of(group[0])
+    energies = {
+        width: Energies(models, Footprint(first["weights"], first["state"], *numbers))
+        for width, numbers in WIDTHS.items()
+    }
+    found = _means(counted, samples, energies, own)
     pooled = _pools_first(group, counted)
     if group[0]["model"] == "snn":
         found["pools_first"] = None
         if pooled is not None:
-            found["pools_first"] = _means(pooled, samples, Energies(models, footprint))["total"]
+            found["pools_first"] = _means(pooled, samples, energies, own)["total"]
         found |= _rates(group, samples, found["layers"], found["total"])
-    if footprint.weight_bits != 32:  # so that no ratio of energies hangs on the width only
-        as_wide = Energies(models, replace(footprint, weight_bits=32))
-        found["energy_nj_32_bits"] = _nanojoules(counted.total, samples, as_wide)
     return found
 
 
-def _means(counted: Any, samples: int, energies: Energies) -> Document:
+def width_of(row: Document) -> str:
+    """Return the width of the numbers that a model is trained with, and charged at."""
+    return "int8" if row["model"] == "ann" else "float32"
+
+
+def _means(counted: Any, samples: int, energies: dict[str, Energies], own: str) -> Document:
     """Return the mean counts and energies a sample of each layer, and of all of them."""
 
     def mean_of(layer: CountedLayer) -> Document:
         counts: Any = layer.as_dict()
         mean = {name: n / samples for name, n in counts.items() if name != "name"}
-        return {"name": layer.name, **mean, "energy_nj": _nanojoules(layer, samples, energies)}
+        return {"name": layer.name, **mean, "energy_nj": _nanojoules(layer, samples, energies[own])}
 
+    at = {width: _nanojoules(counted.total, samples, each) for width, each in energies.items()}
     return {
         "layers": [mean_of(layer) for layer in counted.layers],
-        "total": mean_of(counted.total),
+        "total": mean_of(counted.total) | {"energy_nj_at": at},
     }
 
 
@@ -198,33 +214,43 @@ def _rates(
 def _compare_energies(rows: Sequence[Document], others: Sequence[Document] = ()) -> None:
     """Add to each row its energies as multiples of the SNN's at the same grid point.
 
-    `energy_ratios` are those of the counts as executed, `energy_ratio_range` spans them and those
-    of the other honest ways to read both: the SNN's pools first, weights of an ANN 32 bits wide.
+    `energy_ratios` are those of the counts as executed and the widths as trained. The range at a
+    width has both in it, with either reading of the SNN's pools; `energy_ratio_range` spans all.
     """
     spiking = {
         (row["dt_us"], row["steps"]): row for row in (*others, *rows) if row["model"] == "snn"
     }
     for row in rows:
         snn = spiking[row["dt_us"], row["steps"]]
-        own, executed = row["total"]["energy_nj"], snn["total"]["energy_nj"]
-        row["energy_ratios"] = _ratios(own, executed)
+        row["energy_ratios"] = _ratios(row["total"]["energy_nj"], snn["total"]["energy_nj"])
         pooled = snn["pools_first"]
-        readings = [executed]
         if pooled is not None and row is snn:
-            pooled["energy_ratio_range"] = _range(_ratios(pooled["energy_nj"], executed).values())
-        elif pooled is not None:
-            readings.append(pooled["energy_nj"])
-        row["energy_ratio_range"] = _range(
+            _span(pooled, pooled, [snn["total"]])
+        _span(row, row["total"], [snn["total"], *([pooled] if pooled and row is not snn else [])])
+
+
+def _span(row: Document, own: Document, readings: Sequence[Document]) -> None:
+    """Note the ranges of the ratios of energies to any of some readings of the SNN."""
+
+    at, every = {}, list[float]()
+    for width in (*WIDTHS, "as trained"):
+        ratios = [
             ratio
-            for mine in (own, row.get("energy_nj_32_bits", own))
             for reading in readings
-            for ratio in _ratios(mine, reading).values()
-        )
+            for ratio in _ratios(_energies(own, width), _energies(reading, width)).values()
+        ]
+        at[width] = _range(ratios)
+        every += ratios
+    row["energy_ratio_range_at"], row["energy_ratio_range"] = at, _range(every)
 
 
-def _range(ratios: Iterable[float]) -> list[float] | None:
-    found = sorted(ratios)
-    return [found[0], found[-1]] if found else None
+def _energies(total: Document, width: str) -> Document:
+    found: Document = total["energy_nj"] if width == "as trained" else total["energy_nj_at"][width]
+    return found
+
+
+def _range(ratios: Sequence[float]) -> list[float] | None:
+    return [min(ratios), max(ratios)] if ratios else None
 
 
 def _ratios(own: Document, snn: Document) -> Document:
@@ -275,16 +301,18 @@ def _matrix(
 
 COLUMNS = (
     "model", "loss", "structure", "dt_us", "steps", "seed", "same_structure", "parameters",
-    "learning_rate", "best_epoch", "validation_accuracy", "test_accuracy",
+    "learning_rate", "best_epoch", "validation_accuracy", "test_accuracy", "events",
+    "events_merged",
 )  # fmt: skip
 
 
-def csv_rows(cells: Sequence[Document]) -> list[list[Any]]:
-    """Return a table of all cells, the header first; counts are means per sample."""
+def csv_rows(cells: Sequence[Document], events: Sequence[Document]) -> list[list[Any]]:
+    """Return a table of all cells, the header first; counts and events are means per sample."""
+    seen = {(each["dt_us"], each["steps"]): each for each in events}
     counts = sorted({name for cell in cells for name in cell["operations"]["total"]} - {"name"})
     rows: list[list[Any]] = [[*COLUMNS, *counts]]
     for cell in cells:
-        flat = {**cell, **cell["training"]}
+        flat = {**cell, **cell["training"], **seen[cell["dt_us"], cell["steps"]]}
         total, samples = cell["operations"]["total"], cell["operations"]["samples"]
         means = [total[name] / samples if name in total else "" for name in counts]
         rows.append([*(flat[name] for name in COLUMNS), *means])
