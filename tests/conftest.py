@@ -1,11 +1,14 @@
-"""Shared by all tests: caches that follow the sources, one thread, and the real recordings."""
+"""Shared by all tests: caches that follow the sources, one thread, real recordings, a browser."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -65,3 +68,21 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real recordings at {folder} (EVENTSIM_DATA names another folder)")
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium without a screen, as playwright has it; tests that need it skip where it is absent.
+
+    Of a module, for while playwright runs nothing else can run asyncio in this thread.
+    """
+    programs = map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))
+    program = next(filter(None, programs), None)
+    if program is None:
+        pytest.skip("no Chromium (`make browser` installs it on Debian)")
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        # Root, who often runs tests in a container, has no sandbox; the pages are our own.
+        opened = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield opened
+        opened.close()

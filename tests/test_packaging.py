@@ -18,7 +18,7 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 FOLDERS = {"eventsim": "eventsim", "eventsim_bridge": "bridge", "eventsim_tools": "tools"}
 TRAINING = {"torch", "tonic", "matplotlib", "sklearn", "scipy", "platformdirs"}
 # Packages whose own modules are imported by their commands alone, but for these.
-COMMANDS = [ROOT / "tools" / name for name in ("bench", "compare", "live")]
+COMMANDS = [ROOT / "tools" / name for name in ("bench", "compare", "live", "pictures")]
 AT_ONCE = ("__init__.py", "command.py", "options.py", "stream.py", "view.py")
 SLOW = TRAINING | {"numpy", "numba", "h5py", "faery", "expelliarmus"}
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .pictures.options import draw_run
 from .report import (
     agreement_table,
     console,
@@ -40,8 +41,6 @@ def demo(
     from eventsim_bridge.datasets import open_dataset
     from eventsim_bridge.training.loop import train
     from eventsim_bridge.training.settings import TrainingSettings
-
-    from .plots import draw_sample
 
     say_when_compiling()
     out.mkdir(parents=True, exist_ok=True)
@@ -86,7 +85,7 @@ def demo(
         f"{dataset.test.names[0]}: label {dataset.class_names[label]}, "
         f"answer {dataset.class_names[drawn.prediction]}"
     )
-    draw_sample(out / "demo.png", network, events, drawn, title)
+    draw_run(out / "demo.png", network, events, drawn, title)
     console.print(
         f"Wrote {file}, {out / 'demo.json'} and {out / 'demo.png'}. Next, for example:\n"
         f"  eventsim inspect {file}\n"

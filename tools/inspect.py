@@ -9,6 +9,7 @@ import typer
 
 from .networks import NirOptions, is_nir, open_network
 from .options import with_options, writable
+from .pictures.options import Plot, draw_network, draw_recording
 from .reading import Reading
 from .report import console, new_table, write_json
 
@@ -31,15 +32,21 @@ def inspect(
             help="Write the same as JSON; - is stdout.", metavar="FILE", callback=writable
         ),
     ] = None,
+    plot: Plot = None,
 ) -> None:
-    """Say what a network or recording file holds."""
+    """Say what a network or recording file holds, and draw it."""
     import eventsim as es
 
     if is_nir(file) or es.is_network_file(file):
         network = open_network(file, nir)
         facts, table = _network_facts(network), _layer_table(network)
+        if plot is not None:
+            draw_network(plot, network, file.name)
     else:
-        facts, table = _recording_facts(reading.recording(file), reading), None
+        recording = reading.recording(file)
+        facts, table = _recording_facts(recording, reading), None
+        if plot is not None:
+            _draw(plot, recording, reading, file.name)
     if json is None or str(json) != "-":
         console.print(str(file), style="bold", highlight=False)
         for name, value in facts.items():
@@ -49,6 +56,15 @@ def inspect(
             console.print(table)
     if json is not None:
         write_json({"file": str(file), **facts}, json)
+
+
+def _draw(path: Path, recording: Recording, reading: Reading, title: str) -> None:
+    """Draw a recording with the region and scale that were asked for."""
+    events, sensor = recording
+    filters = reading.filters(sensor)
+    if filters is not None:
+        events, sensor = filters(events), filters.sensor
+    draw_recording(path, events, sensor, title)
 
 
 def _readable(value: Any) -> str:

@@ -25,12 +25,12 @@ from .send import send
 from .train import train
 
 # Packages that are not always there, and what brings them.
-TRAINING = ("matplotlib", "platformdirs", "scipy", "sklearn", "torch")
+TRAINING = ("platformdirs", "scipy", "sklearn", "torch")
 PEERS = ("norse", "sinabs", "snntorch", "spikingjelly")
 EXTRAS = (
     dict.fromkeys(TRAINING, "train")
     | dict.fromkeys(PEERS, "peers")
-    | {"aiohttp": "view", "nir": "nir", "distributed": "cluster"}
+    | {"aiohttp": "view", "matplotlib": "plot", "nir": "nir", "distributed": "cluster"}
 )
 
 # Fields that an option sets under another name.

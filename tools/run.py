@@ -13,6 +13,7 @@ import typer
 from .energies import ENERGY_HELP, Energies, chosen_models
 from .networks import NetworkFile, NirOptions, open_network
 from .options import Parting, with_options, writable
+from .pictures.options import Plot, draw_run, spikes_to_plot
 from .reading import Fit, Reading
 from .recorded import recording_options, write_recorded
 from .report import (
@@ -103,6 +104,7 @@ def run(
             callback=writable,
         ),
     ] = None,
+    plot: Plot = None,
     nir: NirOptions,
 ) -> None:
     """Simulate recordings or a data set spike by spike; print predictions and operations."""
@@ -125,18 +127,24 @@ def run(
     if data is not None:
         chosen = _from_data_set(net, data, root, split, reading, parting)
     else:
-        chosen = _from_files(net, inputs or [], reading, whole=reading.sort or against_torch)
+        chosen = _from_files(
+            net, inputs or [], reading, whole=bool(reading.sort or against_torch or plot)
+        )
     count = len(chosen.names) if limit is None else min(limit, len(chosen.names))
     if count == 0:
         raise es.EventsimError(
             f"{data} has no recordings in its {split} part, expected some to run"
         )
     recorded = {} if record is None else recording_options(net, record, count, mode, device)
+    recorded |= spikes_to_plot(plot, count)
     results, seconds = _simulate(net, chosen, count, threads, steps, mode, device, recorded)
     if record is not None:
         write_recorded(net, results[0], chosen.names[0], record)
 
     labels = None if chosen.labels is None else chosen.labels[:count]
+    if plot is not None:
+        (events,) = _read(chosen, range(1), lambda *_: None)
+        draw_run(plot, net, events, results[0], _title(net, chosen, results[0], labels))
     agreement = _compare(net, chosen, count, steps) if against_torch else None
     if json is None or str(json) != "-":
         _print(net, chosen, results, labels, seconds, energies)
@@ -287,6 +295,12 @@ def _compare(net: Network, chosen: Inputs, count: int, steps: int | None) -> Agr
     with progress_bar("comparing with torch", count) as advance:
         recordings = _read(chosen, range(count), advance)
         return compare_spikes(import_network(net), net, recordings, steps=steps, progress=advance)
+
+
+def _title(net: Network, chosen: Inputs, result: Result, labels: list[int] | None) -> str:
+    class_names = net.class_names or chosen.class_names
+    label = "" if labels is None else f"label {_name(class_names, labels[0])}, "
+    return f"{chosen.names[0]}: {label}answer {_name(class_names, result.prediction)}"
 
 
 def _name(class_names: Sequence[str], index: int) -> str:

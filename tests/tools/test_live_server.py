@@ -1,101 +1,25 @@
-"""The web view of a live run: its server in a process of its own, and its page in a browser."""
+"""The server of the web view: what it answers, to whom, and when it ends."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import mmap
-import multiprocessing
 import os
-import shutil
 import signal
 import socket
-import subprocess
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 pytest.importorskip("aiohttp")
 
 import aiohttp
-from patience import PATIENCE_S, wait_until
+from live_server import Server, serving, snapshot
+from patience import PATIENCE_S
 
 from eventsim_tools.live.server import serve
-
-BROWSER = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
-)
-
-Snapshot = dict[str, Any]
-
-
-def snapshot(number: int, *, ended: bool = False, side: int = 34) -> Snapshot:
-    image = base64.b64encode(bytes((number * 7 + pixel) % 5 for pixel in range(side**2))).decode()
-    parts = {"processed": 1_000_000, "dropped": 100_000, "filtered": 10_000, "queued": 1_111}
-    work = {"spikes_per_second": 3000.0, "sops_per_second": 2.0e6, "dense_per_second": 8.0e7}
-    what = {"network": "net.h5", "source": "udp://127.0.0.1:7777", "mode": "async"}
-    return what | {
-        "class_names": ["circle", "square<b>", "triangle"],
-        "seconds": 0.1 * number,
-        "stream_us": 100_000 * number,
-        "interval_s": 0.1,
-        "events_per_second": 1.2e6,
-        "answers_per_second": 100.0,
-        "latency_us": {"p50": 120.0, "p99": 4800.0} if number else {"p50": None, "p99": None},
-        "events": {name: part * number for name, part in ({"received": 1_111_111} | parts).items()},
-        "queue_capacity": 1_000_000,
-        "faults": {"malformed_datagrams": number, "backward": 0},
-        "layers": [{"name": "dense1", "neurons": 512} | work],
-        "scores": [-1.5, 9.0 if number == 20 else 7.0, 0.0],
-        "prediction": 1,
-        "image": {"width": side, "height": side, "on": image, "off": image},
-        "ended": ended,
-    }
-
-
-@dataclass
-class Server:
-    """A server as its parent sees it."""
-
-    process: SpawnProcess
-    frames: Connection
-    answer: tuple[str, str]
-
-    @property
-    def url(self) -> str:
-        assert self.answer[0] == "listening", self.answer
-        return self.answer[1]
-
-    @property
-    def port(self) -> int:
-        return int(self.url.rstrip("/").rpartition(":")[2])
-
-    def assert_it_ends(self) -> None:
-        self.process.join(PATIENCE_S)
-        assert self.process.exitcode == 0
-
-
-@contextmanager
-def serving(host: str = "127.0.0.1", port: int = 0) -> Iterator[Server]:
-    context = multiprocessing.get_context("spawn")
-    frames, theirs = context.Pipe()
-    process = context.Process(target=serve, args=(theirs, host, port), daemon=True)
-    process.start()
-    theirs.close()
-    try:
-        assert frames.poll(PATIENCE_S), "the server said nothing"
-        yield Server(process, frames, frames.recv())
-    finally:
-        frames.close()
-        process.join(PATIENCE_S)
-        process.kill()
-        process.join()
 
 
 @pytest.fixture(scope="module", name="server")
@@ -334,97 +258,3 @@ def test_what_cannot_be_bound_is_said(host: str, port: int) -> None:
         assert server.answer[0] == "failed"
         assert server.answer[1].startswith(f"{host}:{port}: the web view cannot listen there, ")
         server.assert_it_ends()
-
-
-# ---- the page in a browser ----
-
-
-@contextmanager
-def browser(folder: Path) -> Iterator[str]:
-    """Start one without a screen; yields the address at which it takes commands."""
-    said = folder / "DevToolsActivePort"
-    process = subprocess.Popen(
-        [BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0",
-         f"--user-data-dir={folder}", "about:blank"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-
-        def has_said() -> bool:
-            assert process.poll() is None, "the browser ended"
-            return said.exists() and "\n" in said.read_text()
-
-        wait_until(has_said, "the browser said nothing")
-        yield f"http://127.0.0.1:{said.read_text().split()[0]}"
-    finally:
-        process.terminate()
-        process.wait(PATIENCE_S)
-
-
-@dataclass
-class Tab:
-    """A browser's tab, and what went wrong in it."""
-
-    socket: aiohttp.ClientWebSocketResponse
-    troubles: list[str] = field(default_factory=list)
-
-    async def do(self, method: str, **parameters: object) -> Any:
-        await self.socket.send_json({"id": 1, "method": method, "params": parameters})
-        while (answer := await self.socket.receive_json()).get("id") != 1:
-            if answer["method"] in ("Runtime.exceptionThrown", "Log.entryAdded"):
-                self.troubles.append(str(answer["params"]))
-        return answer["result"]
-
-    async def shows(self, *words: str) -> str:
-        """Return the page's text as soon as it has all of these words."""
-        text = ""
-        try:
-            while not all(word in text for word in words):
-                await asyncio.sleep(0.05)
-                found = await self.do("Runtime.evaluate", expression="document.body?.innerText")
-                text = found["result"].get("value") or ""
-        except asyncio.CancelledError:
-            pytest.fail(f"{[word for word in words if word not in text]} not in {text}")
-        return text
-
-
-@pytest.mark.skipif(not BROWSER, reason="no Chromium or Chrome in PATH")
-def test_a_browser_shows_what_snapshots_say(tmp_path: Path) -> None:
-    async def conversation(session: aiohttp.ClientSession) -> None:
-        async with session.get(f"{address}/json") as response:
-            target = next(each for each in await response.json() if each["type"] == "page")
-        async with session.ws_connect(target["webSocketDebuggerUrl"], max_msg_size=0) as commands:
-            tab = Tab(commands)
-            await tab.do("Runtime.enable")
-            await tab.do("Log.enable")
-            await tab.do("Page.navigate", url=server.url)
-            await tab.shows("Connected, no data yet")
-            for number in range(30):
-                server.frames.send(snapshot(number))
-                await tab.shows(f"running for {0.1 * number:.1f} s")
-            await tab.shows(*words_of(29), "net.h5\nLive\n", "full colour 9")  # it was, at 20
-            server.frames.send(snapshot(1))  # earlier than the one before: another run
-            await tab.shows(*words_of(1), "full colour 7")
-            server.frames.send(snapshot(30, ended=True))
-            text = await tab.shows(*words_of(30), "net.h5\nEnded\n")
-            assert "backward" not in text  # a fault that did not occur
-            assert [each for each in tab.troubles if "favicon" not in each] == []
-
-    with serving() as server, browser(tmp_path) as address:
-        talk(conversation)
-
-
-def words_of(number: int) -> list[str]:
-    """Return what the page has to say of a snapshot."""
-    return [
-        "square<b>\nwith score 7",  # a name is text, not markup
-        *(f"\n{number * part:,}\n" for part in (1_111_111, 1_000_000, 100_000, 10_000, 1_111)),
-        "1.2 M/s",
-        "120 µs",
-        "4.8 ms",
-        "2.5 %",
-        "40 times fewer than dense",
-        f"Dropped: {100_000 * number:,} events, 9 % of those received",
-        f"Fault: malformed datagrams, {number} so far",
-        "34 × 34 pixels",
-    ]

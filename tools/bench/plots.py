@@ -7,11 +7,13 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-from ..plots import DENSE, SPARSE
+from eventsim.colours import LIGHT
+
 from .machine import machine_line
 from .timing import ENGINE
 
-COLOURS = {"eventsim": SPARSE, "torch CSR": "#e08214", "torch dense": "#c1272d"}
+# Not those of polarities: each is one of the contestants.
+COLOURS = {"eventsim": LIGHT.executed, "torch CSR": LIGHT.curves[1], "torch dense": LIGHT.curves[0]}
 
 
 def draw_all(results: dict[str, Any], machine: dict[str, Any], folder: Path) -> None:
@@ -42,7 +44,7 @@ def _draw_contest(figure: Any, result: dict[str, Any]) -> None:
     for place, row in enumerate(rows):
         milliseconds = 1e3 * row["median"]
         is_engine = row["name"].startswith(ENGINE)
-        axes.barh(place, milliseconds, color=SPARSE if is_engine else DENSE)
+        axes.barh(place, milliseconds, color=LIGHT.executed if is_engine else LIGHT.dense)
         spread = [[milliseconds - 1e3 * row["min"]], [1e3 * row["max"] - milliseconds]]
         axes.errorbar(milliseconds, place, xerr=spread, color="k", lw=1, capsize=2)
         text = f"  {milliseconds:.3g} ms ({row['times_the_engine']:.1f}x)"
@@ -62,7 +64,7 @@ def _draw_layer(figure: Any, result: dict[str, Any]) -> None:
     """Draw time against the firing rate of the input, and where the engine breaks even."""
     axes = figure.add_subplot()
     rates = [100 * case["activity"] for case in result["cases"]]
-    for name, colour in (("eventsim", SPARSE), ("torch", "#c1272d")):
+    for name, colour in (("eventsim", LIGHT.executed), ("torch", LIGHT.curves[0])):
         times = [1e3 * median(case["seconds"][name]) for case in result["cases"]]
         axes.loglog(rates, times, "o-", color=colour, label=name)
     activity = result["break_even_activity"]["torch"]
@@ -91,7 +93,7 @@ def _draw_axis(axes: Any, axis: dict[str, Any]) -> None:
         chosen = [point for point in axis["points"] if name in point["seconds"]]
         times = [1e3 * median(point["seconds"][name]) for point in chosen]
         axes.loglog(
-            [point["x"] for point in chosen], times, "o-", color=COLOURS.get(name, DENSE),
+            [point["x"] for point in chosen], times, "o-", color=COLOURS.get(name, LIGHT.dense),
             label=f"{name}: slope {slopes['slope']:.2f}, at the end {slopes['last_slope']:.2f}",
         )  # fmt: skip
     axes.set_ylabel("ms, one thread")
@@ -123,7 +125,7 @@ def _draw_ceiling(figure: Any, result: dict[str, Any]) -> None:
     axes = figure.add_subplot()
     cases = result["cases"]
     for place, case in enumerate(cases):
-        axes.bar(place, 100 * case["share"], 0.6, color=SPARSE)
+        axes.bar(place, 100 * case["share"], 0.6, color=LIGHT.executed)
         axes.text(place, 100 * case["share"], f"{case['share']:.0%}", ha="center", va="bottom")
     axes.axhline(100, color="k", ls="--", lw=1)
     axes.set_xticks(range(len(cases)), [case["name"].replace(", ", "\n") for case in cases])
@@ -141,7 +143,7 @@ def _draw_budgets(figure: Any, result: dict[str, Any]) -> None:
             behind = [sum(run["test_sops"][1:]) for run in runs]
             accuracies = [100 * run["test_accuracy"] for run in runs]
             points.append((mean(behind), mean(accuracies)))
-            axes.plot(behind, accuracies, "o", ms=4, color=DENSE)
+            axes.plot(behind, accuracies, "o", ms=4, color=LIGHT.dense)
             words, place, side = "free", (8, -3), "left"
             if share is not None:
                 words, place, side = f"{share:.0%}", (0, 8), "center"
@@ -149,7 +151,7 @@ def _draw_budgets(figure: Any, result: dict[str, Any]) -> None:
                 words, points[-1], textcoords="offset points", xytext=place, ha=side, fontsize=8
             )
         points.sort()
-        axes.plot(*zip(*points, strict=True), "o-", color=SPARSE)
+        axes.plot(*zip(*points, strict=True), "o-", color=LIGHT.executed)
         axes.set_xscale("log")
         low, high = axes.get_xlim()
         rounds = [n * 10**power for power in range(10) for n in (1, 2, 5)]

@@ -1,0 +1,1 @@
+"""Pictures of recordings, networks and runs, which `run`, `inspect` and `demo` draw."""
