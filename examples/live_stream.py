@@ -36,7 +36,7 @@ with es.open_source("live_stream.npy", pace=1.0) as source:  # as fast as it hap
             seen.append(answer.scores)
             image *= 0.7
         if step.answers and (on_screen or len(times) == 4):
-            sensor.imshow(image, cmap="RdBu_r", vmin=-3, vmax=3)
+            sensor.imshow(image, cmap="RdBu", vmin=-3, vmax=3)  # ON is blue
             sensor.set(title=f"sensor at {times[-1]:.1f} s, answer {answer.prediction}")
             scores.cla()
             scores.imshow(np.transpose(seen), aspect="auto", extent=(0, times[-1], 9.5, -0.5))
