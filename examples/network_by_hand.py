@@ -36,17 +36,17 @@ spikes = es.from_spikes(1000 * times[order], units[order], (SENSORS,), dt_us=100
 result = es.simulate(network, spikes, record_spikes=True, probe=["membranes"])
 total = result.operations.total
 print(f"{total.input_events} events in, {total.sops} SOPs of {total.dense_macs} dense")
-for step, neuron, _, _ in result.spikes[0]:
+for step, neuron, _, _ in result.spikes[-1]:
     print(f"at {step} ms: {network.class_names[neuron]}")
 
-(probes,) = result.probes.values()
+probes = result.probes["layer 2 (Dense)"]
 figure, (top, below) = plt.subplots(2, 1, sharex=True, figsize=(7, 4.5), layout="constrained")
 top.plot(*noise, "|", ms=9, color="C7")
 top.plot(passing, there, "|", ms=9, color="C2", mew=2)
 top.set(ylabel="sensor", title="what passes, and noise")
 for neuron, name in enumerate(network.class_names):
     below.plot(probes["membranes"][:, neuron], label=name, ls="-" if neuron == 0 else "--")
-    fired = result.spikes[0][result.spikes[0][:, 1] == neuron, 0]
+    fired = result.spikes[-1][result.spikes[-1][:, 1] == neuron, 0]
     below.plot(fired, [4.5] * len(fired), "*", ms=12, color=f"C{neuron}")
 below.axhline(4.5, color="C7", lw=0.8)
 below.set(xlabel="time (ms)", ylabel="membrane", title="two neurons, their threshold and spikes")

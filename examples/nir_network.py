@@ -25,7 +25,7 @@ for as_in, colour in (("norse", "C0"), ("exact", "C1")):
     neuron = read.network.layers[-1].neuron
     print(f"{as_in}: {neuron}", *read.notes, sep="\n  ")
     result = es.simulate(read.network, events, start_us=0, steps=30, probe=["membranes"])
-    (probes,) = result.probes.values()
+    probes = result.probes["layer 1 (Dense)"]
     label = f"as in {as_in}: decay {neuron.decay:.3f}"
     axes.step(range(30), probes["membranes"].ravel(), where="post", label=label, color=colour)
 axes.plot(events["t"] / 1000, [0] * 4, "k^", label="events")
