@@ -1,7 +1,7 @@
 """Home, changelog and contributing, from the files beside docs/.
 
 README.md becomes the home page. Links that lead out of docs/ go to these pages, or become the path
-that they name.
+that they name; links that read as the name of a page get its title.
 """
 
 from __future__ import annotations
@@ -57,6 +57,10 @@ def _from_root(found: re.Match[str], files: Files) -> str:
 def _from_docs(found: re.Match[str]) -> str:
     text, target = found.groups()
     path, _, anchor = target.partition("#")
+    page = ROOT / "docs" / path
+    if text == path and page.suffix == ".md" and page.is_file():  # a reader wants its title
+        title = page.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
+        return f"[{title}]({target})"
     if not path.startswith("../"):
         return found[0]
     name = path.removeprefix("../")
