@@ -1,6 +1,7 @@
 # Two commands: `make demo` shows the main job end to end, `make test` runs the tests.
-# Both set up what they need in $(VENV) first; `make lint`, `make browser` and `make docs` are what CI adds, and
-# `make test-slow` runs what `make test` leaves out, for it takes many minutes.
+# Each sets up what it needs, and no more, in $(VENV) first; `make lint`, `make browser` and
+# `make docs` are what CI adds, and `make test-slow` runs what `make test` leaves out, for it takes
+# many minutes.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -8,7 +9,10 @@ BIN = $(VENV)/bin
 # sinabs asks for nir up to 1.0.4, which the exporters of snntorch and spikingjelly cannot fill; its
 # own, and norse's, work with these too.
 NIR = nir==1.0.8 nirtorch==2.6
-INSTALLED = $(VENV)/.installed
+FOR_DEMO = $(VENV)/.for-demo
+FOR_TESTS = $(VENV)/.for-tests
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+FOR_DOCS = $(VENV)/.for-docs
 PICTURES = $(patsubst examples/%.py,build/examples/%.png,$(wildcard examples/*.py))
 
 # mypy and mkdocstrings cannot follow an editable install with renamed folders; links show the names.
@@ -17,16 +21,16 @@ LINKS = mkdir -p build/links && ln -sfn $(CURDIR)/bridge build/links/eventsim_br
 
 .PHONY: demo test test-slow lint browser docs clean
 
-demo: $(INSTALLED)
+demo: $(FOR_DEMO)
 	$(BIN)/eventsim demo --out demo
 
-test: $(INSTALLED)
+test: $(FOR_TESTS)
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
-test-slow: $(INSTALLED)
+test-slow: $(FOR_TESTS)
 	$(BIN)/python -m pytest -n auto --dist worksteal -m slow
 
-lint: $(INSTALLED)
+lint: $(FOR_TESTS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(LINKS)
@@ -41,24 +45,31 @@ browser:
 
 # The site, from docs/, examples/ and docstrings. The variable keeps a notice about another program
 # out of what is printed.
-docs: $(VENV)/.docs $(PICTURES)
+docs: $(FOR_DOCS) $(PICTURES)
 	$(LINKS)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	$(BIN)/python docs/site/links.py build/site
 
-build/examples/%.png: examples/%.py | $(INSTALLED)
+build/examples/%.png: examples/%.py | $(FOR_TESTS)
 	mkdir -p $(@D)
 	cd $(@D) && MPLBACKEND=agg $(abspath $(BIN))/python $(abspath $<)
 
-$(VENV)/.docs: $(INSTALLED)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(FOR_DEMO): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing what the demo needs into $(VENV) (about 1 GB with a torch for CPUs)"
+	$(INSTALL) -c constraints.txt -e ".[train]"
 	touch $@
 
-$(INSTALLED): pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		-c constraints.txt -e ".[train,test]"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(NIR)
+$(FOR_TESTS): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing what the tests need into $(VENV)"
+	$(INSTALL) -c constraints.txt -e ".[train,test]"
+	$(INSTALL) --no-deps $(NIR)
+	touch $@ $(FOR_DEMO)
+
+$(FOR_DOCS): $(FOR_TESTS)
+	$(INSTALL) -c constraints.txt -e ".[docs]"
 	touch $@
 
 clean:

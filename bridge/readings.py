@@ -108,13 +108,13 @@ def arriving_at_layers(network: es.Network, events: Any, result: es.Result) -> I
     binned = es.bin_events(
         events, network.input_shape, network.dt_us, result.steps, encoding=network.input_encoding
     )
-    x, number, pools = torch.from_numpy(binned.frames()), 0, list[nn.Module]()
+    x, pools = torch.from_numpy(binned.frames()), list[nn.Module]()
     entering = x
-    for layer in import_network(network).layers:
+    for number, layer in enumerate(import_network(network).layers):
         if isinstance(layer, SpikingLayer):
             yield Arriving(pools, layer.connection, entering)
             x = entering = dense_spikes(network, result, number)
-            pools, number = [], number + 1
+            pools = []
             continue
         with torch.no_grad():
             x = layer(x)
@@ -125,9 +125,9 @@ def arriving_at_layers(network: es.Network, events: Any, result: es.Result) -> I
 
 
 def dense_spikes(network: es.Network, result: es.Result, number: int) -> Tensor:
-    """Return the recorded spikes of a layer with neurons, (steps, *layer shape)."""
+    """Return the recorded spikes of layer `number`, (steps, *layer shape)."""
     assert result.spikes is not None
-    shape = network.shapes[network.neuron_layers[number] + 1]
+    shape = network.shapes[number + 1]
     spikes = torch.zeros(result.steps, *(*shape, 1, 1)[:3])
     places = torch.from_numpy(result.spikes[number].astype(np.int64))
     spikes.index_put_(tuple(places.T), torch.ones(len(places)), accumulate=True)

@@ -37,10 +37,16 @@ from .network.rounding import round_weights
 from .network.storage import is_network_file, load_network, save_network
 from .operations import LayerOperations, Operations
 from .reference import run_reference
-from .result import Result
+from .result import PerLayer, Result
 from .simulator import available_threads, simulate, simulate_batch
 
 __version__ = "0.1.0"
+
+
+def __dir__() -> list[str]:
+    """Return the public names, without the modules that they come from."""
+    return [*__all__, "__version__"]
+
 
 __all__ = [
     "ALIF",
@@ -75,6 +81,7 @@ __all__ = [
     "NetworkFileError",
     "Operations",
     "Packets",
+    "PerLayer",
     "Recording",
     "RecordingError",
     "Result",

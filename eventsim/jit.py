@@ -118,16 +118,14 @@ def _cached(compile_with: Callable[[bool], Compiled]) -> Compiled:
 @functools.cache
 def _temporary_cache() -> str:
     """Return a folder that nobody else can write to, kept for the next process; "" without one."""
-    folder = Path(tempfile.gettempdir()) / f"eventsim-kernels-{os.getuid()}"
+    user = getattr(os, "getuid", lambda: 0)()  # on Windows everybody has a temporary folder
+    folder = Path(tempfile.gettempdir()) / f"eventsim-kernels-{user}"
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         status = folder.lstat()
         # Kernels are run as they are found: a folder that another user made is none.
-        if (
-            not stat.S_ISDIR(status.st_mode)
-            or status.st_uid != os.getuid()
-            or status.st_mode & 0o77
-        ):
+        others = 0 if os.name == "nt" else status.st_mode & 0o77
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != user or others:
             folder = Path(tempfile.mkdtemp(prefix="eventsim-kernels-"))
         found = str(folder)
     except OSError:

@@ -62,7 +62,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
+
+from .errors import EventsimError
+from .tables import Table, frame_of
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 # Columns of the kernels' counters, in this order the fields of LayerOperations.
 COUNTERS = (
@@ -157,6 +163,26 @@ class CountedLayers(Generic[Layer]):
         """The sum over the layers."""
         return _sum("total", self.layers)
 
+    def __getitem__(self, layer: int | str) -> Layer:
+        """Return the counts of a layer by its name, or by its number in `network.layers`.
+
+        Raises `EventsimError` where no layer is called so.
+        """
+        for one in self.layers:
+            if one.name == layer or one.name.startswith(f"layer {layer} ("):
+                return one
+        names = tuple(one.name for one in self.layers)
+        raise EventsimError(f"layer is {layer!r}, expected one that is counted: {names}")
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return every count of each layer, one dict a layer, as a CSV file has them."""
+        rows = [layer.as_dict() for layer in self.layers]
+        return [{"layer": row.pop("name"), **row} for row in rows]
+
+    def to_frame(self) -> DataFrame:
+        """Return `rows` as a `pandas.DataFrame`; raises `EventsimError` where pandas is missing."""
+        return frame_of(self.rows())
+
     @classmethod
     def sum(cls, samples: Iterable[Self]) -> Self:
         """Add up the operations of several samples of the same network, layer by layer."""
@@ -164,7 +190,7 @@ class CountedLayers(Generic[Layer]):
         return cls(tuple(_sum(layers[0].name, layers) for layers in by_layer))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Operations(CountedLayers[LayerOperations]):
     """The operations of one sample (or the sum over several), one entry per layer with neurons."""
 
@@ -182,6 +208,37 @@ class Operations(CountedLayers[LayerOperations]):
                 LayerOperations(name, *[*row, macs, updates]) for name, row, macs, updates in layers
             )
         )
+
+    def _table(self) -> Table:
+        layers = (*self.layers, self.total) if len(self.layers) > 1 else self.layers
+        names = [name for name in _SHOWN if name != "macs" or self.total.macs]
+        rows = tuple(
+            (
+                one.name, *(getattr(one, name) for name in names),
+                one.sops / one.dense_macs if one.dense_macs else "-",
+            )
+            for one in layers
+        )  # fmt: skip
+        headings = tuple(_SHOWN[name] for name in names)
+        return Table("Operations", ("layer", *headings, "SOPs/dense"), rows)
+
+    def __repr__(self) -> str:
+        """Return a table, one layer a line, and their sum."""
+        return self._table().text()
+
+    def _repr_html_(self) -> str:
+        return self._table().html()
+
+
+# Counts that a table has room for; `to_frame` has them all.
+_SHOWN = {
+    "input_events": "events in",
+    "acs": "ACs",
+    "macs": "MACs",
+    "updates": "updates",
+    "output_spikes": "spikes out",
+    "dense_macs": "dense MACs",
+}
 
 
 def _sum(name: str, layers: tuple[Layer, ...]) -> Layer:

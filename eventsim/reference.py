@@ -13,18 +13,23 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .network.geometry import Shape
-from .network.graph import Network
+from .network.graph import Network, check_network
 from .network.layers import WeightLayer
 from .network.neurons import NeuronState
 
 
 class LayerTrace(NamedTuple):
-    """What one layer with neurons did, every array of shape (steps, *layer shape)."""
+    """What one layer with neurons did, every array of shape (steps, *layer shape).
 
-    spikes: NDArray[np.int64]  # 0 or 1, or more where the neurons allow it
-    membranes: NDArray[Any]  # as compared with the threshold, before the reset, from rest
-    inputs: NDArray[Any]  # what arrived at the layer, after the pools: (steps, *shape)
-    states: tuple[NeuronState, ...]  # after each timestep
+    spikes: 0 or 1, or more where the neurons allow it. membranes: as compared with the threshold,
+    before the reset, from rest. inputs: what arrived at the layer, after the pools, (steps,
+    *shape). states: after each timestep.
+    """
+
+    spikes: NDArray[np.int64]
+    membranes: NDArray[Any]
+    inputs: NDArray[Any]
+    states: tuple[NeuronState, ...]
 
 
 def run_reference(
@@ -34,6 +39,7 @@ def run_reference(
 
     Returns one `LayerTrace` for each layer with neurons, in order.
     """
+    check_network(network)
     outputs = [np.asarray(frames, dtype)]  # of the input, then of each layer
     traces = []
     for index, layer in enumerate(network.layers):

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .checks import is_whole
 from .errors import EventsimError
 from .network.graph import Network, Readout
 from .operations import COUNTERS, Operations
+from .tables import Table, frame_of
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 Mode = Literal["clocked", "async"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -20,31 +25,96 @@ DEVICES: tuple[Device, ...] = get_args(Device)
 MOST_RECORDED = 2**28  # spikes of a layer: 4 GiB
 
 
-@dataclass(frozen=True, eq=False)
-class Result:
-    """What a network made of one recording."""
+Value = TypeVar("Value")
 
-    # Of each output neuron, channel-first, (outputs,):
+
+class PerLayer(Sequence[Value]):
+    """What there is of each layer with neurons: `[1]` is that of `network.layers[1]`.
+
+    A layer is named by its number in `network.layers`, or as `network.layer_name` calls it. What
+    has no neurons has no entry; iteration goes through those that have, and -1 is the last layer.
+    """
+
+    def __init__(self, network: Network, numbers: Sequence[int], values: Iterable[Value]) -> None:
+        """Keep one value for each of these numbers of layers."""
+        self.numbers = tuple(numbers)
+        self.names = tuple(network.layer_name(number) for number in numbers)
+        self._values = tuple(values)
+        self._last = len(network.layers)
+
+    def __len__(self) -> int:
+        """Return the number of layers that have an entry."""
+        return len(self._values)
+
+    def __iter__(self) -> Iterator[Value]:
+        """Go through the entries in order."""
+        return iter(self._values)
+
+    def __getitem__(self, layer: Any) -> Any:
+        """Return the entry of a layer, by number or name; raises `EventsimError` for no such."""
+        known: Sequence[Any] = self.names
+        if is_whole(layer):
+            known, layer = self.numbers, layer + (self._last if layer < 0 else 0)
+        if layer not in known:
+            raise EventsimError(f"layer is {layer!r}, expected one that has an entry: {self.names}")
+        return self._values[known.index(layer)]
+
+    def items(self) -> Iterator[tuple[str, Value]]:
+        """Go through (name, entry) in order."""
+        return zip(self.names, self._values, strict=True)
+
+    def __repr__(self) -> str:
+        """Name the layers, and what each has."""
+        shown = (f"{name}: {_shown(value)}" for name, value in self.items())
+        return f"PerLayer({', '.join(shown)})"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name} {_shown(one)}" for name, one in value.items()) + "}"
+    return f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else repr(value)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Result:
+    """What a network made of one recording.
+
+    spikes: of each layer with neurons every spike, (spikes, 4), columns (timestep, channel, y, x),
+        int32; with `record_spikes` only, else None. `spikes[1]` is those of `network.layers[1]`. A
+        neuron that spikes several times in a timestep has as many rows. In asynchronous time the
+        first column has microseconds since the start, and all are int64.
+    prediction: the output neuron with the highest of `scores`.
+    spike_counts: of each output neuron, (outputs,), channel-first as all that follow.
+    first_spikes: (outputs,) timestep of the first spike, or microseconds since the start in
+        asynchronous time; -1 for none.
+    membranes: (outputs,) at the end, or their mean, where the network is read by them; else None.
+    readout: what `scores` are, as `Network` has it.
+    operations: what was executed, layer by layer: `operations.total.sops`, `operations[1].acs`.
+    steps, dt_us: timesteps simulated, and the length of each in microseconds.
+    events: how many were handed in, and of these:
+    events_early, events_late: before the start of the grid and past its last timestep; the network
+        has not seen them.
+    events_merged: in a cell and timestep that already had one; with binary input they count once.
+    mode: "clocked" or "async".
+    probes: with `probe` only, else None: `probes[1]["membranes"]` is what the neurons of
+        `network.layers[1]` have after each timestep, resets included: (steps, *layer shape),
+        float32. Or "currents", or "adaptations".
+    """
+
     spike_counts: NDArray[np.int64]
-    # timestep of the first spike, or microseconds since the start in asynchronous time; -1 for none
     first_spikes: NDArray[np.int64]
-    membranes: NDArray[np.float64] | None  # at the end, or the mean, if read out
+    membranes: NDArray[np.float64] | None
     readout: Readout
     operations: Operations
-    steps: int  # timesteps simulated
+    steps: int
     dt_us: int
-    events: int  # events handed in, and of these:
-    events_early: int  # before the start of the grid, not seen by the network
-    events_late: int  # past the last timestep, not seen by the network
-    events_merged: int  # in a cell and timestep that already had one
-    # On request: for each layer with neurons (spikes, 4), columns (timestep, channel, y, x); a
-    # neuron that spikes several times in a timestep has as many rows. In asynchronous time the
-    # first column has microseconds since the start, and all are int64.
-    spikes: tuple[NDArray[Any], ...] | None = None
+    events: int
+    events_early: int
+    events_late: int
+    events_merged: int
+    spikes: PerLayer[NDArray[Any]] | None = None
     mode: Mode = "clocked"
-    # On request: by the name of a layer and "membranes", "currents" or "adaptations", what its
-    # neurons have after each timestep, resets included: float32, (steps, *layer shape)
-    probes: Mapping[str, Mapping[str, NDArray[np.float32]]] | None = None
+    probes: PerLayer[Mapping[str, NDArray[np.float32]]] | None = None
 
     @property
     def scores(self) -> NDArray[np.float64]:
@@ -62,6 +132,42 @@ class Result:
     def prediction(self) -> int:
         """The output neuron with the highest score, the lowest of equals (as argmax in torch)."""
         return int(np.argmax(self.scores))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the counts of each layer with neurons, one dict a layer, as a CSV file has them.
+
+        What is the same for the whole recording (prediction, steps, events) stands in every row.
+        """
+        whole = {
+            "prediction": self.prediction,
+            "output_spike_count": int(self.spike_counts.sum()),
+            **{name: getattr(self, name) for name in _OF_RECORDING},
+        }
+        return [whole | row for row in self.operations.rows()]
+
+    def to_frame(self) -> DataFrame:
+        """Return `rows` as a `pandas.DataFrame`; raises `EventsimError` where pandas is missing."""
+        return frame_of(self.rows())
+
+    def _table(self) -> Table:
+        found = "no output spike"
+        if self.membranes is not None or self.spike_counts.any():
+            score = f"{self.scores[self.prediction]:g} by {self.readout}"
+            found = f"output {self.prediction} ({score})"
+        return self.operations._table()._replace(
+            title=f"Result: {found}, of {self.events:,} events in {self.steps:,} timesteps of "
+            f"{self.dt_us:,} us ({self.mode})"
+        )
+
+    def __repr__(self) -> str:
+        """Return the answer, and a table of what each layer executed."""
+        return self._table().text()
+
+    def _repr_html_(self) -> str:
+        return self._table().html()
+
+
+_OF_RECORDING = ("steps", "dt_us", "events", "events_early", "events_late", "events_merged", "mode")
 
 
 class Seen(NamedTuple):
@@ -91,7 +197,7 @@ def result_of(
     seen: Seen,
     recorded: Sequence[Fired] | None,
     mode: Mode,
-    probes: Mapping[str, Mapping[str, NDArray[np.float32]]] | None = None,
+    probes: PerLayer[Mapping[str, NDArray[np.float32]]] | None = None,
 ) -> Result:
     """Wrap what an engine found of one recording.
 
@@ -119,7 +225,7 @@ def result_of(
     )
 
 
-def _spikes(network: Network, recorded: Sequence[Fired], mode: Mode) -> tuple[NDArray[Any], ...]:
+def _spikes(network: Network, recorded: Sequence[Fired], mode: Mode) -> PerLayer[NDArray[Any]]:
     """Return the spikes of each layer, (spikes, 4): time, channel, y, x; a row for each spike."""
     spikes = []
     for index, fired in zip(network.neuron_layers, recorded, strict=True):
@@ -129,7 +235,7 @@ def _spikes(network: Network, recorded: Sequence[Fired], mode: Mode) -> tuple[ND
         rows[:, 0], rows[:, 1] = np.repeat(fired.times, fired.counts), channel
         rows[:, 2], rows[:, 3] = np.divmod(position, width)
         spikes.append(rows)
-    return tuple(spikes)
+    return PerLayer(network, network.neuron_layers, spikes)
 
 
 def check_recorded(network: Network, number: int, spikes: int) -> None:

@@ -17,7 +17,7 @@ from .clocked.run import run_recording
 from .errors import EventsimError, RecordingError
 from .events.arrays import Events
 from .events.binning import BinnedEvents
-from .network.graph import Network
+from .network.graph import Network, check_network
 from .result import DEVICES, MODES, Device, Mode, Result
 
 # Recordings that are drawn for each thread before it runs them, so that none waits for the next.
@@ -44,7 +44,8 @@ def simulate(
 ) -> Result:
     """Run one recording through a network, clocked at the network's own dt or asynchronously.
 
-    `events`: an array of `EVENT_DTYPE` in time order, or packets: any other iterable of such
+    `events`: an array in time order, of `EVENT_DTYPE` or with such fields (`check_events`), or a
+    `Recording`; or packets: any other iterable of such
     arrays, each of which goes on where the one before ended (`read_packets` makes them from a
     file). They are drawn one by one, so that memory does not grow with them, and the outcome is
     the same however a recording is cut. The grid begins at `start_us` (by default
@@ -55,8 +56,8 @@ def simulate(
 
     `probe`: some of "membranes", "currents" (of CUBA-LIF) and "adaptations" (of ALIF), read after
     each timestep into `Result.probes`, in clocked time on the CPU. `layers`: of these layers, by
-    their number in `network.layers`; by default of all that have them. The outcome and the counts
-    are the same; the run is slower, as it goes timestep by timestep.
+    their number in `network.layers`, by which `Result.probes` has them; by default of all. The
+    outcome and the counts are the same; the run is slower, as it goes timestep by timestep.
 
     `threads` share a recording in clocked time on the CPU: the sites of layers of many positions
     that get many spikes; the rest one of them does by itself. They wait for each other without
@@ -74,13 +75,10 @@ def simulate(
     threads than the machine has, where there is no GPU for "cuda", and for probes of what there is
     not, or beside another mode or device.
     """
+    check_network(network)
     _check_threads(threads)
     _check_mode(mode, refractory_us, delay_us)
-    if (probe or layers) and (mode, device) != ("clocked", "cpu"):
-        raise EventsimError(
-            f"probe is {probe!r} with mode {mode!r} and device {device!r}, expected 'clocked' and "
-            f"'cpu'"
-        )
+    _check_probes(probe, layers, mode, device)
     if on_gpu(device, mode):
         from .clocked.cuda.run import run_on_gpu
 
@@ -108,6 +106,9 @@ def simulate_batch(
     *,
     steps: int | None = None,
     start_us: int | None = None,
+    record_spikes: bool = False,
+    probe: Sequence[str] = (),
+    layers: Sequence[int] | None = None,
     threads: int | None = None,
     progress: Callable[[int], None] | None = None,
     mode: Mode = "clocked",
@@ -119,27 +120,36 @@ def simulate_batch(
 
     The results are the same whatever the number of threads. `progress` is called with the number
     of recordings done since its last call. Recordings are drawn from the iterable in groups, so a
-    generator that reads files keeps only a group of them in memory.
+    generator that reads files keeps only a group of them in memory. What `record_spikes` and
+    `probe` record of all of them is in the results, so it must fit into memory.
 
     Raises as `simulate`, naming the recording, and `EventsimError` for a number of threads that
     the machine does not have.
     """
+    check_network(network)
     threads = available_threads() if threads is None else threads
     _check_threads(threads)
     _check_mode(mode, refractory_us, delay_us)
+    _check_probes(probe, layers, mode, device)
     if on_gpu(device, mode):
         from .clocked.cuda.run import run_on_gpu
 
-        on_device = run_on_gpu(network, recordings, steps=steps, start_us=start_us)
+        on_device = run_on_gpu(
+            network, recordings, steps=steps, start_us=start_us, record_spikes=record_spikes
+        )
         return _gather(on_device, progress)
     if mode == "async":
         from .asynchronous.run import recording_runner
 
         run = recording_runner(
-            network, steps=steps, start_us=start_us, refractory_us=refractory_us, delay_us=delay_us
-        )
+            network, steps=steps, start_us=start_us, record_spikes=record_spikes,
+            refractory_us=refractory_us, delay_us=delay_us,
+        )  # fmt: skip
     else:
-        run = partial(run_recording, network, steps=steps, start_us=start_us)
+        run = partial(
+            run_recording, network, steps=steps, start_us=start_us, record_spikes=record_spikes,
+            probe=probe, layers=layers,
+        )  # fmt: skip
     return _gather(_spread(run, recordings, threads), progress)
 
 
@@ -236,6 +246,16 @@ def _check_mode(mode: Mode, refractory_us: int | None, delay_us: int) -> None:
     for name, value, unset in (("refractory_us", refractory_us, None), ("delay_us", delay_us, 0)):
         if mode == "clocked" and value != unset:
             raise EventsimError(f"{name} is {value!r}, expected {unset} in clocked time")
+
+
+def _check_probes(
+    probe: Sequence[str], layers: Sequence[int] | None, mode: Mode, device: Device
+) -> None:
+    if (probe or layers) and (mode, device) != ("clocked", "cpu"):
+        raise EventsimError(
+            f"probe is {probe!r} with mode {mode!r} and device {device!r}, expected 'clocked' and "
+            f"'cpu'"
+        )
 
 
 def on_gpu(device: Device, mode: Mode) -> bool:

@@ -12,12 +12,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import eventsim as es
-from eventsim_bridge.counting import count_operations
-from eventsim_bridge.data.frames import bin_split
-from eventsim_bridge.datasets import open_dataset
-from eventsim_bridge.training.evaluation import evaluate
-from eventsim_bridge.training.loop import train
-from eventsim_bridge.training.settings import TrainingSettings
+from eventsim_bridge import (
+    TrainingSettings,
+    bin_split,
+    count_operations,
+    evaluate,
+    open_dataset,
+    train,
+)
 
 DT_US, STEPS = 20_000, 15
 dataset = open_dataset("digits")

@@ -11,9 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import eventsim as es
-from eventsim_bridge.datasets import open_dataset
-from eventsim_bridge.training.loop import train
-from eventsim_bridge.training.settings import TrainingSettings
+from eventsim_bridge import TrainingSettings, open_dataset, train
 
 dataset = open_dataset("digits")
 settings = TrainingSettings("128FC-10", dt_us=10_000, steps=30, epochs=2, learning_rate=2e-3)

@@ -12,7 +12,7 @@ import nir
 import numpy as np
 
 import eventsim as es
-from eventsim_bridge.nir import from_nir
+from eventsim_bridge import from_nir
 
 one = np.ones(1)
 node = nir.LI(tau=0.002 * one, r=one, v_leak=0 * one)  # 2 ms

@@ -11,9 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import eventsim as es
-from eventsim_bridge.datasets import open_dataset
-from eventsim_bridge.training.loop import train
-from eventsim_bridge.training.settings import TrainingSettings
+from eventsim_bridge import TrainingSettings, open_dataset, train
 
 dataset = open_dataset("digits")
 figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")

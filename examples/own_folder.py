@@ -13,9 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import eventsim as es
-from eventsim_bridge.datasets import open_dataset
-from eventsim_bridge.training.loop import train
-from eventsim_bridge.training.settings import TrainingSettings
+from eventsim_bridge import TrainingSettings, open_dataset, train
 
 SHAPES = {"circle": 0.0, "square": 1.0, "star": -0.6}  # how far the corners stick out
 rng = np.random.default_rng(0)

@@ -11,9 +11,7 @@ import matplotlib.pyplot as plt
 import torch
 
 import eventsim as es
-from eventsim_bridge.data.frames import bin_split
-from eventsim_bridge.datasets import open_dataset
-from eventsim_bridge.models import SpikingNetwork, export_network
+from eventsim_bridge import SpikingNetwork, bin_split, export_network, open_dataset
 
 torch.manual_seed(0)
 dataset = open_dataset("digits")  # scikit-learn's digits under a simulated event camera

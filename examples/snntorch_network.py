@@ -11,9 +11,7 @@ import matplotlib.pyplot as plt
 import snntorch as snn
 import torch
 
-from eventsim_bridge.agreement import compare
-from eventsim_bridge.datasets import open_dataset
-from eventsim_bridge.importing import from_torch
+from eventsim_bridge import compare, from_torch, open_dataset
 
 torch.manual_seed(0)
 model = torch.nn.Sequential(

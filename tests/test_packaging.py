@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -92,8 +93,26 @@ def test_types_and_tables_are_shipped(package: str) -> None:
     assert sorted(str(path.relative_to(ROOT / FOLDERS[package])) for path in shipped) == on_disk
 
 
-def test_the_version_is_stated_once_and_the_same() -> None:
-    assert eventsim.__version__ == PYPROJECT["project"]["version"]
+def test_the_version_is_stated_once() -> None:
+    assert "version" in PYPROJECT["project"]["dynamic"]
+    assert "version" not in PYPROJECT["project"]
+    assert PYPROJECT["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "eventsim.__version__"}
+    assert re.fullmatch(r"\d+\.\d+\.\d+", eventsim.__version__)
+    elsewhere = [ROOT / "CITATION.cff", *(ROOT / ".github").rglob("*.y*ml"), ROOT / ".ci" / "run"]
+    assert [path for path in elsewhere if eventsim.__version__ in path.read_text()] == []
+
+
+def test_extras_that_errors_name_exist() -> None:
+    """And with the name under which the package is published, not that under which it imports."""
+    extras = PYPROJECT["project"]["optional-dependencies"]
+    named = set()
+    for package in FOLDERS:
+        for path in sources(package):
+            text = path.read_text()
+            assert "eventsim[" not in text, path
+            named |= set(re.findall(PYPROJECT["project"]["name"] + r"\[(\w+)\]", text))
+    assert named >= {"camera", "cuda", "nir", "pandas", "peers", "ros"}
+    assert named <= set(extras)
 
 
 def test_what_is_promised_can_be_imported() -> None:
@@ -180,3 +199,39 @@ def test_what_is_imported_is_found(tmp_path: Path) -> None:
     )
     assert imports(path) == {"a", "d", "f", "i", "j", "k", "m", "o", "q"}
     assert imports(path, at_import=True) == {"a", "d", "f", "j", "k", "m"}
+
+
+# What Windows has not: modules, and names of modules that it has.
+POSIX_MODULES = ("fcntl", "grp", "posix", "pty", "pwd", "readline", "resource", "syslog", "termios")
+POSIX_NAMES = {
+    "os": ("fork", "getuid", "geteuid", "mkfifo", "sched_getaffinity", "setsid", "uname"),
+    "select": ("POLLIN", "POLLOUT", "poll", "epoll"),
+    "signal": ("SIGALRM", "SIGHUP", "SIGKILL", "SIGPIPE", "SIGUSR1", "SIGUSR2"),
+    "socket": ("AF_UNIX",),
+    "time": ("tzset",),
+}
+
+
+def test_nothing_that_windows_has_not_is_needed_to_import(tmp_path: Path) -> None:
+    """Every module but those of benchmarks, each of which is a program of its own."""
+    modules = [
+        ".".join([package, *path.relative_to(ROOT / FOLDERS[package]).with_suffix("").parts])
+        for package in FOLDERS
+        for path in sources(package)
+        if "cuda" not in path.parts and "bench" not in path.parts
+    ]
+    # Others are imported first: what they need on Linux is not what is asked.
+    script = (
+        "import asyncio, faery, h5py, importlib, multiprocessing.connection, numba, subprocess\n"
+        "import sys, torch, torch.distributed, matplotlib.figure, sklearn.datasets, nir, aiohttp\n"
+        "import distributed, norse.torch, sinabs, snntorch, spikingjelly.activation_based.neuron\n"
+        f"for name in {POSIX_MODULES!r}:\n    sys.modules[name] = None\n"
+        f"for module, names in {POSIX_NAMES!r}.items():\n"
+        "    for name in names:\n"
+        "        if hasattr(importlib.import_module(module), name):\n"
+        "            delattr(importlib.import_module(module), name)\n"
+        f"for name in {modules!r}:\n"
+        "    importlib.import_module(name.removesuffix('.__init__'))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr

@@ -7,9 +7,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 from places import ROOT
 
 import eventsim
+import eventsim_bridge
 
 
 def script(name: str) -> Any:
@@ -21,11 +23,12 @@ def script(name: str) -> Any:
     return module
 
 
-def test_every_public_name_is_on_a_page_of_the_api() -> None:
+@pytest.mark.parametrize("package", [eventsim, eventsim_bridge], ids=lambda one: one.__name__)
+def test_every_public_name_is_on_a_page_of_the_api(package: Any) -> None:
     pages = "\n".join(path.read_text() for path in (ROOT / "docs" / "api").glob("*.md"))
-    shown = re.findall(r"^::: eventsim\.(\w+)$", pages, re.MULTILINE)
+    shown = re.findall(rf"^::: {package.__name__}\.(\w+)$", pages, re.MULTILINE)
     assert len(shown) == len(set(shown))
-    assert set(eventsim.__all__) - set(shown) == {"EVENT_DTYPE"}  # told in a sentence
+    assert set(package.__all__) - set(shown) <= {"EVENT_DTYPE"}  # told in a sentence
     assert "`es.EVENT_DTYPE`" in pages
 
 

@@ -80,7 +80,7 @@ def _network_facts(network: Network) -> dict[str, Any]:
         {
             "name": network.layer_name(index),
             "output_shape": list(network.shapes[index + 1]),
-            "parameters": _parameters(layer),
+            "parameters": getattr(layer, "parameters", 0),
             "neuron": repr(layer.neuron) if hasattr(layer, "neuron") else None,
         }
         for index, layer in enumerate(network.layers)
@@ -96,11 +96,6 @@ def _network_facts(network: Network) -> dict[str, Any]:
         "provenance": network.provenance,
         "layers": layers,
     }
-
-
-def _parameters(layer: Any) -> int:
-    weight, bias = getattr(layer, "weight", None), getattr(layer, "bias", None)
-    return (0 if weight is None else int(weight.size)) + (0 if bias is None else int(bias.size))
 
 
 def _layer_table(network: Network) -> Table:

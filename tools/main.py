@@ -76,7 +76,9 @@ def main() -> None:
         if error.name not in EXTRAS:
             raise
         extra = EXTRAS[error.name]
-        _fail(f"{error.name} is not installed, and this needs it: pip install 'eventsim[{extra}]'")
+        _fail(
+            f"{error.name} is not installed, and this needs it: pip install 'eventsim-snn[{extra}]'"
+        )
     except BrokenPipeError:
         # Whoever read the output has gone; what is still in the buffer must not be tried again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from eventsim.errors import RecordingError
-from eventsim.events.arrays import EVENT_DTYPE, Events, Sensor, check_events, make_events
-from eventsim.events.formats.fields import FIELDS, find_fields
+from eventsim.events.arrays import EVENT_DTYPE, Events, Sensor, check_events
+from eventsim.events.formats.fields import events_of_fields
 from eventsim.events.recordings import read_packets, read_recording
 from eventsim.events.units import TimeUnit
 from eventsim.jit import Int64s
@@ -154,10 +154,7 @@ def _item(data: Any, name: str, time_unit: TimeUnit, index: int) -> Events:
     events = np.asarray(data[index][0])
     if events.dtype == EVENT_DTYPE:
         return check_events(events)
-    layout = find_fields(events.dtype.names or ())
-    if layout is None:
-        raise DataSetError(
-            f"{name}/{index}: events have dtype {events.dtype}, expected fields t, x, y and on"
-        )
-    columns = [events[layout.names[field]] for field in FIELDS]
-    return check_events(make_events(*columns, time_unit=time_unit))
+    try:
+        return check_events(events_of_fields(events, time_unit))
+    except RecordingError as error:
+        raise DataSetError(f"{name}/{index}: {error}") from None

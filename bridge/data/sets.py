@@ -12,25 +12,32 @@ from eventsim.errors import EventsimError
 from eventsim.events.arrays import Events, Sensor
 from eventsim.jit import Int64s
 from eventsim.live.filters import Filters, FilterSettings
+from eventsim.tables import Table
 
 
 class DataSetError(EventsimError):
     """A data set cannot be opened; the message says what was looked for and what was found."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Split:
     """One part of a data set: a sequence of (events, label) whose events are read when asked for.
 
     `split[i]` raises `RecordingError`, naming the file, where the recording is damaged.
+
+    names: a stable name of each recording, such as "Test/7/00001.bin".
+    labels: (recordings,) the class of each, an index into the set's class_names.
+    read: returns the checked events of recording i, 0 <= i < len.
+    identity: returns a text that is another one whenever the recordings are; without, none are
+        cached.
+    users: who is recorded, where that is known.
     """
 
-    names: tuple[str, ...]  # a stable name of each recording, such as "Test/7/00001.bin"
-    labels: Int64s  # (recordings,): the class of each, an index into the set's class_names
-    read: Callable[[int], Events]  # the checked events of recording i, 0 <= i < len
-    # Returns a text that is another one whenever the recordings are; without, none are cached.
+    names: tuple[str, ...]
+    labels: Int64s
+    read: Callable[[int], Events]
     identity: Callable[[], str] | None = None
-    users: tuple[str, ...] | None = None  # who is recorded, where that is known
+    users: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         """Return the number of recordings."""
@@ -47,12 +54,17 @@ class Split:
         """Go through the recordings in order."""
         return (self[index] for index in range(len(self)))
 
+    def __repr__(self) -> str:
+        """Return how many recordings there are, of what."""
+        ends = f", {self.names[0]} to {self.names[-1]}" if self.names else ""
+        return f"Split: {len(self):,} recordings{ends}"
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class DataSet:
     """A data set: where its events come from, what its labels mean, and its two splits.
 
-    A partial copy may have one split empty.
+    A partial copy may have one split empty. `train[0]` is (events, label) of one recording.
     """
 
     name: str
@@ -60,6 +72,27 @@ class DataSet:
     class_names: tuple[str, ...]
     train: Split
     test: Split
+
+    def _table(self) -> Table:
+        names = self.class_names
+        some = names if len(names) <= 12 else (*names[:10], "...")
+        parts = {"train": self.train, "test": self.test}
+        rows = [
+            (part, len(split), len(set(split.labels.tolist()))) for part, split in parts.items()
+        ]
+        size = f"{self.sensor.width} x {self.sensor.height}"
+        return Table(
+            f"DataSet {self.name}: {size} pixels, {len(names)} classes ({', '.join(some)})",
+            ("part", "recordings", "classes in it"),
+            tuple(rows),
+        )
+
+    def __repr__(self) -> str:
+        """Return how many recordings there are in each part, of what."""
+        return self._table().text()
+
+    def _repr_html_(self) -> str:
+        return self._table().html()
 
 
 def resized(dataset: DataSet, settings: FilterSettings) -> DataSet:

@@ -1,6 +1,6 @@
 """NIR, the Neuromorphic Intermediate Representation: networks from its files, and into them.
 
-Needs the package `nir` (`pip install "eventsim[nir]"`) and no torch.
+Needs the package `nir` (`pip install "eventsim-snn[nir]"`) and no torch.
 """
 
 from .conventions import AS_IN, AsIn

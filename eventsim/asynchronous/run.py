@@ -26,7 +26,7 @@ from ..events.arrays import (
 from ..events.binning import BinnedEvents, Grid, check_own_grid, check_until
 from ..events.spikes import events_of
 from ..jit import Compiled, Float32s, Int64s, compiled_for
-from ..network.graph import Network
+from ..network.graph import Network, check_network
 from ..network.neurons import MAX_SPIKES
 from ..operations import COUNTERS
 from ..result import Fired, Result, Seen, channel_first, check_recorded, result_of
@@ -62,6 +62,7 @@ class AsynchronousRun:
         _addressed: bool = False,  # events are those of `events_of`
     ) -> None:
         """Allocate the state, every membrane at rest."""
+        check_network(network)
         for name, value, most in (
             ("start_us", start_us, 2**63 - 1),
             ("refractory_us", refractory_us, MOST_US),

@@ -18,6 +18,7 @@ from ..jit import Float32s, kernel_glue
 from ..network.graph import Network
 from ..network.neurons import ALIF_KIND, CUBALIF_KIND, catch_up
 from ..network.neurons.lif import catch_up_plain, factors_of
+from ..result import PerLayer
 from ..wiring.program import Population, Program
 from .cpu.state import State
 
@@ -26,7 +27,7 @@ QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
 MOST_PROBED = 2**30  # numbers of a layer: 4 GiB
 _SECONDS = {"currents": CUBALIF_KIND, "adaptations": ALIF_KIND}
 
-Probed = Mapping[str, Mapping[str, NDArray[np.float32]]]
+Probed = PerLayer[Mapping[str, NDArray[np.float32]]]
 
 
 def quantities_of(network: Network) -> list[Quantity]:
@@ -93,8 +94,8 @@ class Probes:
             self._read[number].append((membranes, seconds))
 
     def arrays(self) -> Probed:
-        """Return what was read, by the name of the layer and the quantity."""
-        found: dict[str, dict[str, NDArray[np.float32]]] = {}
+        """Return what was read, by layer and quantity."""
+        found: list[dict[str, NDArray[np.float32]]] = []
         for index, number, here in self._chosen:
             layer = self._network.layers[index]
             rest = np.asarray(layer.neuron.rest, np.float32)  # type: ignore[union-attr]
@@ -104,8 +105,9 @@ class Probes:
             }
             if "membranes" in arrays:
                 arrays["membranes"] += rest.reshape(-1, *[1] * (arrays["membranes"].ndim - 2))
-            found[self._network.layer_name(index)] = arrays
-        return found
+            found.append(arrays)
+        numbers = [index for index, _, _ in self._chosen]
+        return PerLayer(self._network, numbers, found)
 
     def _shaped(self, index: int, rows: list[NDArray[Any]]) -> NDArray[np.float32]:
         """Return (steps, *layer shape) of rows in the engine's order: positions, then channels."""

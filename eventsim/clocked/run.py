@@ -19,7 +19,7 @@ from ..errors import EventsimError, RecordingError
 from ..events.arrays import EVENT_DTYPE, MAX_STEPS, Events, camera_of, packets_of
 from ..events.binning import BinnedEvents, Binner, Grid, check_own_grid, check_until
 from ..jit import Compiled, compiled_for
-from ..network.graph import Network
+from ..network.graph import Network, check_network
 from ..result import Fired, Result, Seen, channel_first, check_recorded, result_of
 from ..wiring.program import Population, Program
 from ..wiring.wire import program_of
@@ -67,6 +67,7 @@ class ClockedRun:
         _threads: int = 1,
     ) -> None:
         """Allocate the state, every membrane at rest."""
+        check_network(network)
         camera_of(network.input_shape)
         self._grid = Grid(network.input_shape, network.dt_us, steps, start_us)
         self._binner = Binner(self._grid, network.input_encoding)
@@ -226,6 +227,7 @@ def run_binned(
 
     Raises `RecordingError` where the grid is not the one that the network was made for.
     """
+    check_network(network)
     check_grid_of(network, binned)
     program = program_of(network)
     probes = Probes(network, program, probe, layers) if probe or layers else None

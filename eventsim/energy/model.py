@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ..errors import EventsimError
-from ..network.graph import Network
+from ..network.graph import Network, check_network
 from ..network.layers import WeightLayer
 from ..operations import CountedLayer
 
@@ -136,12 +136,12 @@ def footprint(network: Network, weight_bits: int = 32) -> Footprint:
 
     A neuron keeps 32 bits for each of its variables, a site 32 bits for its time of last update.
     """
+    check_network(network)
     weights = state = 0
     for index in network.neuron_layers:
         layer, shape = network.layers[index], network.shapes[index + 1]
         assert isinstance(layer, WeightLayer)
-        parameters = (layer.weight, layer.bias, layer.recurrent)
-        weights += sum(values.size for values in parameters if values is not None)
+        weights += layer.parameters
         sites = layer.groups * math.prod(shape[1:])
         state += math.prod(shape) * layer.neuron.variables + sites
     return Footprint(weights, state, weight_bits)

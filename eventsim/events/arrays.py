@@ -11,7 +11,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +52,13 @@ class Sensor:
                 raise RecordingError(f"sensor: {name} is {value!r}, expected 1 to 65536")
         if not is_whole(self.polarities, 1, 2):
             raise RecordingError(f"sensor: polarities is {self.polarities!r}, expected 1 or 2")
+
+
+class EventsAndSensor(NamedTuple):
+    """Events, and the sensor that they come from."""
+
+    events: Events
+    sensor: Sensor
 
 
 def as_input_shape(input_shape: Any) -> InputShape:
@@ -159,12 +167,29 @@ def refuse_first(
 
 
 def as_events(events: Any, called: str = "events have") -> Events:
-    """Return a contiguous 1-D array of `EVENT_DTYPE`; raise `RecordingError` for another type."""
+    """Return a contiguous 1-D array of `EVENT_DTYPE`.
+
+    Taken as well: a `Recording`, and structured arrays with the fields t (in microseconds), x, y
+    and p or on by any of their usual names and of any type, such as tonic's. Raises
+    `RecordingError` for anything else.
+    """
+    if isinstance(events, EventsAndSensor):
+        events = events.events
+    if isinstance(events, str | Path):
+        path = str(events)
+        raise RecordingError(
+            f"events are the path {path!r}, expected an array: eventsim.read_recording({path!r}) "
+            f"reads it"
+        )
     array = np.asarray(events)
+    if array.dtype.names and array.dtype != EVENT_DTYPE and array.ndim == 1:
+        from .formats.fields import events_of_fields
+
+        array = events_of_fields(array)
     if array.dtype != EVENT_DTYPE or array.ndim != 1:
         raise RecordingError(
             f"{called} dtype {array.dtype} and shape {array.shape}, "
-            f"expected a 1-D array of {EVENT_DTYPE} (eventsim.make_events builds one)"
+            f"expected a 1-D array with fields t, x, y and on (eventsim.make_events builds one)"
         )
     return np.ascontiguousarray(array)
 
@@ -179,8 +204,9 @@ def check_events(
 ) -> Events:
     """Return `events` as a contiguous array of `EVENT_DTYPE`, or say what is wrong with it.
 
-    Of a packet, `first` is the number of its first event in the recording, and `after_us` the time
-    of the event before that.
+    A `Recording` is taken too, and a structured array with fields t (in microseconds), x, y and p
+    or on by any of their usual names, such as tonic's. Of a packet, `first` is the
+    number of its first event in the recording, and `after_us` the time of the event before that.
 
     Raises `RecordingError` naming the record and the value for: a wrong type, a coordinate outside
     the `sensor` (when given), and time that runs backwards. `sort=True` puts backward time into
@@ -240,10 +266,11 @@ def join_events(packets: Sequence[Events]) -> Events:
     return np.concatenate([np.empty(0, _RECORD), *records]).view(EVENT_DTYPE)
 
 
-def packets_of(recording: Events | Iterable[Events]) -> Iterable[Events]:
+def packets_of(recording: Any) -> Iterable[Events]:
     """Return the packets of a recording: an array is one packet, any other iterable has them."""
-    if isinstance(recording, np.ndarray) or not isinstance(recording, Iterable):
-        return (recording,)
+    one = np.ndarray | EventsAndSensor | str  # the last two for what `as_events` makes of them
+    if isinstance(recording, one) or not isinstance(recording, Iterable):
+        return (recording,)  # type: ignore[return-value]
     return recording
 
 

@@ -18,6 +18,7 @@ from numpy.typing import DTypeLike, NDArray
 from ..checks import is_whole
 from ..errors import EventsimError, RecordingError
 from ..jit import Float32s, Int32s, Int64s
+from ..tables import by
 from .arrays import (
     INPUT_ENCODINGS,
     MAX_CELLS,
@@ -34,27 +35,43 @@ from .arrays import (
 from .stretches import FEW, Marked, Packet, Place, Stretch, next_stretch
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class BinnedEvents:
     """Events on a grid of timesteps: for each timestep, which input cells are active.
 
     A cell is one pixel of one polarity, or of one channel, numbered
     `(y * width + x) * channels + channel`; where the shape is (units,), a unit.
     Timestep `k` covers `start_us + k * dt_us` (included) to `start_us + (k + 1) * dt_us`.
+
+    input_shape: (units,) or (channels, height, width); a camera's polarities first.
+    pointers: (steps + 1,): the cells of timestep k are `cells[pointers[k]:pointers[k + 1]]`.
+    cells: (pointers[-1],), ascending within a timestep, no cell twice.
+    values: events in each cell and timestep; all 1 for "binary".
+    encoding: "binary" or "counts".
+    events: how many were handed in: in the grid, early (before `start_us`, left out) or late (past
+        the last timestep, left out). merged: in a cell and timestep that already had one.
     """
 
-    input_shape: InputShape  # (units,) or (channels, height, width); a camera's polarities first
+    input_shape: InputShape
     dt_us: int
     start_us: int
     steps: int
-    pointers: Int64s  # (steps + 1,): cells of timestep k are pointers[k]:pointers[k+1]
-    cells: Int32s  # (pointers[-1],): ascending within a timestep, no cell twice
-    values: Float32s  # events in each cell and timestep; all 1 for "binary"
+    pointers: Int64s
+    cells: Int32s
+    values: Float32s
     encoding: InputEncoding
-    events: int  # events handed in; = in the grid + early + late
-    early: int  # events before start_us, left out
-    late: int  # events past the last timestep, left out
-    merged: int  # events that fell into a cell and timestep that already had one
+    events: int
+    early: int
+    late: int
+    merged: int
+
+    def __repr__(self) -> str:
+        """Return in a line what there is, not the cells."""
+        return (
+            f"BinnedEvents: {self.events:,} events, {len(self.cells):,} active cells of "
+            f"{by(self.input_shape)} ({self.encoding}), {self.steps:,} timesteps of "
+            f"{self.dt_us:,} us"
+        )
 
     def frames(self, dtype: DTypeLike = np.float32) -> NDArray[Any]:
         """Return the dense frames, shape (steps, *input_shape)."""

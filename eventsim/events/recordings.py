@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Self
 
 from ..checks import is_whole
 from ..errors import EventsimError, RecordingError
-from .arrays import Events, Sensor, agreed_sensor, check_events, join_events
+from .arrays import Events, EventsAndSensor, Sensor, agreed_sensor, check_events, join_events
 from .faults import Faults, OnBad
 from .formats.format import Asked, Contents
 from .formats.registry import recognise
@@ -45,15 +45,11 @@ STATED, ASKED = "stated in the file", "asked for"
 GUESSED = "guessed: the smallest that holds the events"
 
 
-class _EventsAndSensor(NamedTuple):
-    events: Events
-    sensor: Sensor
+class Recording(EventsAndSensor):
+    """The events of one file and the sensor that they come from, a pair: taken wherever events are.
 
-
-class Recording(_EventsAndSensor):
-    """The events of one file, in time order, and the sensor that they come from: a pair.
-
-    `about` says how they were understood, and `dropped` how much was left out, by kind.
+    events: (events,) of `EVENT_DTYPE`, in time order. sensor: its size. about: how the file was
+    understood. dropped: how many records were left out, by kind.
     """
 
     about: About
@@ -66,6 +62,16 @@ class Recording(_EventsAndSensor):
         made = super().__new__(cls, events, sensor)
         made.about, made.dropped = about, dropped
         return made
+
+    def __repr__(self) -> str:
+        """Return in a line what there is, not the events."""
+        events, sensor = self
+        seconds = (int(events["t"][-1]) - int(events["t"][0])) / 1e6 if len(events) else 0.0
+        left_out = f", dropped {dict(self.dropped)}" if self.dropped else ""
+        return (
+            f"Recording: {len(events):,} events of {sensor.width} x {sensor.height} pixels "
+            f"({self.about.sensor_from}) in {seconds:g} s, {self.about.format}{left_out}"
+        )
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from ..checks import is_whole
 from ..clocked.run import ClockedRun
 from ..errors import EventsimError
 from ..events.arrays import EVENT_DTYPE, Events
-from ..network.graph import Network
+from ..network.graph import Network, check_network
 from ..operations import COUNTERS, Operations
 from ..result import MODES, Mode, operations_of
 from .clock import AFTER_GAP, GOES_ON, StreamClock
@@ -39,11 +39,15 @@ ARRAYS = ("counted", "before", "in_window", "score")  # of a session's own state
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What the network says at one moment of the stream."""
+    """What the network says at one moment of the stream.
 
-    t_us: int  # on the stream's clock
-    spike_counts: NDArray[np.int64]  # (outputs,) output spikes in the window that ends at t_us
-    scores: NDArray[np.float64]  # (outputs,) what is compared: these counts, or the leaky score
+    t_us: on the stream's clock. spike_counts: (outputs,) output spikes in the window that ends
+    there. scores: (outputs,) what is compared: these counts, or the leaky score.
+    """
+
+    t_us: int
+    spike_counts: NDArray[np.int64]
+    scores: NDArray[np.float64]
 
     @property
     def prediction(self) -> int:
@@ -87,6 +91,7 @@ class Session:
         clock_us: int | None = None,
     ) -> None:
         """Begin before the first event, every membrane at rest."""
+        check_network(network)
         if mode not in MODES:
             raise EventsimError(f"mode is {mode!r}, expected one of {MODES}")
         if answer not in ANSWER_KINDS:

@@ -250,8 +250,9 @@ class _TcpSource(_LiveSource):
         opened.setblocking(False)
         state = opened.connect_ex(place)
         end = time.monotonic() + CONNECT_S
-        while state == errno.EINPROGRESS and time.monotonic() < end and not self._closed.is_set():
-            if ready(opened.fileno(), select.POLLOUT):
+        waiting = (errno.EINPROGRESS, errno.EWOULDBLOCK)  # Windows has the other
+        while state in waiting and time.monotonic() < end and not self._closed.is_set():
+            if ready(opened.fileno(), writing=True):
                 state = opened.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         # Without a server, a local port that the system picks for clients may connect to itself.
         return state == 0 and opened.getsockname() != place
@@ -268,6 +269,8 @@ class _StandardInput(_LiveSource):
     def __init__(self, sensor: Sensor | None) -> None:
         super().__init__(sensor)
         self._stream = RecordStream(self._counts)
+        if not hasattr(select, "poll"):
+            raise EventsimError("-: standard input cannot be followed on Windows, expected tcp://")
         try:
             self._file = sys.stdin.buffer.fileno()
         except (AttributeError, OSError, ValueError) as error:
@@ -298,7 +301,7 @@ class _Camera(_LiveSource):
         except Exception as error:
             raise EventsimError(
                 f"camera: none can be opened, faery says: {error.args[-1] if error.args else error}"
-                f" (it needs a camera, and its driver: pip install 'eventsim[camera]')"
+                f" (it needs a camera, and its driver: pip install 'eventsim-snn[camera]')"
             ) from error
         super().__init__(agreed_sensor(stated, sensor, "camera:"))
         # Full, it holds up the thread, and then the driver drops what it has no room for.

@@ -108,10 +108,16 @@ def open_socket(address: Address, *, listens: bool) -> tuple[socket.socket, tupl
     return opened, place
 
 
-def ready(file: int, event: int = select.POLLIN) -> bool:
-    """Wait until a file descriptor is ready, at most `WAIT_MS`; tell whether it is."""
+def ready(file: int, writing: bool = False) -> bool:
+    """Wait until a file can be read, or written, at most `WAIT_MS`; tell whether it can.
+
+    Without `poll`, which Windows has not, the file must be a socket.
+    """
+    if not hasattr(select, "poll"):
+        reads, writes = ([], [file]) if writing else ([file], [])
+        return any(select.select(reads, writes, [], WAIT_MS / 1000))
     poll = select.poll()
-    poll.register(file, event)
+    poll.register(file, select.POLLOUT if writing else select.POLLIN)
     return bool(poll.poll(WAIT_MS))
 
 

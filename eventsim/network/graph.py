@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -26,6 +27,7 @@ from ..events.arrays import (
     InputShape,
     as_input_shape,
 )
+from ..tables import Table, by
 from .geometry import Shape
 from .layers import LAYER_TYPES, Layer, WeightLayer
 from .neurons import READOUTS_ONLY
@@ -36,7 +38,7 @@ READOUTS: tuple[Readout, ...] = get_args(Readout)
 INPUT = -1  # how `Add` and `Concatenate` name the input events
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Network:
     """A spiking network as a list of layers; the last one has neurons.
 
@@ -44,7 +46,8 @@ class Network:
         are merged; else (units,), (channels, height, width), or (channels, length), which becomes
         (channels, 1, length). Without a camera's shape it runs on `from_spikes` and `from_frames`.
     dt_us: length of a timestep in microseconds, the grid that the network was trained on.
-    layers: see `layers.py`. Weights in PyTorch's axis order.
+    layers: see `layers.py`. Weights in PyTorch's axis order. "Layer 1" is `layers[1]` everywhere:
+        in names, in messages, as an argument, and in what a `Result` has of each layer.
     input_encoding: "binary" (one or more events in a cell and timestep are a 1) or "counts" (how
         many there are, up to 2^24).
     steps: timesteps that the network was trained on, the default length of a simulation;
@@ -55,6 +58,7 @@ class Network:
     class_names: one for each output neuron, or empty.
     provenance: where the network comes from (data set, accuracy, training settings); anything
         that JSON can hold.
+    shapes: `shapes[i]` enters layer i and `shapes[-1]` leaves the last one; not given, but found.
 
     Raises `NetworkError` naming the layer whose shape does not fit the one before.
     """
@@ -67,7 +71,7 @@ class Network:
     readout: Readout = "spike-count"
     class_names: Sequence[str] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
-    shapes: tuple[Shape, ...] = field(init=False)  # shapes[i] enters layer i, shapes[-1] leaves
+    shapes: tuple[Shape, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         """Check everything and settle the shapes."""
@@ -142,6 +146,30 @@ class Network:
         """Return how messages and tables call a layer, such as "layer 2 (Conv2d)"."""
         return f"layer {index} ({type(self.layers[index]).__name__})"
 
+    def _table(self) -> Table:
+        length = "whole recordings" if self.steps is None else f"{self.steps:,} timesteps"
+        rows = tuple(
+            (
+                self.layer_name(index), by(self.shapes[index + 1]),
+                repr(getattr(layer, "neuron", "")).strip("'"), getattr(layer, "parameters", 0),
+            )
+            for index, layer in enumerate(self.layers)
+        )  # fmt: skip
+        total = sum(row[-1] for row in rows)
+        return Table(
+            f"Network: {by(self.input_shape)} input ({self.input_encoding}), {length} of "
+            f"{self.dt_us:,} us, read by {self.readout}, {total:,} parameters",
+            ("layer", "output", "neuron", "parameters"),
+            rows,
+        )
+
+    def __repr__(self) -> str:
+        """Return the layers as a table, one a line."""
+        return self._table().text()
+
+    def _repr_html_(self) -> str:
+        return self._table().html()
+
     def _check_input(self) -> None:
         try:
             object.__setattr__(self, "input_shape", as_input_shape(self.input_shape))
@@ -196,6 +224,25 @@ def leaving(index: int, layer: Any, signals: Sequence[Signal]) -> Signal:
             raise NetworkError(f"sources has {source}, expected layers before, -1 to {index - 1}")
     signal: Signal = layer.leaving([signals[source + 1] for source in sources])
     return signal
+
+
+def check_network(network: Any) -> None:
+    """Raise `NetworkError` for what is no network, and say what makes one of it."""
+    if isinstance(network, Network):
+        return
+    if isinstance(network, str | Path):
+        path = str(network)
+        raise NetworkError(
+            f"network is the path {path!r}, expected a Network: eventsim.load_network({path!r}) "
+            f"reads it"
+        )
+    makes = "eventsim.load_network reads one from a file"
+    if hasattr(network, "state_dict"):  # a module of torch
+        makes = (
+            "eventsim_bridge.export_network makes one of a SpikingNetwork, and "
+            "eventsim_bridge.from_torch of another library's model"
+        )
+    raise NetworkError(f"network is of type {type(network).__name__}, expected a Network: {makes}")
 
 
 def _check_size(what: str, shape: Shape) -> None:

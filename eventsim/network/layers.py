@@ -17,7 +17,7 @@ Layers without weights are in `pathways.py`. Adding a layer type means adding a 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -71,8 +71,27 @@ class _WeightLayer:
         """Return the multiply-accumulates of one dense pass of the recurrent weights."""
         return 0 if self.recurrent is None else self.recurrent.size * positions
 
+    @property
+    def parameters(self) -> int:
+        """How many weights and biases there are."""
+        arrays = (self.weight, self.bias, self.recurrent)
+        return sum(array.size for array in arrays if array is not None)
 
-@dataclass(frozen=True, eq=False)
+    def __repr__(self) -> str:
+        """Write the layer as one would construct it, but of arrays only the shapes."""
+        shown = []
+        for one in fields(self):  # type: ignore[arg-type]  # of the dataclasses below
+            value = getattr(self, one.name)
+            if isinstance(value, np.ndarray):
+                shown.append(f"{one.name}{value.shape}")
+            elif one.name == "neuron":
+                shown.append(repr(value))
+            elif value != one.default and value != (one.default, one.default):
+                shown.append(f"{one.name}={value!r}")
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Dense(_WeightLayer):
     """Fully connected layer, as `torch.nn.Linear` followed by a neuron.
 
@@ -212,7 +231,7 @@ class _Convolution(_WeightLayer):
         return (ky * channels + source.offset) * width + np.argsort(self._line())[kx], width
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Conv2d(_Convolution):
     """2-D convolution with zero padding, as `torch.nn.Conv2d` followed by a neuron.
 
@@ -246,7 +265,7 @@ class Conv2d(_Convolution):
         return self.weight
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Conv1d(_Convolution):
     """1-D convolution along x, as `torch.nn.Conv1d`, over maps of height 1 (channels, 1, width).
 

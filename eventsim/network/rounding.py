@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import EventsimError
-from .graph import Network
+from .graph import Network, check_network
 from .layers import WeightLayer
 
 WeightType = Literal["float16", "bfloat16", "int8"]
@@ -32,6 +32,7 @@ def round_weights(network: Network, to: WeightType) -> Network:
 
     Raises `EventsimError` for another type, and for a weight too large for it.
     """
+    check_network(network)
     if to not in WEIGHT_TYPES:
         raise EventsimError(f"weights are asked for as {to!r}, expected one of {WEIGHT_TYPES}")
     layers = []

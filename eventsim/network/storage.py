@@ -58,7 +58,7 @@ from ..errors import NetworkError, NetworkFileError
 from ..files import replacing
 from . import provenance
 from .file_fields import FileField, file_fields_of
-from .graph import Network
+from .graph import Network, check_network
 from .layers import LAYER_TYPES
 
 FORMAT = "eventsim-network"
@@ -103,6 +103,7 @@ def save_network(network: Network, path: str | Path) -> None:
     is not what JSON would give back the same (a tuple, a key that is no string, NaN), or a class
     name not what HDF5 can hold.
     """
+    check_network(network)
     try:
         image = network_image(network)
         with replacing(path) as file:

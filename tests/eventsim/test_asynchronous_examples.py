@@ -31,7 +31,7 @@ def events_at(*times: int) -> Any:
     return make_events(times, *[np.zeros(len(times), int)] * 3)
 
 
-def times(network: Network, events: Any, stop: int, layer: int = 0, **more: Any) -> list[int]:
+def times(network: Network, events: Any, stop: int, layer: int = -1, **more: Any) -> list[int]:
     run = AsynchronousRun(network, start_us=0, record_spikes=True, **more)
     run.feed(events)
     spikes = run.finish(stop).spikes
@@ -111,8 +111,8 @@ def test_a_neuron_left_over_threshold_fires_when_its_refractory_time_ends() -> N
 def test_delays_and_recurrence_in_microseconds() -> None:
     second = Dense([[1.0]], neuron=IF(0.5))
     network = one_input([Dense([[1.0]], neuron=IF(0.5)), Delay(2), second], dt_us=10)
-    assert times(network, events_at(5), 100, layer=1) == [25]
-    assert times(network, events_at(5), 100, layer=1, delay_us=7) == [32]
+    assert times(network, events_at(5), 100) == [25]
+    assert times(network, events_at(5), 100, delay_us=7) == [32]
     echo = one_input([Dense([[1.0]], recurrent=[1.0], neuron=IF(0.5))], dt_us=10)
     assert times(echo, events_at(5), 40, delay_us=7) == [5, 15, 25, 35]
 
@@ -147,10 +147,10 @@ def test_a_layer_of_several_parts_takes_more_rows_than_it_lists() -> None:
     spikes = simulate(network, all_at_once, steps=2, mode="async", record_spikes=True).spikes
     assert spikes is not None
     expected = np.maximum(np.ceil((weight.sum(axis=1) + bias) / 4 - 1), 0)
-    first = spikes[0][spikes[0][:, 0] == 8]
+    first = spikes[2][spikes[2][:, 0] == 8]
     np.testing.assert_array_equal(np.bincount(first[:, 1], minlength=channels), expected)
     reached = np.maximum(np.ceil(behind @ expected / 4 - 1), 0)
-    second = spikes[1][spikes[1][:, 0] == 8]
+    second = spikes[3][spikes[3][:, 0] == 8]
     np.testing.assert_array_equal(np.bincount(second[:, 1], minlength=3), reached)
 
 

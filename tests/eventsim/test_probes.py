@@ -85,8 +85,9 @@ EVENTS = make_events([0], [0], [0], [True])
 def test_layers_are_chosen() -> None:
     result = simulate(mixed(), EVENTS, probe=["membranes"], layers=[3, 1])
     assert result.probes is not None
-    assert list(result.probes) == ["layer 3 (Dense)", "layer 1 (Dense)"]
+    assert result.probes.names == ("layer 3 (Dense)", "layer 1 (Dense)")
     membranes = result.probes["layer 1 (Dense)"]["membranes"]
+    assert result.probes[1]["membranes"] is membranes
     np.testing.assert_array_equal(membranes, [[one] * 3 for one in (1.0, 0.5, 0.25, 0.125)])
     currents = simulate(mixed(), EVENTS, probe=["currents"]).probes
     assert currents is not None

@@ -119,4 +119,4 @@ def test_a_refractory_time_beyond_the_last_timestep_holds() -> None:
     events = make_events([0, late + 5, late + 6, late + 9], [0, 1, 1, 1], [0] * 4, [1] * 4)
     spikes = simulate(net, events, record_spikes=True).spikes
     assert spikes is not None
-    assert spikes[0][:, 0].tolist() == [late + 5]
+    assert spikes[-1][:, 0].tolist() == [late + 5]

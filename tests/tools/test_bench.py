@@ -160,7 +160,7 @@ def test_the_graded_network_fires_as_asked_and_no_sum_of_it_rounds(
     for index in network.neuron_layers:
         weight: Any = network.layers[index].weight / graded.GRID  # type: ignore[union-attr]
         np.testing.assert_array_equal(weight, np.round(weight))
-    spikes = (es.simulate(network, events, record_spikes=True).spikes or ())[0]
+    spikes = next(iter(es.simulate(network, events, record_spikes=True).spikes or ()))
     assert np.unique(spikes, axis=0, return_counts=True)[1].max() > 1
     result = contest.run_contest(network, [events], 1)
     assert [row["verdict"] for row in result["agreement"]] == ["equal"]
@@ -244,7 +244,7 @@ def test_the_command_writes_what_the_docs_say(
     result = document["workloads"]["mlp"]
     assert result["samples"] == 2
     assert result["left_out"] == {
-        "no_such_simulator": "not installed: pip install 'eventsim[peers]'"
+        "no_such_simulator": "not installed: pip install 'eventsim-snn[peers]'"
     }
     assert [row["verdict"] for row in result["agreement"]] == ["equal", "equal"]
     threads = sorted({1, es.available_threads()})
@@ -311,7 +311,7 @@ def test_firing_rates_are_spikes_per_neuron_and_timestep() -> None:
 def test_the_unpacking_layer_passes_on_what_torch_gets() -> None:
     """The spikes that enter the timed convolution are the frames of torch."""
     network, binned, frames = layers.convolution_case(0.1, side=4, steps=5, out_channels=8)
-    spikes = (es.run_binned(network, binned, record_spikes=True).spikes or ())[0]
+    spikes = next(iter(es.run_binned(network, binned, record_spikes=True).spikes or ()))
     dense = np.zeros(frames.shape, np.float32)
     dense[tuple(spikes.T)] = 1
     np.testing.assert_array_equal(dense, frames.numpy())

@@ -125,9 +125,9 @@ def test_recorded_spikes_become_frames() -> None:
     result = es.simulate(network, events, record_spikes=True)
     assert result.spikes is not None
     for number, index in enumerate(network.neuron_layers):
-        frames = dense_spikes(network, result, number)
+        frames = dense_spikes(network, result, index)
         assert frames.shape == (8, *network.shapes[index + 1])
         assert int(frames.sum()) == result.operations.layers[number].output_spikes
-        t, *place = result.spikes[number][0]
+        t, *place = result.spikes[index][0]
         assert frames[(int(t), *map(int, place))[: frames.ndim]] == 1
         np.testing.assert_array_equal(np.unique(frames.numpy()), [0, 1])

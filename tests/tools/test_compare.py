@@ -203,18 +203,16 @@ def test_further_grid_points_are_tested_without_training_what_is_trained(
     models = [path.read_bytes() for path in before]
     from eventsim_bridge.training import loop as training
 
-    taken = {cell["model"] + cell["loss"]: cell for cell in results_of(tmp_path)["cells"]}
     trained = []
     train = training.train
 
     def noted(dataset: Any, settings: Any, **more: Any) -> Any:
-        best = taken[settings.model + settings.loss]["training"]["learning_rate"]
-        trained.append((settings.dt_us, settings.learning_rate == best))
+        trained.append((settings.dt_us, settings.learning_rate))
         return train(dataset, settings, **more)
 
     monkeypatch.setattr(training, "train", noted)
     assert run_command(*command, "--dt-us", 20_000) == 0
-    assert trained == [(20_000, True)] * 6  # at the rate that the first run has chosen
+    assert trained == [(20_000, rate) for _ in range(6) for rate in (0.001, 0.003)]  # its own
     assert [path.read_bytes() for path in before] == models
     results = results_of(tmp_path)
     assert all(len(cell["tests"]) == 2 for cell in results["cells"])
@@ -222,36 +220,40 @@ def test_further_grid_points_are_tested_without_training_what_is_trained(
     assert isinstance(sentence, str)
     assert "plan.json: epochs is 1, expected 2 to go on" in sentence
     plan = json.loads((tmp_path / "plan.json").read_text())
-    (tmp_path / "plan.json").write_text(json.dumps(plan | {"version": 2, "new": 1}))
+    (tmp_path / "plan.json").write_text(json.dumps(plan | {"version": 3, "new": 1}))
     sentence = run_command(*command)
     assert isinstance(sentence, str)
-    assert "plan.json: version is 2, expected 3 to go on; begin again in another" in sentence
+    assert "plan.json: version is 3, expected 4 to go on; begin again in another" in sentence
 
 
-def test_learning_rates_are_chosen_once_for_each_model_by_validation(
-    nmnist: Path, tmp_path: Path
+def test_each_model_chooses_its_learning_rate_at_each_grid_point_by_validation(
+    nmnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = ("compare", "--data", "nmnist", "--root", nmnist, "--structure", "10", "--epochs", 1)
     grid = ("--dt-us", 10_000, "--dt-us", 20_000, "--steps", 2, "--seeds", 2)
-    rates = ("--learning-rate", 1e-6, "--learning-rate", 0.003, "--learning-rate", 0.001)
+    rates = ("--learning-rate", 0.03, "--learning-rate", 0.01, "--learning-rate", 0.003)
     assert run_command(*data, *grid, *rates, "--out", tmp_path) == 0
+    printed = capsys.readouterr().err
+    assert "24 models, 48 trainings: with seed 0 each tries 3 learning rates" in printed
     results = results_of(tmp_path)
     lines = results["summary"]["learning_rates"]
-    assert [(line["model"], line["loss"]) for line in lines] == list(COMBINATIONS)
+    assert [(line["dt_us"], line["model"], line["loss"]) for line in lines] == [
+        (dt_us, *combination) for dt_us in (10_000, 20_000) for combination in COMBINATIONS
+    ]
     for line in lines:
-        assert (line["dt_us"], line["steps"], line["seed"]) == (20_000, 2, 0)
+        assert (line["steps"], line["seed"]) == (2, 0)
         tried = line["tried"]
-        assert [one["learning_rate"] for one in tried] == [1e-6, 0.003, 0.001]
+        assert [one["learning_rate"] for one in tried] == [0.03, 0.01, 0.003]
         best = max(tried, key=lambda one: (one["validation_accuracy"], -one["validation_loss"]))
         assert line["learning_rate"] == best["learning_rate"]
-        cells = [
-            c for c in results["cells"] if (c["model"], c["loss"]) == (line["model"], line["loss"])
-        ]
-        assert [c["training"]["learning_rate"] for c in cells] == [best["learning_rate"]] * 4
-        assert [bool(c["training"]["tried"]) for c in cells] == [True, False, False, False]
-    assert len({line["learning_rate"] for line in lines}) > 1 or lines[0]["learning_rate"] != 1e-6
-    first = load_model(tmp_path / "cells" / "snn-rate-dt10000us-T2-seed1.pt")
-    assert first.settings.learning_rate == lines[0]["learning_rate"]
+        of = ("model", "loss", "dt_us")
+        cells = [c for c in results["cells"] if all(c[name] == line[name] for name in of)]
+        assert [c["training"]["learning_rate"] for c in cells] == [best["learning_rate"]] * 2
+        assert [bool(c["training"]["tried"]) for c in cells] == [True, False]
+    by_kind = [{line["learning_rate"] for line in lines[kind::6]} for kind in range(6)]
+    assert any(len(rates) > 1 for rates in by_kind)  # not one for all grid points
+    second = load_model(tmp_path / "cells" / "snn-rate-dt20000us-T2-seed1.pt")
+    assert second.settings.learning_rate == lines[6]["learning_rate"]
 
 
 def test_rnn_and_lstm_have_the_parameters_of_the_snn(finished: Path) -> None:

@@ -76,7 +76,8 @@ def test_a_cluster_needs_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         "compare", "--data", "digits", "--structure", "4FC-10", "--out", tmp_path, "--cluster", 2
     )
     assert sentence == (
-        "eventsim: distributed is not installed, and this needs it: pip install 'eventsim[cluster]'"
+        "eventsim: distributed is not installed, and this needs it: "
+        "pip install 'eventsim-snn[cluster]'"
     )
     assert list(tmp_path.iterdir()) == []
 

@@ -41,7 +41,7 @@ def test_without_aiohttp_it_says_what_to_install(
     with pytest.raises(SystemExit) as ending:
         main()
     assert ending.value.code == (
-        "eventsim: aiohttp is not installed, and this needs it: pip install 'eventsim[view]'"
+        "eventsim: aiohttp is not installed, and this needs it: pip install 'eventsim-snn[view]'"
     )
 
 

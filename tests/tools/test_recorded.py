@@ -34,7 +34,7 @@ def test_the_file_has_what_simulate_records(network: Path, tmp_path: Path) -> No
     assert sum(map(len, result.spikes)) > 0
     with h5py.File(out) as file:
         assert dict(file.attrs) == {"recording": str(source), "dt_us": 1000, "steps": 20}
-        assert list(file) == list(result.probes) == ["layer 1 (Dense)", "layer 2 (Dense)"]
+        assert list(file) == list(result.probes.names) == ["layer 1 (Dense)", "layer 2 (Dense)"]
         assert set(file["layer 1 (Dense)"]) == {"spikes", "membranes", "currents"}
         assert set(file["layer 2 (Dense)"]) == {"spikes", "membranes"}
         for (name, probed), spikes in zip(result.probes.items(), result.spikes, strict=True):

@@ -169,7 +169,7 @@ def _contestants(case: Case, recordings: Recordings, model: SpikingNetwork) -> d
         try:
             peer = PeerModel(copy.deepcopy(model), neurons)
         except ImportError:
-            notes.print(f"{name} is left out: pip install 'eventsim[peers]'", highlight=False)
+            notes.print(f"{name} is left out: pip install 'eventsim-snn[peers]'", highlight=False)
             continue
         steps[name] = Step(case, recordings, peer, "frames")
     return steps

@@ -45,7 +45,8 @@ def compare(
     learning_rate: Annotated[
         list[float] | None,
         typer.Option(
-            help="Of Adam, 1.5e-4, 5e-4, 1.5e-3 if not given; of several, a model takes its best.",
+            help="Of Adam, 1.5e-4, 5e-4, 1.5e-3 if not given; of several, each kind of model takes "
+            "its best at each grid point.",
             show_default=False,
         ),
     ] = None,
@@ -126,13 +127,21 @@ def _run_all(plan: Plan, cells: list[Cell], store: Store, cluster: str | None, d
     from .cells import Todo, run_cell
     from .cluster import run_on_cluster
 
-    with progress_bar("cells", len(cells)) as advance:
+    trainings = sum(map(plan.trainings, cells))
+    rates = len(plan.learning_rates)
+    tried = f": with seed 0 each tries {rates} learning rates" if rates > 1 else ""
+    notes.print(f"{len(cells)} models, {trainings} trainings{tried}", highlight=False)
+    with progress_bar("trainings", trainings) as advance:
 
         def done(cell: Cell, finished: Finished) -> None:
             store.save(cell, finished)
             accuracy = finished.document["test_accuracy"]
-            notes.print(f"{cell.name}: test accuracy {accuracy:.2%}", highlight=False)
-            advance(1)
+            rate = finished.document["training"]["learning_rate"]
+            notes.print(
+                f"{cell.name}: test accuracy {accuracy:.2%}, learning rate {rate:g}",
+                highlight=False,
+            )
+            advance(plan.trainings(cell))
 
         for tries in (True, False):
             part = [cell for cell in cells if plan.tries(cell) == tries]
@@ -141,7 +150,8 @@ def _run_all(plan: Plan, cells: list[Cell], store: Store, cluster: str | None, d
                 for cell in part
                 if not _is_done(plan, left := store.load(cell))
             ]
-            advance(len(part) - len(todo))
+            left_over = [one.cell for one in todo]
+            advance(sum(plan.trainings(cell) for cell in part if cell not in left_over))
             if cluster is not None and todo:
                 run_on_cluster(cluster, plan, todo, done)
                 continue

@@ -140,7 +140,7 @@ def rates_table(lines: Sequence[Row]) -> str:
     )
     return table(
         "Learning rates: validation accuracy of each with seed 0. The best one is that of all "
-        "trainings of the model and loss.",
+        "seeds of the model and loss at that grid point.",
         columns,
         lines,
     )

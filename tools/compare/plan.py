@@ -71,8 +71,8 @@ class Plan:
     dt_us: lengths of a timestep; at each `steps` of them, and, where `duration_us` is given, also
         as many as fit into it.
     seeds: 0 .. seeds - 1 each train a model.
-    learning_rates: each is tried by each model and loss at the middle one of the grid points with
-        seed 0; the one with the best validation accuracy is that of all its trainings.
+    learning_rates: each is tried by each model and loss at each grid point with seed 0; the one
+        with the best validation accuracy is that of the other seeds there.
     same_structure: whether RNN and LSTM are also trained in the SNN's structure, at the middle one
         of the grid points.
     limit: the first so many recordings of each split alone.
@@ -125,7 +125,7 @@ class Plan:
         return list(dict.fromkeys([*self.fixed_steps(), *self.fixed_duration()]))
 
     def middle(self) -> Point:
-        """Return the grid point of a report's details, at which learning rates are tried as well.
+        """Return the grid point of a report's details.
 
         Of an even number the later one. It is known before any training: no result chooses it.
         """
@@ -133,7 +133,7 @@ class Plan:
         return points[len(points) // 2]
 
     def cells(self, input_shape: tuple[int, int, int]) -> list[Cell]:
-        """Return all cells, in the order in which they run: first those that try learning rates."""
+        """Return all cells, in the order in which they run: those that try learning rates first."""
         scaled = {
             model: same_parameters(self.structure, input_shape, model) for model in ("rnn", "lstm")
         }
@@ -153,8 +153,12 @@ class Plan:
         return sorted(cells, key=lambda cell: not self.tries(cell))
 
     def tries(self, cell: Cell) -> bool:
-        """Tell whether a cell tries the learning rates for all of its model and loss."""
-        return cell.point == self.middle() and cell.seed == 0
+        """Tell whether a cell tries the learning rates, for all seeds of its kind."""
+        return cell.seed == 0
+
+    def trainings(self, cell: Cell) -> int:
+        """Return how often a cell trains."""
+        return len(self.learning_rates) if self.tries(cell) else 1
 
     def settings(self, cell: Cell, learning_rate: float) -> TrainingSettings:
         """Return the settings of a training."""

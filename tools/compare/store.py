@@ -18,7 +18,7 @@ from .cells import Finished
 from .plan import Cell, Plan
 
 # Raised whenever cells come to hold something else.
-VERSION = 3
+VERSION = 4
 
 
 class Store:
@@ -59,13 +59,9 @@ class Store:
         return Finished(_read(document), model.read_bytes())
 
     def learning_rate(self, cell: Cell) -> float | None:
-        """Return the rate that a cell of the same kind has found best, None before there is one."""
-        size = "-same-structure" if cell.same_structure else ""
-        for path in self.folder.glob(f"{cell.model}-{cell.loss}-dt*-seed0{size}.json"):
-            training = _read(path)["training"]
-            if training["tried"]:
-                return float(training["learning_rate"])
-        return None
+        """Return the rate that the cell with seed 0 has found best, None before it is finished."""
+        path = self.path(cell._replace(seed=0), ".json")
+        return float(_read(path)["training"]["learning_rate"]) if path.exists() else None
 
     def save(self, cell: Cell, finished: Finished) -> None:
         """Write a finished cell; the checkpoints of its trainings are no longer needed."""

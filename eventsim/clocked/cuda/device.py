@@ -10,7 +10,7 @@ from ...errors import EventsimError
 def missing_gpu() -> str | None:
     """Return why no GPU can be used, None where one can."""
     if importlib.util.find_spec("numba_cuda") is None:
-        return 'numba-cuda is not installed (pip install "eventsim[cuda]")'
+        return 'numba-cuda is not installed (pip install "eventsim-snn[cuda]")'
     from numba import cuda
 
     if cuda.is_available():

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import RecordingError
-from ..arrays import Events
+from ..arrays import Events, make_events
 from ..units import TimeUnit, Unit, stated_or_deduced
 from .format import Asked
 
@@ -69,6 +69,18 @@ def find_fields(names: Iterable[str]) -> Layout | None:
         return None
     used = set(found.values())
     return Layout(found, unit, tuple(name for name in plain if name not in used))
+
+
+def events_of_fields(array: NDArray[Any], time_unit: TimeUnit = "us") -> Events:
+    """Return the events of a structured array; `time_unit` unless the name of the times says it.
+
+    Raises `RecordingError` where a field of events is missing, or as `make_events`.
+    """
+    layout = find_fields(array.dtype.names or ())
+    if layout is None:
+        raise RecordingError(f"events have dtype {array.dtype}, expected fields {EXPECTED}")
+    unit = time_unit if layout.unit is None else layout.unit.unit
+    return make_events(*(array[layout.names[field]] for field in FIELDS), time_unit=unit)
 
 
 def _stem(name: str, known: tuple[str, ...]) -> str:

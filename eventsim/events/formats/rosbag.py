@@ -201,7 +201,7 @@ def _open(path: Path) -> Iterator[Any]:
     except ImportError as error:
         raise RecordingError(
             "a ROS bag is read by the package rosbags, which is not installed: pip install "
-            "'eventsim[ros]'"
+            "'eventsim-snn[ros]'"
         ) from error
     with path.open("rb") as file:
         is_ros1 = file.read(8) == b"#ROSBAG "

@@ -149,7 +149,7 @@ class NeuronModel(_Levels):
         """Write the model as one would construct it, without the defaults."""
         ordered = sorted(fields(self), key=lambda field: bool(field.kw_only))
         values = [(f.name, getattr(self, f.name), f.default) for f in ordered]
-        shown = [f"{n}={v!r}" for n, v, default in values if v != default or n == "reset"]
+        shown = [f"{n}={_short(v)}" for n, v, default in values if v != default or n == "reset"]
         return f"{type(self).__name__}({', '.join(shown)})"
 
     @property
@@ -333,3 +333,10 @@ def _whole(name: str, value: Any) -> int:
             f"{name}: refractory is {value!r}, expected whole timesteps, 0 to {MAX_REFRACTORY}"
         )
     return int(value)
+
+
+def _short(value: Any) -> str:
+    """Write one number of a neuron, or how many there are and between what."""
+    if isinstance(value, tuple) and len(value) > 4:
+        return f"<{len(value)} values, {min(value):.3g} to {max(value):.3g}>"
+    return repr(value)

@@ -38,7 +38,7 @@ class Peer(ABC):
 
     name: ClassVar[str]
     package: ClassVar[str] = "torch"
-    install: ClassVar[str] = "pip install 'eventsim[peers]'"
+    install: ClassVar[str] = "pip install 'eventsim-snn[peers]'"
     given: ClassVar[str] = "ready frames"  # what `ready` makes, for tables
     # The order of memory that the peer's neurons want: (batch, steps, ...) or (steps, batch, ...).
     batch_first: ClassVar[bool] = False

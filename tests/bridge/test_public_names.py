@@ -1,0 +1,30 @@
+"""What users call has its name in `eventsim_bridge`, and brings torch only where it needs it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import eventsim_bridge
+
+
+def test_every_name_is_there_and_no_module_is_shown() -> None:
+    assert sorted(dir(eventsim_bridge)) == sorted(eventsim_bridge.__all__)
+    assert sorted(eventsim_bridge._MODULES) == sorted(eventsim_bridge.__all__)
+    for name in eventsim_bridge.__all__:
+        assert getattr(eventsim_bridge, name).__name__ == name
+    with pytest.raises(AttributeError, match=r"'eventsim_bridge' has no attribute 'trian'"):
+        eventsim_bridge.trian  # noqa: B018
+
+
+def test_what_needs_no_torch_brings_none() -> None:
+    script = (
+        "import sys, eventsim_bridge as bridge\n"
+        "bridge.open_dataset, bridge.from_mappings, bridge.from_nir, bridge.OwnData\n"
+        "print('torch' in sys.modules)\n"
+        "bridge.SpikingNetwork\n"
+        "print('torch' in sys.modules)\n"
+    )
+    assert subprocess.check_output([sys.executable, "-c", script]).split() == [b"False", b"True"]
