@@ -187,7 +187,9 @@ def run_recording(
     """Run one recording from beginning to end; as `simulate`."""
     if isinstance(recording, BinnedEvents):
         check_own_grid(recording, steps, start_us)
-        return run_binned(network, recording, record_spikes=record_spikes)
+        return run_binned(
+            network, recording, record_spikes=record_spikes, probe=probe, layers=layers
+        )
     with _borrowed_state(network) as state:
         run = ClockedRun(
             network, start_us=start_us, steps=network.steps if steps is None else steps,
@@ -213,7 +215,14 @@ def check_grid_of(network: Network, binned: BinnedEvents) -> None:
         )
 
 
-def run_binned(network: Network, binned: BinnedEvents, *, record_spikes: bool = False) -> Result:
+def run_binned(
+    network: Network,
+    binned: BinnedEvents,
+    *,
+    record_spikes: bool = False,
+    probe: Sequence[str] = (),
+    layers: Sequence[int] | None = None,
+) -> Result:
     """Run events that are on a grid already; as `simulate` otherwise.
 
     Raises `RecordingError` where the grid is not the one that the network was made for.
@@ -221,10 +230,11 @@ def run_binned(network: Network, binned: BinnedEvents, *, record_spikes: bool = 
     check_network(network)
     check_grid_of(network, binned)
     program = program_of(network)
+    probes = Probes(network, program, probe, layers) if probe or layers else None
     with _borrowed_state(network) as state:
-        sample = Sample(network, program, state, record_spikes)
-        for first in range(0, binned.steps, program.stretch):
-            pointers = binned.pointers[first : first + program.stretch + 1]
+        sample = Sample(network, program, state, record_spikes, probes=probes)
+        for first in range(0, binned.steps, sample.stretch):
+            pointers = binned.pointers[first : first + sample.stretch + 1]
             sample.run(InputSpikes(pointers, binned.cells, binned.values))
         return sample.result(
             Seen(binned.steps, binned.events, binned.early, binned.late, binned.merged)
@@ -278,7 +288,7 @@ class Sample:
             self._team, self._views = new_team(state, threads)
         self._network, self._program, self._state = network, program, state
         self._outcome, self._probes = new_outcome(program), probes
-        self._stretch = program.stretch if probes is None else 1
+        self.stretch = program.stretch if probes is None else 1  # timesteps at a time, at most
         self._steps = 0  # run so far,
         self._before = 0  # and how many of these by the last call
         self._recorded: list[list[Fired]] | None = None
@@ -288,7 +298,7 @@ class Sample:
 
     def run_packet(self, binner: Binner, events: Events, until: int = 0) -> None:
         """Run the timesteps that a packet closes, and those before `until`."""
-        packet, spikes = binner.take(events, self._stretch, until)
+        packet, spikes = binner.take(events, self.stretch, until)
         stretches = STRETCHES if self._recorded is None and self._probes is None else 1
         more = True
         with helping(self._program, self._team, self._views):
@@ -305,7 +315,7 @@ class Sample:
                     self._ran(steps, before)
 
     def run(self, stretch: InputSpikes) -> None:
-        """Run the next timesteps, at most `program.stretch`; `stretch` has those alone."""
+        """Run the next timesteps, at most `self.stretch`; `stretch` has no others."""
         steps = len(stretch.pointers) - 1
         run_stretch(
             self._program, self._state, None, stretch, self._steps, self._steps + steps,
