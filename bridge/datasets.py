@@ -47,7 +47,7 @@ def open_dataset(name: str, root: str | Path | None = None, own: OwnData | None 
       `user01_fluorescent_labels.csv` for each name in these (`data/ibm_gestures.py`).
     - "folder": recordings of one's own, `root` with one folder a class, or `train` and `test` with
       such folders; `own` says how they are parted and read (`data/folders.py`).
-    - "ncaltech101", "cifar10dvs", "ncars": the same, as these sets are unpacked.
+    - "ncaltech101", "cifar10dvs", "ncars", "asldvs": the same, as these sets are unpacked.
 
     Raises `DataSetError` for an unknown name, a root that is missing, or where it is not wanted,
     a folder of another layout, and a folder with no recordings at all.
@@ -243,19 +243,36 @@ def _open_ibm(root: Path) -> DataSet:
     return DataSet("dvsgesture", Sensor(128, 128), names, split("train"), split("test"))
 
 
-# Sets that are unpacked as one folder a class: where these may lie, and the sensor.
-_FOLDERS: dict[str, tuple[tuple[str, ...], Sensor | None]] = {
-    "folder": (("",), None),
-    "ncaltech101": (("Caltech101", "N-Caltech101", "extract/Caltech101", ""), Sensor(240, 180)),
-    "cifar10dvs": (("CIFAR10DVS", "extract", ""), Sensor(128, 128)),
-    "ncars": (("Prophesee_Dataset_n_cars", "N-CARS", ""), Sensor(120, 100)),
+@dataclass(frozen=True)
+class _Unpacked:
+    """A set that is unpacked as one folder a class: where these may lie, and the sensor."""
+
+    places: tuple[str, ...]
+    sensor: Sensor | None
+    a_class: str = ""  # a class, where only its folder tells which place it is
+
+
+_FOLDERS = {
+    "folder": _Unpacked((".",), None),
+    "ncaltech101": _Unpacked(
+        ("Caltech101", "N-Caltech101", "NCALTECH101/Caltech101", "extract/Caltech101", "."),
+        Sensor(240, 180),
+    ),
+    "cifar10dvs": _Unpacked(("CIFAR10DVS", "extract", "."), Sensor(128, 128)),
+    "ncars": _Unpacked(("Prophesee_Dataset_n_cars", "N-CARS", "."), Sensor(120, 100)),
+    "asldvs": _Unpacked((".", "*", "*/*"), Sensor(240, 180), "a"),
 }
 
 
 def _open_known_folder(name: str, root: Path, own: OwnData) -> DataSet:
-    places, sensor = _FOLDERS[name]
-    folder = next((root / place for place in places if (root / place).is_dir()), root)
-    return open_folder(folder, own, name, sensor)
+    known = _FOLDERS[name]
+    places = (folder for place in known.places for folder in _places(root, place))
+    folder = next((folder for folder in places if (folder / known.a_class).is_dir()), root)
+    return open_folder(folder, own, name, known.sensor)
+
+
+def _places(root: Path, place: str) -> list[Path]:
+    return [root] if place == "." else sorted(root.glob(place))
 
 
 _LAYOUTS = {

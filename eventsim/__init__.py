@@ -23,9 +23,10 @@ from .events.arrays import EVENT_DTYPE, Sensor, check_events, make_events
 from .events.binning import BinnedEvents, bin_events
 from .events.recordings import Packets, Recording, read_packets, read_recording
 from .events.spikes import from_frames, from_spikes
+from .live.answers import Answer
 from .live.filters import Filters, FilterSettings
 from .live.queue import EventQueue
-from .live.session import Answer, Session
+from .live.session import Session
 from .live.sources import Source, open_source
 from .live.stream import Step, Stream
 from .network.graph import Network

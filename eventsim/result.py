@@ -187,6 +187,12 @@ class Fired(NamedTuple):
     neurons: NDArray[Any]  # in the engine's order
     counts: NDArray[Any]  # how many spikes each is
 
+    @classmethod
+    def joined(cls, several: Sequence[Fired]) -> Fired:
+        """Return what fired in several stretches, one after the other."""
+        none = cls(*(np.zeros(0, np.int32) for _ in cls._fields))
+        return cls(*map(np.concatenate, zip(none, *several, strict=True)))
+
 
 def result_of(
     network: Network,
@@ -254,7 +260,7 @@ def channel_first(values: NDArray[Any], network: Network) -> NDArray[Any]:
     channels = network.shapes[-1][0]
     if values.shape[-1] == channels:
         return values
-    sites = values.reshape(*values.shape[:-1], -1, channels)
+    sites = values.reshape(*values.shape[:-1], values.shape[-1] // channels, channels)
     return sites.swapaxes(-1, -2).reshape(values.shape)
 
 

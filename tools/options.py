@@ -50,6 +50,15 @@ def _keyword(name: str, default: Any, annotation: Any) -> inspect.Parameter:
     )
 
 
+DownloadOption = Annotated[
+    bool,
+    typer.Option("--download", help="Let tonic download the data set to --root if it is missing."),
+]
+ClusterOption = Annotated[
+    str | None, typer.Option(help="Dask scheduler (tcp://...), or a number of processes here.")
+]
+
+
 @dataclasses.dataclass(frozen=True)
 class Parting:
     """How recordings of one's own are parted; the fields are options of the command line."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from .report import mean, new_table, progress_bar
+from .report import mean, new_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,7 +26,7 @@ COLUMNS = {
 
 
 def read_otherwise(
-    network: Network, recordings: Iterable[Any], count: int, steps: int | None
+    network: Network, recordings: Iterable[Any], steps: int | None, advance: Any
 ) -> list[dict[str, Any]]:
     """Return for each layer its name and, per reading, the list over the samples."""
     from eventsim_bridge.readings import readings
@@ -35,15 +35,14 @@ def read_otherwise(
         {"name": network.layer_name(index), **{name: [] for name in COLUMNS.values()}}
         for index in network.neuron_layers
     ]
-    with progress_bar("reading otherwise", count) as advance:
-        for events in recordings:
-            for layer, read in zip(layers, readings(network, events, steps=steps), strict=True):
-                layer["events_for_nothing"].append(read.for_nothing.input_events)
-                layer["sops_for_nothing"].append(read.for_nothing.sops)
-                layer["pools_first_acs"].append(read.pools_first.acs)
-                layer["pools_first_macs"].append(read.pools_first.macs)
-                layer["pools_first_pool_adds"].append(read.pools_first.pool_adds)
-            advance(1)
+    for events in recordings:
+        for layer, read in zip(layers, readings(network, events, steps=steps), strict=True):
+            layer["events_for_nothing"].append(read.for_nothing.input_events)
+            layer["sops_for_nothing"].append(read.for_nothing.sops)
+            layer["pools_first_acs"].append(read.pools_first.acs)
+            layer["pools_first_macs"].append(read.pools_first.macs)
+            layer["pools_first_pool_adds"].append(read.pools_first.pool_adds)
+        advance(1)
     return layers
 
 

@@ -88,9 +88,12 @@ class Reading:
         }
         return [option for option, value in given.items() if value]
 
-    def data_set(self, name: str, root: Path | None, parting: Parting) -> DataSet:
-        """Open a data set; its events are as they are recorded."""
+    def data_set(
+        self, name: str, root: Path | None, parting: Parting, *, download: bool = False
+    ) -> DataSet:
+        """Open a data set, where asked for after it was downloaded; its events are as recorded."""
         from eventsim import EventsimError
+        from eventsim_bridge.data.download import download as fetch
         from eventsim_bridge.data.own import OwnData
         from eventsim_bridge.datasets import open_dataset
 
@@ -102,7 +105,16 @@ class Reading:
                     raise EventsimError(
                         f"{shown} is set with --data {name}, expected none: it is of --data folder"
                     )
+            try:
+                return open_dataset(name, root)
+            except EventsimError:
+                if not download:
+                    raise
+            notes.print(f"Downloading {name} to {root}", highlight=False, soft_wrap=True)
+            fetch(name, root)
             return open_dataset(name, root)
+        if download:
+            raise EventsimError("--download is set with --data folder, expected none: it is yours")
         reading = {"sort": self.sort, **self._asked()}
         if self.size is not None:
             reading["sensor"] = self.size

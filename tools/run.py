@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .energies import ENERGY_HELP, Energies, chosen_models
-from .networks import NetworkFile, NirOptions, open_network
-from .options import Parting, with_options, writable
+from .inputs import Inputs, from_data_set, from_files, read_inputs
+from .networks import NetworkFile, NirOptions
+from .options import ClusterOption, DownloadOption, Parting, with_options, writable
 from .other_readings import read_otherwise, readings_table
 from .pictures.options import Plot, draw_run, spikes_to_plot
-from .reading import Fit, Reading
+from .reading import Reading
 from .recorded import recording_options, write_recorded
 from .report import (
     agreement_table,
@@ -31,24 +30,11 @@ from .report import (
     say_when_compiling,
     write_json,
 )
+from .simulating import Source, network_of, simulate_here, simulate_on_cluster
 
 if TYPE_CHECKING:
-    from eventsim import Network, Packets, Result
+    from eventsim import Network, Result
     from eventsim_bridge.agreement import Agreement
-
-# Recordings in memory at a time: a full data set need not fit.
-CHUNK = 1024
-# Files of more bytes are read in packets while they run, so that their length takes no memory.
-LONG_FILE = 2**24
-
-
-class Inputs(NamedTuple):
-    """What to run: names, labels where known, and how to read the recording of an index."""
-
-    names: Sequence[str]
-    labels: list[int] | None
-    read: Any  # (index) -> events, or packets of a long recording; and what fits them
-    class_names: Sequence[str]
 
 
 @with_options
@@ -63,12 +49,15 @@ def run(
         typer.Option(help="Data set instead: digits, gestures, nmnist, dvsgesture, folder, ..."),
     ] = None,
     root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
+    download: DownloadOption = False,
     parting: Parting,
     split: Annotated[str, typer.Option(help="Part of the data set: test or train.")] = "test",
     limit: Annotated[int | None, typer.Option(help="Run only the first N samples.", min=1)] = None,
     threads: Annotated[
-        int | None, typer.Option(help="Threads [default: all cores].", min=1)
+        int | None,
+        typer.Option(help="Threads [default: all cores; of a worker of a cluster 1].", min=1),
     ] = None,
+    cluster: ClusterOption = None,
     steps: Annotated[
         int | None,
         typer.Option(help="Timesteps [default: the network's own, or the whole recording].", min=1),
@@ -125,19 +114,17 @@ def run(
             raise es.EventsimError(
                 f"{option} is set with --mode async, expected --mode clocked: torch has timesteps"
             )
-    _check_inputs(inputs or [], data, root)
-    net = open_network(network, nir)
-    if weights is not None:
-        net = es.round_weights(net, weights)  # type: ignore[arg-type]
+    _check_inputs(inputs or [], data, root, cluster, download)
+    net = network_of(network, nir, weights)
     energies = None
     if energy is not None:
         bits = WEIGHT_BITS[weights or "float32"]
         energies = Energies(chosen_models(energy), es.footprint(net, bits))
     if data is not None:
-        chosen = _from_data_set(net, data, root, split, reading, parting)
+        chosen = from_data_set(net, data, root, split, reading, parting, download)
     else:
-        whole = bool(reading.sort or against_torch or readings or plot)
-        chosen = _from_files(net, inputs or [], reading, whole)
+        whole = reading.sort or against_torch or readings or plot is not None
+        chosen = from_files(net, inputs or [], reading, whole)
     count = len(chosen.names) if limit is None else min(limit, len(chosen.names))
     if count == 0:
         raise es.EventsimError(
@@ -145,17 +132,23 @@ def run(
         )
     recorded = {} if record is None else recording_options(net, record, count, mode, device)
     recorded |= spikes_to_plot(plot, count)
-    results, seconds = _simulate(net, chosen, count, threads, steps, mode, device, recorded)
+    options = {"steps": steps, "mode": mode, "device": device, **recorded}
+    if cluster is None or data is None:
+        options["threads"] = threads or es.available_threads()
+        results, seconds = simulate_here(net, chosen, count, options)
+    else:
+        options["threads"] = threads or 1
+        source = Source(network, nir, weights, data, root, split, reading, parting)
+        results, seconds = simulate_on_cluster(cluster, source, count, options)
     if record is not None:
         write_recorded(net, results[0], chosen.names[0], record)
 
     labels = None if chosen.labels is None else chosen.labels[:count]
     if plot is not None:
-        (events,) = _read(chosen, range(1), lambda *_: None)
+        (events,) = read_inputs(chosen, range(1), lambda *_: None)
         draw_run(plot, net, events, results[0], _title(net, chosen, results[0], labels))
     agreement = _compare(net, chosen, count, steps) if against_torch else None
-    again = _read(chosen, range(count), lambda *_: None) if readings else ()
-    others = read_otherwise(net, again, count, steps) if readings else None
+    others = _read_otherwise(net, chosen, count, steps) if readings else None
     if json is None or str(json) != "-":
         _print(net, chosen, results, labels, seconds, energies)
         if others is not None:
@@ -173,10 +166,18 @@ def run(
         write_json(document, json)
 
 
-def _check_inputs(inputs: list[Path], data: str | None, root: Path | None) -> None:
-    """Refuse what would be ignored."""
+def _check_inputs(
+    inputs: list[Path], data: str | None, root: Path | None, cluster: str | None, download: bool
+) -> None:
+    """Refuse what would be ignored, and a cluster without its extra."""
     import eventsim as es
 
+    if data is None and download:
+        raise es.EventsimError("--download is set without --data, expected both or none")
+    if data is None and cluster is not None:
+        raise es.EventsimError(f"--cluster is {cluster} without --data, expected both or none")
+    if cluster is not None:
+        import distributed  # noqa: F401
     if data is None and root is not None:
         raise es.EventsimError(f"--root is {root} without --data, expected both or none")
     if data is None and not inputs:
@@ -187,126 +188,13 @@ def _check_inputs(inputs: list[Path], data: str | None, root: Path | None) -> No
         )
 
 
-def _from_data_set(
-    net: Network, name: str, root: Path | None, split: str, reading: Reading, parting: Parting
-) -> Inputs:
-    import eventsim as es
-
-    if split not in ("train", "test"):
-        raise es.EventsimError(f"--split is {split!r}, expected train or test")
-    dataset = reading.data_set(name, root, parting)
-    part = dataset.train if split == "train" else dataset.test
-    labels = [int(label) for label in part.labels]
-    fit = Fit(reading, net, dataset.sensor)
-    return Inputs(part.names, labels, lambda index: (part[index][0], fit), dataset.class_names)
-
-
-def _from_files(net: Network, paths: Sequence[Path], reading: Reading, whole: bool) -> Inputs:
-    import eventsim as es
-
-    def read(index: int) -> Any:
-        path = paths[index]
-        is_long = path.is_file() and path.stat().st_size > LONG_FILE
-        source = reading.packets(path) if is_long and not whole else reading.recording(path)
-        with _naming(str(path)):
-            fit = Fit(reading, net, source.sensor if source.about.states_sensor else None)
-        return source if isinstance(source, es.Packets) else source.events, fit
-
-    return Inputs([str(path) for path in paths], None, read, ())
-
-
-def _simulate(
-    net: Network,
-    chosen: Inputs,
-    count: int,
-    threads: int | None,
-    steps: int | None,
-    mode: Any,
-    device: Any,
-    recorded: dict[str, Any],
-) -> tuple[list[Result], float]:
-    """Run in chunks; the seconds are those of the engine, and of reading files in packets."""
-    import eventsim as es
-
-    threads = es.available_threads() if threads is None else threads
-    options = {"steps": steps, "threads": threads, "mode": mode, "device": device, **recorded}
-    # Compiles (or loads from the cache on disk) every kernel before the clock starts.
-    _run_chunk(net, [es.make_events([0], [0], [0], [0])], count, options)
-    results: list[Result] = []
-    seconds = 0.0
-    with progress_bar("simulating", count) as advance:
-        for first in range(0, count, CHUNK):
-            chunk = range(first, min(first + CHUNK, count))
-            recordings = list(_read(chosen, chunk, advance))
-            start = time.perf_counter()
-            results += _run_chunk(net, recordings, count, options, advance)
-            seconds += time.perf_counter() - start
-    return results, seconds
-
-
-def _run_chunk(
-    net: Network,
-    recordings: list[Any],
-    count: int,
-    options: dict[str, Any],
-    advance: Any = lambda done: None,
-) -> list[Result]:
-    """Run some of `count` recordings, spread over the threads; the only one has all of them."""
-    import eventsim as es
-
-    if count > 1:
-        return es.simulate_batch(net, recordings, progress=advance, **options)
-    result = es.simulate(net, recordings[0], **options)
-    advance(1)
-    return [result]
-
-
-def _read(chosen: Inputs, indices: range, advance: Any) -> Iterator[Any]:
-    """Read recordings, or begin to."""
-    import eventsim as es
-
-    for index in indices:
-        name, (source, fit) = chosen.names[index], chosen.read(index)
-        if isinstance(source, es.Packets):
-            yield _stream(name, source, fit, advance)
-        else:
-            with _naming(name):
-                yield fit(source)
-
-
-def _stream(name: str, packets: Packets, fit: Fit, advance: Any) -> Iterator[Any]:
-    import eventsim as es
-
-    count = 0
-    try:
-        for packet in Reading().told(packets):
-            with _naming(name):
-                fitting = fit(packet, count)
-            yield fitting
-            count += len(packet)
-            advance(0, len(packet))
-    except es.RecordingError as error:  # which a batch would number, but it has a name here
-        raise es.EventsimError(str(error)) from None
-
-
-@contextmanager
-def _naming(name: str) -> Iterator[None]:
-    """Name a recording that does not fit the network here, where its file is known."""
-    import eventsim as es
-
-    try:
-        yield
-    except es.EventsimError as error:
-        raise type(error)(f"{name}: {error}") from None
-
-
 def _compare(net: Network, chosen: Inputs, count: int, steps: int | None) -> Agreement:
     """Run the same recordings through torch, densely, and compare the spikes of every layer."""
     from eventsim_bridge.agreement import compare_spikes
     from eventsim_bridge.models import import_network
 
     with progress_bar("comparing with torch", count) as advance:
-        recordings = _read(chosen, range(count), advance)
+        recordings = read_inputs(chosen, range(count), advance)
         return compare_spikes(import_network(net), net, recordings, steps=steps, progress=advance)
 
 
@@ -314,6 +202,15 @@ def _title(net: Network, chosen: Inputs, result: Result, labels: list[int] | Non
     class_names = net.class_names or chosen.class_names
     label = "" if labels is None else f"label {_name(class_names, labels[0])}, "
     return f"{chosen.names[0]}: {label}answer {_name(class_names, result.prediction)}"
+
+
+def _read_otherwise(
+    net: Network, chosen: Inputs, count: int, steps: int | None
+) -> list[dict[str, Any]]:
+    """Run the same recordings again, and read their spikes in other ways."""
+    with progress_bar("reading otherwise", count) as advance:
+        recordings = read_inputs(chosen, range(count), lambda *_: None)
+        return read_otherwise(net, recordings, steps, advance)
 
 
 def _name(class_names: Sequence[str], index: int) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
-from .options import Parting, with_options, writable
+from .options import DownloadOption, Parting, with_options, writable
 from .reading import Reading
 from .report import console, count_correct, notes, progress_bar, write_json
 
@@ -79,6 +79,7 @@ def train(
     ] = None,
     root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
     *,
+    download: DownloadOption = False,
     parting: Parting,
     reading: Reading,
     dt_us: Annotated[
@@ -260,7 +261,7 @@ def train(
         weights=weights,
         random_start=data in WINDOWED if random_start is None else random_start,
     )
-    dataset = reading.resized(reading.data_set(data, root, parting))
+    dataset = reading.resized(reading.data_set(data, root, parting, download=download))
     checkpoint = out.with_name(out.name + ".checkpoint")
     trained = train_model(dataset, settings, checkpoint=checkpoint, device=device, kernels=kernels)
     if os.environ.get("RANK", "0") != "0":  # another process of torchrun goes on

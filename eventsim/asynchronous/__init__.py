@@ -43,6 +43,7 @@ averaged over time, the integral in closed form.
 tables.py     where the kernels find what
 layout.py     Program -> few flat arrays, because what a call costs grows with every argument
 kernels.py    the instants: add, compare, reset
+arrivals.py   spikes reach a layer
 membranes.py  one neuron between events: where it stands, when it will cross
 schedule.py   what is due: delayed spikes, and neurons that will fire by themselves
 run.py        `AsynchronousRun`, and `simulate`'s way in

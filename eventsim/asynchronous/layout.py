@@ -25,11 +25,23 @@ from ..wiring.arrays import Arrays, widened
 from ..wiring.program import Columns, Connection, Program
 from ..wiring.program import Population as Wired
 from ..wiring.wire import program_of
-from .tables import LEVELS, MEMO, MOST_ROWS, Header, Population, Queue, Scalar, Trace, Way
+from .tables import (
+    LEVELS,
+    MEMO,
+    MOST_ROWS,
+    NEVER,
+    Header,
+    Population,
+    Queue,
+    Scalar,
+    Trace,
+    Way,
+)
 
 LONGEST = 2**52  # microseconds: what delays and refractory times are cut to
 MOST_DT = 2**32
 TRACE_ROWS = 2**13
+HOP_COUNTS = 2**10  # spike counts that are kept before they are fetched: 8 KB, and at least a row
 
 
 class Layout(NamedTuple):
@@ -179,15 +191,16 @@ def _state(
     alone = any(one["alone"] for one in populations)
     plain = all(one["plain"] for one in populations)
     neurons, sites, outputs = -(-program.neurons // LINE) * LINE, program.sites, program.outputs
+    hop_room = max(1, HOP_COUNTS // outputs)
     sizes = {
         "counters": len(populations) * len(COUNTERS), "spike_counts": outputs,
         "first_spikes": outputs, "integrals": outputs, "lengths": len(populations),
         "last": sites, "marks": sites, "touched": sites, "due": sites * alone,
         "places": sites * alone, "heap": sites * alone, "ready": sites * alone,
         "free_from": 0 if plain else neurons, "pooled": program.pooled_cells, "heads": len(ways),
-        "memo": len(populations) * MEMO,
+        "memo": len(populations) * MEMO, "hop_counts": hop_room * outputs,
     }  # fmt: skip
-    header = {name: ints.add(size) for name, size in sizes.items()}
+    header = {name: ints.add(size) for name, size in sizes.items()} | {"hop_room": hop_room}
     for population in populations:
         population["spikes"] = ints.add(2 * population["sites"] * population["channels"])
         if population["dense"]:
@@ -204,6 +217,7 @@ def _state(
         sizes_of = populations[source]
         burst = 1 if source < 0 else sizes_of["sites"] * sizes_of["channels"]
         state[queue : queue + len(Queue)] = (0, -1, 0, burst)
+    state[[Scalar.hop_end, Scalar.hops_until]] = NEVER, -1
     state[header["first_spikes"] :][:outputs] = -1
     state[header["places"] :][: sites * alone] = -1
     kept = 0 if plain else neurons

@@ -82,6 +82,7 @@ class AsynchronousRun:
         self._until = 0  # up to here the run has gone on without events
         self._record = record_spikes
         self._traces: list[Int64s] = []
+        self._hops: list[Int64s] = []  # of the call of `feed_in_hops` that is going on
         self._recorded = np.zeros(len(network.neuron_layers), np.int64)  # spikes in the traces
         self._finished = False
         self._feed = _compiled_feed()
@@ -128,6 +129,30 @@ class AsynchronousRun:
                 self._tables, self._weights, self._ints, self._floats, events, done
             )  # fmt: skip
         self._check_tame(done)
+
+    def feed_in_hops(
+        self, events: Events, end_us: int, hop_us: int, until_us: int
+    ) -> NDArray[np.int64]:
+        """Run a packet and go on to `until_us`; return `spike_counts` before the end of each hop.
+
+        (hops, outputs): the first hop ends at `end_us`, each other `hop_us` after the one before,
+        the last one at `until_us` or before. An event at the end of a hop comes after it. The
+        start must be known. Raises as `feed` does.
+        """
+        assert self._start is not None
+        until = min(until_us - self._start, NEVER - 1)
+        self._ints[[Scalar.hop, Scalar.hop_end, Scalar.hops_until]] = (
+            hop_us, end_us - self._start, until,
+        )  # fmt: skip
+        self._hops = []
+        self.feed(events)
+        while self._ints[Scalar.hop_end] <= until:
+            self._make_room()
+            self.feed(events[:0])
+        self._keep_hops()
+        self._until = max(self._until, int(self._ints[Scalar.hop_end]) - hop_us + self._start)
+        self._ints[[Scalar.hop_end, Scalar.hops_until]] = NEVER, -1
+        return channel_first(np.concatenate(self._hops), self._network)
 
     def advance(self, until_us: int) -> None:
         """Run everything that happens by itself before `until_us` on the recording's clock.
@@ -187,8 +212,7 @@ class AsynchronousRun:
         one time are instants of their own.
         """
         trace = self.trace()
-        self._traces = []
-        self._recorded[:] = 0
+        self.forget()
         trace = trace[trace[:, Trace.population] == len(self._network.neuron_layers) - 1]
         if len(trace) == 0:
             return
@@ -233,8 +257,9 @@ class AsynchronousRun:
         )
 
     def _make_room(self) -> None:
-        """Put the trace away; make longer queues where they are full."""
+        """Put trace and hops away; make longer queues where they are full."""
         self._keep_trace()
+        self._keep_hops()
         if crowded(self._tables, self._ints):
             self._ints = with_room(self._layout, self._ints, self._record)
 
@@ -248,6 +273,12 @@ class AsynchronousRun:
         np.add.at(self._recorded, kept[:, Trace.population], kept[:, Trace.count])
         for number, spikes in enumerate(self._recorded):
             check_recorded(self._network, number, int(spikes))
+
+    def _keep_hops(self) -> None:
+        first, outputs = self._tables[Header.hop_counts], self._network.outputs
+        rows = self._ints[first : first + self._ints[Scalar.hops] * outputs]
+        self._hops.append(rows.reshape(-1, outputs).copy())
+        self._ints[Scalar.hops] = 0
 
     def trace(self) -> NDArray[np.int64]:
         """Return what was recorded, a row of `Trace` for each neuron that fired in an instant."""
@@ -275,11 +306,17 @@ class AsynchronousRun:
         return result_of(
             network, self.counters.tolist(), self._outcome(Header.spike_counts),
             self._outcome(Header.first_spikes), self._membranes(duration), seen,
-            self._fired() if self._record else None, "async",
+            self.fired() if self._record else None, "async",
         )  # fmt: skip
 
-    def _fired(self) -> list[Fired]:
-        """Split the trace by layers."""
+    def forget(self) -> None:
+        """Forget the spikes recorded so far."""
+        self._keep_trace()
+        self._traces = []
+        self._recorded[:] = 0
+
+    def fired(self) -> list[Fired]:
+        """Return the spikes recorded so far, of each layer."""
         trace = self.trace()
         layers = []
         for number in range(len(self._network.neuron_layers)):

@@ -51,6 +51,8 @@ class Header(Columns):
     input_queue = auto()  # the row of the input's, -1 where no event waits
     heads = auto()  # of each way: the next spike in the queue to arrive
     memo = auto()  # the elapsed times whose decay is known, MEMO for each population
+    hop_counts = auto()  # what `spike_counts` was at the last hops, a row each
+    hop_room = auto()  # how many rows there is room for
     # offsets into `floats`; membranes begin at 0:
     seconds = auto()  # currents or adaptations
     inputs = auto()  # what arrives at each neuron in this instant, where it is kept apart
@@ -119,6 +121,10 @@ class Scalar(Columns):
     traced = auto()  # rows in the trace
     trace_rows = auto()  # room in the trace, 0 without one
     trace = auto()  # its offset
+    hop = auto()  # microseconds from the end of a hop to that of the next
+    hop_end = auto()  # of the next one, since the start; NEVER where nobody asks
+    hops_until = auto()  # the hops that end up to here are passed, events or not
+    hops = auto()  # rows in `hop_counts`
 
 
 class Queue(Columns):

@@ -119,6 +119,14 @@ class ClockedRun:
         """What was counted so far, (layers, counts): columns as `operations.COUNTERS`."""
         return self._sample.counters
 
+    def fired(self) -> list[Fired]:
+        """Return the spikes recorded so far, of each layer."""
+        return self._sample.fired()
+
+    def forget(self) -> None:
+        """Forget the spikes recorded so far."""
+        self._sample.forget()
+
     def state(self) -> dict[str, NDArray[Any]]:
         """Return all that a run is between two calls but what it recorded, for `restore`."""
         binned = {f"binner/{name}": array for name, array in self._binner.state().items()}
@@ -364,11 +372,19 @@ class Sample:
             clear(self._program, self._state)
             keep(self._program, self._state, state)
 
+    def fired(self) -> list[Fired]:
+        """Return what each layer has emitted and somebody recorded."""
+        return [Fired.joined(several) for several in self._recorded or ()]
+
+    def forget(self) -> None:
+        """Forget what was recorded."""
+        for several in self._recorded or ():
+            several.clear()
+        self._spikes = [0] * len(self._spikes)
+
     def result(self, seen: Seen) -> Result:
         """Return the outcome."""
-        recorded = None
-        if self._recorded is not None:
-            recorded = [_joined(several) for several in self._recorded]
+        recorded = None if self._recorded is None else self.fired()
         outcome = self._outcome
         membranes = outcome.membranes
         if self._network.readout == "mean-membrane":
@@ -378,12 +394,6 @@ class Sample:
             membranes, seen, recorded, "clocked",
             None if self._probes is None else self._probes.arrays(),
         )  # fmt: skip
-
-
-def _joined(several: list[Fired]) -> Fired:
-    """Return what a layer emitted in several stretches."""
-    none = Fired(*(np.zeros(0, np.int32) for _ in Fired._fields))
-    return Fired(*map(np.concatenate, zip(none, *several, strict=True)))
 
 
 def _fired(program: Program, state: State, number: int, first: int, stop: int) -> Fired:

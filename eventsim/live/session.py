@@ -1,16 +1,14 @@
 """A network that follows a live event stream: packets in, answers out.
 
 In: event arrays of any size, as they come, with the faults that live clocks have. Out: `Answer`s,
-made from the output spikes. `clock.py` says what becomes of time that goes wrong; the
-network itself runs in `ClockedRun` or `AsynchronousRun`.
+made from the output spikes in `answers.py`. `clock.py` says what becomes of time that goes wrong;
+the network itself runs in `ClockedRun` or `AsynchronousRun`.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
@@ -22,9 +20,11 @@ from ..checks import is_whole
 from ..clocked.run import ClockedRun
 from ..errors import EventsimError
 from ..events.arrays import EVENT_DTYPE, Events
+from ..jit import Int64s
 from ..network.graph import Network, check_network
 from ..operations import COUNTERS, Operations
 from ..result import MODES, Mode, operations_of
+from .answers import Answer, Windows
 from .clock import AFTER_GAP, GOES_ON, StreamClock
 from .session_file import load_session, save_session
 
@@ -34,25 +34,7 @@ GAP_US, LATE_US = 10_000_000, 100_000
 SETTINGS = (
     "mode", "answer", "window_us", "hop_us", "leak_us", "gap_us", "late_us", "clock_us",
 )  # fmt: skip
-ARRAYS = ("counted", "before", "in_window", "score")  # of a session's own state
-
-
-@dataclass(frozen=True, eq=False)
-class Answer:
-    """What the network says at one moment of the stream.
-
-    t_us: on the stream's clock. spike_counts: (outputs,) output spikes in the window that ends
-    there. scores: (outputs,) what is compared: these counts, or the leaky score.
-    """
-
-    t_us: int
-    spike_counts: NDArray[np.int64]
-    scores: NDArray[np.float64]
-
-    @property
-    def prediction(self) -> int:
-        """The output with the highest score, the lowest of equals; -1 where no score is above 0."""
-        return int(np.argmax(self.scores)) if (self.scores > 0).any() else -1
+NO_EVENTS = np.empty(0, EVENT_DTYPE)
 
 
 class Session:
@@ -73,6 +55,8 @@ class Session:
     clock that was restarted, and the network begins again at once. clock_us: the period of a clock
     that wraps, 2^32 for cameras that count microseconds in 32 bits.
 
+    record_spikes: keep how often each neuron of each layer spikes, for `take_spikes`.
+
     How a stream is cut into packets changes nothing. Memory does not grow with it. Raises
     `EventsimError` for settings that do not fit, and for a readout of membranes.
     """
@@ -89,6 +73,7 @@ class Session:
         gap_us: int = GAP_US,
         late_us: int = LATE_US,
         clock_us: int | None = None,
+        record_spikes: bool = False,
     ) -> None:
         """Begin before the first event, every membrane at rest."""
         check_network(network)
@@ -125,10 +110,12 @@ class Session:
         self.late_us = _time("late_us", late_us)
         self._clock = StreamClock(network.input_shape, self.gap_us, self.late_us, clock_us)
         self._counted = np.zeros((len(network.neuron_layers), len(COUNTERS)), np.int64)
+        self.record_spikes = record_spikes
+        self._spiked = self._no_spikes()
         self._steps = 0  # timesteps of the runs that are over: what a dense network would do
         # So that no packet waits for the compiler.
         self._new_run(0).advance(network.dt_us)
-        list(self._clock.in_order(np.empty(0, EVENT_DTYPE)))
+        list(self._clock.in_order(NO_EVENTS))
         self._run: AsynchronousRun | ClockedRun | None = None
         self._begin(None)
 
@@ -162,8 +149,9 @@ class Session:
                 self._begin(None)
             if self._run is None:
                 self._begin(int(part["t"][0]))
-            answers += self._answers(self._moments(part))
-            self._latest_us = int(part["t"][-1])
+            last_us = int(part["t"][-1])
+            answers += self._run_on(part, last_us)
+            self._latest_us = last_us
         return answers
 
     def advance(self, until_us: int) -> list[Answer]:
@@ -179,9 +167,26 @@ class Session:
         if self._run is None:
             return []
         until = min(int(until_us), self._latest_us + self.gap_us)
-        answers = self._answers(self._hops(until))
+        answers = self._run_on(NO_EVENTS, until)
         self._clock.advance(until)
         return answers
+
+    def take_spikes(self) -> tuple[NDArray[np.int64], ...]:
+        """Return how often each neuron has spiked since the last call, of each layer its shape.
+
+        Raises `EventsimError` for a session that does not record spikes.
+        """
+        if not self.record_spikes:
+            raise EventsimError("record_spikes is False, expected True to take spikes")
+        if self._run is not None:
+            self._note_spikes(self._run)
+            self._run.forget()
+        taken, self._spiked = self._spiked, self._no_spikes()
+        shapes = [self.network.shapes[index + 1] for index in self.network.neuron_layers]
+        return tuple(
+            counts.reshape(-1, shape[0]).T.reshape(shape)  # the engine has channels last
+            for counts, shape in zip(taken, shapes, strict=True)
+        )
 
     def reset(self) -> None:
         """Silence the network; the next event begins again. Counters go on."""
@@ -210,10 +215,7 @@ class Session:
     def _state(self) -> dict[str, NDArray[Any]]:
         found = {f"clock/{name}": array for name, array in self._clock.state._asdict().items()}
         found["times"] = np.array([self._start_us, self._latest_us, self._done_us, self._steps])
-        found |= {name: getattr(self, f"_{name}") for name in ARRAYS}
-        found["recent/times"] = np.array([t for t, _ in self._recent], np.int64)
-        counts = [counts for _, counts in self._recent]
-        found["recent/counts"] = np.array(counts, np.int64).reshape(-1, self.network.outputs)
+        found |= {"counted": self._counted, "before": self._before, **self._windows.state()}
         if self._run is not None:
             found |= {f"run/{name}": array for name, array in self._run.state().items()}
         return found
@@ -223,10 +225,8 @@ class Session:
             array[:] = state[f"clock/{name}"]
         times: list[int] = state["times"].tolist()
         self._start_us, self._latest_us, self._done_us, self._steps = times
-        for name in ARRAYS:
-            setattr(self, f"_{name}", state[name])
-        moments = state["recent/times"].tolist(), list(state["recent/counts"])
-        self._recent.extend(zip(*moments, strict=True))
+        self._counted, self._before = state["counted"], state["before"]
+        self._windows.restore(state)
         of_run = {name[4:]: array for name, array in state.items() if name[:4] == "run/"}
         if of_run:
             self._run = self._new_run(self._start_us)
@@ -237,23 +237,22 @@ class Session:
         if self._run is not None:
             if isinstance(self._run, ClockedRun):  # the timestep that is still open
                 self._run.advance(self._latest_us + self.network.dt_us)
+            self._note_spikes(self._run)
             self._counted += self._run.counters
             self._steps += self._steps_of_run()
         self._run = None
         outputs = self.network.outputs
+        self._windows = Windows(outputs, self.window_us, self._leak)
         self._start_us = self._latest_us = start_us or 0
         self._done_us = self._start_us  # up to here the run has gone on without events
         self._before = np.zeros(outputs, np.int64)  # output spikes up to the last moment
-        self._recent: deque[tuple[int, NDArray[np.int64]]] = deque()
-        self._in_window = np.zeros(outputs, np.int64)
-        self._score = np.zeros(outputs)
         if start_us is not None:
             self._run = self._new_run(start_us)
 
     def _new_run(self, start_us: int) -> AsynchronousRun | ClockedRun:
         if self.mode == "clocked":
-            return ClockedRun(self.network, start_us=start_us)
-        record = self.answer == "spike"
+            return ClockedRun(self.network, start_us=start_us, record_spikes=self.record_spikes)
+        record = self.record_spikes or self.answer == "spike"
         return AsynchronousRun(self.network, start_us=start_us, record_spikes=record)
 
     def _steps_of_run(self) -> int:
@@ -261,69 +260,71 @@ class Session:
             return 0
         return -(-(max(self._latest_us + 1, self._done_us) - self._start_us) // self.network.dt_us)
 
+    def _no_spikes(self) -> list[NDArray[np.int64]]:
+        network = self.network
+        sizes = [math.prod(network.shapes[index + 1]) for index in network.neuron_layers]
+        return [np.zeros(size if self.record_spikes else 0, np.int64) for size in sizes]
+
+    def _note_spikes(self, run: AsynchronousRun | ClockedRun) -> None:
+        """Count what a run has recorded, before it is forgotten."""
+        if self.record_spikes:
+            for counts, fired in zip(self._spiked, run.fired(), strict=True):
+                np.add.at(counts, fired.neurons, fired.counts)
+
     def _end(self) -> list[Answer]:
         """Return the answers that a silence of `gap_us` still brings."""
         if self._run is None:  # it was reset
             return []
-        return self._answers(self._hops(self._latest_us + self.gap_us))
+        return self._run_on(NO_EVENTS, self._latest_us + self.gap_us)
 
-    def _moments(self, events: Events) -> Iterator[tuple[int, NDArray[np.int64]]]:
-        """Run events; yield each moment that may be answered, and the output spikes up to it."""
+    def _run_on(self, events: Events, until_us: int) -> list[Answer]:
+        """Run events, and go on to `until_us`, the time of the last one or later."""
+        if self.answer == "spike" and self.mode == "async":
+            return self._windows.answers(*self._instants(events, until_us))
+        ends = np.arange(self._done_us + self.hop_us, until_us + 1, self.hop_us)
         assert self._run is not None
-        if isinstance(self._run, AsynchronousRun) and self.answer == "spike":
-            self._run.feed(events)
-            yield from self._spikes(self._run)
-            return
-        times = events["t"]
-        first = 0
-        while first < len(events):
-            hop_ends = self._next_hop()
-            stop = int(np.searchsorted(times, np.uint64(hop_ends)))
-            if stop > first:
-                self._run.feed(events[first:stop])
-            if stop < len(events):
-                yield from self._hops(int(times[stop]))
-            first = stop
+        if isinstance(self._run, AsynchronousRun):
+            counts = self._run.feed_in_hops(
+                events, self._done_us + self.hop_us, self.hop_us, until_us
+            )
+        else:
+            counts = _clocked_hops(self._run, events, ends, self.network.outputs)
+        if len(ends) == 0:
+            return []
+        spikes = np.diff(counts, axis=0, prepend=self._before[None])
+        self._done_us, self._before = int(ends[-1]), counts[-1]
+        if self.answer == "spike":
+            spiking = spikes.any(axis=1)
+            ends, spikes = ends[spiking], spikes[spiking]
+        return self._windows.answers(ends, spikes)
 
-    def _hops(self, until_us: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
-        """Go on without events; yield the end of each hop up to `until_us`, and its spikes."""
-        assert self._run is not None
-        if isinstance(self._run, AsynchronousRun) and self.answer == "spike":
+    def _instants(self, events: Events, until_us: int) -> tuple[Int64s, Int64s]:
+        """Run on; return each instant in which outputs spiked, and how often each did."""
+        assert isinstance(self._run, AsynchronousRun)
+        self._run.feed(events)
+        if len(events) == 0:
             self._run.advance(until_us)
-            yield from self._spikes(self._run)
             self._done_us = max(self._done_us, until_us)
-            return
-        while (end := self._next_hop()) <= until_us:
-            self._run.advance(end)
-            self._done_us = end
-            counts = self._run.spike_counts
-            yield end, counts - self._before
-            self._before = counts
+        self._note_spikes(self._run)
+        told = list(self._run.take_output_spikes())
+        times = np.array([self._start_us + t for t, _ in told], np.int64)
+        return times, np.array([spikes for _, spikes in told]).reshape(-1, self.network.outputs)
 
-    def _next_hop(self) -> int:
-        return self._done_us + self.hop_us
 
-    def _spikes(self, run: AsynchronousRun) -> Iterator[tuple[int, NDArray[np.int64]]]:
-        """Yield each instant in which outputs spiked, and how often each did."""
-        for t, counts in run.take_output_spikes():
-            yield self._start_us + t, counts
-
-    def _answers(self, moments: Iterator[tuple[int, NDArray[np.int64]]]) -> list[Answer]:
-        return [
-            self._answer(t, spikes)
-            for t, spikes in moments
-            if self.answer != "spike" or spikes.any()
-        ]
-
-    def _answer(self, t_us: int, spikes: NDArray[np.int64]) -> Answer:
-        self._recent.append((t_us, spikes))
-        self._in_window = self._in_window + spikes
-        while self._recent[0][0] <= t_us - self.window_us:
-            self._in_window = self._in_window - self._recent.popleft()[1]
-        scores = self._in_window.astype(np.float64)
-        if self._leak is not None:
-            scores = self._score = self._score * self._leak + spikes
-        return Answer(t_us, self._in_window, scores)
+def _clocked_hops(run: ClockedRun, events: Events, ends: Int64s, outputs: int) -> Int64s:
+    """Run events on the grid; return the output spikes up to the end of each hop."""
+    counts = np.empty((len(ends), outputs), np.int64)
+    first = 0
+    for number, end in enumerate(ends.tolist()):
+        stop = int(np.searchsorted(events["t"], np.uint64(end)))
+        if stop > first:
+            run.feed(events[first:stop])
+        run.advance(end)
+        counts[number] = run.spike_counts
+        first = stop
+    if first < len(events):
+        run.feed(events[first:])
+    return counts
 
 
 def _time(name: str, value: int) -> int:

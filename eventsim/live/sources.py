@@ -34,6 +34,7 @@ from ..events.arrays import (
     packets_of,
 )
 from ..events.recordings import read_packets
+from .playback import Playback
 from .udp import WAIT_MS, Address, Receiver, RecordStream, parse_address, ready, resolve
 
 RECONNECT_S = 0.2
@@ -45,8 +46,11 @@ CAMERA_PACKETS = 64  # between the camera's thread and the session, at most
 class Source:
     """Packets of events as they come; a context manager that closes itself at the end.
 
-    `sensor` is what the source states, or else what was asked for; None without either.
+    `sensor` is what the source states, or else what was asked for; None without either. `playback`
+    is the clock of what is played; None of what comes by itself.
     """
+
+    playback: Playback | None = None
 
     def __init__(self, sensor: Sensor | None) -> None:
         """Begin with nothing received."""
@@ -97,6 +101,8 @@ class Source:
 class _PlayedSource(Source):
     """Packets that are there already; with a `pace`, each waits until its last event's time."""
 
+    playback: Playback
+
     def __init__(
         self,
         packets: Iterable[Events],
@@ -106,26 +112,21 @@ class _PlayedSource(Source):
     ) -> None:
         super().__init__(sensor)
         self._given = packets
-        self._pace = pace
+        self.playback = Playback(pace)
         self._packet_us = packet_us  # None leaves packets as they are
 
     def _packets(self) -> Iterator[Events]:
         packets: Iterator[Events] = map(_checked, self._given)
         if self._packet_us is not None:
             packets = _cut(packets, self._packet_us)
-        return packets if self._pace is None else self._at_pace(packets, self._pace)
-
-    def _at_pace(self, packets: Iterator[Events], pace: float) -> Iterator[Events]:
-        begin: tuple[float, int] | None = None
         for events in packets:
-            if begin is None:
-                begin = time.monotonic(), int(events["t"][0])
-            # From the beginning, not from the packet before: what sleep adds must not add up.
-            due = begin[0] + (int(events["t"][-1]) - begin[1]) / 1e6 / pace
-            wait = min(max(0.0, due - time.monotonic()), threading.TIMEOUT_MAX)
-            if self._closed.wait(wait):
-                return
+            if len(events):
+                self.playback.wait(int(events["t"][0]), int(events["t"][-1]), self._closed)
             yield events
+
+    def close(self) -> None:
+        super().close()
+        self.playback.wake()
 
 
 def _checked(events: Any) -> Events:

@@ -20,9 +20,10 @@ from ..checks import is_whole
 from ..errors import EventsimError
 from ..events.arrays import Events, Sensor, camera_of
 from ..network.graph import Network
+from .answers import Answer
 from .filters import Filters, FilterSettings
 from .queue import EventQueue
-from .session import Answer, Session
+from .session import Session
 from .sources import Source
 
 CAPACITY = 1_000_000  # events that wait, by default: 13 MB

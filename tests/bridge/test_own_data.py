@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import struct
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from command_line import run_command
-from recording_files import aedat31, nmnist
+from command_line import run_command, train_quickly, write_nmnist_set
+from recording_files import aedat31, matlab, nmnist
 
 import eventsim as es
 from eventsim.errors import EventsimError
@@ -236,3 +236,71 @@ def test_sets_by_their_names(tmp_path: Path) -> None:
     assert (dataset.name, dataset.sensor) == ("ncaltech101", Sensor(240, 180))
     assert (len(dataset.train), len(dataset.test)) == (6, 2)
     assert dataset.train[0][0].tolist() == [(9, 200, 150, True)]
+
+
+def test_asl_dvs_where_it_was_unpacked(tmp_path: Path) -> None:
+    for letter in "ab":
+        folder = tmp_path / "ASLDVS" / "Yin" / letter
+        folder.mkdir(parents=True)
+        for number in range(5):
+            (folder / f"{letter}_{number:04d}.mat").write_bytes(matlab(recording(0, number)))
+    (tmp_path / "ASLDVS" / "ASLDVS.zip").write_bytes(b"PK")
+    dataset = open_dataset("asldvs", tmp_path)
+    assert (dataset.class_names, dataset.sensor) == (("a", "b"), Sensor(240, 180))
+    assert (len(dataset.train), len(dataset.test)) == (8, 2)
+    for name, (events, label) in zip(dataset.test.names, dataset.test, strict=True):
+        assert name[0] == dataset.class_names[label]
+        np.testing.assert_array_equal(events, recording(0, int(name[4:8])))
+
+
+class FakeTonic:
+    """Stands for tonic's data sets: writes one of two digits, or fails."""
+
+    asked: ClassVar[list[tuple[str, bool]]] = []
+
+    def __init__(self, save_to: str, train: bool = True) -> None:
+        FakeTonic.asked.append((save_to, train))
+        if "offline" in save_to:
+            raise OSError("no route\nto host")
+        write_nmnist_set(Path(save_to) / "NMNIST")
+
+
+def test_nothing_is_downloaded_unless_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tonic import datasets
+
+    monkeypatch.setattr(datasets, "NMNIST", FakeTonic)
+    monkeypatch.setattr(FakeTonic, "asked", [])
+    root, out = tmp_path / "data", tmp_path / "net.h5"
+    assert "does not exist" in str(train_quickly(root, out))
+    assert FakeTonic.asked == []
+    assert train_quickly(root, out, "--download") == 0
+    assert FakeTonic.asked == [(str(root), True), (str(root), False)]
+    assert f"Downloading nmnist to {root}" in capsys.readouterr().err
+    data = ("run", out, "--data", "nmnist", "--root", root)
+    assert run_command(*data, "--download", "--limit", 1) == 0  # it is there
+    assert len(FakeTonic.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (("nmnist", "--root", "/offline"), "data set nmnist cannot be downloaded to /offline: no "
+         "route to host"),
+        (("nmnist",), "data set nmnist: root is missing, expected a folder to download to"),
+        (("ncars", "--root", "/nowhere"), "data set ncars cannot be downloaded, expected one of "
+         "nmnist, dvsgesture, ncaltech101, cifar10dvs, asldvs"),
+        (("folder", "--root", "/nowhere"), "--download is set with --data folder, expected none: "
+         "it is yours"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_downloaded(
+    data: Any, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tonic import datasets
+
+    monkeypatch.setattr(datasets, "NMNIST", FakeTonic)
+    options = ("--structure", "10", "--out", tmp_path / "net.h5", "--download")
+    assert run_command("train", "--data", *data, *options) == f"eventsim: {sentence}"
+    assert list(tmp_path.iterdir()) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from recording_files import (
     EVENTS,
+    SAID,
     SENSORS,
     WHOLE,
     WRITERS,
@@ -207,7 +209,7 @@ def test_records_of_version_2_without_a_version(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(WRITERS.keys() - {"nmnist.bin"}))
 def test_what_the_contents_say_decides(name: str, tmp_path: Path) -> None:
-    if name == "gesture.npy" or name == "e2vid.h5":
+    if name in SAID:
         pytest.skip("needs a unit")
     for other in ("a.bin", "a", "a.npy" if not name.endswith(".npy") else "a.raw"):
         (tmp_path / other).write_bytes(WHOLE[name])
@@ -223,3 +225,46 @@ def test_a_suffix_decides_where_the_contents_say_nothing(tmp_path: Path) -> None
     assert found.about.recognised == "by its suffix .bin"
     with pytest.raises(RecordingError, match=r"the file begins with .* expected the first bytes"):
         read(tmp_path, "a.xyz", WHOLE["nmnist.bin"])
+
+
+AEDAT2 = b"#!AER-DAT2.0\r\n# Creation time: System.currentTimeMillis() 0\r\n"
+DAVIS346 = AEDAT2 + b"# AEChip: eu.seebetter.ini.chips.davis.Davis346blue\r\n"
+AEDAT31 = b"#!AER-DAT3.1\r\n#Source 1: DVS128\r\n#!END-HEADER\r\n"
+
+
+@pytest.mark.parametrize(
+    ("header", "order", "reader", "same"),
+    [
+        # tonic counts y from the top; x and y are the other way round in its DVS128, and ON is OFF.
+        (DAVIS346, ">", "read_davis_346", lambda x, y, p: (x, 259 - y, p)),
+        (AEDAT2, ">", "read_dvs_128", lambda x, y, p: (127 - y, x, 1 - p)),
+        (AEDAT31, "<", "read_dvs_ibm", lambda x, y, p: (x, y, p)),
+    ],
+    ids=["DAVIS346", "DVS128", "AEDAT 3.1"],
+)
+def test_aedat_beside_tonic(
+    header: bytes, order: str, reader: str, same: Any, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Random addresses, of polarity events; two of tonic's readers ask its header for one more."""
+    tonic = pytest.importorskip("tonic.io")
+    rng, count = np.random.default_rng(0), 500
+    if reader == "read_davis_346":
+        address = rng.integers(0, 260, count) << 22 | rng.integers(0, 346, count) << 12
+        address |= rng.integers(0, 2, count) << 11
+    elif reader == "read_dvs_128":
+        address = rng.integers(0, 2**15, count)
+    else:
+        address = 1 | rng.integers(0, 2, count) << 1
+        address |= rng.integers(0, 128, count) << 2 | rng.integers(0, 128, count) << 17
+    records = np.stack([address, np.sort(rng.integers(0, 10**6, count))], axis=1)
+    if order == "<":
+        header += struct.pack("<HHIIIIII", 1, 1, 8, 4, 0, count, count, count)
+    path = tmp_path / "a.aedat"
+    path.write_bytes(header + records.astype(f"{order}u4").tobytes())
+    if reader != "read_davis_346":
+        whole = tonic.read_aedat_header_from_file
+        monkeypatch.setattr(tonic, "read_aedat_header_from_file", lambda name: whole(name)[:2])
+    theirs = getattr(tonic, reader)(path)[-1].astype([(name, "i8") for name in "xytp"])
+    x, y, on = same(theirs["x"], theirs["y"], theirs["p"])
+    np.testing.assert_array_equal(read_recording(path).events, make_events(theirs["t"], x, y, on))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from random_networks import networks
 from session_streams import GAP_US, at, draw_session, echo, spiking, streams, told
 
+from eventsim.asynchronous import layout
 from eventsim.asynchronous.run import AsynchronousRun
 from eventsim.clocked.run import ClockedRun
 from eventsim.errors import EventsimError, RecordingError
@@ -52,6 +53,39 @@ def test_the_split_into_packets_changes_nothing(data: Any) -> None:
     counts = whole.counters
     assert counts["received"] == len(events)
     assert counts["received"] == counts["processed"] + counts["backward"]
+
+
+@given(data=st.data())
+@settings(max_examples=50)
+def test_spikes_taken_between_packets_are_those_of_a_simulation(data: Any) -> None:
+    network = data.draw(networks(dyadic=False, plain=True))
+    for mode in MODES:
+        spiking(network, mode)
+    drawn = draw_session(data, network)
+    session = Session(
+        network, mode=drawn.mode, answer=drawn.answer, window_us=drawn.window_us,
+        hop_us=drawn.hop_us, leak_us=drawn.leak_us, record_spikes=True,
+    )  # fmt: skip
+    _, height, width = network.input_shape
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    t = np.sort(rng.integers(500, 9500, data.draw(st.integers(1, 40))))
+    events = make_events(t, *rng.integers(0, [width, height, 2], (len(t), 3)).T)
+    found = session.take_spikes()
+    for part in np.array_split(events, data.draw(st.integers(1, 4))):
+        session.feed(part)
+        found = tuple(np.add(*pair) for pair in zip(found, session.take_spikes(), strict=True))
+    session.reset()  # which runs the timestep that is still open, and forgets nothing
+    found = tuple(np.add(*pair) for pair in zip(found, session.take_spikes(), strict=True))
+    result = simulate(network, events, steps=None, mode=drawn.mode, record_spikes=True)
+    total = session.operations.layers
+    for layer, counts, spikes in zip(total, found, result.spikes or (), strict=True):
+        assert counts.sum() == layer.output_spikes
+        if drawn.mode == "clocked" and network.steps is None:
+            expected = np.zeros((*counts.shape, 1, 1)[:3], np.int64)
+            np.add.at(expected, tuple(spikes[:, 1:].T), 1)
+            assert counts.tolist() == expected.reshape(counts.shape).tolist()
+    with pytest.raises(EventsimError, match="record_spikes is False"):
+        drawn.take_spikes()
 
 
 @given(data=st.data())
@@ -97,6 +131,38 @@ def test_answers_are_the_spikes_of_a_simulation_in_their_windows(data: Any) -> N
     assert [answer.t_us for answer in answers] == expected.tolist()
     for answer in answers:
         np.testing.assert_array_equal(answer.spike_counts, window(answer.t_us))
+
+
+@given(data=st.data())
+@settings(max_examples=60)
+def test_hops_in_one_call_are_those_of_many(data: Any) -> None:
+    """With room for one hop or two before they must be fetched, and for all."""
+    network = data.draw(networks(dyadic=False, plain=True))
+    room = data.draw(st.sampled_from([1, 2 * network.outputs, layout.HOP_COUNTS]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layout, "HOP_COUNTS", room)  # which a network keeps
+        spiking(network, "async")
+    assume(all(getattr(layer, "bias", None) is None for layer in network.layers))
+    _, height, width = network.input_shape
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    t = np.sort(rng.integers(500, 9500, data.draw(st.integers(0, 40))))
+    events = make_events(t, *rng.integers(0, [width, height, 2], (len(t), 3)).T)
+    hop = data.draw(st.integers(100, 3000))
+    until = data.draw(st.integers(max(t.max(initial=0), 600), 12_000))
+    run = AsynchronousRun(network, start_us=500)
+    found = run.feed_in_hops(events, 500 + hop, hop, until)
+    slowly = AsynchronousRun(network, start_us=500)
+    expected, first = [], 0
+    for end in range(500 + hop, until + 1, hop):
+        stop = int(np.searchsorted(t, end))
+        slowly.feed(events[first:stop])
+        slowly.advance(end)
+        expected.append(slowly.spike_counts.tolist())
+        first = stop
+    slowly.feed(events[first:])
+    assert found.tolist() == expected
+    np.testing.assert_array_equal(run.counters, slowly.counters)
+    np.testing.assert_array_equal(run.spike_counts, slowly.spike_counts)
 
 
 def test_the_leaky_score_falls_from_hop_to_hop() -> None:

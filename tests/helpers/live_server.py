@@ -13,15 +13,26 @@ from typing import Any
 
 from patience import PATIENCE_S
 
+from eventsim_tools.live.colours import colours_css
 from eventsim_tools.live.server import serve
 
+COLOURS = colours_css()
 Snapshot = dict[str, Any]
 
 
-def snapshot(number: int, *, ended: bool = False, side: int = 34) -> Snapshot:
-    image = base64.b64encode(bytes((number * 7 + pixel) % 5 for pixel in range(side**2))).decode()
+def snapshot(number: int, *, ended: bool = False, side: int = 34, playback: Any = None) -> Snapshot:
+    """The snapshot of that number, a tenth of a second after the one before it."""
+
+    def coded(size: int) -> str:
+        return base64.b64encode(bytes((number * 7 + place) % 5 for place in range(size))).decode()
+
+    image = coded(side**2)
     parts = {"processed": 1_000_000, "dropped": 100_000, "filtered": 10_000, "queued": 1_111}
     work = {"spikes_per_second": 3000.0, "sops_per_second": 2.0e6, "dense_per_second": 8.0e7}
+    layers = [
+        {"name": "maps1", "neurons": 8, "shape": [2, 2, 2], "spikes": coded(8)},
+        {"name": "dense1", "neurons": 512, "shape": [512], "spikes": coded(512)},
+    ]
     what = {"network": "net.h5", "source": "udp://127.0.0.1:7777", "mode": "async"}
     return what | {
         "class_names": ["circle", "square<b>", "triangle"],
@@ -34,7 +45,9 @@ def snapshot(number: int, *, ended: bool = False, side: int = 34) -> Snapshot:
         "events": {name: part * number for name, part in ({"received": 1_111_111} | parts).items()},
         "queue_capacity": 1_000_000,
         "faults": {"malformed_datagrams": number, "backward": 0},
-        "layers": [{"name": "dense1", "neurons": 512} | work],
+        "layers": [layer | work for layer in layers],
+        "score_unit": "spikes in 100 ms",
+        "playback": playback,
         "scores": [-1.5, 9.0 if number == 20 else 7.0, 0.0],
         "prediction": 1,
         "image": {"width": side, "height": side, "on": image, "off": image},
@@ -68,7 +81,7 @@ class Server:
 def serving(host: str = "127.0.0.1", port: int = 0) -> Iterator[Server]:
     context = multiprocessing.get_context("spawn")
     frames, theirs = context.Pipe()
-    process = context.Process(target=serve, args=(theirs, host, port), daemon=True)
+    process = context.Process(target=serve, args=(theirs, host, port, COLOURS), daemon=True)
     process.start()
     theirs.close()
     try:
@@ -79,3 +92,12 @@ def serving(host: str = "127.0.0.1", port: int = 0) -> Iterator[Server]:
         process.join(PATIENCE_S)
         process.kill()
         process.join()
+
+
+def past(of: Snapshot) -> Snapshot:
+    """What a page that comes later is told of a snapshot."""
+    layers = [
+        {**layer, "spikes": layer["spikes"] if len(layer["shape"]) == 1 else None}
+        for layer in of["layers"]
+    ]
+    return {**of, "image": None, "layers": layers}

@@ -12,6 +12,7 @@ from typing import Any
 import faery
 import h5py
 import numpy as np
+import scipy.io
 
 from eventsim.events.arrays import Events, Sensor, make_events
 
@@ -158,6 +159,16 @@ def fill_e2vid(file: h5py.File, events: Events) -> None:
     file.attrs["sensor_resolution"] = (SENSOR.height, SENSOR.width)
 
 
+def matlab(events: Events) -> bytes:
+    """Return a file as those of ASL-DVS: a column of doubles for each field."""
+    file = io.BytesIO()
+    on = np.where(events["on"], 1, 0)
+    columns = {"ts": events["t"], "x": events["x"], "y": events["y"], "pol": on}
+    doubles = {name: column.astype(float)[:, None] for name, column in columns.items()}
+    scipy.io.savemat(file, doubles)
+    return file.getvalue()
+
+
 WRITERS: dict[str, Callable[[Events], bytes]] = {
     "nmnist.bin": nmnist,
     "faery.es": by_faery(".es", zero_t0=False),
@@ -189,6 +200,7 @@ WRITERS: dict[str, Callable[[Events], bytes]] = {
         y=lambda events: events["y"].astype("u1"),
         p=lambda events: np.where(events["on"], 1, -1).astype("i1"),
     ),
+    "asl.mat": matlab,
     "compound.h5": hdf5(fill_compound),
     "group.hdf5": hdf5(fill_group),
     "rvt.h5": hdf5(fill_rvt),
@@ -198,12 +210,15 @@ WRITERS: dict[str, Callable[[Events], bytes]] = {
 # No sensor in the file.
 STATELESS = {
     "nmnist.bin", "gesture.npy", "structured.npy", "one.npz", "four.npz", "group.hdf5",
-    "table.csv", "m3ed.h5",
+    "table.csv", "m3ed.h5", "asl.mat",
 }  # fmt: skip
 SENSORS = {name: Sensor(128, 128) for name in ("dvs128.aedat", "v31.aedat")}
 SENSORS["davis240.aedat"] = Sensor(240, 180)
 # What has to be said to read a file.
-SAID: dict[str, Any] = {"gesture.npy": {"time_unit": "ms"}, "e2vid.h5": {"time_unit": "s"}}
+SAID: dict[str, Any] = {
+    "gesture.npy": {"time_unit": "ms"}, "e2vid.h5": {"time_unit": "s"},
+    "asl.mat": {"time_unit": "us"},
+}  # fmt: skip
 
 
 WHOLE = {name: write(EVENTS) for name, write in WRITERS.items()}

@@ -374,6 +374,21 @@ def test_two_workers_of_a_cluster_find_the_same(
     assert (tmp_path / "results.json").read_bytes() == (finished / "results.json").read_bytes()
 
 
+def test_a_folder_of_recordings_in_a_comparison(nmnist: Path, tmp_path: Path) -> None:
+    """The training part of the digits as somebody's own, every other pixel, half for testing."""
+    data = ("--data", "folder", "--root", nmnist / "Train", "--test-share", 0.5)
+    sizes = ("--structure", "10", "--steps", 2, "--epochs", 1, "--learning-rate", 1e-3)
+    more = ("--sensor", "34x34", "--downscale", 2, "--out", tmp_path)
+    assert run_command("compare", *data, *sizes, *more) == 0
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["plan"]["parting"]["test_share"] == 0.5
+    assert sorted(results["labels"]) == sorted([*range(10)] * 2)
+    assert results["cells"][0]["operations"]["layers"][0]["dense_macs"] == 20 * 2 * 578 * 10
+    assert "--test-share is set with --data nmnist, expected none" in str(
+        run_command("compare", "--data", "nmnist", *data[2:], *sizes, "--out", tmp_path / "x")
+    )
+
+
 class Page(HTMLParser):
     """Headings, table cells, plots, and whatever would be loaded."""
 

@@ -16,10 +16,10 @@ import pytest
 pytest.importorskip("aiohttp")
 
 import aiohttp
-from live_server import Server, serving, snapshot
+from live_server import COLOURS, Server, past, serving, snapshot
 from patience import PATIENCE_S
 
-from eventsim_tools.live.server import serve
+from eventsim_tools.live.server import FILES, serve
 
 
 @pytest.fixture(scope="module", name="server")
@@ -66,24 +66,36 @@ def test_the_page_is_served_with_its_headers(server: Server) -> None:
             assert response.content_type == "text/html"
             assert "<title>eventsim" in await response.text()
             policy = response.headers["Content-Security-Policy"]
-            assert policy.startswith("default-src 'none'; style-src 'sha256-")
-            assert "script-src 'sha256-" in policy
+            assert policy.startswith("default-src 'none'; style-src 'self'; script-src 'self'; ")
             assert "unsafe" not in policy
             assert response.headers["X-Content-Type-Options"] == "nosniff"
+        async with session.get(f"{server.url}colours.css") as response:
+            assert response.content_type == "text/css"
+            assert await response.text() == COLOURS
+        for name in ("page.js", "panels.js", "plots.js"):
+            async with session.get(f"{server.url}{name}") as response:
+                assert response.content_type == "text/javascript"
 
     talk(conversation)
 
 
-def test_the_page_is_complete_in_itself() -> None:
-    page = Path(serve.__code__.co_filename).with_name("page.html").read_text(encoding="utf-8")
-    assert len(page.splitlines()) < 400
-    for forbidden in ("http://", "https://", "src=", "@import", "url(", "innerHTML", "style="):
-        assert forbidden not in page
+def test_the_page_loads_nothing_from_elsewhere() -> None:
+    folder = Path(serve.__code__.co_filename).parent
+    parts = [folder / name for name, _ in FILES.values()]
+    assert {part.name for part in parts} == {path.name for path in folder.glob("p*.*s*")} | {
+        path.name for path in folder.glob("*.html")
+    }
+    for part in parts:
+        text = part.read_text(encoding="utf-8")
+        assert len(text.splitlines()) < 400
+        for forbidden in ("http://", "https://", "@import", "url(", "innerHTML", "style="):
+            assert forbidden not in text
 
 
 PATHS = (
     "/../../etc/passwd /..%2f..%2fetc/passwd //etc/passwd /%2e%2e/%2e%2e/etc/passwd "
-    "/live/ /live/../page.html /page.html /server.py /index.html /static /favicon.ico"
+    "/live/ /live/../page.html /page.html /server.py /index.html /static /favicon.ico "
+    "/demo_files/network.h5"
 )
 
 
@@ -140,13 +152,15 @@ def test_where_everybody_may_come_any_host_does_but_no_foreign_origin() -> None:
         assert upgrade(server.port, "Host: camera.example\nOrigin: http://evil.example") == 403
 
 
-def test_snapshots_come_in_order_and_the_latest_to_who_comes_late() -> None:
+def test_snapshots_come_in_order_and_those_before_to_who_comes_late() -> None:
     async def conversation(session: aiohttp.ClientSession) -> None:
         async with session.ws_connect(f"{server.url}live") as first:
             for number in range(5):
                 server.frames.send(snapshot(number))
                 assert await first.receive_json() == snapshot(number)
             async with session.ws_connect(f"{server.url}live") as late:
+                for number in range(4):
+                    assert await late.receive_json() == past(snapshot(number))
                 assert await late.receive_json() == snapshot(4)
                 server.frames.send(snapshot(5))
                 assert await late.receive_json() == await first.receive_json() == snapshot(5)
@@ -155,13 +169,41 @@ def test_snapshots_come_in_order_and_the_latest_to_who_comes_late() -> None:
         talk(conversation)
 
 
-def test_what_a_client_sends_is_ignored_and_must_be_short() -> None:
+def test_no_more_is_replayed_than_ten_seconds_of_this_run() -> None:
+    async def conversation(session: aiohttp.ClientSession) -> None:
+        for numbers, expected in (([0, 60, 120, 150], [60, 120, 150]), ([5, 10], [5, 10])):
+            async with session.ws_connect(f"{server.url}live") as first:
+                for number in numbers:
+                    server.frames.send(snapshot(number))
+                    while (await first.receive_json())["seconds"] != 0.1 * number:
+                        pass
+            async with session.ws_connect(f"{server.url}live") as late:
+                seen = [(await late.receive_json())["seconds"] for _ in expected]
+                assert seen == [0.1 * number for number in expected]
+
+    with serving() as server:
+        talk(conversation)
+
+
+def test_a_client_may_ask_for_a_pause_and_a_pace_and_nothing_else() -> None:
     async def conversation(session: aiohttp.ClientSession) -> None:
         async with session.ws_connect(f"{server.url}live") as client:
-            await client.send_str('{"ended": true}')
+            for nonsense in (
+                '{"ended": true}', "{", "[" * 900, "1", "null", '{"pace": 3}', '{"pace": "1"}',
+                '{"pace": [1]}', '{"paused": 0.5}', '{"paused": true, "pace": 1}', '{"pace": NaN}',
+            ):  # fmt: skip
+                await client.send_str(nonsense)
             await client.send_bytes(b"\0" * 1000)
+            await client.send_str('{"paused": true}')
+            await client.send_str('{"pace": 0.5}')
             server.frames.send(snapshot(0))
             assert await client.receive_json() == snapshot(0)
+            words = [await asyncio.to_thread(server.frames.recv) for _ in range(3)]
+            assert words == [
+                ("opened", None),
+                ("asked", {"paused": True}),
+                ("asked", {"pace": 0.5}),
+            ]
             await client.send_str("x" * 5000)
             assert (await client.receive()).data == aiohttp.WSCloseCode.MESSAGE_TOO_BIG
         async with session.ws_connect(f"{server.url}live") as client:
@@ -213,7 +255,9 @@ def test_the_end_comes_to_every_client_and_ends_the_server() -> None:
             server.frames.send(snapshot(12, ended=True))
             assert await client.receive_json() == snapshot(12, ended=True)
             async with session.ws_connect(f"{server.url}live") as late:  # the run is over
-                assert await late.receive_json() == snapshot(12, ended=True)
+                while not (seen := await late.receive_json())["ended"]:
+                    assert seen["image"] is None
+                assert seen == snapshot(12, ended=True)
             server.frames.close()
             assert (await client.receive()).type == aiohttp.WSMsgType.CLOSE
             assert client.close_code == aiohttp.WSCloseCode.OK

@@ -3,7 +3,6 @@
 plan      what is to be run: the grid of models, losses, timesteps and seeds, as cells
 cells     one cell: train, test at every grid point, count operations
 store     finished cells in files, so that a killed run goes on
-cluster   cells on the workers of a Dask cluster
 summary   cells -> the tables of the report
 figures   tables -> plots; `features` draws weights and feature maps
 page      tables and plots -> one self-contained HTML page

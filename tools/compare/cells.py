@@ -49,9 +49,10 @@ class Todo(NamedTuple):
 @lru_cache(maxsize=1)
 def open_data(plan: Plan) -> DataSet:
     """Open the data set of a plan, cut to its limit."""
-    from eventsim_bridge.datasets import DataSetError, open_dataset
+    from eventsim_bridge.datasets import DataSetError
 
-    dataset = open_dataset(plan.data, root_path(plan))
+    data = plan.reading.data_set(plan.data, root_path(plan), plan.parting)
+    dataset = plan.reading.resized(data)
     if plan.limit is not None:
         train, test = (
             replace(

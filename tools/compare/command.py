@@ -5,12 +5,16 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from ..cluster import run_on_cluster
 from ..energies import ENERGY_HELP, chosen_models
+from ..options import ClusterOption, DownloadOption, Parting, with_options
+from ..reading import Reading
 from ..report import console, new_table, notes, progress_bar, say_when_compiling, write_json
 
 if TYPE_CHECKING:
@@ -23,13 +27,20 @@ STEPS = {"digits": 15, "nmnist": 15, "dvsgesture": 60, "gestures": 60}
 DT_US = {"digits": 20_000, "nmnist": 20_000, "dvsgesture": 20_000, "gestures": 25_000}
 
 
+@with_options
 def compare(
-    data: Annotated[str, typer.Option(help="Data set: digits, gestures, nmnist or dvsgesture.")],
+    data: Annotated[
+        str, typer.Option(help="Data set: digits, gestures, nmnist, dvsgesture, folder, ...")
+    ],
     structure: Annotated[
         str, typer.Option(help='Of SNN and ANN, such as "512FC-10"; RNN and LSTM are scaled.')
     ],
     out: Annotated[Path, typer.Option(help="Folder to write to, and to go on in.")],
+    *,
     root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
+    download: DownloadOption = False,
+    parting: Parting,
+    reading: Reading,
     dt_us: Annotated[
         list[int] | None, typer.Option(help="Microseconds a timestep; more than once for a sweep.")
     ] = None,
@@ -65,10 +76,7 @@ def compare(
     mixed_precision: Annotated[
         bool, typer.Option("--mixed-precision", help="Products of training in bfloat16.")
     ] = False,
-    cluster: Annotated[
-        str | None,
-        typer.Option(help="Dask scheduler (tcp://...), or a number of processes here."),
-    ] = None,
+    cluster: ClusterOption = None,
 ) -> None:
     """Train SNN, RNN, LSTM and ANN alike, test them, count what they execute, write a report.
 
@@ -94,7 +102,11 @@ def compare(
         mixed_precision=mixed_precision,
         same_structure=same_structure,
         limit=limit,
+        parting=parting,
+        reading=reading,
     )
+    if download:
+        reading.data_set(data, root, parting, download=True)
     models = chosen_models(energy)
     dataset = open_data(plan)
     store = Store(out, plan, _digest(dataset))
@@ -125,7 +137,6 @@ def _digest(dataset: Any) -> str:
 def _run_all(plan: Plan, cells: list[Cell], store: Store, cluster: str | None, device: str) -> None:
     """Run the cells that are not finished, here or on a cluster; first those that try rates."""
     from .cells import Todo, run_cell
-    from .cluster import run_on_cluster
 
     trainings = sum(map(plan.trainings, cells))
     rates = len(plan.learning_rates)
@@ -133,15 +144,15 @@ def _run_all(plan: Plan, cells: list[Cell], store: Store, cluster: str | None, d
     notes.print(f"{len(cells)} models, {trainings} trainings{tried}", highlight=False)
     with progress_bar("trainings", trainings) as advance:
 
-        def done(cell: Cell, finished: Finished) -> None:
-            store.save(cell, finished)
+        def done(todo: Todo, finished: Finished) -> None:
+            store.save(todo.cell, finished)
             accuracy = finished.document["test_accuracy"]
             rate = finished.document["training"]["learning_rate"]
             notes.print(
-                f"{cell.name}: test accuracy {accuracy:.2%}, learning rate {rate:g}",
+                f"{todo.cell.name}: test accuracy {accuracy:.2%}, learning rate {rate:g}",
                 highlight=False,
             )
-            advance(plan.trainings(cell))
+            advance(plan.trainings(todo.cell))
 
         for tries in (True, False):
             part = [cell for cell in cells if plan.tries(cell) == tries]
@@ -153,11 +164,11 @@ def _run_all(plan: Plan, cells: list[Cell], store: Store, cluster: str | None, d
             left_over = [one.cell for one in todo]
             advance(sum(plan.trainings(cell) for cell in part if cell not in left_over))
             if cluster is not None and todo:
-                run_on_cluster(cluster, plan, todo, done)
+                run_on_cluster(cluster, partial(run_cell, plan), todo, done)
                 continue
             for one in todo:
                 checkpoint = store.checkpoint(one.cell)
-                done(one.cell, run_cell(plan, one, checkpoint=checkpoint, device=device))
+                done(one, run_cell(plan, one, checkpoint=checkpoint, device=device))
 
 
 def _is_done(plan: Plan, left: Finished | None) -> bool:

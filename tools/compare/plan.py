@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eventsim.checks import is_whole
 from eventsim.errors import EventsimError
 
+from ..options import Parting
+from ..reading import Reading
 from ..train import WINDOWED
 
 if TYPE_CHECKING:
@@ -65,7 +67,8 @@ class Cell(NamedTuple):
 class Plan:
     """Everything that decides the outcome of a comparison, the same for all models.
 
-    data, root: as in `open_dataset`.
+    data, root: as in `open_dataset`. parting, reading: how recordings of one's own are parted, and
+        all are read, cropped and scaled.
     structure: of SNN and ANN, see `eventsim_bridge.models.layers`. Those of RNN and LSTM are scaled
         to as many parameters.
     dt_us: lengths of a timestep; at each `steps` of them, and, where `duration_us` is given, also
@@ -91,6 +94,8 @@ class Plan:
     mixed_precision: bool = False
     same_structure: bool = False
     limit: int | None = None
+    parting: Parting = field(default_factory=Parting)
+    reading: Reading = field(default_factory=Reading)
 
     def __post_init__(self) -> None:
         """Sort the timesteps, and check what is not checked by `TrainingSettings`."""

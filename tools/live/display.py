@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import threading
 from collections.abc import Callable
@@ -39,8 +40,12 @@ class Display:
             self._closed = True
             self._changed.notify_all()
         self._sender.join(timeout=2.0)
+        if not self._sender.is_alive():
+            # A word, for to close the connection does nothing while `listen` reads from it.
+            with contextlib.suppress(OSError):
+                self.connection.send(None)
+            self._process.join(timeout=5.0)
         self.connection.close()
-        self._process.join(timeout=5.0)
         if self._process.is_alive():
             self._process.terminate()
 
@@ -61,6 +66,19 @@ class Display:
                 self.connection.send(snapshot)
             except OSError:
                 return
+
+
+def listen(connection: Connection, on_word: Callable[[str, Any], None]) -> None:
+    """Call `on_word` from a thread for each (kind, what) that the server's process says."""
+
+    def receive() -> None:
+        try:
+            while True:
+                on_word(*connection.recv())
+        except (EOFError, OSError):
+            return
+
+    threading.Thread(target=receive, name="eventsim view", daemon=True).start()
 
 
 def wait_for_address(connection: Connection, seconds: float = 20.0) -> tuple[str, str]:

@@ -1,6 +1,6 @@
 """What there is to know of a live run: steps of a `Stream` in, snapshots and accounts out.
 
-A snapshot tells what happened since the one before, for `screen.py` and `page.html`; the account
+A snapshot tells what happened since the one before, for `screen.py` and the page; the account
 tells what happened since the beginning, for JSON lines and the summary. Both are dicts of JSON
 types.
 """
@@ -13,8 +13,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from eventsim.live.stream import Step, Stream
 
+MOST_NEURONS = 2**16  # of a layer, that a page is told one by one
 # What a session or source counts that is no fault.
 NO_FAULTS = (
     "received", "processed", "duplicates", "datagrams", "connections", "clock_wraps", "wraps",
@@ -22,9 +26,15 @@ NO_FAULTS = (
 
 
 class Monitor:
-    """Watches a stream. names: of the network's file and of the source, to be shown."""
+    """Watches a stream.
 
-    def __init__(self, stream: Stream, network: str, source: str) -> None:
+    network, source: names of the network's file and of the source, to be shown. span_us: times of
+    the first and the last event of a recording, where they are known.
+    """
+
+    def __init__(
+        self, stream: Stream, network: str, source: str, span_us: tuple[int, int] | None = None
+    ) -> None:
         """Begin now."""
         from eventsim.live.event_image import EventImage
         from eventsim.live.stream import Latencies
@@ -34,7 +44,8 @@ class Monitor:
         _, height, width = net.input_shape
         self._image = EventImage(width, height)
         self._class_names = net.class_names or tuple(map(str, range(net.outputs)))
-        self._neurons = [math.prod(net.shapes[index + 1]) for index in net.neuron_layers]
+        self._shapes = [net.shapes[index + 1] for index in net.neuron_layers]
+        self._span_us = span_us
         self._recent, self._all = Latencies(), Latencies()
         self._answers = 0
         self._scores = [0.0] * net.outputs
@@ -93,25 +104,29 @@ class Monitor:
             "events": self._stream.account(),
             "queue_capacity": self._stream.queue.capacity,
             "faults": self._faults(),
+            "playback": self._playback(),
             "layers": [
                 {
                     "name": layer.name,
-                    "neurons": neurons,
+                    "neurons": math.prod(shape),
+                    "shape": list(shape),
+                    "spikes": spikes,
                     "spikes_per_second": (layer.output_spikes - old.output_spikes) / seconds,
                     "sops_per_second": (layer.sops - old.sops) / seconds,
                     "dense_per_second": (layer.dense_macs - old.dense_macs) / seconds,
                 }
-                for layer, old, neurons in zip(
-                    now["layers"], before["layers"], self._neurons, strict=True
+                for layer, old, shape, spikes in zip(
+                    now["layers"], before["layers"], self._shapes, self._spikes(), strict=True
                 )
             ],
             "scores": self._scores,
+            "score_unit": self._score_unit(),
             "prediction": self._prediction,
             "image": {
                 "width": on.shape[1],
                 "height": on.shape[0],
-                "on": base64.b64encode(on.tobytes()).decode(),
-                "off": base64.b64encode(off.tobytes()).decode(),
+                "on": _coded(on),
+                "off": _coded(off),
             },
             "ended": ended,
         }
@@ -149,9 +164,46 @@ class Monitor:
             "layers": session.operations.layers,
         }
 
+    def _spikes(self) -> list[str | None]:
+        """Return how often each neuron of each layer spiked, as bytes; None where not recorded."""
+        import numpy as np
+
+        if not self._stream.session.record_spikes:
+            return [None] * len(self._shapes)
+        return [
+            _coded(np.minimum(counts, 255).astype(np.uint8))
+            if counts.size <= MOST_NEURONS
+            else None
+            for counts in self._stream.session.take_spikes()
+        ]
+
+    def _playback(self) -> dict[str, Any] | None:
+        """Return where a recording is, and how it is played; None of what comes by itself."""
+        playback, span_us = self._stream.source.playback, self._span_us
+        if playback is None:
+            return None
+        length_us = at_us = None
+        if span_us is not None:
+            length_us = span_us[1] - span_us[0] + 1
+            at_us = max(0, self._stream.session.latest_us - span_us[0]) % length_us
+        return {
+            "pace": playback.pace, "paused": playback.paused, "at_us": at_us,
+            "length_us": length_us,
+        }  # fmt: skip
+
+    def _score_unit(self) -> str:
+        session = self._stream.session
+        if session.leak_us is not None:
+            return f"spikes, fading over {session.leak_us / 1000:g} ms"
+        return f"spikes in {session.window_us / 1000:g} ms"
+
     def _faults(self) -> dict[str, int]:
         """Return every count of something that went wrong."""
         stream = self._stream
         counters = stream.source.counters | stream.session.counters
         counters["dropped_by_queue"] = stream.queue.dropped
         return {name: count for name, count in counters.items() if name not in NO_FAULTS}
+
+
+def _coded(counts: NDArray[np.uint8]) -> str:
+    return base64.b64encode(counts.tobytes()).decode()

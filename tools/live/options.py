@@ -23,11 +23,16 @@ SOURCES = (
 )
 
 
+LONG_FILE = 2**24  # bytes: not read once before, to know how long the recording is
+
+
 @dataclass(frozen=True)
 class LiveOptions:
     """What is asked of a live run; the fields are the options of the command line."""
 
-    source: Annotated[str, typer.Option("--from", help=SOURCES, metavar="SOURCE")]
+    source: Annotated[
+        str | None, typer.Option("--from", help=SOURCES, metavar="SOURCE", show_default=False)
+    ] = None
     pace: Annotated[
         float | None,
         typer.Option(
@@ -80,7 +85,9 @@ class LiveOptions:
     when_full: Annotated[str, typer.Option(help="block, drop-oldest or drop-newest.")] = "block"
 
 
-def open_stream(network: Network, options: LiveOptions, reading: Reading) -> Stream:
+def open_stream(
+    network: Network, options: LiveOptions, reading: Reading, *, record_spikes: bool = False
+) -> Stream:
     """Open the source, and put filters, a queue and a session behind it.
 
     Raises `EventsimError` or `RecordingError`, one sentence, for anything that does not fit.
@@ -94,7 +101,7 @@ def open_stream(network: Network, options: LiveOptions, reading: Reading) -> Str
     session = Session(
         network, mode=options.mode, answer=options.answer,  # type: ignore[arg-type]
         window_us=options.window_us, hop_us=options.hop_us, leak_us=leak_us, gap_us=options.gap_us,
-        late_us=options.late_us, clock_us=options.clock_us,
+        late_us=options.late_us, clock_us=options.clock_us, record_spikes=record_spikes,
     )  # fmt: skip
     settings = FilterSettings(
         region=reading.crop, downscale=reading.downscale, merge_polarities=options.merge_polarities,
@@ -111,12 +118,31 @@ def open_stream(network: Network, options: LiveOptions, reading: Reading) -> Str
         raise
 
 
+def is_file(source: str) -> bool:
+    """Tell whether a source is a recording, and not one that sends by itself."""
+    return source not in ("-", "camera") and "://" not in source
+
+
+def span_of(source: str, reading: Reading) -> tuple[int, int] | None:
+    """Return when the first and the last event of a recording are; None of a long file."""
+    path = Path(source)
+    if not path.is_file() or path.stat().st_size > LONG_FILE:
+        return None
+    first_us = last_us = -1
+    for events in reading.packets(path):
+        first_us = int(events["t"][0]) if first_us < 0 else first_us
+        last_us = int(events["t"][-1])
+    return None if first_us < 0 else (first_us, last_us)
+
+
 def _open(options: LiveOptions, reading: Reading) -> Source:
     from eventsim import EventsimError
     from eventsim.live.sources import open_source
 
     name = options.source
-    if name in ("-", "camera") or "://" in name:
+    if name is None:
+        raise EventsimError("nothing to follow, expected --from SOURCE")
+    if not is_file(name):
         if options.loop != 1:
             raise EventsimError(f"--loop is {options.loop}, expected 1: {name} is no recording")
         for given in reading.of_files():

@@ -22,10 +22,11 @@ from rich.live import Live
 from rich.style import Style
 from rich.text import Text
 
+from eventsim.colours import DARK, mixed
+
 DRAWN_S = 0.125  # from one picture to the next, at least
 KEPT = 40  # snapshots in a curve
 FADE_S = 0.15  # an event's trace is 1/e after so long
-ON, OFF = np.array([100, 143, 255]), np.array([255, 176, 0])  # told apart by the colour-blind too
 WARNING, DIM, STRONG = "bold yellow", "dim", "bold"
 BLOCKS, SIGNS = " ▁▂▃▄▅▆▇█", " .:-=+*%#"
 FEWEST = 5  # lines for picture and scores; with less room layers are left out before them
@@ -39,12 +40,14 @@ class Screen:
         self._last: dict[str, Any] | None = None
         self._events: deque[float] = deque(maxlen=KEPT)
         self._spikes: list[deque[float]] = []
+        self._times: deque[float] = deque(maxlen=KEPT)
         self._picture: NDArray[np.float64] = np.zeros((2, 1, 1))  # OFF and ON, fading
 
     def add(self, snapshot: dict[str, Any]) -> None:
         """Take note of a snapshot."""
         self._last = snapshot
         self._events.append(snapshot["events_per_second"])
+        self._times.append(snapshot["seconds"])
         if len(self._spikes) != len(snapshot["layers"]):
             self._spikes = [deque(maxlen=KEPT) for _ in snapshot["layers"]]
         for curve, layer in zip(self._spikes, snapshot["layers"], strict=True):
@@ -64,7 +67,7 @@ class Screen:
         if last is None:
             return Group(Text("waiting", style=DIM))
         signs = SIGNS if plain else BLOCKS
-        below = [self._rates(last, signs), *_account(last, width, signs)]
+        below = [self._rates(last, width, signs), *_account(last, width, signs)]
         faults = _faults(last)
         below += [faults] if faults is not None else []
         layers = self._layers(last, width, signs)
@@ -101,7 +104,8 @@ class Screen:
         """Return a line for each layer under a line of titles."""
         names = [_printable(layer["name"]) for layer in last["layers"]]
         wide = min(max(map(len, names), default=0), max(8, width - 46))
-        lines = [Text(f"{'layer':{wide}}  spikes/s     SOP/s     dense/s  share", style=DIM)]
+        title = f"{'layer':{wide}}  spikes/s     SOP/s     dense/s  share  "
+        lines = [Text(f"{title}spikes/s, last {self._seconds():.0f} s"[:width], style=DIM)]
         for name, layer, curve in zip(names, last["layers"], self._spikes, strict=True):
             sops, dense = layer["sops_per_second"], layer["dense_per_second"]
             share = f"{sops / dense:6.1%}" if dense else "     -"
@@ -111,16 +115,23 @@ class Screen:
             lines.append(line.append(curve_of(curve, signs, room), style="cyan"))
         return lines
 
-    def _rates(self, last: dict[str, Any], signs: str) -> Text:
+    def _rates(self, last: dict[str, Any], width: int, signs: str) -> Text:
+        """Return events per second with their curve, which takes what room is left."""
         latency = last["latency_us"]
-        line = Text("events/s ", style=DIM)
-        line.append(f"{si(last['events_per_second']):>7}", style="not dim bold")
-        line.append(f"  answers/s {si(last['answers_per_second']):>7}  latency ")
+        rest = Text(f"  answers/s {si(last['answers_per_second']):>7}  latency ", style=DIM)
         if latency["p50"] is None:
-            line.append("-")
+            rest.append("-")
         else:
-            line.append(f"p50 {seconds(latency['p50'])}  p99 {seconds(latency['p99'])}", "not dim")
-        return line.append("  ").append(curve_of(self._events, signs, 20), style="not dim cyan")
+            rest.append(f"p50 {seconds(latency['p50'])}  p99 {seconds(latency['p99'])}", "not dim")
+        line = Text("events/s ", style=DIM)
+        line.append(f"{si(last['events_per_second']):>7} ", style="not dim bold")
+        room = min(20, width - line.cell_len - rest.cell_len)
+        line.append(curve_of(self._events, signs, room), style="not dim cyan")
+        return line.append_text(rest)
+
+    def _seconds(self) -> float:
+        """Return how long a time the curves show."""
+        return self._times[-1] - self._times[0] if self._times else 0.0
 
 
 def _title(last: dict[str, Any]) -> Text:
@@ -189,9 +200,9 @@ def _picture(seen: NDArray[np.float64], width: int, room: int, colours: bool) ->
     off, on = 1 - np.exp(-cells / 2)
     if not colours:
         return [Text("".join(map(_sign, *line))) for line in zip(on[::2], off[::2], strict=True)]
-    shades = np.clip(24 + on[..., None] * (ON - 24) + off[..., None] * (OFF - 24), 0, 255)
+    shades = mixed(on, off, DARK)
     lines = []
-    for upper, lower in zip(shades[::2].astype(int), shades[1::2].astype(int), strict=True):
+    for upper, lower in zip(shades[::2], shades[1::2], strict=True):
         line = Text()
         for above, under in zip(upper, lower, strict=True):
             line.append("▀", Style(color=_rgb(above), bgcolor=_rgb(under)))
@@ -253,13 +264,13 @@ def show(frames: Connection) -> None:
     ) as live:
         try:
             while True:
-                snapshot = frames.recv()
-                screen.add(snapshot)
+                snapshots = [frames.recv()]
                 while frames.poll():
-                    snapshot = frames.recv()
+                    snapshots.append(frames.recv())
+                for snapshot in filter(None, snapshots):
                     screen.add(snapshot)
                 live.update(screen.render(console), refresh=True)
-                if snapshot["ended"]:
+                if snapshots[-1] is None or snapshots[-1]["ended"]:
                     return
                 time.sleep(DRAWN_S)
         except EOFError:

@@ -1,44 +1,59 @@
 """The server of the web view: hands snapshots of the engine's process to browsers.
 
     connection -> thread `_receive` -> Latest -> one task `_send` for each websocket
+    websocket -> task `_obey` -> connection: pause, and the pace of a recording; nothing else
 
-GET / is the page and GET /live the websocket; there is nothing else, and what clients send is
-thrown away. Bound to loopback, it answers only requests that name this machine in their Host
+GET / is the page, which loads the files of `FILES`, and GET /live the websocket; there is nothing
+else. Bound to loopback, it answers only requests that name this machine in their Host
 header, so that no web page can reach it through a name of its own (DNS rebinding).
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
+import contextlib
 import ipaddress
 import json
 import logging
 import os
-import re
 import signal
 import socket
 import threading
+from collections import deque
 from collections.abc import Awaitable, Callable
 from importlib.resources import files
 from multiprocessing.connection import Connection
+from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
 LINGER_S = 1.0  # after the end: for pages that are just being opened, and for slow clients
 HEARTBEAT_S = 20.0  # a client that answers no ping for that long is cut off
-MESSAGE_BYTES = 1024  # the largest message of a client, which has nothing to say
+MESSAGE_BYTES = 1024  # the largest message of a client, which has little to say
+HISTORY_S = 10.0  # of the run that a page shows which comes later
+FILES = {
+    "/": ("page.html", "text/html"),
+    "/page.css": ("page.css", "text/css"),
+    **{f"/{name}.js": (f"{name}.js", "text/javascript") for name in ("page", "panels", "plots")},
+}
+# Own files and the own websocket; nothing within the page itself.
+POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+    "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+PACES = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 10.0)  # that a client may ask for
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def serve(frames: Connection, host: str, port: int) -> None:
+def serve(frames: Connection, host: str, port: int, colours: str) -> None:
     """Serve the page until the connection's other side is gone.
 
     Meant as the target of a process. Sends ("listening", URL) or ("failed", one sentence) through
-    `frames`, then receives snapshots from it. Port 0 lets the system choose. Ctrl-C is ignored:
+    `frames`, then receives snapshots from it, and sends ("opened", None) when the first page is
+    there and ("asked", {"paused": bool} or {"pace": float}) when one asks for it. `colours` is
+    style for the page. Port 0 lets the system choose. Ctrl-C is ignored:
     it is for the process that runs the engine, whose end is the end of this one.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -48,7 +63,7 @@ def serve(frames: Connection, host: str, port: int) -> None:
         reason = getattr(error, "strerror", None) or error
         frames.send(("failed", f"{host}:{port}: the web view cannot listen there, {reason}"))
         return
-    asyncio.run(_serve(frames, listener, host))
+    asyncio.run(_serve(frames, listener, host, colours))
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -62,10 +77,10 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def _serve(frames: Connection, listener: socket.socket, host: str) -> None:
+async def _serve(frames: Connection, listener: socket.socket, host: str, colours: str) -> None:
     latest = Latest()
     address, port = listener.getsockname()[:2]
-    app = _application(latest, host, ipaddress.ip_address(address))
+    app = _application(frames, latest, host, ipaddress.ip_address(address), colours)
     silent = logging.getLogger(__name__)  # a client's nonsense is not for the run's terminal
     silent.addHandler(logging.NullHandler())
     runner = web.AppRunner(app, access_log=None, logger=silent, shutdown_timeout=LINGER_S)
@@ -84,8 +99,8 @@ def _receive(frames: Connection, url: str, loop: asyncio.AbstractEventLoop, late
     """Receive snapshots until the end. A thread, as a connection has no asynchronous way to."""
     try:
         frames.send(("listening", url))
-        while True:
-            loop.call_soon_threadsafe(latest.put, json.dumps(frames.recv()))
+        while (snapshot := frames.recv()) is not None:
+            loop.call_soon_threadsafe(latest.put, snapshot)
     except (EOFError, OSError):
         pass  # the process that runs the engine is gone
     finally:
@@ -95,7 +110,8 @@ def _receive(frames: Connection, url: str, loop: asyncio.AbstractEventLoop, late
 class Latest:
     """The latest snapshot as JSON. Each client waits for a newer one than it has, at its own pace.
 
-    Nothing is queued: a client that is slow finds that snapshots in between are gone.
+    A client that is slow finds that snapshots in between are gone; one that comes later gets those
+    of the last seconds first, without their images.
     """
 
     def __init__(self) -> None:
@@ -104,12 +120,21 @@ class Latest:
         self._text = ""
         self._number = 0
         self._news = asyncio.Event()
+        self._past: deque[tuple[float, str]] = deque()
 
-    def put(self, text: str) -> None:
+    def put(self, snapshot: dict[str, Any]) -> None:
         """Replace the snapshot and wake who waits."""
-        self._text = text
+        self._text = json.dumps(snapshot)
         self._number += 1
+        now = snapshot["seconds"]
+        self._past.append((now, json.dumps(_without_images(snapshot))))
+        while not now - HISTORY_S <= self._past[0][0] <= now:  # old, or of a run before
+            self._past.popleft()
         self._wake()
+
+    def past(self) -> tuple[int, list[str]]:
+        """Return the number of the snapshot before the latest, and those up to there."""
+        return max(0, self._number - 1), [text for _, text in self._past][:-1]
 
     def finish(self) -> None:
         """Say that no other snapshot will come."""
@@ -127,22 +152,36 @@ class Latest:
         return None if self._number == number else (self._number, self._text)
 
 
-def _application(
-    latest: Latest, host: str, address: ipaddress.IPv4Address | ipaddress.IPv6Address
-) -> web.Application:
-    page = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
-    headers = {
-        "Content-Security-Policy": _policy(page),
-        "Cache-Control": "no-store",
-        "Referrer-Policy": "no-referrer",
-    }
-    names = {host.lower(), "localhost", "127.0.0.1", "::1"} if address.is_loopback else None
+def _without_images(snapshot: dict[str, Any]) -> dict[str, Any]:
+    """Return what a curve or a raster shows of a snapshot that is past."""
+    layers = [
+        layer if len(layer["shape"]) == 1 else {**layer, "spikes": None}
+        for layer in snapshot["layers"]
+    ]
+    return {**snapshot, "image": None, "layers": layers}
 
-    async def show_page(_: web.Request) -> web.Response:
-        return web.Response(text=page, content_type="text/html", headers=headers)
+
+def _application(
+    frames: Connection,
+    latest: Latest,
+    host: str,
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address,
+    colours: str,
+) -> web.Application:
+    headers = {
+        "Content-Security-Policy": POLICY, "Cache-Control": "no-store",
+        "Referrer-Policy": "no-referrer",
+    }  # fmt: skip
+    names = {host.lower(), "localhost", "127.0.0.1", "::1"} if address.is_loopback else None
+    texts = {path: (_read(name), kind) for path, (name, kind) in FILES.items()}
+    texts["/colours.css"] = colours, "text/css"
+
+    async def show(request: web.Request) -> web.Response:
+        text, kind = texts[request.path]
+        return web.Response(text=text, content_type=kind, charset="utf-8", headers=headers)
 
     async def live(request: web.Request) -> web.StreamResponse:
-        return await _live(request, latest)
+        return await _live(request, frames, latest)
 
     @web.middleware
     async def refuse_foreign(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -158,23 +197,14 @@ def _application(
 
     app = web.Application(middlewares=[refuse_foreign])
     app.on_response_prepare.append(forbid_sniffing)
-    app.router.add_get("/", show_page, allow_head=False)
+    for path in texts:
+        app.router.add_get(path, show, allow_head=False)
     app.router.add_get("/live", live, allow_head=False)
     return app
 
 
-def _policy(page: str) -> str:
-    """Allow the page's own style and script, by their hashes, and its own websocket."""
-
-    def source(tag: str) -> str:
-        inline = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
-        digests = [hashlib.sha256(text.encode()).digest() for text in inline]
-        return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
-
-    return (
-        f"default-src 'none'; style-src {source('style')}; script-src {source('script')}; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
+def _read(name: str) -> str:
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 def _netloc(url: str) -> str:
@@ -193,13 +223,17 @@ def _host_name(host: str) -> str | None:
         return None
 
 
-async def _live(request: web.Request, latest: Latest) -> web.StreamResponse:
+async def _live(request: web.Request, frames: Connection, latest: Latest) -> web.StreamResponse:
     """One client: snapshots until the end, or until it leaves."""
     client = web.WebSocketResponse(
         timeout=LINGER_S, heartbeat=HEARTBEAT_S, compress=False, max_msg_size=MESSAGE_BYTES
     )
     await client.prepare(request)
-    tasks = [asyncio.create_task(_send(client, latest)), asyncio.create_task(_ignore(client))]
+    _tell(frames, "opened", None)
+    tasks = [
+        asyncio.create_task(_send(client, latest)),
+        asyncio.create_task(_obey(client, frames)),
+    ]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -211,13 +245,35 @@ async def _live(request: web.Request, latest: Latest) -> web.StreamResponse:
 
 
 async def _send(client: web.WebSocketResponse, latest: Latest) -> None:
-    number = 0
+    number, past = latest.past()
+    for text in past:
+        await client.send_str(text)
     while (news := await latest.newer(number)) is not None:
         number, text = news
         await client.send_str(text)  # waits while the client's socket is full
 
 
-async def _ignore(client: web.WebSocketResponse) -> None:
-    """Read what a client sends, for pings and its close are among it."""
-    async for _ in client:
-        pass
+async def _obey(client: web.WebSocketResponse, frames: Connection) -> None:
+    """Read what a client sends: what it may ask for, and pings and its close."""
+    async for message in client:
+        asked = _wish(message.data) if message.type == web.WSMsgType.TEXT else None
+        if asked is not None:
+            _tell(frames, "asked", asked)
+
+
+def _wish(text: str) -> dict[str, Any] | None:
+    """Return what a client asks for; None where that is nothing that it may."""
+    try:
+        asked = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if asked in ({"paused": True}, {"paused": False}):
+        return {"paused": bool(asked["paused"])}
+    if isinstance(asked, dict) and list(asked) == ["pace"] and asked["pace"] in PACES:
+        return {"pace": float(asked["pace"])}
+    return None
+
+
+def _tell(frames: Connection, kind: str, what: Any) -> None:
+    with contextlib.suppress(OSError):  # the process that runs the engine is gone
+        frames.send((kind, what))

@@ -50,7 +50,7 @@ def stream(
     running = open_stream(open_network(network, nir), options, reading)
     with ExitStack() as stack:
         lines = None if json_lines is None else stack.enter_context(JsonLines(json_lines))
-        monitor = Monitor(running, network.name, options.source)
+        monitor = Monitor(running, network.name, str(options.source))
         with interruptible(running.stop) as interrupted, ExitStack() as shown:
             display = None
             if console.is_terminal and not to_stdout:

@@ -65,7 +65,11 @@ def _decode_npz(path: Path, asked: Asked) -> Contents:
     if len(names) == 1:
         (array,) = arrays.values()
         return _decode_array(array, array.__getitem__, asked)
-    others = layout.others if layout else ()
+    return decode_fields(arrays, asked, layout.others if layout else ())
+
+
+def decode_fields(arrays: Mapping[str, NDArray[Any]], asked: Asked, others: Any = ()) -> Contents:
+    """Decode arrays, one a field, found by their names; `others` are named, and left alone."""
     layout = check_fields(arrays)._replace(others=others)
     unit = unit_of(layout, arrays[layout.names["t"]][:SAMPLE], asked.time_unit)
 

@@ -24,10 +24,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import RecordingError
-from ..arrays import Events, Sensor
-from ..clocks import TurningClock
-from ..faults import TIMELESS, UNDEFINED, Faults
+from ...jit import Compiled, Int64s
+from ..arrays import EVENT_DTYPE, Events, Sensor
+from ..faults import TIMELESS, UNDEFINED, VALUES, Faults
+from ..units import LIMIT_US
+from .fields import FIELDS
 from .format import Asked, Contents, Format
+from .prophesee_words import (
+    NO_COLUMN,
+    NO_ROW,
+    NO_TIME,
+    UNDEFINED_TYPE,
+    WILD_COLUMN,
+    WILD_ON,
+    decode_dat,
+    decode_evt2,
+    decode_evt3,
+    decode_evt21,
+    new_state,
+    nothing_found,
+)
 from .records import read_records
 
 Known = TypeVar("Known")
@@ -45,9 +61,7 @@ _OF_SYSTEM = dict.fromkeys(_VGA, (640, 480)) | dict.fromkeys(_HD, (1280, 720))
 _EVT3_SYSTEMS = (0x28, 0x1E, 0x2E, 0x30)  # those of the others wrote EVT 2.0
 _SYSTEM = re.compile(r"^% *system_ID +(\d+)\s*$", re.MULTILINE | re.IGNORECASE)
 
-_EVT2_WORDS = (0x0, 0x1, 0x8, 0xA, 0xE, 0xF)
-_EVT21_WORDS = (0x0, 0x1, 0x8, 0xA, 0xE, 0xF)
-_EVT3_WORDS = (0x0, 0x2, 0x3, 0x4, 0x5, 0x6, 0x7, 0x8, 0xA, 0xE, 0xF)
+MOST_OF_WORD = 32  # events in a word
 
 
 def _decode_dat(path: Path, asked: Asked) -> Contents:
@@ -72,14 +86,8 @@ def _decode_dat(path: Path, asked: Asked) -> Contents:
 def _dat_packets(
     path: Path, body: int, asked: Asked, bits: tuple[int, int, int], t0: int
 ) -> Iterator[Events]:
-    x_bits, y_bits, on_bits = bits
-    clock = TurningClock(32)
-    for first, records in read_records(path, body, asked, "<u4", 2):
-        t, address = records.T
-        x = address & ((1 << x_bits) - 1)
-        y = address >> x_bits & ((1 << y_bits) - 1)
-        on = address >> (x_bits + y_bits) & ((1 << on_bits) - 1)
-        yield asked.faults.make(clock.unwrap(t) + t0, x, y, on, first=first)
+    blocks = read_records(path, body, asked, "<u4", 2)
+    return _decoded(decode_dat, "", blocks, asked, t0, *bits)
 
 
 def _decode_evt(path: Path, asked: Asked) -> Contents:
@@ -111,42 +119,13 @@ def _version_of_system(header: str) -> str:
 
 
 def _evt2_packets(path: Path, body: int, asked: Asked, t0: int) -> Iterator[Events]:
-    clock = _Highs(28)
-    for first, records in read_records(path, body, asked, "<u4"):
-        words = records.ravel()
-        kind = words >> 28
-        _check_defined(asked.faults, kind, _EVT2_WORDS, "EVT 2.0", first)
-        highs = clock.held(kind == 0x8, words[kind == 0x8] & 0xFFFFFFF)
-        word = np.flatnonzero(kind <= 0x1)
-        word = _after_state(asked.faults, highs, word, first, "TIME_HIGH, so it has no time")
-        event = words[word]
-        yield asked.faults.make(
-            (highs[word] << 6) + (event >> 22 & 63) + t0,
-            event >> 11 & 0x7FF,
-            event & 0x7FF,
-            kind[word],
-        )
+    blocks = read_records(path, body, asked, "<u4")
+    return _decoded(decode_evt2, "0 1 8 a e f (EVT 2.0)", blocks, asked, t0)
 
 
 def _evt21_packets(path: Path, body: int, asked: Asked, t0: int) -> Iterator[Events]:
-    """Decode 64-bit words: a time, or up to 32 neighbours in a row that sent events at once."""
-    clock = _Highs(28)
-    for first, records in read_records(path, body, asked, "<u8"):
-        words = records.ravel()
-        kind = words >> 60
-        _check_defined(asked.faults, kind, _EVT21_WORDS, "EVT 2.1", first)
-        highs = clock.held(kind == 0x8, words[kind == 0x8] >> 32 & 0xFFFFFFF)
-        vectors = np.flatnonzero(kind <= 0x1)
-        vectors = _after_state(asked.faults, highs, vectors, first, "TIME_HIGH, so it has no time")
-        row, pixel = np.nonzero(words[vectors, None] >> np.arange(32, dtype="u8") & np.uint64(1))
-        word = vectors[row]
-        event = words[word]
-        yield asked.faults.make(
-            (highs[word] << 6) + (event >> 54 & 63).astype(np.int64) + t0,
-            (event >> 43 & 0x7FF).astype(np.int64) + pixel,
-            event >> 32 & 0x7FF,
-            kind[word],
-        )
+    blocks = read_records(path, body, asked, "<i8")
+    return _decoded(decode_evt21, "0 1 8 a e f (EVT 2.1)", blocks, asked, t0)
 
 
 def _evt3_packets(path: Path, body: int, asked: Asked, t0: int) -> Iterator[Events]:
@@ -156,91 +135,47 @@ def _evt3_packets(path: Path, body: int, asked: Asked, t0: int) -> Iterator[Even
 def evt3_events(
     blocks: Iterable[tuple[int, NDArray[Any]]], asked: Asked, t0: int
 ) -> Iterator[Events]:
-    """Decode 16-bit words that each change part of a state (y, time, base x) or emit events.
+    """Decode words of EVT 3.0; a block is some of them and the number of the first.
 
-    A block is some words and the number of the first; also called by `rosbag.py`.
+    Also called by `rosbag.py`.
     """
-    clock = _Evt3Clock()
-    y, x, on = _NONE, 0, _NONE  # the row; the next pixel of a vector, and its polarity
-    for first, records in blocks:
-        words = records.ravel().astype(np.int64)
-        kind, value = words >> 12, words & 0xFFF
-        _check_defined(asked.faults, kind, _EVT3_WORDS, "EVT 3.0", first)
-
-        is_base, is_vector = kind == 0x3, (kind == 0x4) | (kind == 0x5)
-        width = np.where(kind == 0x4, 12, 8) * is_vector
-        passed = np.cumsum(width) - width  # pixels that vectors have covered before each word
-        bases = _held(is_base, (value & 0x7FF) - passed, x) + passed
-        polarities = _held(is_base, value >> 11, on)
-        ys = _held(kind == 0x0, value & 0x7FF, y)
-        times = clock.times(kind, value)
-        y, x, on = ys[-1], bases[-1] + width[-1], polarities[-1]
-
-        # One row an event: the word that it comes from, and its x.
-        vectors = np.flatnonzero(is_vector)
-        valid = value[vectors, None] >> np.arange(12) & (np.arange(12) < width[vectors, None])
-        row, pixel = np.nonzero(valid & 1)
-        singles = np.flatnonzero(kind == 0x2)
-        word = np.concatenate([singles, vectors[row]])
-        columns = np.concatenate([value[singles] & 0x7FF, bases[vectors[row]] + pixel])
-        order = np.argsort(word, kind="stable")
-        word, columns = word[order], columns[order]
-
-        bases_of = np.where(kind == 0x2, 0, polarities)  # a single event has its own x
-        for state, what in (
-            (ys, "ADDR_Y, so it has no y"),
-            (bases_of, "VECT_BASE_X, so it has no x"),
-            (times, "TIME_HIGH, so it has no time"),
-        ):
-            if len(known := _after_state(asked.faults, state, word, first, what)) < len(word):
-                columns = columns[state[word] != _NONE]
-                word = known
-        signs = np.where(kind[word] == 0x2, value[word] >> 11, polarities[word])
-        yield asked.faults.make(times[word] + t0, columns, ys[word], signs)
+    return _decoded(decode_evt3, "0 2 3 4 5 6 7 8 a e f (EVT 3.0)", blocks, asked, t0)
 
 
-class _Highs:
-    """The high part of the time at each word: that of the latest TIME_HIGH, which turns over."""
-
-    def __init__(self, bits: int) -> None:
-        self.clock, self.last = TurningClock(bits), _NONE
-
-    def held(self, is_high: NDArray[np.bool_], found: NDArray[Any]) -> NDArray[np.int64]:
-        """Return it at each word, `_NONE` before the first; `found` at those that say it."""
-        highs = np.empty(len(is_high), np.int64)
-        highs[is_high] = self.clock.unwrap(found)
-        highs = _held(is_high, highs, self.last)
-        self.last = highs[-1]
-        return highs
-
-
-class _Evt3Clock:
-    """The time of an EVT 3.0 file: a high half that turns over, and a low half."""
-
-    def __init__(self) -> None:
-        self.highs, self.low = _Highs(12), 0
-
-    def times(self, kind: NDArray[np.int64], value: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the time at each word in microseconds, `_NONE` before the first TIME_HIGH."""
-        before, is_high = self.highs.last, kind == 0x8
-        high = self.highs.held(is_high, value[is_high])
-        changes = np.diff(high, prepend=before) != 0
-        # A new TIME_HIGH makes the low half 0 until the next TIME_LOW; keeping the old one, as
-        # expelliarmus does, puts the events in between up to 4095 us too late.
-        is_low = kind == 0x6
-        low = _held(is_low | changes, np.where(is_low, value, 0), self.low)
-        self.low = low[-1]
-        return np.where(high == _NONE, _NONE, (high << 12) + low)
+def _decoded(
+    decode: Compiled, types: str, blocks: Iterable[tuple[int, NDArray[Any]]], asked: Asked,
+    t0: int, *bits: int,
+) -> Iterator[Events]:  # fmt: skip
+    """Yield the events of blocks; `types` are those of words that are defined."""
+    state = new_state()
+    for first, block in blocks:
+        words, at = block.reshape(-1), 0
+        while at < len(words):
+            found = nothing_found()
+            events = np.empty(max(asked.size, MOST_OF_WORD), EVENT_DTYPE)
+            at, made = decode(words, at, first, t0, *bits, state, found, events)
+            _tell(asked.faults, found, types)
+            events.resize(made, refcheck=False)
+            if t0 and made and events["t"].max() >= LIMIT_US:
+                columns = (events[name] for name in FIELDS)
+                events = asked.faults.make(*columns)
+            yield events
 
 
-_NONE = -1  # where no word has said a value yet
-
-
-def _held(flags: NDArray[np.bool_], values: NDArray[Any], before: int) -> NDArray[np.int64]:
-    """Return at each word the value of the latest flagged word; `before` where none was."""
-    latest = np.maximum.accumulate(np.where(flags, np.arange(len(flags)), -1))
-    held: NDArray[np.int64] = np.where(latest < 0, before, values[latest])
-    return held
+def _tell(faults: Faults, found: Int64s, types: str) -> None:
+    """Refuse, or count, what cannot be used."""
+    before = "an event before the first"
+    for fault, kind, sentence in (
+        (UNDEFINED_TYPE, UNDEFINED, f"word {{0}}: type is {{1:x}}, expected {types}"),
+        (NO_ROW, TIMELESS, f"word {{0}}: {before} ADDR_Y, so it has no y"),
+        (NO_COLUMN, TIMELESS, f"word {{0}}: {before} VECT_BASE_X, so it has no x"),
+        (NO_TIME, TIMELESS, f"word {{0}}: {before} TIME_HIGH, so it has no time"),
+        (WILD_COLUMN, VALUES, "word {0}: x is {1}, expected 0 to 65535"),
+        (WILD_ON, VALUES, "event {0}: polarity is {1}, expected 0 or 1, or -1 or 1"),
+    ):
+        count, number, value = found[fault].tolist()
+        if count:
+            faults.found(kind, count, sentence.format(number, value))
 
 
 def read_header(file: BinaryIO) -> str:
@@ -295,31 +230,6 @@ def _stated_t0(header: str) -> int:
     """Read "t0 T", with which faery's files say what they took off all times, in microseconds."""
     stated = re.search(r"^% t0 (\d{1,18})\s*$", header, re.MULTILINE | re.IGNORECASE)
     return int(stated[1]) if stated else 0
-
-
-def _check_defined(
-    faults: Faults, kind: NDArray[Any], defined: tuple[int, ...], name: str, first: int
-) -> None:
-    bad = ~np.isin(kind, defined)
-    if bad.any():
-        word = int(np.argmax(bad))
-        types = " ".join(f"{one:x}" for one in defined)
-        faults.found(
-            UNDEFINED, bad.sum(),
-            f"word {first + word}: type is {kind[word]:x}, expected {types} ({name})",
-        )  # fmt: skip
-
-
-def _after_state(
-    faults: Faults, state: NDArray[np.int64], word: NDArray[np.int64], first: int, what: str
-) -> NDArray[np.int64]:
-    """Return the words of events at which a state is known."""
-    bad = state[word] == _NONE
-    if not bad.any():
-        return word
-    sentence = f"word {first + word[np.argmax(bad)]}: an event before the first {what}"
-    faults.found(TIMELESS, bad.sum(), sentence)
-    return word[~bad]
 
 
 def _states(pattern: str) -> Callable[[bytes], bool]:

@@ -32,4 +32,4 @@ def read_records(
         file.seek(start)
         for first in range(0, count, asked.size):
             some = min(asked.size, count - first)
-            yield first, np.frombuffer(file.read(some * bytes_each), dtype).reshape(some, width)
+            yield first, np.fromfile(file, dtype, some * width).reshape(some, width)

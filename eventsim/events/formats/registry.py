@@ -16,6 +16,7 @@ from .aedat31 import AEDAT31
 from .event_stream import EVENT_STREAM
 from .format import Format
 from .hdf5 import HDF5
+from .matlab import MAT
 from .nmnist import NMNIST
 from .numpy_files import NPY, NPZ
 from .prophesee import DAT, EVT
@@ -23,8 +24,8 @@ from .rosbag import BAG1, MCAP, SQLITE
 from .text import TEXT
 
 FORMATS: tuple[Format, ...] = (
-    NMNIST, EVT, DAT, AEDAT2, AEDAT31, AEDAT4, EVENT_STREAM, NPY, NPZ, HDF5, BAG1, MCAP, SQLITE,
-    TEXT,
+    NMNIST, EVT, DAT, AEDAT2, AEDAT31, AEDAT4, EVENT_STREAM, NPY, NPZ, MAT, HDF5, BAG1, MCAP,
+    SQLITE, TEXT,
 )  # fmt: skip
 _OF_SUFFIX = {suffix: form for form in FORMATS for suffix in form.suffixes}
 HEAD = 1 << 16  # bytes by which a format is recognised

@@ -183,7 +183,7 @@ def _words(blocks: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, NDArray[A
     for _, block in blocks:
         words = np.frombuffer(block, "<u2", len(block) // 2)
         if len(words):
-            yield first, words
+            yield first, words.copy()  # that can be written to, as those of files can
         first += len(words)
 
 

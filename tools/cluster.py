@@ -1,28 +1,28 @@
-"""Cells on the workers of a Dask cluster.
+"""Pieces of work on the workers of a Dask cluster: cells of `compare`, shares of `run`'s data set.
 
 Dask and not Ray: it is Python alone, small beside torch, and starts the same way on one machine, on
-several by hand, and under the usual batch systems (dask-jobqueue). Workers need the packages and,
-for a recorded data set, its folder under the same path; what a cell leaves comes back over the
-network, and this process alone writes files.
+several by hand, and under the usual batch systems (dask-jobqueue). Workers need the packages, and
+the files that the work names, under the same path; what they find comes back over the network, and
+this process alone writes files. What a worker had is run again, by another, where it is lost.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, TypeVar
 
-from .cells import Finished, Todo, run_cell
-from .plan import Cell, Plan
+Piece = TypeVar("Piece")
+Found = TypeVar("Found")
 
 
 def run_on_cluster(
     cluster: str,
-    plan: Plan,
-    cells: Iterable[Todo],
-    done: Callable[[Cell, Finished], None],
+    work: Callable[[Piece], Found],
+    pieces: Iterable[Piece],
+    done: Callable[[Piece, Found], None],
 ) -> None:
-    """Run cells on the workers; `done` is called as they end.
+    """Run `work` on each piece; `done` is called as they end, in any order.
 
     `cluster`: the address of a scheduler, or a number of worker processes on this machine.
     """
@@ -35,6 +35,6 @@ def run_on_cluster(
             n_workers=int(cluster), threads_per_worker=1, dashboard_address=None
         )
     with workers as address, dask.Client(address) as client:
-        futures = {client.submit(run_cell, plan, todo, pure=False): todo.cell for todo in cells}
+        futures = {client.submit(work, piece, pure=False): piece for piece in pieces}
         for future in dask.as_completed(futures):
             done(futures[future], future.result())
