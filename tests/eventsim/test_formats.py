@@ -227,6 +227,15 @@ def test_a_suffix_decides_where_the_contents_say_nothing(tmp_path: Path) -> None
         read(tmp_path, "a.xyz", WHOLE["nmnist.bin"])
 
 
+def test_lines_of_a_header_are_counted_as_lines_are(tmp_path: Path) -> None:
+    """A vertical tab or a lone CR is no end of a line; a header is longer than a short block."""
+    text = b"# made\x0bby\x0chand\n# on\rMonday\n\nt,x,y,p\r\n1,2,3,1\n5,6,7,0\n"
+    found = read(tmp_path, "a.csv", text, time_unit="us")
+    assert found.events.tolist() == [(1, 2, 3, True), (5, 6, 7, False)]
+    packets = read_packets(tmp_path / "a.csv", size=1, time_unit="us")
+    assert np.concatenate(list(packets)).tolist() == found.events.tolist()
+
+
 AEDAT2 = b"#!AER-DAT2.0\r\n# Creation time: System.currentTimeMillis() 0\r\n"
 DAVIS346 = AEDAT2 + b"# AEChip: eu.seebetter.ini.chips.davis.Davis346blue\r\n"
 AEDAT31 = b"#!AER-DAT3.1\r\n#Source 1: DVS128\r\n#!END-HEADER\r\n"

@@ -35,7 +35,7 @@ from eventsim.events import formats
 from eventsim.events.arrays import EVENT_DTYPE, Events, Sensor, make_events
 from eventsim.events.formats.format import Format
 from eventsim.events.formats.registry import FORMATS
-from eventsim.events.recordings import read_recording
+from eventsim.events.recordings import PACKET, read_recording
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +164,25 @@ def test_evt3_is_the_state_machine_of_its_description(data: st.DataObject) -> No
         path.write_bytes(b"% evt 3.0\n" + struct.pack(f"<{len(words)}H", *words))
         events, _ = read_recording(path, sort=True)
     assert events.tolist() == [(t, x, y, bool(on)) for t, x, y, on in expected]
+
+
+def test_vectors_of_more_events_than_a_packet_has_room_for(folder: Path) -> None:
+    """A block of words may hold 12 or 32 times as many events."""
+    count = PACKET // 12 + 100
+    words = [0x8001, 0x6002, 0x0003, *[0x3805, 0x4FFF] * count]
+    (folder / "many3.raw").write_bytes(evt3(*words))
+    events, _ = read_recording(folder / "many3.raw")
+    assert len(events) == 12 * count > PACKET
+    assert np.unique(events[["t", "y", "on"]]).tolist() == [(4098, 3, True)]
+    np.testing.assert_array_equal(events["x"], np.tile(np.arange(5, 17), count))
+    count = PACKET // 32 + 100
+    row = 1 << 60 | 5 << 43 | 3 << 32
+    words = [8 << 60 | 1 << 32, *[row | 0xFFFF_FFFF, row | 0x8000_0001] * count]
+    header = b"% evt 2.1\n% geometry 40x30\n% end\n"
+    (folder / "many21.raw").write_bytes(header + struct.pack(f"<{len(words)}Q", *words))
+    events, _ = read_recording(folder / "many21.raw")
+    assert np.unique(events[["t", "y", "on"]]).tolist() == [(64, 3, True)]
+    np.testing.assert_array_equal(events["x"], np.tile([*range(5, 37), 5, 36], count))
 
 
 @pytest.mark.parametrize(

@@ -249,6 +249,15 @@ DAMAGE: dict[str, tuple[str, bytes, str]] = {
         r"t is from 0\.001 to 0\.061 in 2 events, which may be of several units, expected one by "
         r"--time-unit s\|ms\|us\|ns \(in Python time_unit\)",
     ),
+    "MATLAB cut": ("a.mat", WHOLE["asl.mat"][:-20],
+                   r"cut short: an element has \d+ bytes, expected \d+"),
+    "MATLAB cut in a packed variable": (
+        "a.mat", WHOLE["packed.mat"][:136] + b"?" + WHOLE["packed.mat"][137:],
+        r"a variable cannot be decompressed: .*"),
+    "MATLAB 7.3": ("a.mat", b"MATLAB 7.3 MAT-file",
+                   r"the file is of MATLAB 7.3, expected 5 to 7.2 \(in MATLAB, -v7\)"),
+    "MATLAB without an order": ("a.mat", b"MATLAB 5.0 MAT-file".ljust(128),
+                                r"the header ends with b'  ', expected b'IM' or b'MI'"),
     "NPZ cut": ("a.npz", WHOLE["four.npz"][:-30],
                 r"cannot be decoded, numpy says: File is not a zip file"),
     # HDF5

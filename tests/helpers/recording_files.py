@@ -159,13 +159,13 @@ def fill_e2vid(file: h5py.File, events: Events) -> None:
     file.attrs["sensor_resolution"] = (SENSOR.height, SENSOR.width)
 
 
-def matlab(events: Events) -> bytes:
+def matlab(events: Events, **options: Any) -> bytes:
     """Return a file as those of ASL-DVS: a column of doubles for each field."""
     file = io.BytesIO()
     on = np.where(events["on"], 1, 0)
     columns = {"ts": events["t"], "x": events["x"], "y": events["y"], "pol": on}
     doubles = {name: column.astype(float)[:, None] for name, column in columns.items()}
-    scipy.io.savemat(file, doubles)
+    scipy.io.savemat(file, doubles, **options)
     return file.getvalue()
 
 
@@ -201,6 +201,7 @@ WRITERS: dict[str, Callable[[Events], bytes]] = {
         p=lambda events: np.where(events["on"], 1, -1).astype("i1"),
     ),
     "asl.mat": matlab,
+    "packed.mat": lambda events: matlab(events, do_compression=True),
     "compound.h5": hdf5(fill_compound),
     "group.hdf5": hdf5(fill_group),
     "rvt.h5": hdf5(fill_rvt),
@@ -210,14 +211,14 @@ WRITERS: dict[str, Callable[[Events], bytes]] = {
 # No sensor in the file.
 STATELESS = {
     "nmnist.bin", "gesture.npy", "structured.npy", "one.npz", "four.npz", "group.hdf5",
-    "table.csv", "m3ed.h5", "asl.mat",
+    "table.csv", "m3ed.h5", "asl.mat", "packed.mat",
 }  # fmt: skip
 SENSORS = {name: Sensor(128, 128) for name in ("dvs128.aedat", "v31.aedat")}
 SENSORS["davis240.aedat"] = Sensor(240, 180)
 # What has to be said to read a file.
 SAID: dict[str, Any] = {
     "gesture.npy": {"time_unit": "ms"}, "e2vid.h5": {"time_unit": "s"},
-    "asl.mat": {"time_unit": "us"},
+    "asl.mat": {"time_unit": "us"}, "packed.mat": {"time_unit": "us"},
 }  # fmt: skip
 
 

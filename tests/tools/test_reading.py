@@ -57,7 +57,7 @@ def test_a_stated_sensor_must_fit_the_network(network: Path, tmp_path: Path) -> 
 def test_region_and_downscale_are_those_of_the_filters(
     network: Path, tmp_path: Path, long_file: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("eventsim_tools.run.LONG_FILE", long_file)
+    monkeypatch.setattr("eventsim_tools.inputs.LONG_FILE", long_file)
     file, out = tmp_path / "a.es", tmp_path / "out.json"
     file.write_bytes(WHOLE["faery.es"])
     for options, settings in (

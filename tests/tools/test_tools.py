@@ -20,7 +20,7 @@ from eventsim_bridge.data.frames import bin_split
 from eventsim_bridge.datasets import open_dataset
 from eventsim_bridge.training.evaluation import evaluate
 from eventsim_bridge.training.model_files import load_model
-from eventsim_tools import run as run_module
+from eventsim_tools import inputs
 from eventsim_tools.compare_time import at_dt, compare_time
 
 
@@ -71,8 +71,8 @@ def test_run_on_long_files_gives_the_same(
     cut.write_bytes(files[0].read_bytes()[:-2])
     out = tmp_path / "out.json"
     documents, sentences = [], []
-    for long_file in (run_module.LONG_FILE, 1):
-        monkeypatch.setattr(run_module, "LONG_FILE", long_file)
+    for long_file in (inputs.LONG_FILE, 1):
+        monkeypatch.setattr(inputs, "LONG_FILE", long_file)
         monkeypatch.setattr(es, "read_packets", partial(read_packets, size=100))
         assert run_command("run", network, *files, "--mode", mode, "--json", out) == 0
         documents.append(json.loads(out.read_text()))
@@ -87,7 +87,7 @@ def test_run_on_long_files_gives_the_same(
 def test_sorting_and_torch_take_a_recording_whole(
     network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_module, "LONG_FILE", 1)
+    monkeypatch.setattr(inputs, "LONG_FILE", 1)
     backwards = tmp_path / "backwards.npy"
     np.save(backwards, es.make_events([5, 9], [1, 2], [1, 2], [1, 0])[::-1])
     assert "backwards.npy: event 1: time runs" in str(run_command("run", network, backwards))

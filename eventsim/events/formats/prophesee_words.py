@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...jit import Int64s, inner_kernel, kernel
+from ...vectors import lowest_bit
 from ..clocks import LAST, NEW_CLOCK, TURNS, turned
 
 # What `state` has: the clock of `clocks.py`, then the high and the low part of the time, row,
@@ -129,11 +130,9 @@ def decode_evt21(
             t = (high << 6) + (word >> 54 & 63) + t0
             x, y = word >> 43 & 0x7FF, word >> 32 & 0x7FF
             while pixels:
-                if pixels & 1:
-                    _put(events[made], t, x, y, kind)
-                    made += 1
-                x += 1
-                pixels >>= 1
+                _put(events[made], t, x + np.int64(lowest_bit(np.uint64(pixels))), y, kind)
+                made += 1
+                pixels &= pixels - 1
         elif kind == 0x8:
             high = turned(state, word >> 32 & 0xFFFFFFF, 28)
         elif kind not in (0xA, 0xE, 0xF):
@@ -169,19 +168,19 @@ def decode_evt3(
         elif kind == 0x4 or kind == 0x5:
             width = 12 if kind == 0x4 else 8
             pixels = value & ((1 << width) - 1)
-            for pixel in range(width):
-                if not pixels >> pixel & 1:
-                    continue
+            while pixels:
+                column = x + np.int64(lowest_bit(np.uint64(pixels)))
+                pixels &= pixels - 1
                 if y < 0:
                     _note(found, NO_ROW, 1, first + at, kind)
                 elif on < 0:
                     _note(found, NO_COLUMN, 1, first + at, kind)
                 elif high < 0:
                     _note(found, NO_TIME, 1, first + at, kind)
-                elif x + pixel > 0xFFFF:
-                    _note(found, WILD_COLUMN, 1, first + at, x + pixel)
+                elif column > 0xFFFF:
+                    _note(found, WILD_COLUMN, 1, first + at, column)
                 else:
-                    _put(events[made], (high << 12) + low + t0, x + pixel, y, on)
+                    _put(events[made], (high << 12) + low + t0, column, y, on)
                     made += 1
             x += width
         elif kind == 0x8:

@@ -53,7 +53,8 @@ def _decode(path: Path, asked: Asked) -> Contents:
 def _head(path: Path) -> _Head:
     with path.open("rb") as file:
         block = file.read(1 << 20)
-    lines = _text(block.removeprefix(BOM)).splitlines()[:SAMPLE_LINES]
+    # Not splitlines(), to which a vertical tab ends a line, too.
+    lines = _text(block.removeprefix(BOM)).removesuffix("\n").split("\n")[:SAMPLE_LINES]
     if len(block) == 1 << 20:
         lines = lines[:-1] or lines  # the last may be cut
     names, stated, before, commented = None, None, 0, None
@@ -127,10 +128,9 @@ def _packets(path: Path, asked: Asked, head: _Head, layout: Layout, unit: Unit) 
     table, number, first = table_of(asked.size), 0, 0
     for block, start in _blocks(path, 16 * asked.size):
         text = np.frombuffer(block, np.uint8)
-        if number < head.lines:
-            for _ in range(head.lines):
-                text = text[int(np.argmax(text == 10)) + 1 :]
-            number = head.lines
+        while number < head.lines and len(text):
+            text = text[int(np.argmax(text == 10)) + 1 :]
+            number += 1
         while len(text):
             rows, lines, fault, end, dropped = parse_lines(
                 text, fields, POWER[unit.unit], table, int(asked.faults.drops)
