@@ -317,12 +317,10 @@ class AsynchronousRun:
 
     def fired(self) -> list[Fired]:
         """Return the spikes recorded so far, of each layer."""
-        trace = self.trace()
-        layers = []
-        for number in range(len(self._network.neuron_layers)):
-            rows = trace[trace[:, Trace.population] == number]
-            layers.append(Fired(rows[:, Trace.t], rows[:, Trace.neuron], rows[:, Trace.count]))
-        return layers
+        trace, layers = self.trace(), range(len(self._network.neuron_layers))
+        parts = [trace[trace[:, Trace.population] == number] for number in layers]
+        columns = [Trace.t, Trace.neuron, Trace.count]
+        return [Fired(*rows[:, columns].T) for rows in parts]
 
 
 @cache

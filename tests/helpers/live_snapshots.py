@@ -42,7 +42,8 @@ def snapshot(**changed: Any) -> dict[str, Any]:
             }
             for number in (1, 2)
         ],
-        "scores": [1.0, 40.0, 3.0], "prediction": 1, "image": picture(9, 6), "ended": False,
+        "scores": [1.0, 40.0, 3.0], "score_unit": "spikes in 100 ms",
+        "prediction": 1, "image": picture(9, 6), "ended": False,
         **changed,
     }  # fmt: skip
 

@@ -352,8 +352,9 @@ def test_every_plot_of_accuracies_shows_their_interval(finished: Path) -> None:
     results = results_of(finished)
     summary, points = results["summary"], [Point(10_000, 2), Point(20_000, 2)]
     wider = [row | {"wilson_95": [0.0, 1.0]} for row in summary["rows"]]
-    panel = (("accuracy", lambda row: row["accuracy"], False),)
-    assert against_dt(wider, points, panel) != against_dt(summary["rows"], points, panel)
+    panel = (("accuracy", lambda row: row["accuracies"], False),)
+    drawn = [against_dt("a", rows, points, panel) for rows in (wider, summary["rows"])]
+    assert drawn[0] != drawn[1]
     plots = [contrast_plot(results["contrast"], rows, points) for rows in (wider, summary["rows"])]
     assert plots[0] != plots[1]
     grid = [Point(10_000, 2), Point(20_000, 2), Point(10_000, 4)]
@@ -419,7 +420,8 @@ def test_the_page_is_whole_and_loads_nothing(finished: Path) -> None:
     page = Page()
     page.feed(text)
     assert page.headings == [
-        "SNN, RNN, LSTM and ANN on nmnist: 6FC-10", "Settings", "Accuracy", "Temporal resolution",
+        "SNN, RNN, LSTM and ANN on nmnist: 6FC-10", "In short", "Settings", "Accuracy",
+        "Temporal resolution",
         "Temporal contrast", "Generalisation", "Features", "Computation", "On equal terms",
         "Parameters and memory",
     ]  # fmt: skip
@@ -428,6 +430,48 @@ def test_the_page_is_whole_and_loads_nothing(finished: Path) -> None:
     assert page.rows > 50
     assert "#010203" not in text
     assert "lower bound" in text
+
+
+def test_every_table_and_plot_is_a_file_for_a_paper(finished: Path) -> None:
+    folder, page = finished / "paper", (finished / "report.html").read_text()
+    files = {path.name for path in folder.iterdir()}
+    plots = ("computation", "contrast", "features", "generalisation", "resolution", "training")
+    for name in (*plots, "resolution-same-duration"):
+        files -= {f"{name}.pdf", f"{name}.svg"}
+        assert (folder / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+        assert b"/CIDFontType2" in (folder / f"{name}.pdf").read_bytes()  # text that is text
+        assert "<text " in (folder / f"{name}.svg").read_text()
+    words = (folder / "resolution.svg").read_text()
+    for label in ("timestep (ms)", "synaptic operations a sample", "SNN", "RNN, rate-inspired"):
+        assert f">{label}</text>" in words
+    tables = sorted({name.partition(".")[0] for name in files})
+    assert files == {f"{name}{end}" for name in tables for end in (".csv", ".tex")}
+    assert len(tables) == page.count("<table>") == 9
+    with (folder / "accuracy.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    summary = results_of(finished)["summary"]["rows"]
+    for row, expected in zip(rows, summary, strict=True):
+        found = float(row["test accuracy, mean (%)"])
+        assert found == pytest.approx(100 * expected["accuracy"], abs=0.005)
+        assert float(row["parameters"]) == expected["parameters"]
+    text = (folder / "accuracy.tex").read_text()
+    assert text.count(r"\\") == 1 + len(rows)
+    assert r"95 \%" in text
+
+
+def test_the_report_begins_with_what_came_out(finished: Path) -> None:
+    page = (finished / "report.html").read_text()
+    snn = next(
+        row
+        for row in results_of(finished)["summary"]["rows"]
+        if (row["model"], row["dt_us"], row["steps"]) == ("snn", 20_000, 2)
+    )
+    short = page[page.index("In short") : page.index("Settings")]
+    assert f"SNN: accuracy {100 * snn['accuracy']:.2f} %" in short
+    assert short.count("<li>") == 7
+    assert len(snn["sops"]) == len(snn["accuracies"]) == snn["seeds"] == 2
+    assert np.mean(snn["sops"]) == pytest.approx(snn["total"]["sops"])
+    assert np.mean(snn["seed_rates"]) == pytest.approx(snn["firing_rate"])
 
 
 def test_wilson_is_that_of_scipy() -> None:

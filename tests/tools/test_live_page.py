@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import count
 from typing import Any
 
 import pytest
 
 pytest.importorskip("aiohttp")
 
-from live_server import serving, snapshot
-from patience import PATIENCE_S
+from live_server import Server, serving, snapshot
+from patience import PATIENCE_S, wait_until
 
 
 @pytest.fixture
@@ -31,6 +32,22 @@ def shows(page: Any, *words: str) -> str:
         "words => words.every((word) => document.body.innerText.includes(word))", arg=list(words)
     )
     return str(page.inner_text("body"))
+
+
+def told(page: Any, server: Server, first: int, words: Sequence[str], **changed: Any) -> int:
+    """Send snapshots until the page shows these words; return the number of the next one.
+
+    A single one would not do: the page soon says that no more come.
+    """
+    numbers = count(first)
+
+    def is_shown() -> bool:
+        server.frames.send(snapshot(next(numbers)) | changed)
+        text = page.inner_text("body")
+        return all(word in text for word in words)
+
+    wait_until(is_shown, f"{words} are not shown")
+    return next(numbers)
 
 
 def test_a_browser_shows_what_snapshots_say(page: Any) -> None:
@@ -79,17 +96,16 @@ def test_a_recording_can_be_paused_and_played_slowly(page: Any) -> None:
     playback = {"paused": False, "pace": 1.0, "at_us": 1_200_000, "length_us": 4_000_000}
     with serving() as server:
         page.goto(server.url)
-        server.frames.send(snapshot(1, playback=playback))
-        shows(page, "Playing", "1.20 of 4.00 s")
+        number = told(page, server, 1, ["Playing", "1.20 of 4.00 s"], playback=playback)
         page.click("#pause")
         page.select_option("#pace", "0.25")
         words = [server.frames.recv() for _ in range(3)]
         assert words == [("opened", None), ("asked", {"paused": True}), ("asked", {"pace": 0.25})]
-        server.frames.send(snapshot(2, playback=playback | {"paused": True, "pace": 0.25}))
-        shows(page, "Paused")
+        paused = playback | {"paused": True, "pace": 0.25}
+        number = told(page, server, number, ["Paused"], playback=paused)
         assert page.inner_text("#pause") == "Play"
         assert page.input_value("#pace") == "0.25"
-        server.frames.send(snapshot(3, playback=playback, ended=True))
+        server.frames.send(snapshot(number, playback=playback, ended=True))
         shows(page, "Ended: the recording is over", "4.00 of 4.00 s")
         assert page.is_disabled("#pause")
 
@@ -97,9 +113,7 @@ def test_a_recording_can_be_paused_and_played_slowly(page: Any) -> None:
 def test_silence_of_the_source_and_of_the_server_is_said(page: Any) -> None:
     with serving() as server:
         page.goto(server.url)
-        for number in (1, 60):
-            server.frames.send({**snapshot(number), "events_per_second": 0.0})
-        shows(page, "Idle: no events for 5 s")
+        told(page, server, 1, ["Idle: no events for 5 s"], events_per_second=0.0)
     shows(page, "Disconnected, trying again")
 
 

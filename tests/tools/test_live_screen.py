@@ -42,7 +42,8 @@ def test_it_shows_what_is_to_be_known() -> None:
     for told in (
         "net.h5 follows udp://127.0.0.1:7777", "00:01:05", "64.00 s", "1.25 M", "p50 190 us",
         "p99 1.2 ms", "received 7,000 = processed 6,990 + dropped 0 + filtered 10 + queued 0",
-        "says middle", "layer 2 (Dense)", "10.0 k", "5.00 M", "1.00 G", "0.5%", "0% of 1.00 k",
+        "says middle   spikes in 100 ms", "spikes/s, last 0 s",
+        "layer 2 (Dense)", "10.0 k", "5.00 M", "1.00 G", "0.5%", "0% of 1.00 k",
     ):  # fmt: skip
         assert told in text
     assert "went wrong" not in text

@@ -5,6 +5,8 @@ cells     one cell: train, test at every grid point, count operations
 store     finished cells in files, so that a killed run goes on
 summary   cells -> the tables of the report
 figures   tables -> plots; `features` draws weights and feature maps
-page      tables and plots -> one self-contained HTML page
+parts     a table or plot: HTML for the page, LaTeX, CSV, PDF or SVG for a paper
+page      tables -> parts, and parts -> one self-contained HTML page
+report    which parts stand where
 command   the command line
 """

@@ -19,6 +19,7 @@ from ..report import console, new_table, notes, progress_bar, say_when_compiling
 
 if TYPE_CHECKING:
     from .cells import Finished
+    from .parts import Plot
     from .plan import Cell, Plan
     from .store import Store
 
@@ -80,7 +81,8 @@ def compare(
 ) -> None:
     """Train SNN, RNN, LSTM and ANN alike, test them, count what they execute, write a report.
 
-    Writes results.json, results.csv and report.html to OUT. A killed run goes on in the same OUT.
+    Writes results.json, results.csv, report.html and paper/ (its figures and tables) to OUT.
+    A killed run goes on in the same OUT.
     """
     from .cells import open_data
     from .plan import LEARNING_RATES, Plan
@@ -116,7 +118,9 @@ def compare(
     results = _results(plan, cells, store, models)
     _write(plan, results, store, out)
     console.print(_table(results))
-    console.print(f"Wrote {out / 'report.html'}, results.json and results.csv", highlight=False)
+    console.print(
+        f"Wrote {out / 'report.html'}, results.json, results.csv and paper/", highlight=False
+    )
 
 
 def _input_shape(dataset: Any) -> tuple[int, int, int]:
@@ -218,7 +222,8 @@ def _results(plan: Plan, cells: list[Cell], store: Store, models: Any) -> dict[s
 def _write(plan: Plan, results: dict[str, Any], store: Store, out: Path) -> None:
     from eventsim.files import replacing
 
-    from .report import report_html
+    from .parts import write_files
+    from .report import report_of
     from .summary import csv_rows
 
     write_json(results, out / "results.json")
@@ -226,12 +231,13 @@ def _write(plan: Plan, results: dict[str, Any], store: Store, out: Path) -> None
     csv.writer(text, lineterminator="\n").writerows(csv_rows(results["cells"], results["events"]))
     with replacing(out / "results.csv") as file:
         file.write(text.getvalue().encode())
-    html = report_html(plan, results, _features(plan, results, store))
+    html, parts = report_of(plan, results, _features(plan, results, store))
     with replacing(out / "report.html") as file:
         file.write(html.encode())
+    write_files(parts, out / "paper")
 
 
-def _features(plan: Plan, results: dict[str, Any], store: Store) -> str:
+def _features(plan: Plan, results: dict[str, Any], store: Store) -> Plot:
     """Draw the features of the models of seed 0 at the middle grid point."""
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""matplotlib figures as text for a page: SVG whose lines and letters take the page's own colour."""
+"""matplotlib figures for a page, in its own text colour, and as files for a paper."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+
+from .parts import Plot
 
 # Stands for the page's text colour until the SVG is written; no other line may have it.
 INK = "#010203"
@@ -16,6 +18,15 @@ COLOURS = {
     ("lstm", "last"): "#3d9a50",
     ("lstm", "rate-inspired"): "#1f6a31",
     ("ann", "last"): "#7a5195",
+}
+# So that a line is known without its colour, too.
+MARKERS = {
+    ("snn", "rate"): "o",
+    ("rnn", "last"): "s",
+    ("rnn", "rate-inspired"): "D",
+    ("lstm", "last"): "^",
+    ("lstm", "rate-inspired"): "v",
+    ("ann", "last"): "P",
 }
 
 
@@ -28,9 +39,13 @@ def label_of(row: dict[str, Any]) -> str:
 
 
 def style_of(row: dict[str, Any]) -> dict[str, Any]:
-    """Return colour and line of a model and its loss: dashed for rate-inspired."""
+    """Return colour, marker and line of a model and its loss: dashed for rate-inspired."""
+    kind = row["model"], row["loss"]
     line = "--" if row["loss"] == "rate-inspired" else "-"
-    return {"color": COLOURS[row["model"], row["loss"]], "ls": line, "label": label_of(row)}
+    return {
+        "color": COLOURS[kind], "marker": MARKERS[kind], "ms": 4.5, "ls": line,
+        "label": label_of(row),
+    }  # fmt: skip
 
 
 @contextmanager
@@ -48,16 +63,28 @@ def figure_of(width: float, height: float) -> Iterator[Any]:
     style |= {"axes.grid": True, "grid.alpha": 0.15, "legend.frameon": False, "font.size": 10}
     style |= {"axes.spines.top": False, "axes.spines.right": False, "savefig.transparent": True}
     # The same plot is the same text, whenever and wherever it is drawn.
-    style |= {"svg.hashsalt": "eventsim", "svg.fonttype": "path"}
+    style |= {"svg.hashsalt": "eventsim", "svg.fonttype": "path", "pdf.fonttype": 42}
     with mpl.rc_context(style):
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         yield figure
 
 
-def svg_of(figure: Any) -> str:
-    """Return a figure as an <svg> element; inside `figure_of`."""
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue()
-    return text[text.index("<svg") :].replace(INK, "currentColor")
+def plot_of(figure: Any, name: str) -> Plot:
+    """Return a figure as a part of the report; inside `figure_of`.
+
+    On the page its letters are paths, which need no font; in the files of a paper they are text.
+    """
+    import matplotlib as mpl
+
+    inline = _saved(figure, "svg", {"Date": None}).decode()
+    inline = inline[inline.index("<svg") :].replace(INK, "currentColor")
+    with mpl.rc_context({"svg.fonttype": "none"}):
+        svg = _saved(figure, "svg", {"Date": None})
+    return Plot(name, inline, _saved(figure, "pdf", {"CreationDate": None}), svg)
+
+
+def _saved(figure: Any, kind: str, metadata: dict[str, None]) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=kind, metadata=metadata)
+    return buffer.getvalue()

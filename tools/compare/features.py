@@ -1,6 +1,6 @@
 """First-layer weights and feature maps of the models side by side.
 
-In: the models of one grid point (their files) and a test recording. Out: an <svg>.
+In: the models of one grid point (their files) and a test recording. Out: a `Plot`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .drawing import figure_of, label_of, svg_of
+from ..pictures.drawing import on_minus_off
+from .drawing import figure_of, label_of, plot_of
+from .parts import Plot
 
 if TYPE_CHECKING:
     import torch
@@ -19,7 +21,7 @@ UNITS = 8  # units or channels of which weights are shown
 Floats = NDArray[np.float64]
 
 
-def draw_features(models: list[tuple[dict[str, Any], Any, torch.Tensor]]) -> str:
+def draw_features(models: list[tuple[dict[str, Any], Any, torch.Tensor]]) -> Plot:
     """Draw, for each (cell, model, frames), weights of the first layer and what it gives over time.
 
     frames: (1, steps, polarities, height, width) of one recording. The units with the largest
@@ -32,18 +34,25 @@ def draw_features(models: list[tuple[dict[str, Any], Any, torch.Tensor]]) -> str
             for place, image in enumerate(images[:UNITS]):
                 axes = figure.add_subplot(grid[line, place])
                 limit = float(np.abs(image).max()) or 1.0
-                axes.imshow(image, cmap="RdBu_r", vmin=-limit, vmax=limit)
+                axes.imshow(image, cmap=on_minus_off(), vmin=-limit, vmax=limit)
                 axes.set(xticks=[], yticks=[])
                 if place == 0:
                     axes.set_ylabel(label_of(cell).replace(", ", ",\n"), fontsize=8)
             axes = figure.add_subplot(grid[line, UNITS:])
             outputs = _first_outputs(model, frames)
             axes.imshow(outputs.T, aspect="auto", cmap="viridis", interpolation="nearest")
-            axes.set(xticks=[], yticks=[])
             axes.grid(visible=False)
+            axes.tick_params(labelsize=7)
+            for axis in (axes.xaxis, axes.yaxis):
+                axis.get_major_locator().set_params(integer=True)
+            axes.yaxis.tick_right()
+            axes.yaxis.set_label_position("right")
+            axes.set_ylabel("unit", fontsize=8)
             if line == 0:
-                axes.set_title("output of the layer: timestep across, unit down", fontsize=8)
-        return svg_of(figure)
+                axes.set_title("output of the layer", fontsize=8)
+            if line == len(models) - 1:
+                axes.set_xlabel("timestep", fontsize=8)
+        return plot_of(figure, "features")
 
 
 def _first(model: Any) -> Any:

@@ -1,12 +1,14 @@
-"""The plots of a report, from its tables; each function returns an <svg>."""
+"""The plots of a report, from its tables; each function returns a `Plot`."""
 
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .drawing import COLOURS, figure_of, label_of, style_of, svg_of
+from .drawing import COLOURS, figure_of, label_of, plot_of, style_of
+from .parts import Plot
 from .plan import COMBINATIONS, Point
 from .summary import wilson
 
@@ -24,13 +26,15 @@ def _of(rows: Sequence[Row], combination: tuple[str, str], points: Sequence[Poin
 
 
 def against_dt(
+    name: str,
     rows: Sequence[Row],
     points: Sequence[Point],
-    panels: Sequence[tuple[str, Callable[[Row], float | None], bool]],
-) -> str:
+    panels: Sequence[tuple[str, Callable[[Row], Sequence[float] | None], bool]],
+) -> Plot:
     """Draw values of all models against the length of a timestep, a panel for each.
 
-    panels: title, value of a row (None: not of this model), and whether on a logarithmic axis.
+    panels: what is shown, the values of a row, one a seed (None: not of this model), and whether
+    on a logarithmic axis. The mean is drawn, and a band from the lowest to the highest seed.
     """
     with figure_of(4.6 * len(panels), 3.6) as figure:
         all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
@@ -38,24 +42,22 @@ def against_dt(
         for axes, (title, value, logarithmic) in zip(all_axes, panels, strict=True):
             for number, combination in enumerate(COMBINATIONS):
                 chosen = _of(rows, combination, points)
-                values = [value(row) for row in chosen]
-                if None in values:
+                values = [found for row in chosen if (found := value(row)) is not None]
+                if not values:
                     continue
                 places = [ms * 1.015 ** (number - 2) for ms in milliseconds]  # side by side
-                axes.plot(places, values, "o", ms=4, **style_of(chosen[0]))
+                axes.plot(places, list(map(statistics.fmean, values)), **style_of(chosen[0]))
+                low, high = list(map(min, values)), list(map(max, values))
+                axes.fill_between(places, low, high, alpha=0.12, color=COLOURS[combination], lw=0)
                 if title.startswith("accuracy"):
-                    low, high = ([f(row["accuracies"]) for row in chosen] for f in (min, max))
-                    axes.fill_between(
-                        places, low, high, alpha=0.12, color=COLOURS[combination], lw=0
-                    )
                     _intervals(axes, places, chosen)
-            axes.set(title=title, xlabel="timestep (ms)", xscale="log")
+            axes.set(ylabel=title, xlabel="timestep (ms)", xscale="log")
             axes.set_xticks(milliseconds, [f"{ms:g}" for ms in milliseconds])
             axes.minorticks_off()
             if logarithmic:
                 axes.set_yscale("log")
         all_axes[0].legend(fontsize=8)
-        return svg_of(figure)
+        return plot_of(figure, name)
 
 
 def _intervals(axes: Any, places: Sequence[float], rows: Sequence[Row]) -> None:
@@ -65,7 +67,7 @@ def _intervals(axes: Any, places: Sequence[float], rows: Sequence[Row]) -> None:
         axes.plot([place, place], row["wilson_95"], color=colour, lw=1, alpha=0.6, marker="_")
 
 
-def contrast_plot(contrasts: Sequence[Row], rows: Sequence[Row], points: Sequence[Point]) -> str:
+def contrast_plot(contrasts: Sequence[Row], rows: Sequence[Row], points: Sequence[Point]) -> Plot:
     """Draw temporal contrast and input activity beside accuracy, against the timestep."""
     by_point = {(row["dt_us"], row["steps"]): row for row in contrasts}
     with figure_of(9.2, 3.6) as figure:
@@ -74,22 +76,23 @@ def contrast_plot(contrasts: Sequence[Row], rows: Sequence[Row], points: Sequenc
         for name, mark in (("contrast", "o-"), ("activity", "s--")):
             values = [by_point[point][name] for point in points]
             left.plot(milliseconds, values, mark, ms=4, color="#8a5fbf", label=name)
-        left.set(title="slices of the input", xlabel="timestep (ms)", xscale="log", ylim=(0, None))
+        left.set(ylabel="share", xlabel="timestep (ms)", xscale="log", ylim=(0, None))
+        left.set_title("slices of the input")
         left.legend(fontsize=8)
         for combination in COMBINATIONS:
             chosen = _of(rows, combination, points)
             values = [by_point[point]["contrast"] for point in points]
             style = {**style_of(chosen[0]), "ls": "none"}
-            right.plot(values, [row["accuracy"] for row in chosen], "o", ms=5, **style)
+            right.plot(values, [row["accuracy"] for row in chosen], **style)
             _intervals(right, values, chosen)
-        right.set(title="accuracy against contrast (bars: Wilson 95 %)", xlabel="temporal contrast")
+        right.set(ylabel="accuracy (bars: Wilson 95 %)", xlabel="temporal contrast")
         right.legend(fontsize=8)
         left.set_xticks(milliseconds, [f"{ms:g}" for ms in milliseconds])
         left.minorticks_off()
-        return svg_of(figure)
+        return plot_of(figure, "contrast")
 
 
-def matrices(generalisation: Sequence[Row], points: Sequence[Point], samples: int) -> str:
+def matrices(generalisation: Sequence[Row], points: Sequence[Point], samples: int) -> Plot:
     """Draw accuracies trained at one grid point (rows) and tested at another (columns).
 
     Below each stands Wilson's interval for it on so many `samples`.
@@ -112,11 +115,12 @@ def matrices(generalisation: Sequence[Row], points: Sequence[Point], samples: in
                     text = f"{100 * accuracy:.0f}\n{100 * low:.0f}-{100 * high:.0f}"
                     axes.text(j, i, text, ha="center", va="center", fontsize=6, color=colour)
         figure.supxlabel("tested at (ms x timesteps)", fontsize=9)
-        figure.supylabel("trained at", fontsize=9)
-        return svg_of(figure)
+        figure.supylabel("trained at (ms x timesteps)", fontsize=9)
+        figure.suptitle("accuracy (%), and its Wilson interval of 95 %", fontsize=9)
+        return plot_of(figure, "generalisation")
 
 
-def curves(cells: Sequence[Row], point: Point) -> str:
+def curves(cells: Sequence[Row], point: Point) -> Plot:
     """Draw loss and accuracy of training and validation against the epoch, a line a seed."""
     panels = (
         ("loss", "training loss"), ("validation_loss", "validation loss"),
@@ -132,14 +136,15 @@ def curves(cells: Sequence[Row], point: Point) -> str:
             style["label"] = style["label"] if cell["seed"] == 0 else None
             epochs = [epoch["epoch"] for epoch in history]
             for axes, (name, title) in zip(grid.flat, panels, strict=True):
-                axes.plot(epochs, [epoch[name] for epoch in history], lw=1.2, **style)
-                axes.set(title=title, yscale="log" if "loss" in name else "linear")
+                values = [epoch[name] for epoch in history]
+                axes.plot(epochs, values, lw=1.2, markevery=max(1, len(epochs) // 6), **style)
+                axes.set(ylabel=title, yscale="log" if "loss" in name else "linear")
             _kept_epoch(grid[1, 1], cell)
         for axes in grid[1]:
             axes.set_xlabel("epoch")
             axes.xaxis.get_major_locator().set_params(integer=True)
         grid[0, 0].legend(fontsize=8)
-        return svg_of(figure)
+        return plot_of(figure, "training")
 
 
 def _kept_epoch(axes: Any, cell: Row) -> None:
@@ -155,6 +160,7 @@ ELEMENTWISE = (
     "updates", "decays", "compares", "resets", "sigmoids", "tanhs", "multiplies", "adds",
     "pool_adds", "pool_compares",
 )  # fmt: skip
+HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "----", "++++", "||||", "oo")
 PARTS = (
     ("ACs", ("acs",), "#0f7fc1"),
     ("MACs", ("macs",), "#d9822b"),
@@ -164,7 +170,7 @@ PARTS = (
 )
 
 
-def computation(rows: Sequence[Row]) -> str:
+def computation(rows: Sequence[Row]) -> Plot:
     """Draw operations by kind beside the dense ones, and energy by each model that has one."""
     names = rows[0]["total"]["energy_nj"]
     energies = [(name, (name,), f"C{number % 10}") for number, name in enumerate(names)]
@@ -177,11 +183,11 @@ def computation(rows: Sequence[Row]) -> str:
         titles = ("operations a sample", "energy a sample (nJ, modelled)")
         for axes, title, parts in zip(panels, titles, (PARTS, energies), strict=True):
             _grouped_bars(axes, rows, parts)
-            axes.set(title=title, xscale="log")
-            axes.legend(fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.08))
+            axes.set(xlabel=title, xscale="log")
+            axes.legend(fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.12))
         panels[0].set_yticks(range(len(rows)), [label_of(row) for row in rows])
         panels[0].invert_yaxis()
-        return svg_of(figure)
+        return plot_of(figure, "computation")
 
 
 def _grouped_bars(
@@ -193,6 +199,7 @@ def _grouped_bars(
     for number, (name, counts, colour) in enumerate(parts):
         values = [sum(row["total"].get(count, 0) for count in counts) for row in rows]
         places = [place - 0.4 + (number + 0.5) * height for place in range(len(rows))]
-        axes.barh(places, values, height, color=colour, label=name)
+        hatch = HATCHES[number % len(HATCHES)]  # told apart without colour, too
+        axes.barh(places, values, height, color=colour, hatch=hatch, label=name, lw=0)
         least = min(least, *(value for value in values if value > 0), least)
     axes.set_xlim(10 ** math.floor(math.log10(least)), None)

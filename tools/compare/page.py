@@ -1,17 +1,19 @@
-"""The report: tables and plots of a comparison on one self-contained HTML page.
+"""The tables of a report, and the self-contained HTML page that its parts make.
 
-In: the document of results.json and the plots of `figures.py`. The page loads nothing from
-elsewhere and reads well on paper, on a phone, light and dark.
+In: the document of results.json. The page loads nothing from elsewhere and reads well on paper, on
+a phone, light and dark.
 """
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from .drawing import label_of
+from .parts import Part, Table, Text
 from .plan import Point
 from .summary import WIDTHS, width_of
 
@@ -19,17 +21,10 @@ Row = dict[str, Any]
 Column = tuple[str, Callable[[Row], str]]
 
 
-def table(caption: str, columns: Sequence[Column], rows: Sequence[Row]) -> str:
+def table(name: str, caption: str, columns: Sequence[Column], rows: Sequence[Row]) -> Table:
     """Return a table; the first column is text, the others are numbers."""
-    head = "".join(f"<th>{escape(title)}</th>" for title, _ in columns)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(value(row))}</td>" for _, value in columns) + "</tr>"
-        for row in rows
-    )
-    return (
-        f'<figure><figcaption>{escape(caption)}</figcaption><div class="wide"><table>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></figure>"
-    )
+    head = [title for title, _ in columns]
+    return Table(name, caption, head, [[value(row) for _, value in columns] for row in rows])
 
 
 def number(value: float) -> str:
@@ -61,12 +56,25 @@ def _spread(row: Row) -> str:
     return f"{100 * low:.2f} - {100 * high:.2f}" if row["seeds"] > 1 else "-"
 
 
+def _deviation(row: Row) -> str:
+    if row["seeds"] < 2:
+        return "-"
+    return f"{100 * statistics.stdev(row['accuracies']):.2f}"
+
+
+def _spread_of_sops(row: Row) -> str:
+    if row["seeds"] < 2 or "reading" in row:
+        return "-"
+    return f"{number(min(row['sops']))} - {number(max(row['sops']))}"
+
+
 MODEL: Column = ("model, loss", label_of)
 ACCURACY: tuple[Column, ...] = (
     MODEL,
     ("timestep x number", _grid),
     ("parameters", lambda row: f"{row['parameters']:,}"),
     ("test accuracy, mean", lambda row: percent(row["accuracy"])),
+    ("deviation of seeds, %", _deviation),
     ("lowest - highest seed, %", _spread),
     ("Wilson 95 %", lambda row: _wilson(row)),
     ("validation", lambda row: percent(row["validation_accuracy"])),
@@ -75,6 +83,7 @@ COMPUTATION: tuple[Column, ...] = (
     MODEL,
     ("events, of these merged", lambda row: events_of(row)),
     ("dense MACs", _total("dense_macs", "recurrent_dense_macs")),
+    ("SOPs, lowest - highest seed", lambda row: _spread_of_sops(row)),
     ("ACs", _total("acs")),
     ("MACs", _total("macs")),
     ("recurrent MACs", _total("recurrent_macs")),
@@ -140,7 +149,7 @@ def widths(row: Row) -> list[Row]:
     return [row, row | narrower]
 
 
-def rates_table(lines: Sequence[Row]) -> str:
+def rates_table(lines: Sequence[Row]) -> Table:
     """Return what each model found with each learning rate, and which it took."""
     rates = [tried["learning_rate"] for tried in lines[0]["tried"]]
 
@@ -157,6 +166,7 @@ def rates_table(lines: Sequence[Row]) -> str:
         ("taken", lambda line: f"{line['learning_rate']:g}"),
     )
     return table(
+        "learning-rates",
         "Learning rates: validation accuracy of each with seed 0. The best one is that of all "
         "seeds of the model and loss at that grid point.",
         columns,
@@ -164,7 +174,7 @@ def rates_table(lines: Sequence[Row]) -> str:
     )
 
 
-def energies_table(caption: str, rows: Sequence[Row], models: Sequence[Row]) -> str:
+def energies_table(caption: str, rows: Sequence[Row], models: Sequence[Row]) -> Table:
     """Return the energy of each model of neurons by each model of energy, in nJ."""
 
     def nanojoules(name: str) -> Column:
@@ -175,10 +185,10 @@ def energies_table(caption: str, rows: Sequence[Row], models: Sequence[Row]) -> 
         return name, format_it
 
     columns = [nanojoules(model["name"]) for model in models]
-    return table(caption, (MODEL, *columns, ("times the SNN's", sensitivity)), rows)
+    return table("energy", caption, (MODEL, *columns, ("times the SNN's", sensitivity)), rows)
 
 
-def layers_table(rows: Sequence[Row]) -> str:
+def layers_table(rows: Sequence[Row]) -> Table:
     """Return the operations of each layer of each model."""
     lines = [{**layer, "of": label_of(row)} for row in rows for layer in row["layers"]]
     first = rows[0]
@@ -197,6 +207,7 @@ def layers_table(rows: Sequence[Row]) -> str:
         ("dense MACs", count("dense_macs", "recurrent_dense_macs")),
     )
     return table(
+        "layers",
         f"Per layer and sample, mean over test recordings and seeds; measured. A sample has "
         f"{number(first['events'])} events; {number(first['events_merged'])} are merged with "
         f"another of their pixel, polarity and timestep before the first layer, and the ANN's one "
@@ -212,7 +223,7 @@ def _pools_first(row: Row) -> str:
     return "-" if found is None else ", ".join(number(found[name]) for name in names)
 
 
-def spiking_table(rows: Sequence[Row]) -> str:
+def spiking_table(rows: Sequence[Row]) -> Table:
     """Return rates, and what the usual estimate would say, for the SNN at every grid point."""
     columns: tuple[Column, ...] = (
         ("timestep x number", _grid),
@@ -226,6 +237,7 @@ def spiking_table(rows: Sequence[Row]) -> str:
         ("SOPs per synapse", lambda row: f"{row['spikes_per_synapse']:.2f}"),
     )
     return table(
+        "spiking",
         "The SNN, per sample; measured. Behind average and sum pools the engine adds the rows of "
         "each spike; a machine that pools first, as the other models do, takes what stands beside "
         "it. The usual estimate multiplies dense operations by the firing rate of all neurons.",
@@ -234,10 +246,13 @@ def spiking_table(rows: Sequence[Row]) -> str:
     )
 
 
-def page(title: str, sections: Sequence[tuple[str, str]], foot: str) -> str:
-    """Return the whole page; sections are (heading, HTML)."""
+def page(title: str, sections: Sequence[tuple[str, Sequence[Part]]], foot: str) -> str:
+    """Return the whole page; sections are headings and what stands under them."""
     style = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
-    body = "".join(f"<h2>{escape(heading)}</h2>{html}" for heading, html in sections)
+    body = "".join(
+        f"<h2>{escape(heading)}</h2>{''.join(part.html() for part in parts)}"
+        for heading, parts in sections
+    )
     return (
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -246,11 +261,11 @@ def page(title: str, sections: Sequence[tuple[str, str]], foot: str) -> str:
     )
 
 
-def paragraph(text: str, note: bool = False) -> str:
+def paragraph(text: str, note: bool = False) -> Text:
     """Return a paragraph of plain text."""
-    return f"<p{' class=note' if note else ''}>{escape(text)}</p>"
+    return Text(f"<p{' class=note' if note else ''}>{escape(text)}</p>")
 
 
-def plot(svg: str) -> str:
-    """Return a plot that scrolls on a narrow screen instead of shrinking to nothing."""
-    return f'<div class="wide">{svg}</div>'
+def points(texts: Sequence[str]) -> Text:
+    """Return a list of plain texts."""
+    return Text(f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in texts)}</ul>")

@@ -1,11 +1,13 @@
-"""results.json -> report.html: which tables and plots stand where, and what they are said to be."""
+"""results.json -> report.html and paper/: which tables and plots stand where, and what they are."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from . import figures, page
-from .page import paragraph, plot, table
+from .drawing import label_of
+from .page import paragraph, points, table
+from .parts import Part, Plot
 from .plan import Plan, Point
 
 Document = dict[str, Any]
@@ -17,104 +19,146 @@ _FEATURES = (
 )
 
 
-def report_html(plan: Plan, results: Document, features: str) -> str:
-    """Return the page; `features` is the <svg> of `features.draw_features`."""
+def report_of(plan: Plan, results: Document, features: Plot) -> tuple[str, list[Part]]:
+    """Return the page and its parts; `features` is that of `features.draw_features`."""
     summary, middle = results["summary"], plan.middle()
     rows = summary["rows"]
     at_middle = [row for row in rows if (row["dt_us"], row["steps"]) == tuple(middle)]
     samples = results["test_recordings"]
-    sections = [
-        ("Settings", _settings(results) + page.rates_table(summary["learning_rates"])),
+    sections: list[tuple[str, list[Part]]] = [
+        ("In short", _in_short(at_middle, middle, summary)),
+        ("Settings", [*_settings(results), page.rates_table(summary["learning_rates"])]),
         ("Accuracy", _accuracy(rows)),
         ("Temporal resolution", _resolution(plan, rows)),
         ("Temporal contrast", _contrast(plan, results)),
         ("Generalisation", _generalisation(plan, results, middle, samples)),
-        ("Features", paragraph(_FEATURES, note=True) + plot(features)),
+        ("Features", [paragraph(_FEATURES, note=True), features]),
         ("Computation", _computation(at_middle, middle, results)),
         ("On equal terms", _equal_terms(summary, middle)),
-        ("Parameters and memory", table(
+        ("Parameters and memory", [table(
+            "sizes",
             "Weights and biases, and what goes from timestep to timestep, as 32-bit words.",
-            page.SIZES, at_middle + summary["same_structure"])),
+            page.SIZES, at_middle + summary["same_structure"])]),
     ]  # fmt: skip
     title = f"SNN, RNN, LSTM and ANN on {plan.data}: {plan.structure}"
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
-    return page.page(title, sections, f"Made by eventsim compare; {versions}.")
+    html = page.page(title, sections, f"Made by eventsim compare; {versions}.")
+    return html, [part for _, parts in sections for part in parts]
 
 
-def _settings(results: Document) -> str:
+def _in_short(at_middle: list[Document], middle: Point, summary: Document) -> list[Part]:
+    """Say what came out, in a sentence for each model, and in one for equal accuracy."""
+    snn = next(row for row in at_middle if row["model"] == "snn")
+    total, others = snn["total"], [row for row in at_middle if row is not snn]
+    said = [
+        f"SNN: {_accuracy_of(snn)}. It executes {page.number(total['sops'])} synaptic operations a "
+        f"sample, {page.percent(total['sops'] / total['dense_macs'])} of what its dense equivalent "
+        f"multiplies, at a firing rate of {page.percent(snn['firing_rate'])}."
+    ]
+    for row in others:
+        said.append(
+            f"{label_of(row)}: {_accuracy_of(row)}. It executes "
+            f"{page.number(row['total']['sops'])} synaptic operations a sample, and takes "
+            f"{page.sensitivity(row)} times the SNN's energy, over all models of energy and ways "
+            f"to read them."
+        )
+    equal = summary["equal_accuracy"]
+    cheapest = ", ".join(
+        f"{label_of(row)} {page.sensitivity(row)}" for row in equal["rows"] if row["model"] != "snn"
+    )
+    said.append(
+        f"Where each is as accurate on validation as the least accurate at its best "
+        f"({page.percent(equal['validation_accuracy'])}), times the SNN's energy: {cheapest}."
+    )
+    return [paragraph(f"At {middle.words} timesteps, the middle of the grid:"), points(said)]
+
+
+def _accuracy_of(row: Document) -> str:
+    low, high = (100 * end for end in row["wilson_95"])
+    return (
+        f"accuracy {page.percent(row['accuracy'])} (Wilson 95 %: {low:.1f} - {high:.1f}; "
+        f"{row['seeds']} seed{'s' if row['seeds'] > 1 else ''})"
+    )
+
+
+def _settings(results: Document) -> list[Part]:
     plan = results["plan"]
     words = ", ".join(f"{name} {value}" for name, value in plan.items() if value is not None)
-    return paragraph(
+    return [paragraph(
         f"The same for all models: {words}. Frames are binary, the ANN's sum up counts; Adam "
         f"and backpropagation through time over all timesteps, mean squared error; the epoch with "
         f"the best validation accuracy is kept, and the test set was read only after training."
-    ) + paragraph(
+    ), paragraph(
         f"{results['training_recordings']} recordings for training and validation, "
         f"{results['test_recordings']} for testing. SNN: LIF, decay 0.3, threshold 0.3, class by "
         f"spike count. RNN: tanh. LSTM: input, forget, output gates. \"last\" reads the class from "
         f"the last timestep, \"rate-inspired\" from the mean of all. Hidden layers of RNN and LSTM "
         f"are scaled to the SNN's number of parameters. ANN: the SNN's structure with ReLUs, "
         f"weights and activations of 8 bits, one inference on a frame of all events of the window."
-    )  # fmt: skip
+    )]  # fmt: skip
 
 
-def _accuracy(rows: list[Document]) -> str:
-    return table(
-        "Measured on the test set. Interval: Wilson, for the mean accuracy on so many recordings.",
-        page.ACCURACY,
-        rows,
-    )
+def _accuracy(rows: list[Document]) -> list[Part]:
+    return [
+        table(
+            "accuracy",
+            "Measured on the test set. Deviation: the standard deviation of the seeds. Interval: "
+            "Wilson, for the mean accuracy on so many recordings.",
+            page.ACCURACY,
+            rows,
+        )
+    ]
 
 
-def _resolution(plan: Plan, rows: list[Document]) -> str:
+def _resolution(plan: Plan, rows: list[Document]) -> list[Part]:
     panels = (
-        ("accuracy (bars: Wilson 95 %, band: seeds)", lambda row: row["accuracy"], False),
-        ("firing rate of the SNN", lambda row: row.get("firing_rate"), False),
-        ("synaptic operations a sample", lambda row: row["total"]["sops"], True),
+        ("accuracy (bars: Wilson 95 %, band: seeds)", lambda row: row["accuracies"], False),
+        ("firing rate of the SNN", lambda row: row.get("seed_rates"), False),
+        ("synaptic operations a sample", lambda row: row["sops"], True),
     )
-    html = ""
+    parts: list[Part] = []
     families = (
-        (f"{plan.steps} timesteps each", plan.fixed_steps()),
-        ("the same duration each", plan.fixed_duration()),
+        ("resolution", f"{plan.steps} timesteps each", plan.fixed_steps()),
+        ("resolution-same-duration", "the same duration each", plan.fixed_duration()),
     )
-    for words, points in families:
-        if len(points) > 1:
-            html += paragraph(f"With {words}; measured.", note=True)
-            html += plot(figures.against_dt(rows, points, panels))
+    for name, words, grid in families:
+        if len(grid) > 1:
+            note = f"With {words}; measured. Lines: mean of the seeds, bands: lowest to highest."
+            parts += [paragraph(note, note=True), figures.against_dt(name, rows, grid, panels)]
     spiking = [row for row in rows if row["model"] == "snn"]
-    return html + page.spiking_table(spiking)
+    return [*parts, page.spiking_table(spiking)]
 
 
-def _contrast(plan: Plan, results: Document) -> str:
+def _contrast(plan: Plan, results: Document) -> list[Part]:
     definition = paragraph(
         "Contrast of two slices that follow each other: the share of their active cells that are "
         "active in one of them alone (Jaccard distance), mean over the test recordings. Activity: "
         "the share of input cells with an event.",
         note=True,
     )
-    points = plan.fixed_steps()
     rows = results["summary"]["rows"]
-    return definition + plot(figures.contrast_plot(results["contrast"], rows, points))
+    return [definition, figures.contrast_plot(results["contrast"], rows, plan.fixed_steps())]
 
 
-def _generalisation(plan: Plan, results: Document, middle: Point, samples: int) -> str:
-    html = paragraph(
+def _generalisation(plan: Plan, results: Document, middle: Point, samples: int) -> list[Part]:
+    tested = paragraph(
         "Trained at one grid point, tested at every other; accuracy in percent, mean of the seeds, "
         "and Wilson's 95 % interval for it.",
         note=True,
     )
-    html += plot(figures.matrices(results["summary"]["generalisation"], plan.points(), samples))
-    html += paragraph(
+    matrices = figures.matrices(results["summary"]["generalisation"], plan.points(), samples)
+    trained = paragraph(
         f"Training at {middle.words}, a line a seed. Validation recordings are held out from "
         f"training; the bar is Wilson's 95 % interval of the epoch that is kept.",
         note=True,
     )
-    return html + plot(figures.curves(results["cells"], middle))
+    return [tested, matrices, trained, figures.curves(results["cells"], middle)]
 
 
-def _computation(at_middle: list[Document], middle: Point, results: Document) -> str:
+def _computation(at_middle: list[Document], middle: Point, results: Document) -> list[Part]:
     with_readings = [line for row in at_middle for line in page.readings(row)]
-    html = table(
+    counts = table(
+        "computation",
         f"Per sample at {middle.words} timesteps, mean over test recordings and seeds. Operations "
         f"are measured: zero inputs cost nothing, in all models. Pools: RNN (behind its first "
         f"layer), LSTM and ANN pool first, the engine adds the rows of each spike: where that "
@@ -122,7 +166,7 @@ def _computation(at_middle: list[Document], middle: Point, results: Document) ->
         page.COMPUTATION,
         with_readings,
     )
-    html += page.energies_table(
+    energies = page.energies_table(
         "Modelled energy per sample in nJ, and the range of its ratio to the SNN's over all models "
         "that have both and both readings of pools: no ratio of energies holds without its model. "
         "First as trained, the ANN with weights and values of 8 bits and sums of 32 bits, the "
@@ -132,26 +176,33 @@ def _computation(at_middle: list[Document], middle: Point, results: Document) ->
         [line for row in with_readings for line in page.widths(row)],
         results["energy_models"],
     )
-    html += "".join(
+    models = [
         paragraph(f"{m['name']}: {m['title']}. {m['source']}. Without {m['leaves_out']}.", True)
         for m in results["energy_models"]
-    )
-    return html + plot(figures.computation(at_middle)) + page.layers_table(at_middle)
+    ]
+    drawn, layers = figures.computation(at_middle), page.layers_table(at_middle)
+    return [counts, energies, *models, drawn, layers]
 
 
-def _equal_terms(summary: Document, middle: Point) -> str:
+def _equal_terms(summary: Document, middle: Point) -> list[Part]:
     equal = summary["equal_accuracy"]
-    html = table(
-        f"Equal accuracy: the cheapest grid point of each model, by the first energy model, whose "
-        f"mean validation accuracy is at least {100 * equal['validation_accuracy']:.2f} %, the "
-        f"best of the least accurate.",
-        page.ON_EQUAL_TERMS,
-        equal["rows"],
-    )
-    if summary["same_structure"]:
-        html += table(
-            f"The same structure, with more parameters than the SNN, at {middle.words}.",
+    parts: list[Part] = [
+        table(
+            "equal-accuracy",
+            f"Equal accuracy: the cheapest grid point of each model, by the first energy model, "
+            f"whose mean validation accuracy is at least "
+            f"{100 * equal['validation_accuracy']:.2f} %, the best of the least accurate.",
             page.ON_EQUAL_TERMS,
-            summary["same_structure"],
+            equal["rows"],
         )
-    return html
+    ]
+    if summary["same_structure"]:
+        parts.append(
+            table(
+                "same-structure",
+                f"The same structure, with more parameters than the SNN, at {middle.words}.",
+                page.ON_EQUAL_TERMS,
+                summary["same_structure"],
+            )
+        )
+    return parts

@@ -106,6 +106,7 @@ def _row(group: Sequence[Document], models: Models) -> Document:
         "parameters": first["training"]["parameters"],
         "accuracy": mean,
         "accuracies": accuracies,
+        "sops": [_sops(cell) for cell in group],
         "wilson_95": [low, high],
         "validation_accuracy": statistics.fmean(
             cell["training"]["validation_accuracy"] for cell in group
@@ -114,6 +115,18 @@ def _row(group: Sequence[Document], models: Models) -> Document:
         "state_bytes": 4 * first["operations"]["state"],
         **_per_sample(group, models),
     }
+
+
+def _sops(cell: Document) -> float:
+    """Return the synaptic operations of a sample, as one seed executes them."""
+    total = cell["operations"]["total"]
+    return float(total["sops"] / cell["operations"]["samples"])
+
+
+def _spikes(cell: Document) -> float:
+    """Return the spikes of a sample, as one seed emits them."""
+    found = cell["operations"]
+    return float(found["total"]["output_spikes"] / found["samples"])
 
 
 def _per_sample(group: Sequence[Document], models: Models) -> Document:
@@ -204,6 +217,7 @@ def _rates(
     return {
         "firing_rates": rates,
         "firing_rate": rate,
+        "seed_rates": [_spikes(cell) / (sum(sizes) * steps) for cell in group],
         # Operations that a weight of the network takes part in, per inference.
         "spikes_per_synapse": total["sops"] / cell["training"]["parameters"],
         # What is usually taken for the operations of an SNN, without a simulation.

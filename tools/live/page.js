@@ -68,7 +68,7 @@ function tell(snapshot) {
 const bytes = (text) => Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
 
 function remember(snapshot, passed_s) {
-  const keep = Math.exp(-passed_s / FADE_S);
+  const keep = snapshot.playback?.paused ? 1 : Math.exp(-passed_s / FADE_S);
   const { image } = snapshot;
   if (image) {
     const pixels = image.width * image.height;

@@ -149,10 +149,10 @@ export function drawNeurons({ layers, seconds }, { maps, recent }) {
 }
 const shown = (recent, index) => recent.some((old) => old.layers[index].counts);
 
-// Maps side by side, a line between them, in rows of equal length and of a picture twice as wide as
-// high if that can be.
+// Maps side by side, a line between them, in rows of equal length and of a picture somewhat wider
+// than high if that can be.
 function columnsOf(channels, height, width) {
-  const best = Math.sqrt(2 * channels * height / width);
+  const best = Math.sqrt(1.6 * channels * height / width);
   const far = (columns) => Math.abs(Math.log(columns / best));
   let columns = 1;
   for (let tried = 2; tried <= channels; tried++)

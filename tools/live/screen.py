@@ -174,7 +174,8 @@ def _scores(last: dict[str, Any], width: int, room: int, signs: str) -> list[Tex
     """Return the prediction, and a bar for each class, or for the best where there are many."""
     scores, names = last["scores"], [_printable(name) for name in last["class_names"]]
     said = names[last["prediction"]] if last["prediction"] >= 0 else "-"
-    lines = [Text("says ", style=DIM).append(said, style="not dim bold green"), Text()]
+    said_line = Text("says ", style=DIM).append(said, style="not dim bold green")
+    lines = [said_line.append(f"   {_printable(last['score_unit'])}"), Text()]
     best = sorted(range(len(scores)), key=lambda number: -scores[number])[: max(0, room - 2)]
     wide = min(max((len(names[number]) for number in best), default=0), max(1, width // 3))
     most = max([1.0, *scores])
