@@ -60,7 +60,7 @@ def test_all_of_it_runs_as_it_is_written(name: str, tmp_path: Path) -> None:
 
 def follow_in_two_terminals(folder: Path) -> None:
     """One command follows what the other one sends."""
-    (block,) = re.findall(r"```sh\n(eventsim stream .*?)```", README, re.DOTALL)
+    (block,) = re.findall(r"^eventsim stream .*?\n.*?$", README, re.MULTILINE)
     (port,) = set(re.findall(r"udp://[\d.]+:(\d+)", block))
     free = free_port(socket.SOCK_DGRAM)  # the README's may be taken here
     events = open_dataset("digits").test[0][0]
