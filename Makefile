@@ -58,7 +58,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(FOR_DEMO): pyproject.toml constraints.txt | $(BIN)/python
-	@echo "installing what the demo needs into $(VENV) (about 1 GB with a torch for CPUs)"
+	@echo "installing what the demo needs into $(VENV) (1.5 GB with a torch for CPUs, more with one for GPUs)"
 	$(INSTALL) -c constraints.txt -e ".[train]"
 	touch $@
 

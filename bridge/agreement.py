@@ -56,11 +56,15 @@ class LayerAgreement:
 
 @dataclass(frozen=True)
 class Agreement:
-    """The differences of a model and its network over recordings."""
+    """The differences of a model and its network over `recordings`; `layers` has those of each.
+
+    predictions_differ: recordings that are told to be of another class. largest_score_difference:
+    of membranes that are read out; 0 where spikes are.
+    """
 
     recordings: int
-    predictions_differ: int  # recordings that are told to be of another class
-    largest_score_difference: float  # of membranes that are read out; 0 where spikes are
+    predictions_differ: int
+    largest_score_difference: float
     layers: tuple[LayerAgreement, ...]
 
     @property

@@ -24,6 +24,8 @@ from eventsim.jit import Int64s
 
 from .data import choreography, digits, gestures, ibm_gestures
 from .data.camera import CameraRecordings
+from .data.heidelberg import NAMES as HEIDELBERG
+from .data.heidelberg import open_heidelberg
 from .data.own import OwnData, open_folder
 from .data.sets import DataSet, DataSetError, Split, identity_of_files
 
@@ -45,6 +47,8 @@ def open_dataset(name: str, root: str | Path | None = None, own: OwnData | None 
       such a `DVSGesture`. In order of user and class. Or `root` is as IBM publishes it:
       `trials_to_train.txt`, `trials_to_test.txt`, and `user01_fluorescent.aedat` with
       `user01_fluorescent_labels.csv` for each name in these (`data/ibm_gestures.py`).
+    - "shd", "ssc" (Cramer et al. 2022), 700 channels of a cochlea: `root` has `shd_train.h5` and
+      `shd_test.h5`, or a folder `SHD` with them, as tonic keeps it (`data/heidelberg.py`).
     - "folder": recordings of one's own, `root` with one folder a class, or `train` and `test` with
       such folders; `own` says how they are parted and read (`data/folders.py`).
     - "ncaltech101", "cifar10dvs", "ncars", "asldvs": the same, as these sets are unpacked.
@@ -64,8 +68,12 @@ def open_dataset(name: str, root: str | Path | None = None, own: OwnData | None 
         raise DataSetError(f"data set {name}: root is missing, expected a folder of recordings")
     if name == "dvsgesture" and root is not None and (Path(root) / _IBM["train"]).is_file():
         return _open_ibm(Path(root))
+    if name in HEIDELBERG and root is not None:
+        return open_heidelberg(name, Path(root))
+    if name in HEIDELBERG:
+        raise DataSetError(f"data set {name}: root is missing, expected the folder of its files")
     if name not in _LAYOUTS:
-        known = ", ".join([*_EMBEDDED, *_LAYOUTS, *_FOLDERS])
+        known = ", ".join([*_EMBEDDED, *_LAYOUTS, *HEIDELBERG, *_FOLDERS])
         raise DataSetError(f"data set {name!r} is unknown, expected one of {known}")
     layout = _LAYOUTS[name]
     if root is None:

@@ -1,22 +1,7 @@
 """What is counted, layer by layer and sample by sample.
 
-The kernels count while they work; nothing here is estimated. One unit of each:
-
-input_events   one spike that arrives at the layer, after delays and max pools: an input cell with
-               events, a neuron that spiked (however often in the timestep), or a neuron's own
-               spike that comes back to it
-acs            one stored weight added to one membrane (or current) as it is: the spike that
-               brings it stands for one
-macs           one stored weight multiplied by a graded spike that stands for several (a count),
-               then added
-updates        one variable of a neuron brought up to date: its membrane, its current or adaptation,
-               the end of its refractory time; read once and written once in a timestep
-decays         one variable multiplied by its decay (for all silent timesteps at once)
-bias_adds      one bias added to one neuron (for all silent timesteps at once, scaled by them)
-compares       one membrane compared with its threshold
-resets         one membrane reset after a spike, or after several in one timestep
-output_spikes  one spike that leaves the layer
-site_updates   one site brought up to date: its time of last update read and written
+The kernels count while they work; nothing here is estimated. `LayerOperations` says what one unit
+of each count is.
 
 A synaptic operation (SOP) is an AC or a MAC. Weights that a spike cannot reach, beyond the border
 of a map or in another group, are not touched and not counted. A stored weight that is 0 is added
@@ -106,7 +91,29 @@ class CountedLayer:
 
 @dataclass(frozen=True)
 class LayerOperations(CountedLayer):
-    """The operations of one layer in one sample; the module's docstring defines each count."""
+    """The operations of one layer in one sample, `name` of a network. One unit of each count:
+
+    input_events   one spike that arrives at the layer, after delays and max pools: an input cell
+                   with events, a neuron that spiked (however often in the timestep), or a neuron's
+                   own spike that comes back to it
+    acs            one stored weight added to one membrane (or current) as it is: the spike that
+                   brings it stands for one
+    macs           one stored weight multiplied by a graded spike that stands for several (a count),
+                   then added
+    updates        one variable of a neuron brought up to date: its membrane, its current or
+                   adaptation, the end of its refractory time; read once and written once in a
+                   timestep
+    decays         one variable multiplied by its decay (for all silent timesteps at once)
+    bias_adds      one bias added to one neuron (for all silent timesteps at once, scaled by them)
+    compares       one membrane compared with its threshold
+    resets         one membrane reset after a spike, or after several in one timestep
+    output_spikes  one spike that leaves the layer
+    site_updates   one site brought up to date: its time of last update read and written
+    dense_macs     one weight that a dense framework multiplies in these timesteps
+    dense_updates  one neuron in one timestep
+
+    The module's docstring says more of when they count.
+    """
 
     input_events: int
     acs: int
@@ -192,7 +199,10 @@ class CountedLayers(Generic[Layer]):
 
 @dataclass(frozen=True, repr=False)
 class Operations(CountedLayers[LayerOperations]):
-    """The operations of one sample (or the sum over several), one entry per layer with neurons."""
+    """The operations of one sample (or the sum over several): `layers` with neurons, in order.
+
+    `operations[1]` is that of `network.layers[1]`, `total` the sum over the layers.
+    """
 
     @staticmethod
     def from_counters(

@@ -99,6 +99,8 @@ class Result:
     probes: with `probe` only, else None: `probes[1]["membranes"]` is what the neurons of
         `network.layers[1]` have after each timestep, resets included: (steps, *layer shape),
         float32. Or "currents", or "adaptations".
+    times: with `times` only, else None: the seconds that each layer took, by its name, and that
+        "input" took, events binned and listed.
     """
 
     spike_counts: NDArray[np.int64]
@@ -115,6 +117,7 @@ class Result:
     spikes: PerLayer[NDArray[Any]] | None = None
     mode: Mode = "clocked"
     probes: PerLayer[Mapping[str, NDArray[np.float32]]] | None = None
+    times: Mapping[str, float] | None = None
 
     @property
     def scores(self) -> NDArray[np.float64]:
@@ -204,6 +207,7 @@ def result_of(
     recorded: Sequence[Fired] | None,
     mode: Mode,
     probes: PerLayer[Mapping[str, NDArray[np.float32]]] | None = None,
+    times: Mapping[str, float] | None = None,
 ) -> Result:
     """Wrap what an engine found of one recording.
 
@@ -228,6 +232,7 @@ def result_of(
         spikes=None if recorded is None else _spikes(network, recorded, mode),
         mode=mode,
         probes=probes,
+        times=times,
     )
 
 

@@ -36,6 +36,7 @@ def simulate(
     record_spikes: bool = False,
     probe: Sequence[str] = (),
     layers: Sequence[int] | None = None,
+    times: bool = False,
     threads: int = 1,
     mode: Mode = "clocked",
     refractory_us: int | None = None,
@@ -59,6 +60,10 @@ def simulate(
     their number in `network.layers`, by which `Result.probes` has them; by default of all. The
     outcome and the counts are the same; the run is slower, as it goes timestep by timestep.
 
+    `times`: measure what each layer takes, in clocked time on the CPU, into `Result.times`. The
+    outcome is the same; layers are then called one by one, which costs some microseconds a layer
+    and stretch of timesteps (a single one where the network is recurrent).
+
     `threads` share a recording in clocked time on the CPU: the sites of layers of many positions
     that get many spikes; the rest one of them does by itself. They wait for each other without
     sleeping, so it pays for long recordings of convolutional networks, where cores are free.
@@ -73,11 +78,12 @@ def simulate(
     Raises `RecordingError` for events that do not fit the network's input, `EventsimError` for
     `steps` or `start_us` that no grid can have, for a network that cannot run in the mode, for more
     threads than the machine has, where there is no GPU for "cuda", and for probes of what there is
-    not, or beside another mode or device.
+    not, or them or times beside another mode or device.
     """
     check_network(network)
     _check_threads(threads)
     _check_mode(mode, refractory_us, delay_us)
+    _check_times(times, mode, device)
     _check_probes(probe, layers, mode, device)
     if on_gpu(device, mode):
         from .clocked.cuda.run import run_on_gpu
@@ -96,7 +102,7 @@ def simulate(
         )  # fmt: skip
     return run_recording(
         network, events, steps=steps, start_us=start_us, record_spikes=record_spikes,
-        probe=probe, layers=layers, threads=threads,
+        probe=probe, layers=layers, threads=threads, times=times,
     )  # fmt: skip
 
 
@@ -109,6 +115,7 @@ def simulate_batch(
     record_spikes: bool = False,
     probe: Sequence[str] = (),
     layers: Sequence[int] | None = None,
+    times: bool = False,
     threads: int | None = None,
     progress: Callable[[int], None] | None = None,
     mode: Mode = "clocked",
@@ -130,6 +137,7 @@ def simulate_batch(
     threads = available_threads() if threads is None else threads
     _check_threads(threads)
     _check_mode(mode, refractory_us, delay_us)
+    _check_times(times, mode, device)
     _check_probes(probe, layers, mode, device)
     if on_gpu(device, mode):
         from .clocked.cuda.run import run_on_gpu
@@ -148,7 +156,7 @@ def simulate_batch(
     else:
         run = partial(
             run_recording, network, steps=steps, start_us=start_us, record_spikes=record_spikes,
-            probe=probe, layers=layers,
+            probe=probe, layers=layers, times=times,
         )  # fmt: skip
     return _gather(_spread(run, recordings, threads), progress)
 
@@ -246,6 +254,13 @@ def _check_mode(mode: Mode, refractory_us: int | None, delay_us: int) -> None:
     for name, value, unset in (("refractory_us", refractory_us, None), ("delay_us", delay_us, 0)):
         if mode == "clocked" and value != unset:
             raise EventsimError(f"{name} is {value!r}, expected {unset} in clocked time")
+
+
+def _check_times(times: bool, mode: Mode, device: Device) -> None:
+    if times and (mode, device) != ("clocked", "cpu"):
+        raise EventsimError(
+            f"times is set with mode {mode!r} and device {device!r}, expected 'clocked' and 'cpu'"
+        )
 
 
 def _check_probes(

@@ -87,21 +87,33 @@ def sum_of_rows(builder: Any, first: Any, stop: Any, start: Any, row: Callable[[
 
     Written in the compiler's own terms, since Numba knows no variable that is a vector.
     """
+    return sums_of_rows(builder, first, stop, [start], lambda slot: [row(slot)])[0]
+
+
+def sums_of_rows(
+    builder: Any, first: Any, stop: Any, starts: list[Any], row: Callable[[Any], list[Any]]
+) -> list[Any]:
+    """Do as `sum_of_rows` for some vectors at a time."""
     before = builder.block
     loop, after = builder.append_basic_block("row"), builder.append_basic_block("added")
     builder.cbranch(builder.icmp_unsigned("<", first, stop), loop, after)
     builder.position_at_end(loop)
-    slot, partial = builder.phi(first.type), builder.phi(start.type)
-    added, following = builder.fadd(partial, row(slot)), builder.add(slot, slot.type(1))
-    for phi, at_first, then in ((slot, first, following), (partial, start, added)):
+    slot = builder.phi(first.type)
+    partial = [builder.phi(start.type) for start in starts]
+    added = [builder.fadd(*pair) for pair in zip(partial, row(slot), strict=True)]
+    following = builder.add(slot, slot.type(1))
+    for phi, at_first, then in zip(
+        [slot, *partial], [first, *starts], [following, *added], strict=True
+    ):
         phi.add_incoming(at_first, before)
         phi.add_incoming(then, loop)
     builder.cbranch(builder.icmp_unsigned("<", following, stop), loop, after)
     builder.position_at_end(after)
-    result = builder.phi(start.type)
-    result.add_incoming(start, before)
-    result.add_incoming(added, loop)
-    return result
+    results = [builder.phi(start.type) for start in starts]
+    for result, start, then in zip(results, starts, added, strict=True):
+        result.add_incoming(start, before)
+        result.add_incoming(then, loop)
+    return results
 
 
 def _load_weights(builder: Any, kind: Any, data: Any, index: Any, lanes: int) -> Any:
@@ -127,21 +139,6 @@ def add_lanes(typingctx: Any, u: Any, i: Any, w: Any, j: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(u, types.uintp, w, types.uintp), codegen
-
-
-@compiled_intrinsic
-def add_scaled_lanes(typingctx: Any, u: Any, i: Any, w: Any, j: Any, value: Any) -> Any:
-    """Add w[j : j + 8], times a value, to u[i : i + 8]."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        u, w = (data_of(context, builder, signature.args[k], args[k]) for k in (0, 2))
-        to, membranes = load_lanes(builder, u, args[1], LANES)
-        weights = _load_weights(builder, signature.args[2], w, args[3], LANES)
-        scaled = builder.fmul(weights, spread(builder, args[4], LANES))
-        builder.store(builder.fadd(membranes, scaled), to, align=4)
-        return context.get_dummy_value()
-
-    return types.void(u, types.uintp, w, types.uintp, types.float32), codegen
 
 
 @compiled_intrinsic
@@ -229,6 +226,98 @@ gather_8, gather_16, gather_32, gather_64 = (_gatherer(n) for n in (8, 16, 32, 6
 gather_graded_8, gather_graded_16, gather_graded_32, gather_graded_64 = (
     _gatherer(n, graded=True) for n in (8, 16, 32, 64)
 )
+
+
+def _scatterer(lanes: int, graded: bool) -> Compiled:
+    """Make what adds the rows of some spikes, which follow each other, to a piece of membranes.
+
+    The membranes stay in registers meanwhile, up to 64 at a time, the rest in as many vectors as it
+    has. All are of the same length, which divides a site: what was stored a moment ago is only
+    handed on to a load of the same place and length.
+    """
+
+    def scatter(
+        typingctx: Any, u: Any, i: Any, n: Any, w: Any, base: Any, stride: Any, spikes: Any,
+        values: Any, first: Any, stop: Any,
+    ) -> Any:  # fmt: skip
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            u, w, spikes, values = (
+                data_of(context, builder, signature.args[k], args[k]) for k in (0, 3, 6, 7)
+            )
+            _, at, count, _, base, stride, _, _, first, stop = args
+            index = at.type
+
+            def add(done: Any, vectors: int) -> None:
+                places = [builder.add(done, index(lanes * v)) for v in range(vectors)]
+                found = [load_lanes(builder, u, builder.add(at, place), lanes) for place in places]
+
+                def row(slot: Any) -> list[Any]:
+                    spike = builder.zext(builder.load(builder.gep(spikes, [slot])), index)
+                    start = builder.add(base, builder.mul(spike, stride))
+                    elements = [builder.add(start, place) for place in places]
+                    kind = signature.args[3]
+                    weights = [_load_weights(builder, kind, w, each, lanes) for each in elements]
+                    if graded:
+                        value = spread(builder, builder.load(builder.gep(values, [slot])), lanes)
+                        weights = [builder.fmul(each, value) for each in weights]
+                    return weights
+
+                sums = sums_of_rows(builder, first, stop, [each for _, each in found], row)
+                for (to, _), result in zip(found, sums, strict=True):
+                    builder.store(result, to, align=4)
+
+            before = builder.block
+            check, whole, rest, after = map(
+                builder.append_basic_block, ("check", "whole", "rest", "after")
+            )
+            builder.branch(check)
+            builder.position_at_end(check)
+            done = builder.phi(index)
+            done.add_incoming(index(0), before)
+            left = builder.sub(count, done)
+            builder.cbranch(builder.icmp_unsigned(">=", left, index(BLOCK)), whole, rest)
+            builder.position_at_end(whole)
+            add(done, BLOCK // lanes)
+            done.add_incoming(builder.add(done, index(BLOCK)), builder.block)
+            builder.branch(check)
+            builder.position_at_end(rest)
+            choice = builder.switch(builder.lshr(left, index(lanes.bit_length() - 1)), after)
+            for vectors in range(1, BLOCK // lanes):
+                choice.add_case(index(vectors), builder.append_basic_block("vectors"))
+                builder.position_at_end(choice.cases[-1][1])
+                add(done, vectors)
+                builder.branch(after)
+            builder.position_at_end(after)
+            return context.get_dummy_value()
+
+        number = types.uintp
+        return types.void(
+            u, number, number, w, number, number, spikes, values, number, number
+        ), codegen  # fmt: skip
+
+    scatter.__doc__ = (
+        "Add to u[i : i + n], for each spike in spikes[first:stop], the weights from base + stride "
+        "spike on" + (", times its value" if graded else "") + ", in this order. n is a multiple "
+        f"of {lanes}."
+    )
+    return compiled_intrinsic(scatter)
+
+
+scatter_rows_8, scatter_rows_16 = (_scatterer(n, graded=False) for n in (8, 16))
+scatter_graded_rows_8, scatter_graded_rows_16 = (_scatterer(n, graded=True) for n in (8, 16))
+
+
+@compiled_intrinsic
+def scale_lanes(typingctx: Any, u: Any, i: Any, power: Any) -> Any:
+    """Multiply u[i : i + 8]."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = data_of(context, builder, signature.args[0], args[0])
+        to, membranes = load_lanes(builder, data, args[1], LANES)
+        builder.store(builder.fmul(membranes, spread(builder, args[2], LANES)), to, align=4)
+        return context.get_dummy_value()
+
+    return types.void(u, types.uintp, types.float32), codegen
 
 
 def _receiver(lanes: int) -> Compiled:

@@ -9,15 +9,24 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from .closing import say_next
 from .networks import NirOptions, is_nir, read_nir, shape_of
 from .options import with_options
-from .report import agreement_table, console, new_table, notes, progress_bar, say_when_compiling
+from .report import (
+    agreement_table,
+    console,
+    new_table,
+    notes,
+    progress_bar,
+    say_when_compiling,
+    waiting,
+)
 
 if TYPE_CHECKING:
     from eventsim import Network
@@ -31,7 +40,8 @@ class Converted(NamedTuple):
     origin: str  # what it comes from, with the version: "snntorch 1.0.0"
     # Of each layer of the network: where it stands in the source, and what it is there.
     layers: Sequence[tuple[str, str]]
-    original: SpikingModel | None  # what runs it where it comes from; None where nothing can
+    # Makes what runs it where it comes from; None where nothing can.
+    original: Callable[[], SpikingModel] | None
 
 
 class Options(NamedTuple):
@@ -113,13 +123,18 @@ def convert(
     _print(converted, " and ".join(str(one) for one in (out, to_nir) if one is not None))
     if check is not None:
         console.print(agreement_table(_check(converted, check, root, limit)))
+    if out is not None:
+        say_next(
+            what_the_network_is=f"inspect {out}", answers_and_operations=f"run {out} RECORDING"
+        )
 
 
 def from_module(source: str, options: Options) -> Converted:
     """Build a torch module and import it."""
-    import eventsim as es
-    from eventsim_bridge.importing import Original, read_torch
-    from eventsim_bridge.models import SpikingNetwork
+    with waiting("loading torch"):
+        import eventsim as es
+        from eventsim_bridge.importing import Original, read_torch
+        from eventsim_bridge.models import SpikingNetwork
 
     input_shape = shape_of(options.nir.input_shape)
     if input_shape is None:
@@ -137,12 +152,18 @@ def from_module(source: str, options: Options) -> Converted:
         reading.network,
         reading.library,
         [(step.path, step.was) for step in reading.steps],
-        module if own else Original(module, input_shape),
+        lambda: module if own else Original(module, input_shape),
     )
 
 
 def from_nir(source: str, options: Options) -> Converted:
-    """Read a NIR file."""
+    """Read a NIR file, which the library that it is read as can run too."""
+
+    def rebuilt() -> SpikingModel:
+        from eventsim_bridge.nir.rebuilt import Rebuilt
+
+        return Rebuilt(Path(source), imported)
+
     given = options._asdict() | {"nir": None}
     imported = read_nir(
         Path(source), options.nir, **{name: v for name, v in given.items() if v is not None}
@@ -150,7 +171,7 @@ def from_nir(source: str, options: Options) -> Converted:
     provenance = imported.network.provenance
     origin = f"{provenance['imported_from']} as in {provenance['as_in']}"
     steps = [(step.path, step.was) for step in imported.steps]
-    return Converted(imported.network, origin, steps, None)
+    return Converted(imported.network, origin, steps, rebuilt)
 
 
 def from_network_file(source: str, options: Options) -> Converted:
@@ -214,9 +235,10 @@ def _check(converted: Converted, data: str, root: Path | None, limit: int | None
 
     if converted.original is None:
         raise es.EventsimError("--check is set, but nothing here runs the original")
+    original = converted.original()
     say_when_compiling()
     part = open_dataset(data, root).test
     count = len(part.names) if limit is None else min(limit, len(part.names))
     with progress_bar("comparing with the original", count) as advance:
         recordings = (part[index][0] for index in range(count))
-        return compare_spikes(converted.original, converted.network, recordings, progress=advance)
+        return compare_spikes(original, converted.network, recordings, progress=advance)

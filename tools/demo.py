@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .closing import say_next, say_share
 from .pictures.options import draw_run
 from .report import (
     agreement_table,
@@ -16,6 +17,7 @@ from .report import (
     operations_table,
     progress_bar,
     say_when_compiling,
+    waiting,
     write_json,
 )
 from .train import GRIDS, save_tested, simulate_test_split
@@ -36,11 +38,12 @@ def demo(
 
     Writes the network, a JSON and a picture to OUT. Takes a minute or so on two cores.
     """
-    import eventsim as es
-    from eventsim_bridge.agreement import compare_spikes
-    from eventsim_bridge.datasets import open_dataset
-    from eventsim_bridge.training.loop import train
-    from eventsim_bridge.training.settings import TrainingSettings
+    with waiting("loading torch"):
+        import eventsim as es
+        from eventsim_bridge.agreement import compare_spikes
+        from eventsim_bridge.datasets import open_dataset
+        from eventsim_bridge.training.loop import train
+        from eventsim_bridge.training.settings import TrainingSettings
 
     say_when_compiling()
     out.mkdir(parents=True, exist_ok=True)
@@ -86,11 +89,14 @@ def demo(
         f"answer {dataset.class_names[drawn.prediction]}"
     )
     draw_run(out / "demo.png", network, events, drawn, title)
+    say_share(total)
     console.print(
-        f"Wrote {file}, {out / 'demo.json'} and {out / 'demo.png'}. Next, for example:\n"
-        f"  eventsim inspect {file}\n"
-        f"  eventsim run {file} --data digits --json counts.json",
+        f"Wrote {file}, {out / 'demo.json'} and {out / 'demo.png'} (a picture to open).",
         highlight=False,
+    )
+    say_next(
+        what_the_network_is=f"inspect {file}",
+        energy_beside_a_dense_machine=f"run {file} --data digits --energy default",
     )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from eventsim.energy import EnergyModel, Footprint
     from eventsim.errors import EventsimError
-    from eventsim.operations import CountedLayer
+    from eventsim.operations import CountedLayer, LayerOperations
 
 ENERGY_HELP = (
     "Add energies by models, separated by commas: default (45 nm), all that come with the package, "
@@ -49,3 +50,17 @@ def chosen_models(option: str) -> tuple[EnergyModel, ...]:
     groups: dict[str, Sequence[str]] = {"default": DEFAULT_MODELS, "all": energy_model_names()}
     names = [name for part in option.split(",") for name in groups.get(part, (part,))]
     return tuple(load_energy_model(name) for name in dict.fromkeys(names))
+
+
+def dense_counts(counts: LayerOperations) -> LayerOperations:
+    """Return what a machine executes that skips nothing: of the same layers, in as many timesteps.
+
+    Each weight is multiplied, and each neuron decays, gets its bias and is compared, in every
+    timestep; inputs and spikes are as they were.
+    """
+    every = counts.dense_updates
+    return replace(
+        counts, acs=0, macs=counts.dense_macs, updates=every, compares=every,
+        decays=every if counts.decays else 0, bias_adds=every if counts.bias_adds else 0,
+        site_updates=0,
+    )  # fmt: skip

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .closing import say_next
 from .networks import NirOptions, is_nir, open_network
 from .options import with_options, writable
 from .pictures.options import Plot, draw_network, draw_recording
@@ -56,6 +57,12 @@ def inspect(
             console.print(table)
     if json is not None:
         write_json({"file": str(file), **facts}, json)
+    if facts["kind"] == "network":
+        say_next(answers_and_operations=f"run {file} RECORDING")
+    else:
+        say_next(
+            answers_and_operations=f"run NET {file}", as_a_live_stream=f"stream NET --from {file}"
+        )
 
 
 def _draw(path: Path, recording: Recording, reading: Reading, title: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -17,6 +17,7 @@ from .bench.command import bench
 from .compare.command import compare
 from .convert import convert
 from .demo import demo
+from .help import Command, Group
 from .inspect import inspect
 from .live.stream import stream
 from .live.view import view
@@ -33,19 +34,24 @@ EXTRAS = (
     | {"aiohttp": "view", "matplotlib": "plot", "nir": "nir", "distributed": "cluster"}
 )
 
+INTERRUPTED = 130  # what typer makes of Ctrl-C
+
 # Fields that an option sets under another name.
 ALIASES = {"capacity": "queue", "policy": "when_full"}
 
 app = typer.Typer(
     name="eventsim",
+    cls=Group,
     help="Run trained spiking neural networks on the events of an event camera, spike by spike, "
     "and count every operation.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 for command in (demo, train, convert, run, compare, inspect, bench, send, stream, view):
-    app.command()(command)
+    app.command(cls=Command)(command)
+# Of click, or of the copy of it that newer typer has.
+UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 
 def _print_version(wanted: bool) -> None:
@@ -56,8 +62,22 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+FIRST = """\
+eventsim runs a trained spiking network on the events of an event camera, spike
+by spike, and counts every operation that it executes. To begin with:
+
+  eventsim demo            train, simulate, compare with torch, count: a minute
+  eventsim train --data digits --structure 512FC-10 --out net.h5
+  eventsim run net.h5 --data digits        answers, and operations of a sample
+  eventsim inspect FILE    what a network or recording file holds
+  eventsim --help          all commands
+
+demo and train need the extra [train]: pip install 'eventsim-snn[train]'"""
+
+
 @app.callback()
 def _with_version(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option(
@@ -65,13 +85,22 @@ def _with_version(
         ),
     ] = False,
 ) -> None:
-    """Take what stands before a subcommand."""
+    """Take what stands before a subcommand; without one, say what to try first."""
+    if context.invoked_subcommand is None:
+        print(FIRST)
 
 
 def main() -> None:
     """Run the command line; bad input ends in one sentence on stderr and exit status 1."""
     try:
-        app()
+        status = app(prog_name="eventsim", standalone_mode=False)
+        if status == INTERRUPTED:
+            sys.exit("eventsim: interrupted")
+        sys.exit(status if isinstance(status, int) else 0)
+    except UsageError as error:
+        _refuse_usage(error)
+    except typer.Abort:
+        sys.exit("eventsim: interrupted")
     except ModuleNotFoundError as error:
         if error.name not in EXTRAS:
             raise
@@ -94,7 +123,15 @@ def main() -> None:
             raise
         _fail(_as_typed(str(error)))
     except KeyboardInterrupt:
-        sys.exit("interrupted")
+        sys.exit("eventsim: interrupted")
+
+
+def _refuse_usage(error: Any) -> NoReturn:
+    """Say in one sentence what was typed that no command takes; exit status 2."""
+    sentence = " ".join(error.format_message().split()).rstrip(".")
+    command = error.ctx.command_path if error.ctx else "eventsim"
+    print(f"eventsim: {sentence}; {command} --help lists what there is", file=sys.stderr)
+    sys.exit(error.exit_code)
 
 
 def _as_typed(sentence: str) -> str:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
+from .help import Brief
 from .report import notes
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ NetworkFile = Annotated[Path, typer.Argument(help=NETWORK_HELP, metavar="NET")]
 @dataclass(frozen=True)
 class NirOptions:
     """What a NIR file does not say; the fields are options of the command line."""
+
+    panel: ClassVar[str] = Brief("What a NIR file does not say")
 
     dt_us: Annotated[
         int | None,

@@ -6,9 +6,11 @@ import dataclasses
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, ClassVar, get_args, get_type_hints
 
 import typer
+
+from .help import Brief
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -29,6 +31,7 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
         for field in dataclasses.fields(kind):
             missing = field.default is dataclasses.MISSING
             default = inspect.Parameter.empty if missing else field.default
+            _put_into(getattr(kind, "panel", None), of_fields[field.name])
             shown.append(_keyword(field.name, default, of_fields[field.name]))
 
     def expanded(**given: Any) -> None:
@@ -42,6 +45,12 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
     expanded.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
     expanded.__annotations__ = {one.name: one.annotation for one in shown}
     return expanded
+
+
+def _put_into(panel: str | None, annotation: Any) -> None:
+    """Put an option into the panel of its dataclass, unless it has one."""
+    for option in get_args(annotation)[1:]:
+        option.rich_help_panel = option.rich_help_panel or panel
 
 
 def _keyword(name: str, default: Any, annotation: Any) -> inspect.Parameter:
@@ -62,6 +71,8 @@ ClusterOption = Annotated[
 @dataclasses.dataclass(frozen=True)
 class Parting:
     """How recordings of one's own are parted; the fields are options of the command line."""
+
+    panel: ClassVar[str] = Brief("Folders of your own recordings")
 
     test_share: Annotated[
         float | None,

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import typer
 
+from .help import Brief
 from .options import Parting, whole_numbers
 from .report import notes
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Reading:
     """How recordings are read; the fields are the options of the command line."""
+
+    panel: ClassVar[str] = Brief("How recordings are read")
 
     sensor: Annotated[
         str | None,

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +16,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+
+from .energies import dense_counts
 
 if TYPE_CHECKING:
     from eventsim import LayerOperations, Operations, Result
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
 # Into a file or pipe, tables get room for their numbers instead of the 80 columns rich assumes.
 console = Console(width=None if sys.stdout.isatty() else 120)
 notes = Console(stderr=True)
+LONGEST_HEADING = 8  # in a line
 
 
 def say_when_compiling() -> None:
@@ -39,11 +45,14 @@ def progress_bar(what: str, total: int | None) -> Iterator[Any]:
     Yields a function that takes the number of items just done, and that of events just read of a
     long one.
     """
+    if not notes.is_terminal:  # a log would keep every state of the bar
+        with _told(what, total) as advance:
+            yield advance
+        return
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
     )  # fmt: skip
-    hidden = not notes.is_terminal  # a log would keep every state of the bar
-    with Progress(*columns, console=notes, transient=True, disable=hidden) as progress:
+    with Progress(*columns, console=notes, transient=True) as progress:
         task = progress.add_task(what, total=total)
         read = 0
 
@@ -57,21 +66,79 @@ def progress_bar(what: str, total: int | None) -> Iterator[Any]:
         yield advance
 
 
+@contextmanager
+def _told(what: str, total: int | None) -> Iterator[Any]:
+    """Say how far it is in lines: after 2 seconds, 4, 8 and so on, so that a log stays short."""
+    done = read = 0
+    wait, start = 2.0, time.monotonic()
+    ended = threading.Event()
+
+    def advance(more: int, events: int = 0) -> None:
+        nonlocal done, read
+        done, read = done + more, read + events
+
+    def tell() -> None:
+        nonlocal wait
+        while not ended.wait(wait):
+            far = f": {done:,} of {total:,}" if total is not None else f": {done:,}" if done else ""
+            more = f", {read:,} events" if read else ""
+            seconds = time.monotonic() - start
+            notes.print(f"{what}{far}{more}, {seconds:.0f} s", highlight=False, markup=False)
+            wait *= 2
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield advance
+    finally:
+        ended.set()
+        teller.join()
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Show that something takes its time, an import say: turning on a terminal, or in a line."""
+    with notes.status(what) if notes.is_terminal else _told(what, None):
+        yield
+
+
 def new_table(title: str, text: Sequence[str], numbers: Sequence[str]) -> Table:
     """Return a table with left-aligned text columns, then right-aligned numbers, never cut."""
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for name in text:
         table.add_column(name, overflow="fold")
-    for name in numbers:
-        table.add_column(name, justify="right", no_wrap=True)
+    for name in numbers:  # in several lines, for tables of many columns to fit 80
+        heading = "\n".join(textwrap.wrap(name, LONGEST_HEADING, break_long_words=False))
+        table.add_column(heading, justify="right", no_wrap=True)
     return table
 
 
 def operations_table(operations: Operations, results: Sequence[Result]) -> Table:
     """Return mean operations per sample, one row a layer, beside the dense equivalent.
 
-    operations: the sum of those of the results.
+    operations: the sum of those of the results. Counts are whole where they fit the console, and
+    else in thousands, millions and so on.
     """
+    whole = _operations_table(operations, results, mean)
+    if whole.__rich_measure__(console, console.options.update(max_width=500)).maximum <= (
+        console.width
+    ):
+        return whole
+    return _operations_table(operations, results, _short_mean)
+
+
+def _short_mean(count: int, samples: int) -> str:
+    """Format a mean count in three digits and a unit."""
+    value, units = count / samples, iter(("", " k", " M", " G", " T"))
+    unit = next(units)
+    while value >= 999.5 and (larger := next(units, None)):
+        value, unit = value / 1000, larger
+    return f"{value:.3g}{unit}"
+
+
+def _operations_table(
+    operations: Operations, results: Sequence[Result], written: Callable[[int, int], str]
+) -> Table:
     samples = len(results)
     columns = {
         "events in": "input_events",
@@ -84,9 +151,9 @@ def operations_table(operations: Operations, results: Sequence[Result]) -> Table
     if not operations.total.macs:
         del columns["MACs"]
     title = f"Operations ({_per(samples)}; {events_of(results)})"
-    table = new_table(title, ["layer"], [*columns, "SOPs/dense"])
+    table = new_table(title, ["layer"], [*columns, "SOPs / dense"])
     for row in _rows(operations):
-        counts = [mean(getattr(row, count), samples) for count in columns.values()]
+        counts = [written(getattr(row, count), samples) for count in columns.values()]
         share = f"{row.sops / row.dense_macs:.2%}" if row.dense_macs else "-"
         table.add_row(row.name, *counts, share, style="bold" if row.name == "total" else "")
     return table
@@ -106,15 +173,18 @@ def energy_table(operations: Operations, samples: int, energies: Energies) -> Ta
     table = new_table(
         f"Modelled energy ({_per(samples)}; {width})",
         ["model", "machine"],
-        ["nJ", "pJ a synaptic operation"],
+        ["nJ", "pJ a SOP", "nJ if dense", "of dense"],
     )
     total = operations.total
-    found = energies.of(total)
+    found, dense = energies.of(total), energies.of(dense_counts(total))
     for model in energies.models:
-        energy = found[model.name]
+        energy, other = found[model.name], dense[model.name]
         each = "-" if energy is None or total.sops == 0 else f"{energy / total.sops:,.1f}"
-        whole = "-" if energy is None else f"{energy / 1e3 / samples:,.1f}"
-        table.add_row(model.name, model.title, whole, each)
+        share = "-" if energy is None or not other else f"{energy / other:.2%}"
+        nanojoules = [
+            "-" if one is None else f"{one / 1e3 / samples:,.1f}" for one in (energy, other)
+        ]
+        table.add_row(model.name, model.title, nanojoules[0], each, nanojoules[1], share)
     return table
 
 
@@ -170,27 +240,6 @@ def write_json(document: dict[str, Any], path: Path) -> None:
 
     with replacing(path) as file:
         file.write(text.encode())
-
-
-def note_outside_the_grid(results: Iterable[Any]) -> None:
-    """Say how many events the network did not see, and how many were merged."""
-    events = early = late = merged = 0
-    for result in results:
-        events += result.events
-        early += result.events_early
-        late += result.events_late
-        merged += result.events_merged
-    if early or late:
-        notes.print(
-            f"Of {events:,} events {late:,} came after the last timestep and {early:,} before the "
-            f"first: the network has not seen them (--steps sets the number of timesteps).",
-            highlight=False,
-        )
-    if merged:
-        notes.print(
-            f"{merged:,} of {events:,} events shared a pixel, polarity and timestep with another.",
-            highlight=False,
-        )
 
 
 def agreement_table(agreement: Any) -> Table:

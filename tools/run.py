@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .closing import say_next, say_outside_the_grid, say_share
 from .energies import ENERGY_HELP, Energies, chosen_models
 from .inputs import Inputs, from_data_set, from_files, read_inputs
 from .networks import NetworkFile, NirOptions
@@ -22,7 +23,6 @@ from .report import (
     count_correct,
     energy_table,
     new_table,
-    note_outside_the_grid,
     notes,
     operations_json,
     operations_table,
@@ -30,7 +30,9 @@ from .report import (
     say_when_compiling,
     write_json,
 )
+from .sample_rows import write_csv
 from .simulating import Source, network_of, simulate_here, simulate_on_cluster
+from .times import layer_seconds, times_table
 
 if TYPE_CHECKING:
     from eventsim import Network, Result
@@ -93,6 +95,14 @@ def run(
             help="Write everything as JSON; - is stdout.", metavar="FILE", callback=writable
         ),
     ] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write a row of counts for each sample and layer; - is stdout.",
+            metavar="FILE",
+            callback=writable,
+        ),
+    ] = None,
     record: Annotated[
         Path | None,
         typer.Option(
@@ -101,6 +111,9 @@ def run(
             callback=writable,
         ),
     ] = None,
+    times: Annotated[
+        bool, typer.Option("--times", help="Measure the time of each layer, one by one.")
+    ] = False,
     plot: Plot = None,
     nir: NirOptions,
 ) -> None:
@@ -131,8 +144,8 @@ def run(
             f"{data} has no recordings in its {split} part, expected some to run"
         )
     recorded = {} if record is None else recording_options(net, record, count, mode, device)
-    recorded |= spikes_to_plot(plot, count)
-    options = {"steps": steps, "mode": mode, "device": device, **recorded}
+    more = recorded | spikes_to_plot(plot, count) | ({"times": True} if times else {})
+    options = {"steps": steps, "mode": mode, "device": device, **more}
     if cluster is None or data is None:
         options["threads"] = threads or es.available_threads()
         results, seconds = simulate_here(net, chosen, count, options)
@@ -149,21 +162,39 @@ def run(
         draw_run(plot, net, events, results[0], _title(net, chosen, results[0], labels))
     agreement = _compare(net, chosen, count, steps) if against_torch else None
     others = _read_otherwise(net, chosen, count, steps) if readings else None
-    if json is None or str(json) != "-":
+    if "-" not in (str(json), str(csv)):
         _print(net, chosen, results, labels, seconds, energies)
         if others is not None:
             console.print(readings_table(others))
+        if times:
+            console.print(times_table(results))
         if agreement is not None:
             console.print(agreement_table(agreement))
-    note_outside_the_grid(results)
+    say_outside_the_grid(results, net.input_encoding if mode == "clocked" else "counts")
+    if csv is not None:
+        write_csv(csv, chosen.names, labels, results, energies)
     if json is not None:
         document = _document(network, net, chosen, results, labels, seconds, energies)
         document["weights"] = weights or "float32"
         document["device"] = device
         document["energy"] = energy
         document["readings"] = others
+        document["layer_seconds"] = layer_seconds(results) if times else None
         document["agreement"] = None if agreement is None else agreement.as_dict()
         write_json(document, json)
+    _say_next(network, inputs or [], data, root, energy)
+
+
+def _say_next(
+    network: Path, inputs: list[Path], data: str | None, root: Path | None, energy: str | None
+) -> None:
+    more = (
+        str(inputs[0]) if inputs else f"--data {data}" + ("" if root is None else f" --root {root}")
+    )
+    if energy is None:
+        say_next(energy_beside_a_dense_machine=f"run {network} {more} --energy default")
+    else:
+        say_next(every_count_of_every_sample=f"run {network} {more} --csv counts.csv")
 
 
 def _check_inputs(
@@ -254,6 +285,7 @@ def _print(
         )
     total = es.Operations.sum(result.operations for result in results)
     console.print(operations_table(total, results))
+    say_share(total)
     if energies is not None:
         console.print(energy_table(total, len(results), energies))
         for refusal in energies.refusals(total.total):

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
+from .closing import say_next
+from .help import Brief
 from .options import DownloadOption, Parting, with_options, writable
 from .reading import Reading
-from .report import console, count_correct, notes, progress_bar, write_json
+from .report import console, count_correct, notes, progress_bar, waiting, write_json
 
 if TYPE_CHECKING:
     from eventsim import Network, Result
@@ -50,7 +52,8 @@ NUMBERS = {
 WINDOWED = ("dvsgesture", "gestures")
 
 # The panels of `eventsim train --help`.
-NETWORK, TRAINING = "Neurons and weights", "Training"
+NETWORK, GRADIENT = Brief("Neurons and weights"), Brief("Gradients and kernels")
+TRAINING = "Training"
 
 
 @with_options
@@ -139,7 +142,7 @@ def train(
         typer.Option(help="One number for each, of those learned.", rich_help_panel=NETWORK),
     ] = "layer",
     no_bias: Annotated[
-        bool, typer.Option("--no-bias", help="Weights alone.", rich_help_panel=NETWORK)
+        bool, typer.Option("--no-bias", help="Weights and no biases.", rich_help_panel=NETWORK)
     ] = False,
     batch_norm: Annotated[
         bool,
@@ -166,13 +169,13 @@ def train(
     learning_rate: Annotated[float, typer.Option(help="Of Adam.", rich_help_panel=TRAINING)] = 5e-4,
     surrogate: Annotated[
         Literal["rectangle", "arctan", "fast-sigmoid"],
-        typer.Option(help="Gradient of a spike.", rich_help_panel=TRAINING),
+        typer.Option(help="Gradient of a spike.", rich_help_panel=GRADIENT),
     ] = "rectangle",
     surrogate_width: Annotated[
         float,
         typer.Option(
             help="Its reach around the threshold; the peak is 1 / (2 width).",
-            rich_help_panel=TRAINING,
+            rich_help_panel=GRADIENT,
         ),
     ] = 0.25,
     seed: Annotated[
@@ -183,7 +186,7 @@ def train(
         bool | None,
         typer.Option(
             "--random-start/--first-event",
-            help="Where training begins in a recording; random if not given for gestures alone.",
+            help="Where training begins in a recording; random if not given for gestures only.",
             rich_help_panel=TRAINING,
         ),
     ] = None,
@@ -193,13 +196,13 @@ def train(
     ] = "auto",
     mixed_precision: Annotated[
         bool,
-        typer.Option("--mixed-precision", help="Products in bfloat16.", rich_help_panel=TRAINING),
+        typer.Option("--mixed-precision", help="Products in bfloat16.", rich_help_panel=GRADIENT),
     ] = False,
     kernels: Annotated[
         Literal["auto", "sparse", "dense"],
         typer.Option(
             help="sparse: at the cost of the spikes, on the CPU. auto: where they cover the model.",
-            rich_help_panel=TRAINING,
+            rich_help_panel=GRADIENT,
         ),
     ] = "auto",
     sop_budget: Annotated[
@@ -225,9 +228,10 @@ def train(
 
     A killed run leaves OUT.checkpoint, and the same command goes on from it.
     """
-    import eventsim as es
-    from eventsim_bridge.training.loop import train as train_model
-    from eventsim_bridge.training.settings import TrainingSettings
+    with waiting("loading torch"):
+        import eventsim as es
+        from eventsim_bridge.training.loop import train as train_model
+        from eventsim_bridge.training.settings import TrainingSettings
 
     grid = GRIDS.get(data, GRIDS["digits"])
     settings = TrainingSettings(
@@ -296,6 +300,11 @@ def train(
             highlight=False,
         )
     says.print(f"Wrote {out}", highlight=False)
+    if model == "snn":
+        where = f"--data {data}" + ("" if root is None else f" --root {root}")
+        say_next(answers_and_operations=f"run {out} {where}", what_the_network_is=f"inspect {out}")
+    else:
+        say_next(all_models_side_by_side="compare --help")
     if not trained.best.is_within(sop_budget):
         raise es.EventsimError(
             f"{out} takes {sum(trained.best.validation_sops):,.1f} SOPs a sample on validation, "

@@ -21,6 +21,7 @@ dense_macs, recurrent_dense_macs, dense_products
 
 Zeros are skipped; what a weight cannot reach beyond the border of a map is not touched. Pools come
 first, and are work. Everything that torch computes elsewhere stands in `Counts.unknown`.
+docs/counts.md sets the counts beside those of spikingjelly, sinabs and NeuroBench.
 """
 
 from __future__ import annotations

@@ -105,7 +105,8 @@ def from_mappings(
     labels = {part: _labels(data) for part, data in kept.items()}
     given = [label for part in labels.values() for label in part]
     if class_names is None:
-        named = getattr(train, "classes", None) if all(map(_is_number, given)) else None
+        named = list(getattr(train, "classes", ())) if all(map(_is_number, given)) else []
+        named = [one.decode() if isinstance(one, bytes) else one for one in named]  # tonic's SHD
         most = max((int(label) for label in given if _is_number(label)), default=-1)
         class_names = named or (
             [str(label) for label in range(most + 1)] if all(map(_is_number, given))
@@ -124,7 +125,7 @@ def from_mappings(
             read=partial(_item, data, f"data set {name}: {part}", time_unit),
         )
     if sensor is None and (size := getattr(train, "sensor_size", None)) is not None:
-        sensor = Sensor(int(size[0]), int(size[1]))
+        sensor = Sensor(*map(int, size))
     sensor = sensor or _sensor_that_holds(splits.values())
     return DataSet(name, sensor, tuple(map(str, class_names)), splits["train"], splits["test"])
 

@@ -64,7 +64,8 @@ class Split:
 class DataSet:
     """A data set: where its events come from, what its labels mean, and its two splits.
 
-    A partial copy may have one split empty. `train[0]` is (events, label) of one recording.
+    name, sensor, class_names: of the set. train, test: its splits, of which a partial copy may have
+    one empty; `train[0]` is (events, label) of one recording.
     """
 
     name: str

@@ -48,16 +48,12 @@ class Original:
         frames: (1, steps, *input shape). Of a layer that never spikes: zeros.
         """
         steps = frames.shape[1]
-        heard: dict[str, list[Tensor]] = {path: [] for path in self.walk.neurons}
-        like = next(self.model.parameters(), torch.zeros(0))
         with as_it_was(self.model), torch.no_grad():
-            for path, told in heard.items():
-                self.model.get_submodule(path).register_forward_hook(_listener(told))
-            given = frames[0].reshape(steps, *self.input_shape).to(like)
-            self._run(self.model.eval(), given)
+            self.model.eval()
+            heard = self.hear(frames[0])
         layers = []
         for path, shape, silent in self.layers:
-            spikes = torch.cat([one.detach().cpu().flatten() for one in heard[path]])
+            spikes = heard[path].cpu()
             if spikes.numel() != steps * math.prod(shape):
                 raise EventsimError(
                     f"{path} gave {spikes.numel()} values of a layer of shape {shape}, expected "
@@ -67,6 +63,19 @@ class Original:
             layers.append(torch.zeros_like(spikes) if silent else spikes.float())
             self.membranes = spikes[0].double().numpy() if silent else None
         return layers
+
+    def hear(self, frames: Tensor) -> dict[str, Tensor]:
+        """Run a recording (steps, *input shape) in the model's own mode; return what neurons gave.
+
+        By their paths, flat, and with gradients where torch keeps them: to train with.
+        """
+        heard: dict[str, list[Tensor]] = {path: [] for path in self.walk.neurons}
+        like = next(self.model.parameters(), torch.zeros(0))
+        with as_it_was(self.model):
+            for path, told in heard.items():
+                self.model.get_submodule(path).register_forward_hook(listener(told))
+            self._run(self.model, frames.reshape(len(frames), *self.input_shape).to(like))
+        return {path: torch.cat([one.flatten() for one in told]) for path, told in heard.items()}
 
     def _run(self, model: nn.Module, frames: Tensor) -> None:
         """Run a recording by the library's rules, or as the model's own loop wants it."""
@@ -81,7 +90,9 @@ class Original:
             library.run(model, frames)
 
 
-def _listener(told: list[Tensor]) -> Any:
+def listener(told: list[Tensor]) -> Any:
+    """Return a hook that notes what a module returns, of a tuple the first."""
+
     def listen(module: nn.Module, arguments: Any, returned: Any) -> None:
         told.append(returned[0] if isinstance(returned, tuple) else returned)
 

@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from eventsim.errors import NetworkError
-from eventsim.events.arrays import InputEncoding
+from eventsim.events.arrays import InputEncoding, as_input_shape
 from eventsim.network.geometry import Shape
 from eventsim.network.graph import Network, Readout
 from eventsim.network.layers import WeightLayer
@@ -53,7 +53,7 @@ def from_torch(
         module whose forward `torch.fx` can trace: one timestep, or the library's own form of all
         of them. Weights as they act in eval mode. It is left as it is.
     input_shape: of one timestep as the module takes it, without batch: (polarities, height, width),
-        (channels, length), or (units,), of which the last two become a map of height 1.
+        (units,), or (channels, length), which becomes a map of height 1.
     dt_us: the length of a timestep in microseconds.
     readout: by default the spikes of the last layer; where that has none (a leaky integrator, or
         weights without neurons), the mean of its membranes.
@@ -97,8 +97,7 @@ def walk_through(module: nn.Module, input_shape: Shape) -> Walk:
     shape = tuple(int(size) for size in input_shape)
     if not 1 <= len(shape) <= 3:
         raise NetworkError(f"input_shape is {shape}, expected 1 to 3 axes")
-    height = 1 if len(shape) < 3 else shape[1]
-    walk = Walk(library_of(module), (1 if len(shape) == 1 else shape[0], height, shape[-1]))
+    walk = Walk(library_of(module), as_input_shape(shape))
     walk.model(module)
     return walk
 

@@ -85,7 +85,7 @@ class Walk:
     """The layers so far."""
 
     library: Library | None
-    input_shape: tuple[int, int, int]
+    input_shape: Shape
     steps: list[Step] = field(default_factory=list)
     signals: list[projections.Signal] = field(default_factory=list)
     made: dict[Any, Any] = field(default_factory=dict)  # what each call gave, by what it was given
@@ -209,7 +209,7 @@ class Walk:
                 raise NetworkError(
                     f"Linear acts on the last axis of a map {shape}, expected a Flatten before it"
                 )
-            self.flattens_input = shape[:2] != (1, 1)
+            self.flattens_input = True
             x = self._append(path, "input, flattened", Flatten(), x)
             shape = self.shape(x)
         connection = Connection.of(module)

@@ -13,7 +13,7 @@ from torch import nn
 
 from eventsim.errors import NetworkError
 from eventsim.events.arrays import InputEncoding
-from eventsim.network.graph import Network
+from eventsim.network.graph import Network, check_network
 from eventsim.network.layers import WeightLayer
 
 from .layers import TYPE_OF_LAYER
@@ -63,6 +63,7 @@ def import_network(
     `SpikingNetwork`. Raises
     `NetworkError` for layers, and `EventsimError` for neurons, that do not exist in the bridge.
     """
+    check_network(network)
     if network.readout != "spike-count":
         raise NetworkError(f"readout is {network.readout!r}, expected spike-count to run in torch")
     layers: list[nn.Module] = []

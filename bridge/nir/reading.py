@@ -58,7 +58,8 @@ def from_nir(
     dt_us: the network's timestep, by which events are binned. as_in: which library's way from
     continuous time to timesteps is taken ("exact": the solution of the equations for an input that
     is constant over a timestep); by default that of the library that the file's metadata names.
-    input_shape: (polarities, height, width), where the file has none, or a flat one. nir_dt_us: the
+    input_shape: (polarities, height, width), where the file has none, or a flat one, which is else
+    (units,). nir_dt_us: the
     timestep that the exporter was told; by default that of the library's exporter (see
     `conventions`), or dt_us. options: input_encoding, steps, readout and class_names, as in
     `Network`; the readout by default "mean-membrane" where the last layer never spikes.
@@ -175,28 +176,25 @@ def _told_by(node: Node) -> float | None:
     return float(f"{1e6 * time / r:.6g}")
 
 
-def _input_shape(
-    graph: Graph, given: Sequence[int] | None, notes: list[str]
-) -> tuple[tuple[int, int, int], bool]:
-    """Return (polarities, height, width), and whether the graph's input is flat."""
+def _input_shape(graph: Graph, given: Sequence[int] | None, notes: list[str]) -> tuple[Shape, bool]:
+    """Return (polarities, height, width) or (units,), and whether the graph takes a map flat."""
     (node,) = (node for node in graph.nodes if node.type == "Input")
     in_lines = any(inner.type == "Conv1d" for inner in graph.nodes)  # (channels, width)
     shape = _stated_shape(node, in_lines, notes)
     if given is not None:
         asked = tuple(given) if isinstance(given, Sequence) else ()
-        whole = len(asked) == 3 and all(is_whole(n, 1) for n in asked)
+        whole = len(asked) in (1, 3) and all(is_whole(n, 1) for n in asked)
         fits = asked == shape if len(shape) == 3 else whole and math.prod(shape) == math.prod(asked)
         if not whole or (shape and not fits):
             raise NetworkError(
-                f"input_shape is {given}, expected (polarities, height, width) that fit the file's "
-                f"{shape or 'input'}"
+                f"input_shape is {given}, expected (polarities, height, width) or (units,) that "
+                f"fit the file's {shape or 'input'}"
             )
         if not shape:
             notes.append(f"{node} has no shape, taken as {asked}")
-        return (asked[0], asked[1], asked[2]), len(shape) == 1
+        return asked, len(shape) == 1 < len(asked)
     if len(shape) == 1:
-        notes.append(f"{node} is flat, taken as 1 x 1 x {shape[0]} pixels (--input-shape)")
-        return (1, 1, shape[0]), True
+        return shape, False
     if len(shape) == 2 and in_lines:
         return (shape[0], 1, shape[1]), False
     if len(shape) != 3:
@@ -204,7 +202,7 @@ def _input_shape(
             f"{node} has {f'shape {shape}' if shape else 'no shape'}: set input_shape "
             f"(--input-shape), such as 2,34,34"
         )
-    return (shape[0], shape[1], shape[2]), False
+    return shape, False
 
 
 def _stated_shape(node: Node, in_lines: bool, notes: list[str]) -> Shape:

@@ -48,20 +48,27 @@ from .settings import TrainingError, TrainingSettings
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """What training gives: the model of the best epoch, and how it came about."""
+    """What training gives: the model of the best epoch, and how it came about.
+
+    history, seconds: of each epoch, loss and accuracy, and how long training took without judging.
+    best: the epoch that the weights are of. why_dense: why torch's dense kernels trained; None: the
+    sparse ones did. training_recordings: without those of validation. events, events_late: of the
+    recordings, and how many past the last timestep were not seen. dataset, class_names, settings:
+    what was trained on, and how.
+    """
 
     model: LayeredModel
     settings: TrainingSettings
     history: tuple[Epoch, ...]
-    seconds: tuple[float, ...]  # that training on the recordings took in each epoch
-    why_dense: str | None  # why torch's dense kernels trained; None: the sparse ones did
+    seconds: tuple[float, ...]
+    why_dense: str | None
     best: Epoch
     dataset: str
     class_names: tuple[str, ...]
-    training_recordings: int  # validation left out
+    training_recordings: int
     validation_recordings: int
-    events: int  # events of the recordings, and of these:
-    events_late: int  # past the last timestep, not seen in training
+    events: int
+    events_late: int
 
     def provenance(self) -> dict[str, Any]:
         """Return where the model comes from, for the file of its network."""
@@ -146,9 +153,9 @@ def train(
 
     `checkpoint` names a file that holds the state of the training after every epoch; where it
     exists already, training goes on from it, to the same result bit for bit (on one machine, with
-    the same number of threads and the same kernels). `progress` shows a bar on stderr. `device`:
-    "auto" takes a GPU where there is one. `kernels`: "sparse" ones, which cost what the spikes do,
-    torch's "dense" ones, or "auto", sparse wherever they cover the whole model
+    the same number of threads and the same kernels). `progress` shows each epoch on stderr.
+    `device`: "auto" takes a GPU where there is one. `kernels`: "sparse" ones, which cost what the
+    spikes do, torch's "dense" ones, or "auto", sparse wherever they cover the whole model
     (`models/sparse_pass.py`); both give the same gradients to rounding. Started by `torchrun`,
     every process calls this with the same arguments and gets the same result; the first one writes
     the checkpoint.
@@ -211,6 +218,8 @@ def _check_fit(dataset: DataSet, settings: TrainingSettings) -> None:
 
 def _read(dataset: DataSet, settings: TrainingSettings, bar: Progress) -> Recordings:
     task = bar.add_task("reading recordings", total=len(dataset.train))
+    if not bar.console.is_terminal:
+        bar.console.print(f"reading {len(dataset.train):,} recordings", highlight=False)
     recordings = bin_split(
         dataset.train,
         input_shape(dataset),
@@ -327,10 +336,14 @@ def _train_epochs(run: _Run, validation: Int64s, bar: Progress) -> Iterator[tupl
         trained = _train_epoch(run, number, lambda: bar.advance(task))
         seconds = time.perf_counter() - start
         judged = run.judge(validation)
-        progress = f"epoch {number}: loss {trained.loss:.4f}, validation {judged.accuracy:.1%}"
+        progress = (
+            f"epoch {number} of {settings.epochs}: loss {trained.loss:.4f}, "
+            f"validation {judged.accuracy:.1%}"
+        )
         if run.aim is not None:
             progress += f", {sum(judged.sops):,.0f} SOPs"
         bar.update(task, description=progress)
+        bar.console.print(f"{progress}, {seconds:.1f} s", highlight=False)
         yield Epoch(number, trained.loss, trained.accuracy, *judged), seconds
 
 
@@ -366,7 +379,7 @@ def _train_epoch(run: _Run, epoch: int, batch_done: Callable[[], None]) -> Evalu
 
 
 def _progress_bar(shown: bool) -> Progress:
-    console = Console(stderr=True)
+    console = Console(stderr=True, quiet=not shown)
     return Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
         console=console, transient=True, disable=not (shown and console.is_terminal),

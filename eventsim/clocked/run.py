@@ -36,6 +36,8 @@ from .cpu.state import (
 )
 from .cpu.team import helping, new_team
 from .probes import Probes
+from .recorded import fired
+from .times import LayerTimes
 
 STRETCHES = 64  # in one call of the kernels, which nothing can interrupt
 
@@ -65,6 +67,7 @@ class ClockedRun:
         layers: Sequence[int] | None = None,
         _state: State | None = None,  # recordings borrow the same memory one after the other
         _threads: int = 1,
+        _times: bool = False,
     ) -> None:
         """Allocate the state, every membrane at rest."""
         check_network(network)
@@ -74,7 +77,7 @@ class ClockedRun:
         program = program_of(network)
         state = new_state(program) if _state is None else _state
         probes = Probes(network, program, probe, layers) if probe or layers else None
-        self._sample = Sample(network, program, state, record_spikes, _threads, probes)
+        self._sample = Sample(network, program, state, record_spikes, _threads, probes, _times)
         self._finished = False
 
     def feed(self, events: Events) -> None:
@@ -191,18 +194,19 @@ def run_recording(
     probe: Sequence[str] = (),
     layers: Sequence[int] | None = None,
     threads: int = 1,
+    times: bool = False,
 ) -> Result:
     """Run one recording from beginning to end; as `simulate`."""
     if isinstance(recording, BinnedEvents):
         check_own_grid(recording, steps, start_us)
         return run_binned(
-            network, recording, record_spikes=record_spikes, probe=probe, layers=layers
+            network, recording, record_spikes=record_spikes, probe=probe, layers=layers, times=times
         )
     with _borrowed_state(network) as state:
         run = ClockedRun(
             network, start_us=start_us, steps=network.steps if steps is None else steps,
             record_spikes=record_spikes, probe=probe, layers=layers, _state=state,
-            _threads=threads,
+            _threads=threads, _times=times,
         )  # fmt: skip
         if isinstance(recording, np.ndarray):
             # Together with the timestep that it leaves open: another call of the kernels for that
@@ -216,21 +220,17 @@ def run_recording(
 def check_grid_of(network: Network, binned: BinnedEvents) -> None:
     """Raise `RecordingError` where a grid is not the one that the network was made for."""
     expected = (network.input_shape, network.dt_us, network.input_encoding)
-    if (binned.input_shape, binned.dt_us, binned.encoding) != expected:
+    found = (binned.input_shape, binned.dt_us, binned.encoding)
+    if found != expected:
         raise RecordingError(
-            f"binned events have (input_shape, dt_us, encoding) "
-            f"{(binned.input_shape, binned.dt_us, binned.encoding)}, expected {expected}"
+            f"binned events have (input_shape, dt_us, encoding) {found}, expected {expected}"
         )
 
 
 def run_binned(
-    network: Network,
-    binned: BinnedEvents,
-    *,
-    record_spikes: bool = False,
-    probe: Sequence[str] = (),
-    layers: Sequence[int] | None = None,
-) -> Result:
+    network: Network, binned: BinnedEvents, *, record_spikes: bool = False,
+    probe: Sequence[str] = (), layers: Sequence[int] | None = None, times: bool = False,
+) -> Result:  # fmt: skip
     """Run events that are on a grid already; as `simulate` otherwise.
 
     Raises `RecordingError` where the grid is not the one that the network was made for.
@@ -238,9 +238,9 @@ def run_binned(
     check_network(network)
     check_grid_of(network, binned)
     program = program_of(network)
-    probes = Probes(network, program, probe, layers) if probe or layers else None
     with _borrowed_state(network) as state:
-        sample = Sample(network, program, state, record_spikes, probes=probes)
+        probes = Probes(network, program, probe, layers) if probe or layers else None
+        sample = Sample(network, program, state, record_spikes, probes=probes, times=times)
         for first in range(0, binned.steps, sample.stretch):
             pointers = binned.pointers[first : first + sample.stretch + 1]
             sample.run(InputSpikes(pointers, binned.cells, binned.values))
@@ -288,7 +288,7 @@ class Sample:
 
     def __init__(
         self, network: Network, program: Program, state: State, record_spikes: bool,
-        threads: int = 1, probes: Probes | None = None,
+        threads: int = 1, probes: Probes | None = None, times: bool = False,
     ) -> None:  # fmt: skip
         """Take a state of any content: the first stretch silences it."""
         self._team, self._views = None, list[State]()
@@ -296,6 +296,7 @@ class Sample:
             self._team, self._views = new_team(state, threads)
         self._network, self._program, self._state = network, program, state
         self._outcome, self._probes = new_outcome(program), probes
+        self._times = LayerTimes(len(program.populations)) if times else None
         self.stretch = program.stretch if probes is None else 1  # timesteps at a time, at most
         self._steps = 0  # run so far,
         self._before = 0  # and how many of these by the last call
@@ -315,17 +316,20 @@ class Sample:
                     self._program, self._state, self._team, packet, binner.marked, binner.numbers,
                     InputSpikes(*spikes), self._before, stretches, self._outcome,
                 )  # fmt: skip
-                run = run_stretches
-                if self._team is None:
-                    run = _stretches_runner(self._network, arguments)
-                steps, before, more = run(*arguments)
+                steps, before, more = self._runner(arguments)(*arguments)
                 if steps > 0:
                     self._ran(steps, before)
 
+    def _runner(self, arguments: tuple[object, ...]) -> Compiled:
+        if self._times is not None:
+            return self._times.run_stretches
+        return run_stretches if self._team else _stretches_runner(self._network, arguments)
+
     def run(self, stretch: InputSpikes) -> None:
-        """Run the next timesteps, at most `self.stretch`; `stretch` has no others."""
+        """Run the next timesteps, at most `self.stretch`; `stretch` has those alone."""
         steps = len(stretch.pointers) - 1
-        run_stretch(
+        run = run_stretch if self._times is None else self._times.run_stretch
+        run(
             self._program, self._state, None, stretch, self._steps, self._steps + steps,
             self._before, self._outcome,
         )  # fmt: skip
@@ -338,7 +342,7 @@ class Sample:
         if self._probes is not None:
             self._probes.read(self._state, first)
         for number, several in enumerate(self._recorded or ()):
-            several.append(_fired(self._program, self._state, number, first, stop))
+            several.append(fired(self._program, self._state, number, first, stop))
             self._spikes[number] += int(several[-1].counts.sum(dtype=np.int64))
             check_recorded(self._network, number, self._spikes[number])
 
@@ -392,18 +396,6 @@ class Sample:
         return result_of(
             self._network, outcome.counters.tolist(), outcome.spike_counts, outcome.first_spikes,
             membranes, seen, recorded, "clocked",
-            None if self._probes is None else self._probes.arrays(),
+            self._probes and self._probes.arrays(),
+            self._times and self._times.seconds(self._network),
         )  # fmt: skip
-
-
-def _fired(program: Program, state: State, number: int, first: int, stop: int) -> Fired:
-    """Return what a layer emitted in a stretch."""
-    population = program.populations[number]
-    slot = population[Population.start] + population[Population.remembered]
-    starts = state.starts[slot : slot + stop - first + 1]
-    listed = slice(starts[0], starts[-1])
-    times = np.repeat(np.arange(first, stop, dtype=np.int32), np.diff(starts))
-    neurons = state.spikes[listed].copy()
-    if not population[Population.many]:
-        return Fired(times, neurons, np.ones(len(neurons), np.int32))
-    return Fired(times, neurons, state.spike_values[listed].astype(np.int32))

@@ -56,14 +56,16 @@ OTHER_COUNTS = ("output_spikes", "idle_updates")
 
 @dataclass(frozen=True)
 class Footprint:
-    """The memory that a network takes, in 32-bit words, and how wide its numbers are.
+    """The memory that a network takes, in words of 32 bits, and how wide its numbers are.
 
-    weight_bits: of a weight; biases have 32. integers: whether what a weight is multiplied with has
-    8 bits as well, and all sums are integers of 32; else all arithmetic is that of float32.
+    weights: words of weights and biases. state: words that go from timestep to timestep.
+    weight_bits: how many bits of its word a weight has; biases have all. integers: whether what a
+    weight is multiplied with has 8 bits as well, and all sums are integers of 32; else all
+    arithmetic is that of float32.
     """
 
-    weights: int  # weights and biases
-    state: int  # words that go from timestep to timestep
+    weights: int
+    state: int
     weight_bits: int = 32
     integers: bool = False
 
@@ -96,15 +98,21 @@ class Memory:
 
 @dataclass(frozen=True)
 class EnergyModel:
-    """Prices of what a machine executes; `load_energy_model` reads and checks one."""
+    """Prices of what a machine executes; `load_energy_model` reads and checks one.
+
+    name, title: how it is called. source, leaves_out: where the prices come from, and what they
+    do not have. prices: picojoules of one unit of each count, of float32. integer_prices: and of a
+    network of integers; a chip's are the same. table_loads: words that a unit of a
+    count looks up. memory: what its memories cost; None for arithmetic only.
+    """
 
     name: str
     title: str
     source: str
     leaves_out: str
-    prices: Mapping[str, float]  # picojoules of one unit of each count, of float32
-    integer_prices: Mapping[str, float]  # and of a network of integers; a chip's are the same
-    table_loads: Mapping[str, float] = field(default_factory=dict)  # words that a unit looks up
+    prices: Mapping[str, float]
+    integer_prices: Mapping[str, float]
+    table_loads: Mapping[str, float] = field(default_factory=dict)
     memory: Memory | None = None
 
 

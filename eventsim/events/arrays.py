@@ -38,7 +38,7 @@ MAX_CELLS = 2**31 - 1  # so do they hold the number of an input cell
 
 @dataclass(frozen=True)
 class Sensor:
-    """The size of an event camera in pixels, and its number of polarities (1 or 2)."""
+    """An event camera: `width` and `height` in pixels, and its number of `polarities`, 1 or 2."""
 
     width: int
     height: int
@@ -78,22 +78,26 @@ def as_input_shape(input_shape: Any) -> InputShape:
 
 
 def is_of_camera(shape: InputShape) -> bool:
-    """Tell whether an input has the geometry of an event camera."""
-    return len(shape) == 3 and shape[0] <= 2 and max(shape[1:]) <= 65536
+    """Tell whether events name the cells of an input by x, y and polarity: a camera's, or a line's.
+
+    (units,) is a line of pixels of one polarity: an event's x is the number of its unit.
+    """
+    return len(shape) != 2 and max(shape[-2:]) <= 65536 and (len(shape) == 1 or shape[0] <= 2)
 
 
 @cache  # asked for every recording
 def camera_of(shape: InputShape) -> Sensor:
-    """Return the event camera whose recordings enter an input of this shape.
+    """Return the event camera whose recordings enter an input of this shape; see `is_of_camera`.
 
     Raises `RecordingError` where there is none.
     """
     if not is_of_camera(shape):
         raise RecordingError(
-            f"events come from a camera of (1 or 2 polarities, height, width), but input_shape is "
-            f"{shape}: give it spikes (eventsim.from_spikes) or frames (eventsim.from_frames)"
+            f"events come from a camera of (1 or 2 polarities, height, width), or from a line of "
+            f"at most 65536 units, but input_shape is {shape}: give it spikes "
+            f"(eventsim.from_spikes) or frames (eventsim.from_frames)"
         )
-    return Sensor(shape[2], shape[1], shape[0])
+    return Sensor(shape[0], 1, 1) if len(shape) == 1 else Sensor(shape[2], shape[1], shape[0])
 
 
 @cache

@@ -76,17 +76,21 @@ class Recording(EventsAndSensor):
 
 @dataclass(frozen=True)
 class Packets:
-    """The events of one file, packet by packet; each iteration reads it from the beginning."""
+    """The events of one file, packet by packet; each iteration reads it from the beginning.
+
+    path, time_unit, sort, stream, on_bad: as `read_packets` was told. sensor: None where nothing
+    states it. size: events in a packet, at most. about: how the file was understood. dropped: what
+    the latest iteration left out, by kind.
+    """
 
     path: Path
-    sensor: Sensor | None  # None where nothing states it: see `read_packets`
-    size: int  # events in a packet, at most
+    sensor: Sensor | None
+    size: int
     about: About
-    time_unit: TimeUnit | None = None  # that was asked for
+    time_unit: TimeUnit | None = None
     sort: bool = False
     stream: int | None = None
     on_bad: OnBad = "refuse"
-    # What the latest iteration dropped, by kind.
     dropped: dict[str, int] = field(default_factory=dict, compare=False)
 
     def __iter__(self) -> Iterator[Events]:

@@ -45,6 +45,7 @@ def in_microseconds(t: NDArray[Any], unit: TimeUnit) -> NDArray[Any]:
     if unit == "us":
         return t
     if t.dtype.kind == "f":
+        t = t.astype(np.float64)  # SHD has seconds as float16, of which microseconds are infinite
         return np.rint(t / 1000 if unit == "ns" else t * _PER_UNIT[unit])
     if unit == "ns":
         return t // 1000 + (t % 1000 >= 500)
@@ -58,7 +59,7 @@ def stated_or_deduced(t: NDArray[Any], asked: TimeUnit | None) -> Unit:
     microseconds would lie past the year 3000. Other numbers are judged by how many decimals they
     need, since cameras count microseconds: four or more are seconds, as are fractions around a
     date since 2001; up to three are milliseconds, and none are microseconds, if that is so of 16
-    different times or more.
+    different times or more. float16 (SHD) are seconds.
 
     Raises `RecordingError` where several readings make sense.
     """
@@ -66,6 +67,8 @@ def stated_or_deduced(t: NDArray[Any], asked: TimeUnit | None) -> Unit:
         return Unit(asked, "asked for")
     if t.dtype.kind != "f":
         return _of_whole(t, "whole numbers")
+    if t.dtype == np.float16:
+        return Unit("s", "float16, which counts nothing smaller for long")
     decimals = _decimals(t[np.isfinite(t)].astype(np.float64), float(np.finfo(t.dtype).eps))
     return unit_of_decimals(t, decimals)
 

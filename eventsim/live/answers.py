@@ -22,7 +22,7 @@ class Answer:
 
     t_us: on the stream's clock. spike_counts: (outputs,) output spikes in the window that ends
     there. scores: (outputs,) what is compared: these counts, or the leaky score. prediction: the
-    output with the highest score, the lowest of equals; -1 where no score is above 0.
+    output with the highest score, the lowest of equals; -1 where none is above 0.
     """
 
     t_us: int

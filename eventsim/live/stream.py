@@ -34,11 +34,15 @@ WAIT_S = 0.02  # for events, before a step without any
 
 
 class Step(NamedTuple):
-    """What the session did at a time."""
+    """What the session did at a time.
 
-    events: Events  # that it was fed; none: it waited in vain
+    events: what it was fed; none: it waited in vain. answers: what it said. latency_ns: since the
+    source handed out the first of these events; 0 without any.
+    """
+
+    events: Events
     answers: list[Answer]
-    latency_ns: int  # since the source handed out the first of these events; 0 without any
+    latency_ns: int
 
 
 class Latencies:

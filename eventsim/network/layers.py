@@ -237,7 +237,7 @@ class Conv2d(_Convolution):
 
     `weight` (out_channels, in_channels / groups, kernel height, kernel width), `bias` and
     `recurrent` (out_channels,) or None; float32. `stride`, `padding`, `dilation`: one number or
-    (y, x). A depthwise convolution has as many `groups` as input channels.
+    (y, x). A depthwise convolution has as many `groups` as input channels. `neuron`: of outputs.
     """
 
     weight: NDArray[np.float32]
@@ -270,7 +270,8 @@ class Conv1d(_Convolution):
     """1-D convolution along x, as `torch.nn.Conv1d`, over maps of height 1 (channels, 1, width).
 
     `weight` (out_channels, in_channels / groups, kernel width), `bias` and `recurrent`
-    (out_channels,) or None; float32.
+    (out_channels,) or None; float32. `stride`, `padding`, `dilation`, `groups` and `neuron` as in
+    `Conv2d`, each one number.
     """
 
     weight: NDArray[np.float32]

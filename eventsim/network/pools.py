@@ -81,8 +81,9 @@ class SumPool2d(_Pool):
 
 @dataclass(frozen=True)
 class AvgPool2d(_Pool):
-    """Mean of the spikes in a window, as `torch.nn.AvgPool2d`. Parameters as in `SumPool2d`.
+    """Mean of the spikes in a window, as `torch.nn.AvgPool2d`.
 
+    `kernel_size`, `stride`, `padding`: as in `SumPool2d`.
     `divisor`: what the sum is divided by; by default the cells of the window, padding included.
     """
 
@@ -118,7 +119,7 @@ class AvgPool2d(_Pool):
 class MaxPool2d(_Pool):
     """Maximum of a window, as `torch.nn.MaxPool2d`: on spikes, the OR of the cell in a timestep.
 
-    Parameters as in `SumPool2d`.
+    `kernel_size`, `stride`, `padding`: as in `SumPool2d`.
     """
 
     kernel_size: int | Pair

@@ -33,6 +33,7 @@ class WiredConnection:
     in_group: int
     reach: int
     stride: int
+    twice: bool
     direct: int
     positions: int
     pooled: int
@@ -97,6 +98,7 @@ def connect(
         in_group=in_group,
         reach=_add_reach(arrays, reach, reach.taps, rows.shape[1] if layer.groups == 1 else 0),
         stride=stride * rows.shape[1],
+        twice=_reaches_twice(reach),
         direct=direct,
         positions=len(reach.pointers) - 1,
         pooled=pooled,
@@ -105,6 +107,13 @@ def connect(
         rows_per_site=fan_in * min(in_group, source.channels),
         fan_out=arrays.add("fan_outs", np.diff(reach.pointers)),
     )
+
+
+def _reaches_twice(reach: Reach) -> bool:
+    """Tell whether a position reaches a site more than once."""
+    positions = np.repeat(np.arange(len(reach.pointers) - 1), np.diff(reach.pointers))
+    pairs = np.sort(positions * (reach.targets.max(initial=0) + 1) + reach.targets)
+    return bool((np.diff(pairs) == 0).any())
 
 
 def stored_length(channels: int, sites: int) -> int:

@@ -23,16 +23,13 @@ from .connections import WiredConnection, connect, stored_length
 from .program import Value
 from .runs import WIDTHS, patch_of, width_of
 
-# Maps gather where a timestep brings so many rows to a site, for each run that it looks up; below
-# it spikes scatter. By the lanes that are added at a time; 20 timesteps on 32x32, scatter beside
-# gather at 1, 3 and 5 rows a site, 3x3 and 5x5 to 128 channels: 1.0, 1.2, 1.5; 0.85, 1.0, 1.15.
-ROWS_A_RUN = {64: 0.6, 32: 1.0, 8: 1.7}
-
-# Where several sites are a patch: neurons that change by themselves are brought up to date more
-# cheaply there (LIF, 3x3, to 8, 16 and 32 channels at 1, 3 and 8 rows a site: 1.3, 2.0, 2.1; 1.1,
-# 1.6, 2.1; 1.0, 1.3, 2.0); IF (0.9, 1.2, 1.2; 0.8, 1.1, 1.3; 0.6, 0.8, 1.2) and neurons that are
-# not plain (IF of many spikes: 0.8, 1.0, 1.1; 0.7, 0.8, 1.0; 0.65, 0.8, 1.0) are not.
-ROWS_A_RUN_OF_PATCHES = {"leaky": 0.4, "plain": 1.0, "other": 2.0}
+# Maps of plain neurons gather where a timestep brings so many rows to a site, for each run that it
+# looks up; below it spikes scatter. Scatter beside gather, 20 timesteps on 32x32, 3x3, at 1, 2, 4,
+# 8 and 20 rows a site, spikes at random (in fours): LIF to 16 channels 0.95, 1.1, 1.4, 1.5, 1.4
+# (0.9, 1.0, 1.0, 0.95, 1.2), to 64 1.0, 1.0, 1.15, 1.5, 1.5; IF to 16 0.8, 1.0, 1.2, 1.3, 1.2
+# (0.8, 0.9, 0.85, 0.75, 0.5), to 64 0.7, 0.7, 0.85, 1.1, 1.1. Of other neurons only layers of one
+# site gather: IF of many spikes 0.7 to 1.2 (0.6 to 0.9).
+ROWS_A_RUN = {"changes": 1.0, "stays": 4.0}
 
 # Of a fully connected layer with so many weights, a block of a row comes from memory by itself,
 # where a scattered row comes whole: it gathers where a stretch uses each row once, on average.
@@ -120,7 +117,7 @@ def lay_out(
     # A membrane that is still above its limit after a threshold was subtracted, and decays below
     # it by the next timestep, must not be compared whenever a neighbour of its patch is.
     patch = 1
-    if layer.groups == 1 and not (plain and subtract):
+    if layer.groups == 1 and plain and not subtract:
         patch = patch_of(row_length, sites)
     stored: dict[float, int] = {}
     ways = [
@@ -180,7 +177,7 @@ def lay_out(
 def _gather(population: WiredPopulation, number: int, arrays: Arrays) -> None:
     """Let a layer gather its rows, if every way to it has runs."""
     found = [way.found for way in population.ways if way.found is not None]
-    if len(found) < len(population.ways):
+    if len(found) < len(population.ways) or not (population.plain or population.sites == 1):
         return
     sites, patch = population.sites, population.patch
     width = width_of(patch * population.stored)
@@ -192,7 +189,7 @@ def _gather(population: WiredPopulation, number: int, arrays: Arrays) -> None:
         for way, runs in zip(population.ways, found, strict=True)
     )
     if population.looks_up:
-        rows = _rows_a_run(population)
+        rows = ROWS_A_RUN["changes" if population.changes else "stays"]
         inputs = sum(way.positions * way.in_channels for way in population.ways)
         population.gather_from = int(rows * looked_up * inputs / population.rows_per_site)
     population.chunk = max(1, MOST_MASKS // (population.patches * -(-population.lanes // width)))
@@ -216,14 +213,6 @@ def _gather(population: WiredPopulation, number: int, arrays: Arrays) -> None:
         row += runs.blocks.shape[1]
         way.index, index = index, index + way.positions + 1
     population.index = index
-
-
-def _rows_a_run(population: WiredPopulation) -> float:
-    if population.patch == 1:
-        return next(few for least, few in ROWS_A_RUN.items() if population.width >= least)
-    if not population.plain:
-        return ROWS_A_RUN_OF_PATCHES["other"]
-    return ROWS_A_RUN_OF_PATCHES["leaky" if population.changes else "plain"]
 
 
 def _with_gain(layer: WeightLayer) -> WeightLayer:

@@ -104,6 +104,7 @@ class Connection(Columns):
     in_group = auto()  # input channels that share a group of output channels
     reach = auto()  # offset of the pointers: first entry of each input position
     stride = auto()  # from the weight row of one channel to that of the next
+    twice = auto()  # 1 where a position may reach a site twice, through pools that overlap
     direct = auto()  # offset of the row of each input, where each reaches one site; otherwise -1
     positions = auto()  # of the source
     runs = auto()  # offset of the pointers to the runs of each patch, -1 where there are none,

@@ -96,13 +96,11 @@ def test_inputs_of_one_and_two_axes() -> None:
     ))  # fmt: skip
     flat = drawn(nn.Sequential(nn.Linear(12, 10), snn.Leaky(0.5, init_hidden=True)))
     rng = np.random.default_rng(0)
-    for model, shape, full in ((line, (2, 12), (2, 1, 12)), (flat, (12,), (1, 1, 12))):
+    for model, shape, full in ((line, (2, 12), (2, 1, 12)), (flat, (12,), (12,))):
         network = from_torch(model, shape, 1000, steps=STEPS)
         assert network.input_shape == full
-        step, on, _, x = np.nonzero(rng.random((STEPS, *full)) < 0.3)
-        agreement = compare(
-            model, network, [es.make_events(step * 1000, x, x * 0, on)], input_shape=shape
-        )
+        frames = es.from_frames(rng.random((STEPS, *full)) < 0.3, 1000)
+        agreement = compare(model, network, [frames], input_shape=shape)
         assert agreement.layers[-1].torch_spikes > 20
         assert agreement.differing == 0
 

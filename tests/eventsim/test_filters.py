@@ -258,6 +258,6 @@ def test_bad_settings_are_refused(changed: dict[str, Any], sentence: str) -> Non
 @pytest.mark.parametrize("events", [np.zeros(3), np.zeros((2, 2), EVENT_DTYPE)])
 def test_what_is_no_packet_is_refused(events: Any) -> None:
     filters = Filters(FilterSettings(), SENSOR)
-    with pytest.raises(RecordingError, match=r"events have dtype .*, expected a 1-D array of"):
+    with pytest.raises(RecordingError, match=r"events have dtype .*, expected a 1-D array with"):
         filters(events)
     assert sum(filters.counters.values()) == 0

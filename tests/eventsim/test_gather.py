@@ -23,8 +23,7 @@ def run(network: es.Network, binned: es.BinnedEvents, expected: list[bool]) -> t
     """Return membranes and counts after all timesteps; `expected` says which layers gather."""
     with (
         patch.object(runs, "WIDTHS", runs.WIDTHS if any(expected) else ()),
-        patch.object(populations, "ROWS_A_RUN", {1: 0.0}),
-        patch.dict(populations.ROWS_A_RUN_OF_PATCHES, leaky=0, plain=0, other=0),
+        patch.dict(populations.ROWS_A_RUN, changes=0, stays=0),
     ):
         program = wire.wire(network)
     assert [bool(row[Population.width] > 0) for row in program.populations] == expected
@@ -88,7 +87,8 @@ def test_the_same_bits_with_and_without(
     binned = binned_events(activity, seed, 9)
     of_runs = pooled != 1  # not where windows overlap: a position would reach a site twice
     one_site = pooled == 2 and stride == 2  # its rows are filled up
-    gathers = [True, (channels % 8 == 0 or one_site) and of_runs]
+    plain = neuron.plain
+    gathers = [plain, ((channels % 8 == 0 and plain) or one_site) and of_runs]
     listed, counts = run(network, binned, [False, False])
     gathered, gathered_counts = run(network, binned, gathers)
     np.testing.assert_array_equal(gathered, listed)
@@ -178,8 +178,8 @@ def test_a_layer_that_scatters_behind_one_that_gathers_finds_its_inputs_empty() 
     rng = np.random.default_rng(1)
     adaptive = es.ALIF(0.5, 0.3, 0.5, 0.1)
     layers = [
-        es.Conv2d(normal(rng, 8, 2, 3, 3), padding=1, neuron=adaptive),
-        es.Conv2d(normal(rng, 7, 8, 3, 3), padding=1, neuron=adaptive),  # 7: no vector divides it
+        es.Conv2d(normal(rng, 8, 2, 8, 8), neuron=adaptive),
+        es.Conv2d(normal(rng, 6, 4, 1, 1), groups=2, neuron=adaptive),
     ]
     network = es.Network((2, 8, 8), 1000, layers, steps=STEPS)
     binned = binned_events(0.5, 0, 8)

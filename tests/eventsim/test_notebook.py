@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import subprocess
 import sys
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -229,7 +230,8 @@ def test_help_says_what_the_columns_of_spikes_are() -> None:
     shown = " ".join((es.Result.__doc__ or "").split())
     assert "columns (timestep, channel, y, x)" in shown
     assert shown.index("spikes:") < shown.index("spike_counts:")
-    for kind in (es.Result, es.BinnedEvents, es.Recording, es.Answer):
-        fields = getattr(kind, "__dataclass_fields__", None) or (*kind._fields, "about", "dropped")  # type: ignore[attr-defined]
-        for name in fields:
-            assert name in (kind.__doc__ or ""), (kind, name)
+    for kind in vars(es).values():
+        if isinstance(kind, type) and kind.__module__.startswith("eventsim"):
+            of_data = [field.name for field in fields(kind)] if is_dataclass(kind) else []
+            for name in of_data or getattr(kind, "_fields", ()):
+                assert name in (kind.__doc__ or ""), (kind, name)

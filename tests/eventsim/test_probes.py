@@ -70,6 +70,18 @@ def test_what_is_read_is_what_the_reference_has(data: Any) -> None:
             np.testing.assert_array_equal(of_binned, found[quantity])
 
 
+def test_binned_events_are_probed_as_events_are() -> None:
+    network = mixed()
+    events = make_events([0, 1500, 2500, 3500], [0] * 4, [0] * 4, [1] * 4)
+    binned = bin_events(events, (1, 1, 1), DT_US, 4)
+    whole, ready = (simulate(network, one, probe=["membranes"]).probes for one in (events, binned))
+    assert whole is not None
+    assert ready is not None
+    assert whole["layer 1 (Dense)"]["membranes"].any()
+    for name, found in whole.items():
+        np.testing.assert_array_equal(ready[name]["membranes"], found["membranes"])
+
+
 def mixed() -> Network:
     layers = [
         Flatten(), Dense(np.ones((3, 1)), neuron=LIF(0.5, 2.0)),

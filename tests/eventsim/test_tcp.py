@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -26,7 +27,9 @@ from live_sources import (
 from patience import PATIENCE_S, wait_until
 from recording_files import EVENTS
 
+from eventsim.errors import EventsimError
 from eventsim.live.sources import open_source
+from eventsim.live.udp import ready
 
 
 @settings(max_examples=15)
@@ -161,3 +164,16 @@ def test_standard_input_of_a_process() -> None:
         check=True,
     )
     assert done.stdout.split() == [b"50000", b"4"]
+
+
+def test_without_poll_sockets_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows has no `poll`; there, standard input cannot be followed, and that is said."""
+    monkeypatch.delattr(select, "poll")
+    here, there = socket.socketpair()
+    with here, there:
+        assert ready(here.fileno(), writing=True)
+        assert not ready(here.fileno())
+        there.send(b"x")
+        assert ready(here.fileno())
+    with pytest.raises(EventsimError, match="standard input cannot be followed on Windows"):
+        open_source("-")

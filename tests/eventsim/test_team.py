@@ -39,8 +39,6 @@ def test_threads_change_nothing(data: Any) -> None:
 NEURONS = {
     "LIF": es.LIF(0.8, 0.4),
     "LIF that subtracts": es.LIF(0.9, 0.3, "subtract"),
-    "IF with many": es.IF(0.5, "subtract", comparison=">=", spikes="many"),
-    "ALIF": es.ALIF(0.8, 0.4, 0.9, 0.2),
 }
 
 
@@ -68,7 +66,10 @@ def test_threads_that_do_help_change_nothing(neuron: Any) -> None:
         teams.append(made[0])
         return made
 
-    with patch.object(populations, "ROWS_A_RUN", {1: 0.0}), patch.object(run, "new_team", new_team):
+    with (
+        patch.dict(populations.ROWS_A_RUN, changes=0, stays=0),
+        patch.object(run, "new_team", new_team),
+    ):
         one = es.simulate(network, events, record_spikes=True)
         for _ in range(100):
             several = run.run_recording(network, events, record_spikes=True, threads=3)

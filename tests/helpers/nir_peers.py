@@ -9,7 +9,6 @@ convolutional ones have the structure of NIR's paper (Pedersen et al. 2024): 16C
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -293,56 +292,3 @@ CASES = (
     Case("spikingjelly", "LIFNode", "MLP", spikingjelly_mlp),
     Case("spikingjelly", "IFNode, CUBALIFNode", "conv, AvgPool", spikingjelly_conv),
 )
-
-
-# --- their importers ------------------------------------------------------------------------------
-
-
-def run_snntorch(path: Path, frames: Tensor) -> Tensor:
-    """Return the output spikes (steps, outputs) of a file in snntorch."""
-    import nir
-    from snntorch.import_nir import import_from_nir
-
-    return _in_steps(import_from_nir(nir.read(path)), frames)
-
-
-def run_norse(path: Path, frames: Tensor) -> Tensor:
-    """The same in norse."""
-    import nir
-    import norse.torch as norse
-
-    return _in_steps(norse.from_nir(nir.read(path)), frames)
-
-
-def run_spikingjelly(path: Path, frames: Tensor) -> Tensor:
-    """The same in spikingjelly."""
-    from spikingjelly.activation_based.nir_exchange import import_from_nir
-
-    return _in_steps(import_from_nir(path), frames)
-
-
-def run_sinabs(path: Path, frames: Tensor) -> Tensor:
-    """The same in sinabs."""
-    import nir
-    from sinabs.nir import from_nir
-
-    with torch.no_grad():
-        output = from_nir(nir.read(path), batch_size=1)(frames)
-    return output[0] if isinstance(output, tuple) else output
-
-
-def _in_steps(model: Any, frames: Tensor) -> Tensor:
-    state, outputs = None, []
-    with torch.no_grad():
-        for frame in frames:
-            spikes, state = model(frame[None]) if state is None else model(frame[None], state)
-            outputs.append(spikes[0] if isinstance(spikes, tuple) else spikes)
-    return torch.cat(outputs)
-
-
-IMPORTERS: dict[str, Callable[[Path, Tensor], Tensor]] = {
-    "snntorch": run_snntorch,
-    "norse": run_norse,
-    "spikingjelly": run_spikingjelly,
-    "sinabs": run_sinabs,
-}

@@ -277,7 +277,7 @@ def some_layout(data: Any) -> Iterator[None]:
     with (
         patch.object(arrays, "widens_float16", lambda: narrow),
         patch.object(populations, "BEYOND_CACHES", beyond),
-        patch.object(populations, "ROWS_A_RUN", {1: rows}),
+        patch.dict(populations.ROWS_A_RUN, changes=rows, stays=rows),
         patch.object(populations, "MOST_CHUNK", chunk),
         patch.object(runs, "WIDTHS", widths),
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -67,6 +68,25 @@ def test_a_module_becomes_a_file_and_is_compared(
     assert network.provenance["source"] == "builds_a_net:build"
     assert network.provenance["modules"] == ["0, 1, 2", "3", "4", "5, 6"]
     assert es.simulate(network, es.make_events([0], [3], [3], [1])).spike_counts.shape == (10,)
+
+
+def test_bench_times_it_beside_the_engine(folder: Path) -> None:
+    for number in (1, 2):
+        write_nmnist(folder / "data" / "Test" / "3" / f"{number:05d}.bin", 3 * number, seed=number)
+    own = ("bench", "--workload", "builds_a_net:build", "--root", folder / "data", *GRID)
+    few = ("--steps", 8, "--repeats", 1, "--json", folder / "out.json")
+    assert run_command(*own, *few) == 0
+    found = json.loads((folder / "out.json").read_text())["workloads"]["builds_a_net:build"]
+    assert (found["samples"], found["steps"]) == (2, 8)
+    (beside,) = found["agreement"]
+    assert (beside["peer"], beside["verdict"]) == ("spikingjelly", "equal")
+    assert beside["differing"] == [0, 0]
+    assert min(beside["engine_spikes"]) > 10
+    ratios = {row["name"]: row["times_the_engine"] for row in found["timings"]}
+    assert ratios["spikingjelly"] > 1
+    assert "--steps is missing, expected the timesteps" in str(run_command(*own))
+    named = ("bench", "--workload", "mlp", "--steps", 8)
+    assert "--steps is 8 with --workload mlp, expected it with" in str(run_command(*named))
 
 
 @pytest.mark.parametrize(

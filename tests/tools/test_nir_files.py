@@ -15,7 +15,7 @@ import eventsim as es
 
 nir = pytest.importorskip("nir")
 
-from eventsim_bridge.nir import from_nir  # noqa: E402
+from eventsim_bridge.nir import from_nir, to_nir  # noqa: E402
 
 OPTIONS = ("--dt-us", 1000, "--as-in", "snntorch", "--input-shape", "2,34,34")
 
@@ -65,6 +65,26 @@ def test_run_inspect_and_stream_take_nir_files(
         found[name] |= {"events": json.loads(out.read_text())["events"]}
     assert found["h5"] == found["nir"]
     assert sum(found["nir"]["spike_counts"][0]) > 0
+
+
+def test_check_runs_the_file_in_the_library_it_is_read_as(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("snntorch")
+    rng = np.random.default_rng(0)
+    weights = [rng.normal(0.02, 0.1, shape).astype("f4") for shape in ((8, 2312), (4, 8))]
+    layers = [es.Dense(weight, neuron=es.LIF(0.9, 0.2)) for weight in weights]
+    network = es.Network((2, 34, 34), 5000, [es.Flatten(), *layers])
+    to_nir(network, tmp_path / "net.nir", as_in="snntorch")
+    for number in (1, 2):
+        write_nmnist(tmp_path / "data" / "Test" / "3" / f"{number:05d}.bin", 9, seed=number)
+    check = ("--check", "nmnist", "--root", tmp_path / "data")
+    assert run_command("convert", tmp_path / "net.nir", tmp_path / "net.h5", *check) == 0
+    out = capsys.readouterr().out
+    compared = out[out.index("Spikes of torch and engine (2 recordings)") :].splitlines()
+    rows = [line.split() for line in compared if line.split()[:1] == ["layer"] and "(" in line]
+    assert [row[3:6] for row in rows] == [[row[3], row[3], "0"] for row in rows]
+    assert int(rows[0][3].replace(",", "")) > 10
 
 
 def test_a_network_to_nir_and_back(tmp_path: Path) -> None:

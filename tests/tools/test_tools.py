@@ -348,7 +348,7 @@ def test_demo_shows_the_main_job(tmp_path: Path, capsys: pytest.CaptureFixture[s
     net = es.load_network(tmp_path / "demo" / "network.h5")
     assert net.provenance["test_accuracy"] == document["accuracy"]
     assert (tmp_path / "demo" / "demo.png").read_bytes().startswith(b"\x89PNG")
-    assert "SOPs/dense" in capsys.readouterr().out
+    assert "5. Count" in capsys.readouterr().out
 
 
 def test_run_in_asynchronous_time(network: Path, tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ..options import writable
+from ..networks import NirOptions
+from ..options import with_options, writable
 from ..report import console, notes, write_json
 
 NAMES = (
@@ -16,8 +17,15 @@ NAMES = (
 )
 
 
+@with_options
 def bench(
-    workload: Annotated[str, typer.Option(help=f"{NAMES}, or all.")] = "all",
+    workload: Annotated[
+        str,
+        typer.Option(
+            help=f"{NAMES}, or all; or a network of your own: module:function or a .nir file."
+        ),
+    ] = "all",
+    *,
     root: Annotated[
         Path | None, typer.Option(help="Folder with NMNIST and DVSGesture (or one of them).")
     ] = None,
@@ -36,6 +44,13 @@ def bench(
     longest: Annotated[
         int, typer.Option(help="Events in growth's longest recording.", min=100_000)
     ] = 100_000_000,
+    data: Annotated[
+        str | None, typer.Option(help="Data set for a network of your own [default: nmnist].")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Timesteps, for a network of your own.", min=1)
+    ] = None,
+    nir: NirOptions,
     json: Annotated[
         Path | None,
         typer.Option(
@@ -51,20 +66,28 @@ def bench(
     from eventsim_bridge.datasets import DataSetError
 
     from .machine import describe_machine
+    from .own import is_own, measure_own, refuse_options
     from .tables import print_workload
     from .workloads import WORKLOADS, Options
 
-    if workload != "all" and workload not in WORKLOADS:
+    own = is_own(workload)
+    if not own and workload != "all" and workload not in WORKLOADS:
         raise es.EventsimError(
-            f"--workload is {workload!r}, expected {', '.join(WORKLOADS)} or all"
+            f"--workload is {workload!r}, expected {', '.join(WORKLOADS)}, all, "
+            f"module:function or a .nir file"
         )
+    if not own:
+        refuse_options(workload, nir, data, steps)
     options = Options(mlp, conv, root, limit, repeats, rate, longest)
     results: dict[str, Any] = {}
     machine = describe_machine()
     quiet = json is not None and str(json) == "-"
     for name in list(WORKLOADS) if workload == "all" else [workload]:
         try:
-            results[name] = WORKLOADS[name](options)
+            if own:
+                results[name] = measure_own(name, nir, data, root, steps, limit, repeats)
+            else:
+                results[name] = WORKLOADS[name](options)
         except DataSetError as error:
             if workload != "all":
                 raise
@@ -79,3 +102,4 @@ def bench(
         from .plots import draw_all
 
         draw_all(results, machine, plots)
+    notes.print("What is timed, and what is fair: docs/benchmark.md.", highlight=False)

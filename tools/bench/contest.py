@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
 import eventsim as es
+from eventsim.network.neurons import Neuron
 from eventsim_bridge.agreement import Agreement, compare_spikes
 
 from ..report import notes, progress_bar
@@ -28,9 +29,43 @@ CHECKED = 4  # recordings on which every spike is compared before anything is ti
 ROUNDING = 1e-5  # membranes that come nearer to the threshold may cross it on one side alone
 
 
-def run_contest(network: es.Network, recordings: Sequence[Any], repeats: int) -> dict[str, Any]:
-    """Compare the spikes of all, then time all in turn; return everything for JSON and tables."""
-    built, left_out = build_peers(network, PEERS)
+class Beside(Protocol):
+    """What is timed beside the engine: see `Peer`."""
+
+    @property
+    def name(self) -> str:
+        """Who it is."""
+
+    @property
+    def given(self) -> str:
+        """What `ready` makes, for tables."""
+
+    def version(self) -> str:
+        """Return the version."""
+
+    def difference(self, neuron: Neuron) -> str:
+        """Say how its equation differs from the engine's; empty where it does not."""
+
+    def layer_spikes(self, frames: torch.Tensor) -> list[torch.Tensor]:
+        """Return the spikes of each layer with neurons, (batch, steps, *layer shape)."""
+
+    def ready(self, frames: torch.Tensor) -> Any:
+        """Return frames as `run` wants them; not timed."""
+
+    def run(self, ready: Any) -> object:
+        """Run them; this is timed."""
+
+
+def run_contest(
+    network: es.Network, recordings: Sequence[Any], repeats: int,
+    beside: Sequence[Beside] | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Compare the spikes of all, then time all in turn; return everything for JSON and tables.
+
+    beside: who runs beside the engine; by default all peers that can.
+    """
+    built: Sequence[Beside]
+    built, left_out = build_peers(network, PEERS) if beside is None else (beside, {})
     agreement = []
     for peer in built:
         notes.print(f"comparing the spikes of {peer.name} with the engine's", highlight=False)
@@ -74,7 +109,7 @@ def build_peers(
     return built, left_out
 
 
-def check(peer: Peer, network: es.Network, recordings: Sequence[Any]) -> dict[str, Any]:
+def check(peer: Beside, network: es.Network, recordings: Sequence[Any]) -> dict[str, Any]:
     """Compare every spike of a peer with the engine's; say how many differ, and why."""
     agreement = compare_spikes(peer, network, recordings)
     differences = {peer.difference(network.layers[i].neuron) for i in network.neuron_layers}  # type: ignore[union-attr]
@@ -101,7 +136,7 @@ def _verdict(agreement: Agreement, difference: str) -> str:
 
 
 def _contestants(
-    network: es.Network, recordings: Sequence[Any], peers: Iterable[Peer]
+    network: es.Network, recordings: Sequence[Any], peers: Iterable[Beside]
 ) -> list[Contestant]:
     threads = sorted({1, es.available_threads()})
     binned = bin_all(network, recordings)

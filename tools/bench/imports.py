@@ -1,7 +1,8 @@
 """Networks of other libraries in their own framework beside the engine, on N-MNIST (imports).
 
 Two of each library, one fully connected and one convolutional, that differ in their neurons. Their
-weights are torch's, drawn at random, and scaled until every layer fires at the rate asked for.
+weights are drawn at random, scaled until every layer fires at the rate asked for, and then trained
+in that library, by its own surrogate gradients, on the first recordings of the training part.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from eventsim_bridge.importing import read_torch
 
 from ..report import progress_bar
 from .networks import firing_rates
+from .trained import train
 
 SHAPE, DT_US, STEPS = (2, 34, 34), 5000, 60
 SCALED_ON = 2  # recordings
+TRAINED_ON = 500
 MOST_TRIES = 60
 
 
@@ -106,34 +109,49 @@ MODELS: dict[str, Callable[[], Iterator[tuple[str, nn.Module]]]] = {
 def measure_imports(root: Path | None, limit: int, rate: float) -> dict[str, Any]:
     """Compare every spike on the first recordings of the test part, and as many of training."""
     dataset = open_dataset("nmnist", root)
-    recordings = [
-        part[index][0]
+    test, training = (
+        [part[index] for index in range(min(limit, len(part)))]
         for part in (dataset.test, dataset.train)
-        for index in range(min(limit, len(part)))
-    ]
+    )
     rows: list[dict[str, Any]] = []
     for library, models in MODELS.items():
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             found = list(models())
         for name, (neurons, model) in zip(("512FC-10", "conv"), found, strict=True):
-            rows.append(_row(library, name, neurons, model.eval(), recordings, rate))
-    return {"recordings": len(recordings), "steps": STEPS, "dt_us": DT_US, "rows": rows}
-
-
-def _row(
-    library: str, name: str, neurons: str, model: nn.Module, recordings: Sequence[Any], rate: float
-) -> dict[str, Any]:
-    _scale(model, recordings[:SCALED_ON], rate)
-    network = read_torch(model, SHAPE, DT_US, steps=STEPS).network
-    with progress_bar(f"{library}, {name}", len(recordings)) as advance:
-        agreement = compare(model, network, recordings, progress=advance)
+            row = {"library": library, "neurons": neurons, "network": name}
+            rows.append(row | _compared(f"{library}, {name}", model, test, training, rate))
     return {
-        "library": library, "neurons": neurons, "network": name, **agreement.as_dict(),
+        "recordings": len(test) + len(training), "tested": len(test),
+        "trained": min(TRAINED_ON, len(training)), "steps": STEPS, "dt_us": DT_US, "rows": rows,
+    }  # fmt: skip
+
+
+def _compared(
+    title: str, model: nn.Module, test: Sequence[Any], training: Sequence[Any], rate: float
+) -> dict[str, Any]:
+    """Train a model, and compare it with its network on all recordings, (events, label) each."""
+    few = [events for events, _ in (*training, *test)[:SCALED_ON]]
+    _scale(model.eval(), few, rate)
+    with progress_bar(f"{title}: training", min(TRAINED_ON, len(training))) as advance:
+        train(model, SHAPE, _binned(training[:TRAINED_ON]), advance)
+    network = read_torch(model.eval(), SHAPE, DT_US, steps=STEPS).network
+    recordings = [events for events, _ in (*test, *training)]
+    with progress_bar(f"{title}: comparing", len(recordings)) as advance:
+        agreement = compare(model, network, recordings, progress=advance)
+    found = es.simulate_batch(network, [events for events, _ in test])
+    right = sum(one.prediction == label for one, (_, label) in zip(found, test, strict=True))
+    return {
+        **agreement.as_dict(),
+        "right": right,
         "spikes": sum(layer.torch_spikes for layer in agreement.layers),
         "differing": agreement.differing, "origins": agreement.origins,
         "farthest": max(layer.largest_origin_distance for layer in agreement.layers),
     }  # fmt: skip
+
+
+def _binned(recordings: Sequence[Any]) -> list[tuple[es.BinnedEvents, int]]:
+    return [(es.bin_events(events, SHAPE, DT_US, STEPS), label) for events, label in recordings]
 
 
 def _scale(model: nn.Module, recordings: Sequence[Any], rate: float) -> None:
@@ -149,4 +167,5 @@ def _scale(model: nn.Module, recordings: Sequence[Any], rate: float) -> None:
             with torch.no_grad():
                 part.weight.mul_(1.25)
         else:
-            raise es.EventsimError(f"layer {number} spikes at {found:.2%}, expected {rate:.2%}")
+            name = network.layer_name(network.neuron_layers[number])
+            raise es.EventsimError(f"{name} spikes at {found:.2%}, expected {rate:.2%}")

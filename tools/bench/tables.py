@@ -26,7 +26,7 @@ def print_workload(
 ) -> None:
     """Print what a workload gave; the head names the machine."""
     console.print(f"\n[bold]{name}[/]  on {machine_line(machine)}", highlight=False)
-    TABLES[name](result, console)
+    TABLES.get(name, _contest)(result, console)  # a network of one's own has no name
 
 
 def _contest(result: dict[str, Any], console: Console) -> None:
@@ -330,12 +330,15 @@ def _percent(values: list[float]) -> str:
 def _imports(result: dict[str, Any], console: Console) -> None:
     table = new_table(
         f"{result['recordings']} recordings, {result['steps']} timesteps of "
-        f"{result['dt_us'] / 1000:g} ms",
+        f"{result['dt_us'] / 1000:g} ms; trained on {result['trained']} of them",
         ["library", "neurons", "network"],
-        ["spikes", "differing", "of which first", "farthest from threshold"],
-    )
+        [
+            f"right of {result['tested']}", "spikes", "differing", "of which first",
+            "farthest from threshold",
+        ],
+    )  # fmt: skip
     for row in result["rows"]:
-        numbers = (f"{row[name]:,}" for name in ("spikes", "differing", "origins"))
+        numbers = (f"{row[name]:,}" for name in ("right", "spikes", "differing", "origins"))
         distance = f"{row['farthest']:.1e}" if row["origins"] else "-"
         table.add_row(row["library"], row["neurons"], row["network"], *numbers, distance)
     console.print(table)

@@ -15,7 +15,15 @@ from ..cluster import run_on_cluster
 from ..energies import ENERGY_HELP, chosen_models
 from ..options import ClusterOption, DownloadOption, Parting, with_options
 from ..reading import Reading
-from ..report import console, new_table, notes, progress_bar, say_when_compiling, write_json
+from ..report import (
+    console,
+    new_table,
+    notes,
+    progress_bar,
+    say_when_compiling,
+    waiting,
+    write_json,
+)
 
 if TYPE_CHECKING:
     from .cells import Finished
@@ -70,7 +78,7 @@ def compare(
         ),
     ] = False,
     limit: Annotated[
-        int | None, typer.Option(help="First N recordings of each split alone.", min=1)
+        int | None, typer.Option(help="Use only the first N recordings of each split.", min=1)
     ] = None,
     energy: Annotated[str, typer.Option(help=ENERGY_HELP, metavar="MODELS")] = "all",
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="For training.")] = "auto",
@@ -84,9 +92,10 @@ def compare(
     Writes results.json, results.csv, report.html and paper/ (its figures and tables) to OUT.
     A killed run goes on in the same OUT.
     """
-    from .cells import open_data
-    from .plan import LEARNING_RATES, Plan
-    from .store import Store
+    with waiting("loading torch"):
+        from .cells import open_data
+        from .plan import LEARNING_RATES, Plan
+        from .store import Store
 
     if cluster is not None:
         import distributed  # noqa: F401  before the work: it is an extra
@@ -121,6 +130,7 @@ def compare(
     console.print(
         f"Wrote {out / 'report.html'}, results.json, results.csv and paper/", highlight=False
     )
+    notes.print("Next: open the report in a browser; docs/compare.md says how to read it.")
 
 
 def _input_shape(dataset: Any) -> tuple[int, int, int]:

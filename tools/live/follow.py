@@ -130,6 +130,11 @@ def print_summary(summary: dict[str, Any]) -> None:
     faults = [f"{name.replace('_', ' ')} {count:,}" for name, count in counts.items() if count]
     if faults:
         console.print(f"Went wrong: {', '.join(faults)}", highlight=False, style="yellow")
+    console.print(
+        "Received events are processed, dropped, filtered or queued, each once; packet to outcome "
+        "is from the source to the answer. docs/live.md says more.",
+        highlight=False,
+    )
 
 
 def _print_predictions(predictions: dict[str, int]) -> None:
@@ -140,7 +145,7 @@ def _print_predictions(predictions: dict[str, int]) -> None:
 
 def _print_operations(layers: list[dict[str, Any]]) -> None:
     table = new_table(
-        "Operations", ["layer"], ["events in", "spikes out", "SOPs", "dense", "SOPs/dense"]
+        "Operations", ["layer"], ["events in", "spikes out", "SOPs", "dense MACs", "SOPs / dense"]
     )
     for layer in layers:
         dense = layer["dense_macs"]

@@ -36,13 +36,14 @@ class Monitor:
         self, stream: Stream, network: str, source: str, span_us: tuple[int, int] | None = None
     ) -> None:
         """Begin now."""
+        from eventsim.events.arrays import camera_of
         from eventsim.live.event_image import EventImage
         from eventsim.live.stream import Latencies
 
         self._stream, self._names = stream, {"network": network, "source": source}
         net = stream.session.network
-        _, height, width = net.input_shape
-        self._image = EventImage(width, height)
+        camera = camera_of(net.input_shape)
+        self._image = EventImage(camera.width, camera.height)
         self._class_names = net.class_names or tuple(map(str, range(net.outputs)))
         self._shapes = [net.shapes[index + 1] for index in net.neuron_layers]
         self._span_us = span_us

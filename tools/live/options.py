@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..help import Brief
 from ..reading import Reading
 from ..report import say_when_compiling
 from ..send import play, repeated
@@ -24,6 +25,7 @@ SOURCES = (
 
 
 LONG_FILE = 2**24  # bytes: not read once before, to know how long the recording is
+BACKGROUND = Brief("Clocks, filters and the queue")
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class LiveOptions:
     pace: Annotated[
         float | None,
         typer.Option(
-            help="Of a recording: times real time; 0 is as fast as it goes. [default: 1]", min=0
+            help="Of a recording: times real time; 0 is as fast as it goes [default: 1].", min=0
         ),
     ] = None
     loop: Annotated[
@@ -53,36 +55,61 @@ class LiveOptions:
     ] = 100_000
     hop_us: Annotated[int, typer.Option(help="From one answer to the next.")] = 10_000
     leak_us: Annotated[
-        int | None, typer.Option(help="Time constant of the leaky score. [default: the window]")
+        int | None, typer.Option(help="Time constant of the leaky score [default: the window].")
     ] = None
     gap_us: Annotated[
-        int, typer.Option(help="After a longer silence the network begins again.")
+        int,
+        typer.Option(
+            help="After a longer silence the network begins again.", rich_help_panel=BACKGROUND
+        ),
     ] = 10_000_000
     late_us: Annotated[
         int,
-        typer.Option(help="An event so late is left out; a later one is of a restarted clock."),
+        typer.Option(
+            help="An event so late is left out; a later one is of a restarted clock.",
+            rich_help_panel=BACKGROUND,
+        ),
     ] = 100_000
     clock_us: Annotated[
-        int | None, typer.Option(help="Period of a clock that wraps, such as 4294967296.")
+        int | None,
+        typer.Option(
+            help="Period of a clock that wraps, such as 4294967296.", rich_help_panel=BACKGROUND
+        ),
     ] = None
     tick_us: Annotated[
         int | None,
         typer.Option(
             help="After a longer silence time goes on by the wall clock, so far behind it; for "
-            "sources in real time."
+            "sources in real time.",
+            rich_help_panel=BACKGROUND,
         ),
     ] = None
     merge_polarities: Annotated[
-        bool, typer.Option("--merge-polarities", help="Make all events ON.")
+        bool,
+        typer.Option("--merge-polarities", help="Make all events ON.", rich_help_panel=BACKGROUND),
     ] = False
     refractory_us: Annotated[
-        int, typer.Option(help="A pixel that sent an event is blind for so long.", min=0)
+        int,
+        typer.Option(
+            help="A pixel that sent an event is blind for so long.",
+            min=0,
+            rich_help_panel=BACKGROUND,
+        ),
     ] = 0
     background_us: Annotated[
-        int, typer.Option(help="An event passes with a neighbour's within so long before.", min=0)
+        int,
+        typer.Option(
+            help="An event passes with a neighbour's within so long before.",
+            min=0,
+            rich_help_panel=BACKGROUND,
+        ),
     ] = 0
-    queue: Annotated[int, typer.Option(help="Events that may wait for the network.")] = 1_000_000
-    when_full: Annotated[str, typer.Option(help="block, drop-oldest or drop-newest.")] = "block"
+    queue: Annotated[
+        int, typer.Option(help="Events that may wait for the network.", rich_help_panel=BACKGROUND)
+    ] = 1_000_000
+    when_full: Annotated[
+        str, typer.Option(help="block, drop-oldest or drop-newest.", rich_help_panel=BACKGROUND)
+    ] = "block"
 
 
 def open_stream(

@@ -41,20 +41,21 @@ from ...operations import (
     SITE_UPDATES,
     UPDATES,
 )
+from ...vectors import LANES, scale_lanes
 from ...wiring.program import Population, Program, Value
 from .state import Outcome, State
 
 LAST_MEMBRANE, MEAN_MEMBRANE = map(READOUTS.index, ("last-membrane", "mean-membrane"))
 
 
-@kernel_part
+@inner_kernel
 def catch_up_site(program: Program, population: Int64s, state: State, site: int, t: int) -> None:
     """Apply the decay and bias of the timesteps since the last update of a site at once."""
     u, last = (
         state.membranes[population[Population.neuron] :],
         state.last[population[Population.site] :],
     )
-    n = np.uintp(population[Population.channels])
+    n, lanes = np.uintp(population[Population.channels]), np.uintp(LANES)
     b = np.uintp(site) * n
     power, gain = factors_of(
         t - last[np.uintp(site)],
@@ -63,7 +64,9 @@ def catch_up_site(program: Program, population: Int64s, state: State, site: int,
     )
     last[np.uintp(site)] = t
     if population[Population.bias] < 0:
-        for c in range(n):
+        for c in range(np.uintp(0), n // lanes * lanes, lanes):
+            scale_lanes(u, b + c, power)
+        for c in range(n // lanes * lanes, n):
             u[b + c] *= power
         return
     biases = program.biases[population[Population.biases] :]

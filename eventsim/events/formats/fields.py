@@ -1,7 +1,8 @@
 """Events as columns, one array a field: those of text, NumPy and HDF5 files, and what they are.
 
 In: columns, or what reads a part of them, from the files of those formats; with names, or without.
-Out: which column is which field, and packets of events.
+Out: which column is which field, and packets of events. Lists of spikes, of times and units, are
+events on a line of pixels: x is the unit, y and polarity are 0.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from numpy.typing import NDArray
 
 from ...errors import RecordingError
 from ..arrays import Events, make_events
-from ..units import TimeUnit, Unit, stated_or_deduced
-from .format import Asked
+from ..units import SAMPLE, TimeUnit, Unit, stated_or_deduced
+from .format import Asked, Contents
 
-EXPECTED = "t, x, y and on (or p)"
+EXPECTED = "t, x, y and on (or p), or t and unit"
 FIELDS = ("t", "x", "y", "on")
+LINE = ("t", "x")  # the fields of a list of spikes
 
 # Names that writers give the fields, best first; their case does not matter.
 _NAMES = {
@@ -28,6 +30,7 @@ _NAMES = {
     "y": ("y", "ys"),
     "on": ("on", "p", "ps", "pol", "polarity", "polarities"),
 }
+_UNITS = ("unit", "units", "neuron", "neurons", "channel", "channels")  # x, of a line
 # "t_us", "time [s]", "timestamp(ns)"
 _TIME = re.compile(r"([a-z]+)(?:[ _]?[\[(]?(s|sec|seconds|ms|us|usec|ns|nsec)[\])]?)?")
 _UNIT = {"sec": "s", "seconds": "s", "usec": "us", "nsec": "ns"}
@@ -43,17 +46,26 @@ class Field(NamedTuple):
 class Layout(NamedTuple):
     """Which column is which field."""
 
-    names: Mapping[str, Any]  # of a field in `FIELDS`: the name of its column, or its number
+    # of a field in `FIELDS`, or only in `LINE`: the name of its column, or its number
+    names: Mapping[str, Any]
     unit: Unit | None = None  # that the name of the times states
     others: tuple[str, ...] = ()  # columns that are left alone
 
 
+ROW = Layout({"t": "t", "x": "x", "on": "p"})  # tonic's SHD, N-TIDIGITS and others of one row
+
+
 def find_fields(names: Iterable[str]) -> Layout | None:
-    """Find the fields of events among names of columns; None where one is missing."""
+    """Find the fields of events, or else of a line's, among names; None where one is missing."""
     plain = {name: name.strip().lower() for name in names}
+    line = {"t": _NAMES["t"], "x": _UNITS}
+    return _find(plain, _NAMES) or _find(plain, line)
+
+
+def _find(plain: Mapping[str, str], wanted: Mapping[str, tuple[str, ...]]) -> Layout | None:
     found: dict[str, str] = {}
     unit = None
-    for field, known in _NAMES.items():
+    for field, known in wanted.items():
         for name, lower in plain.items():
             stem, stated = lower, None
             if field == "t" and (parts := _TIME.fullmatch(lower)) and lower not in known:
@@ -65,7 +77,7 @@ def find_fields(names: Iterable[str]) -> Layout | None:
                 found[field] = name
                 if field == "t" and stated:
                     unit = Unit(cast(TimeUnit, _UNIT.get(stated, stated)), "stated by its name")
-    if len(found) < len(FIELDS):
+    if len(found) < len(wanted):
         return None
     used = set(found.values())
     return Layout(found, unit, tuple(name for name in plain if name not in used))
@@ -76,11 +88,12 @@ def events_of_fields(array: NDArray[Any], time_unit: TimeUnit = "us") -> Events:
 
     Raises `RecordingError` where a field of events is missing, or as `make_events`.
     """
-    layout = find_fields(array.dtype.names or ())
+    names = array.dtype.names or ()
+    layout = ROW if set(names) == {"t", "x", "p"} else find_fields(names)
     if layout is None:
         raise RecordingError(f"events have dtype {array.dtype}, expected fields {EXPECTED}")
     unit = time_unit if layout.unit is None else layout.unit.unit
-    return make_events(*(array[layout.names[field]] for field in FIELDS), time_unit=unit)
+    return make_events(*event_columns(array, layout), time_unit=unit)
 
 
 def _stem(name: str, known: tuple[str, ...]) -> str:
@@ -133,11 +146,11 @@ def find_order(sample: NDArray[Any]) -> Layout:
 
 def show(layout: Layout, unit: Unit, how: str) -> dict[str, str]:
     """Say for a person which columns were taken for which fields, and how that is known."""
-    order = sorted(FIELDS, key=lambda field: str(layout.names[field]))
+    order = sorted(layout.names, key=lambda field: str(layout.names[field]))
     if isinstance(layout.names["t"], int):
         columns = ", ".join(order)
     else:
-        columns = ", ".join(str(layout.names[field]) for field in FIELDS)
+        columns = ", ".join(str(name) for name in layout.names.values())
     facts = {"columns": f"{columns} ({how})"}
     if layout.others:
         facts["left_alone"] = ", ".join(name or "(no name)" for name in layout.others)
@@ -181,5 +194,30 @@ def column_packets(
     """Make packets of `asked.size` events of what `read` gives for a part of the columns."""
     for first in range(0, length, asked.size):
         columns: Any = read(slice(first, first + asked.size))
-        t, x, y, on = (columns[layout.names[field]] for field in FIELDS)
+        t, x, y, on = event_columns(columns, layout)
         yield asked.faults.make(t, x, y, on, first=first, time_unit=unit)
+
+
+def contents_of(
+    columns: Mapping[str, NDArray[Any]], asked: Asked, stream: str = "",
+    others: tuple[str, ...] = (),
+) -> Contents:  # fmt: skip
+    """Return what whole columns hold; `others` are left alone."""
+    layout = check_fields(columns)._replace(others=others)
+    unit = unit_of(layout, columns[layout.names["t"]][:SAMPLE], asked.time_unit)
+
+    def read(part: slice) -> Mapping[str, Any]:
+        return {name: column[part] for name, column in columns.items()}
+
+    length = len(columns[layout.names["t"]])
+    packets = column_packets(read, length, asked, layout, unit.unit)
+    facts = {"stream": stream} if stream else {}
+    return Contents(packets, facts=facts | show(layout, unit, "by their names"))
+
+
+def event_columns(columns: Any, layout: Layout) -> list[Any]:
+    """Return the columns t, x, y and polarity; a line's last two are 0."""
+    t = columns[layout.names["t"]]
+    zeros = np.zeros(len(t), np.uint8)
+    names = layout.names
+    return [columns[names[field]] if field in names else zeros for field in FIELDS]

@@ -60,8 +60,9 @@ def choose_stream(names: Sequence[Name], asked: int | None) -> Name:
         return names[0]
     if asked is None or not 0 <= asked < len(names):
         what = "none was chosen" if asked is None else f"--stream is {asked}"
+        shown = ", ".join(map(str, names[:8])) + (", ..." if len(names) > 8 else "")
         raise RecordingError(
-            f"the file holds {len(names)} event streams ({', '.join(map(str, names))}) and {what}, "
+            f"the file holds {len(names)} event streams ({shown}) and {what}, "
             f"expected --stream 0 to {len(names) - 1} (in Python stream)"
         )
     return names[asked]

@@ -3,7 +3,8 @@
 In: a path, from `registry.py`. A stream is a group with a dataset for each field (DSEC, M3ED, RVT,
 e2vid), a dataset of a compound type (Prophesee), or one of four columns (MVSEC), anywhere in the
 file. Other members are left alone. A `t_offset` in or beside a group, as DSEC has it, is added to
-the times. The datasets are read in parts.
+the times. The datasets are read in parts. Where those of a group hold a list for each recording
+(SHD, SSC), each recording is a stream, and is read whole.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from .fields import (
     Layout,
     check_fields,
     column_packets,
+    contents_of,
     find_fields,
     find_order,
     show,
@@ -62,6 +64,8 @@ def _decode(path: Path, asked: Asked) -> Contents:
             raise RecordingError(
                 f"the file holds {list(file)}, expected a group or dataset of {EXPECTED}"
             )
+        if len(names) == 1 and (lists := _lists(file[names[0]])):
+            return _decode_lists(names[0], lists, asked)
         name = choose_stream(names, asked.stream)
         _check_filters(file[name])
         stream = _stream(file, name)
@@ -97,6 +101,27 @@ def _stream_names(file: h5py.File) -> list[str]:
 
     file.visititems(visit)
     return found or named[:1]
+
+
+def _lists(node: Any) -> dict[str, Any]:
+    """Return the datasets of a group's fields where they hold a list for each recording."""
+    layout = find_fields(node) if isinstance(node, h5py.Group) else None
+    found = {} if layout is None else {name: node[name] for name in layout.names.values()}
+    return found if any(h5py.check_vlen_dtype(one.dtype) for one in found.values()) else {}
+
+
+def _decode_lists(name: str, lists: dict[str, Any], asked: Asked) -> Contents:
+    """Read the lists of one recording."""
+    shapes = {key: (one.shape, h5py.check_vlen_dtype(one.dtype)) for key, one in lists.items()}
+    (count, *_), _ = shapes[next(iter(shapes))]
+    for key, (shape, inner) in shapes.items():
+        if shape != (count,) or not isinstance(inner, np.dtype):
+            raise RecordingError(
+                f"{name}/{key} has dtype {lists[key].dtype} and shape {shape}, expected a list of "
+                f"numbers for each of {count} recordings"
+            )
+    row = choose_stream(range(count), asked.stream)
+    return contents_of({key: one[row] for key, one in lists.items()}, asked, f"{name} {row}")
 
 
 def _stream(file: h5py.File, name: str) -> _Stream:

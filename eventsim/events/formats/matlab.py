@@ -17,9 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import RecordingError
-from .fields import find_fields
+from .fields import contents_of, find_fields
 from .format import Asked, Contents, Format
-from .numpy_files import decode_fields
 
 NAME = 63  # bytes, the longest that MATLAB gives
 HEADER = 128  # bytes, the last two of which say the order of bytes
@@ -48,8 +47,8 @@ def _decode(path: Path, asked: Asked) -> Contents:
     arrays = dict(_variables(raw[HEADER:], order))
     layout = find_fields(arrays)
     wanted = list(layout.names.values()) if layout else list(arrays)
-    return decode_fields(
-        {name: arrays[name] for name in wanted}, asked, layout.others if layout else ()
+    return contents_of(
+        {name: arrays[name] for name in wanted}, asked, others=layout.others if layout else ()
     )
 
 

@@ -8,7 +8,7 @@ pickle is never loaded.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from .fields import (
     Layout,
     check_fields,
     column_packets,
+    contents_of,
     find_fields,
     find_order,
     show,
@@ -65,20 +66,8 @@ def _decode_npz(path: Path, asked: Asked) -> Contents:
     if len(names) == 1:
         (array,) = arrays.values()
         return _decode_array(array, array.__getitem__, asked)
-    return decode_fields(arrays, asked, layout.others if layout else ())
-
-
-def decode_fields(arrays: Mapping[str, NDArray[Any]], asked: Asked, others: Any = ()) -> Contents:
-    """Decode arrays, one a field, found by their names; `others` are named, and left alone."""
-    layout = check_fields(arrays)._replace(others=others)
-    unit = unit_of(layout, arrays[layout.names["t"]][:SAMPLE], asked.time_unit)
-
-    def read(part: slice) -> Mapping[str, Any]:
-        return {name: column[part] for name, column in arrays.items()}
-
-    length = len(arrays[layout.names["t"]])
-    packets = column_packets(read, length, asked, layout, unit.unit)
-    return Contents(packets, facts=show(layout, unit, "by their names"))
+    others = layout.others if layout else ()
+    return contents_of(arrays, asked, others=others)
 
 
 def _decode_array(

@@ -124,7 +124,9 @@ def _unit(times: list[str], asked: Asked) -> Unit:
 
 def _packets(path: Path, asked: Asked, head: _Head, layout: Layout, unit: Unit) -> Iterator[Events]:
     fields = np.full(head.cells, -1)
-    fields[[layout.names[field] for field in FIELDS]] = range(len(FIELDS))
+    for number, field in enumerate(FIELDS):
+        if field in layout.names:
+            fields[layout.names[field]] = number
     table, number, first = table_of(asked.size), 0, 0
     for block, start in _blocks(path, 16 * asked.size):
         text = np.frombuffer(block, np.uint8)

@@ -30,8 +30,8 @@ class Table(NamedTuple):
 
 
 def table_of(rows: int) -> Table:
-    """Allocate a table."""
-    return Table(*(np.empty(rows, np.int64) for _ in Table._fields))
+    """Allocate a table, 0 where no column goes."""
+    return Table(*(np.zeros(rows, np.int64) for _ in Table._fields))
 
 
 @inner_kernel

@@ -95,7 +95,7 @@ class CUBALIF(_Currents):
 
 @dataclass(frozen=True, repr=False)
 class CUBALI(_Currents):
-    """CUBALIF without spikes: the readout of a network's last layer."""
+    """CUBALIF without spikes: the readout of a network's last layer; `current_decay` as there."""
 
     current_decay: Values
     decay: Values

@@ -47,8 +47,7 @@ class _Leaky(NeuronModel):
 class LIF(_Leaky):
     """Leaky integrate-and-fire, the paper's with the defaults.
 
-    `decay`: factor of the membrane per timestep (exp(-dt/tau)), 0 to 1. `threshold` > 0.
-    `reset`: see `neurons/__init__.py`. Raises `NetworkError` for other values.
+    Raises `NetworkError` for values that its parameters cannot have, as all models do.
     """
 
     decay: Values

@@ -9,6 +9,7 @@ loops of every engine). `__init__.py` lists the models and picks the formulas of
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from inspect import cleandoc
 from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -55,8 +56,12 @@ class _Levels:
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class NeuronModel(_Levels):
-    """The parameters and the behaviour that the models share.
+    """The parameters and the behaviour that the models share; `help` of each shows these too.
 
+    Numbers are for the layer, or tuples with one for each channel. decay: factor of the membrane
+    per timestep, exp(-dt/tau), 0 to 1. threshold: above rest. reset: what a spike does to the
+    membrane: "zero" (to rest), "value", "subtract" (by the threshold), "none", or one of two that
+    reach into the next timestep (`neurons/__init__.py`).
     rest: what the membrane leaks towards and starts at. comparison: whether a membrane equal to
     the threshold stays silent (">", the paper) or fires. refractory: timesteps after a spike in
     which the membrane is held and input is lost. reset_value: where "value" resets to.
@@ -64,6 +69,13 @@ class NeuronModel(_Levels):
     lower_bound: what the membrane cannot fall below. spikes: at most one a timestep, or "many":
     the largest whole number of thresholds that fit into the membrane (comparison ">="), up to 2^24.
     """
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        """Show what all share where a model is asked about."""
+        super().__init_subclass__(**more)
+        _, shared = cleandoc(NeuronModel.__doc__ or "").split("\n\n", 1)
+        if cls.__doc__ and shared not in cls.__doc__:
+            cls.__doc__ = f"{cleandoc(cls.__doc__)}\n\n{shared}"
 
     kind: ClassVar[int]  # which rules the kernels follow: see `__init__.py`
     has_second: ClassVar[bool] = False  # whether a neuron has a second variable
