@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 from places import ROOT
 
 import eventsim as es
@@ -32,6 +33,7 @@ def test_the_proof(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)  # the example draws its weights
     exec(EXAMPLES["In Python, with the proof"], {})
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert len(rows) == 2

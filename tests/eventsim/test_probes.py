@@ -50,7 +50,10 @@ def test_what_is_read_is_what_the_reference_has(data: Any) -> None:
         result = simulate(network, events, steps=steps, probe=probe, record_spikes=True)
     assert result.operations == plain.operations
     np.testing.assert_array_equal(result.scores, plain.scores)
+    again = simulate(network, binned, probe=probe)
+    assert again.operations == plain.operations
     assert result.probes is not None
+    assert again.probes is not None
     assert plain.probes is None
     for index, kind, trace in zip(network.neuron_layers, kinds, traces, strict=True):
         found, shape = result.probes[network.layer_name(index)], network.shapes[index + 1]
@@ -63,6 +66,8 @@ def test_what_is_read_is_what_the_reference_has(data: Any) -> None:
         for quantity, states in expected.items():
             assert found[quantity].dtype == np.float32
             np.testing.assert_array_equal(found[quantity], np.reshape(states, (-1, *shape)))
+            of_binned = again.probes[network.layer_name(index)][quantity]
+            np.testing.assert_array_equal(of_binned, found[quantity])
 
 
 def test_binned_events_are_probed_as_events_are() -> None:
