@@ -34,9 +34,9 @@ Int64s = NDArray[np.int64]
 Float32s = NDArray[np.float32]
 Flags = NDArray[np.uint8]
 Words = NDArray[np.uint64]  # of 64 bits each
-# Weights are float32, or the bits of float16, which Numba does not know on a CPU: half the bytes
-# of a row, widened when they are added.
-Weights = NDArray[np.float32] | NDArray[np.uint16]
+# Weights are float32, or the bits of float16, which Numba does not know on a CPU, or int8: half the
+# bytes of a row or a quarter, widened when they are added.
+Weights = NDArray[np.float32] | NDArray[np.uint16] | NDArray[np.int8]
 
 # A compiled function takes arrays of exactly one type each and returns what Numba infers, which
 # a type checker cannot follow.

@@ -63,6 +63,10 @@ def _load_weights(builder: Any, kind: Any, data: Any, index: Any, lanes: int) ->
     """Return neighbours in an array of weights as float32 (see `Weights`)."""
     if kind.dtype == types.float32:
         return load_lanes(builder, data, index, lanes)[1]
+    if kind.dtype == types.int8:
+        whole = ir.VectorType(ir.IntType(8), lanes).as_pointer()
+        found = builder.load(builder.bitcast(builder.gep(data, [index]), whole), align=1)
+        return builder.sitofp(found, vector_of(lanes))
     bits = ir.VectorType(ir.IntType(16), lanes).as_pointer()
     halves = builder.load(builder.bitcast(builder.gep(data, [index]), bits), align=2)
     return builder.fpext(

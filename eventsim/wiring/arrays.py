@@ -1,4 +1,4 @@
-"""The arrays of all layers laid end to end, for `wire.py`; weights as float16 where exact."""
+"""The arrays of all layers laid end to end, for `wire.py`; weights narrowed where exact."""
 
 from __future__ import annotations
 
@@ -40,8 +40,14 @@ class Arrays:
         return whole
 
 
-def narrowed(weights: Float32s) -> Weights:
-    """Return weights as float16, if that changes none of them."""
+def narrowed(weights: Float32s, whole: bool) -> Weights:
+    """Return weights as float16, if that changes none of them; in a network of `whole` numbers,
+    where a zero has no sign, as int8."""
+    narrow: Weights
+    if whole and (np.abs(weights + np.float32(0.5)) < 128).all():
+        narrow = new_array(weights.size, np.int8)
+        narrow[:] = weights
+        return narrow
     with np.errstate(over="ignore"):
         halves = weights.astype(np.float16)
     if not widens_float16() or not np.array_equal(halves, weights):
@@ -53,5 +59,5 @@ def narrowed(weights: Float32s) -> Weights:
 
 def widened(weights: Weights) -> Float32s:
     """Return the weights of a program as float32."""
-    narrow = weights.dtype == np.uint16
-    return (weights.view(np.float16) if narrow else weights).astype(np.float32)
+    halves = weights.dtype == np.uint16
+    return (weights.view(np.float16) if halves else weights).astype(np.float32)

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from ..errors import NetworkError
 from ..network.graph import INPUT, READOUTS, Network
 from ..network.layers import WeightLayer
-from ..network.neurons import NEURON_DTYPE
+from ..network.neurons import FIXED_KIND, NEURON_DTYPE
 from ..network.projections import Projection, Projections
 from .arrays import Arrays, narrowed
 from .connections import WiredConnection
@@ -131,7 +131,8 @@ def _program(network: Network, populations: list[WiredPopulation], arrays: Array
     if arrays.sizes["weights"] >= 2**31:
         raise NetworkError(f"{arrays.sizes['weights']} weights, expected fewer than 2^31")
     pooled_cells = max(way.pooled_cells for way in connections)
-    weights = narrowed(arrays.joined("weights", np.float32))
+    whole = all(network.layers[i].neuron.kind == FIXED_KIND for i in network.neuron_layers)  # type: ignore[union-attr]
+    weights = narrowed(arrays.joined("weights", np.float32), whole)
     blocks = arrays.joined("blocks", np.float32)
     return Program(
         populations=_table(populations, Population, np.int64),
@@ -142,7 +143,7 @@ def _program(network: Network, populations: list[WiredPopulation], arrays: Array
         run_pointers=arrays.joined("run_pointers", np.int64),
         runs=arrays.joined("runs", np.int32).reshape(-1, 3),
         fan_outs=arrays.joined("fan_outs", np.int32),
-        blocks=blocks if weights.dtype == np.float32 else narrowed(blocks),
+        blocks=blocks if weights.dtype == np.float32 else narrowed(blocks, whole),
         direct=arrays.joined("direct", np.int32),
         weights=weights,
         biases=arrays.joined("biases", np.float32),

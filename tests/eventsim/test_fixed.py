@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from random_networks import dense_spikes, networks, recordings, simulate_recorded, some_layout
 
 import eventsim as es
+from eventsim.jit import kernel
 from eventsim.network.neurons.fixed import MOST, left_of, shrunk
 from eventsim.reference import LayerTrace
 
@@ -59,10 +60,15 @@ def test_spikes_states_and_counts_are_those_of_the_reference(data: Any) -> None:
         assert {name: getattr(layer, name) for name in counts} == counts
 
 
+@kernel
+def compiled(x: np.float32, part: np.float32) -> np.float32:
+    return left_of(x, part)
+
+
 @given(x=st.integers(-(2**24), 2**24), kept=st.integers(0, 4096))
-def test_a_decay_in_32_bits_is_that_of_64(x: int, kept: int) -> None:
+def test_a_decay_in_float32_is_that_of_int64(x: int, kept: int) -> None:
     sign = (x > 0) - (x < 0)
-    assert left_of.py_func(np.int32(x), np.int32(kept)) == sign * (abs(x) * kept >> 12)
+    assert compiled(np.float32(x), np.float32(kept / 4096)) == sign * (abs(x) * kept >> 12)
     assert shrunk(x, kept) == sign * (abs(x) * kept >> 12)
 
 

@@ -13,7 +13,7 @@ import eventsim as es
 from eventsim.energy import neuron_work
 from eventsim.energy.neurons import work_of
 from eventsim.network import neurons
-from eventsim.network.neurons import alif, cubalif, lif, neuron, rules
+from eventsim.network.neurons import alif, cubalif, fixed, lif, neuron, rules
 
 DONE: Counter[str] = Counter()
 
@@ -34,6 +34,9 @@ class Number:
 
     def __bool__(self) -> bool:
         return self.value != 0
+
+    def __abs__(self) -> Number:
+        return Number(abs(self.value))
 
 
 def operator(name: str, function: Any) -> Any:
@@ -63,7 +66,7 @@ for symbol, function in (
 @pytest.fixture
 def in_python(monkeypatch: pytest.MonkeyPatch) -> None:
     """Run the rules as Python, product by product."""
-    for module in (neurons, lif, cubalif, alif, neuron, rules):
+    for module in (neurons, lif, cubalif, alif, fixed, neuron, rules):
         assert isinstance(module, ModuleType)
         for name, value in list(vars(module).items()):
             if hasattr(value, "py_func"):
@@ -88,6 +91,7 @@ NEURONS = [
     es.CUBALIF(0.7, 0.5, 0.3, reset="subtract", spikes="many", comparison=">="),
     es.ALIF(0.5, 0.3, 0.7, 0.2),
     es.ALIF(0.5, 0.3, 0.7, 0.2, reset="subtract"),
+    es.FixedCUBALIF(1000, 2000, 3),
     *(es.LIF(0.5, 0.3, reset=reset) for reset in LATE),
 ]
 
@@ -111,7 +115,7 @@ def test_an_update_takes_at_most_what_the_table_says(model: Any, in_python: None
         u, second, spikes = neurons.step(p, bias, u, second, Number(x), True, late)
         neurons.may_fire(p, bias, u, second, late)
         # Of which are counted: a decay of each variable that has one, the bias, the comparison.
-        DONE["multiplies"] -= 2 if model.kind in (cubalif.KIND, alif.KIND) else 1
+        DONE["multiplies"] -= 2 if model.kind in (cubalif.KIND, alif.KIND, fixed.KIND) else 1
         DONE["adds"] -= 1
         DONE["compares"] -= 1
         allowed = np.array(of_update[:4]) + (np.array(of_reset[:4]) if spikes else 0)
@@ -126,7 +130,7 @@ def test_an_update_takes_at_most_what_the_table_says(model: Any, in_python: None
 
 
 NUMBERS = (
-    "decay", "threshold", "reset_value", "lower_bound", "second_decay", "coupling",
+    "decay", "threshold", "reset_value", "lower_bound", "second_decay", "coupling", "scale",
 )  # fmt: skip
 
 

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from eventsim.network.graph import INPUT, Network
 from eventsim.network.layers import WeightLayer
-from eventsim.network.neurons import FixedCUBALIF
 from eventsim.network.pathways import Add, Concatenate, Delay
 from eventsim.network.pools import MaxPool2d
 from eventsim.reference import LayerTrace
@@ -94,8 +93,7 @@ class _Counting:
         p = self.layer.neuron.parameters(self.shape[0])
         two = self.layer.neuron.has_second
         variables = 1 + two + (self.layer.neuron.refractory > 0)
-        kept = 4096 if isinstance(self.layer.neuron, FixedCUBALIF) else 1  # all of it
-        leaks = int((p["decay"] != kept).any()) + int(two and (p["second_decay"] != kept).any())
+        leaks = int((p["decay"] != 1).any()) + int(two and (p["second_decay"] != 1).any())
         count, again = self.count, np.zeros(self._sites(np.zeros(self.shape)).shape, np.bool_)
         held = np.zeros(self.shape, np.int64)
         for t, spikes in enumerate(self.trace.spikes):

@@ -12,13 +12,14 @@ from .state import State
 
 
 @inner_kernel
-def bits_of(x: Float32s, width: int) -> np.uint64:
-    """Return bits that say which of the first `width` neurons spiked."""
+def bits_of(x: Float32s, first: int, width: int) -> np.uint64:
+    """Return bits that say which of the `width` neurons from `first` on spiked."""
+    at = np.uintp(first)
     if width == BLOCK:
-        return above_in_block(x, np.uintp(0), np.float32(0))
+        return above_in_block(x, at, np.float32(0))
     bits = np.uint64(0)
     for k in range(np.uintp(width // LANES)):
-        some = above_in_lanes(x, k * np.uintp(LANES), np.float32(0))
+        some = above_in_lanes(x, at + k * np.uintp(LANES), np.float32(0))
         bits |= some << np.uint64(k * np.uintp(LANES))
     return bits
 

@@ -260,43 +260,43 @@ def visit_others(
         program.parameters[population[Population.parameters]],
         population[Population.changes],
     )
-    blocks, usual, silent = -(-lanes // width), factors(p, 0, 0), 0
+    blocks, usual = -(-lanes // width), factors(p, 0, 0)
     for block in range(blocks):
         add_rows(  # to nothing, whatever is there
-            x, 0, np.float32(0.0), program.blocks,
+            x, block * width, np.float32(0.0), program.blocks,
             population[Population.blocks] + block * population[Population.block],
             state.noted.rows, state.noted.values, row, end_of_rows, np.float32(np.inf), False,
             np.float32(0.0), width, graded,
         )  # fmt: skip
-        left = due
-        while left != 0:
-            begun = lowest_bit(left)
-            if block == 0:
-                silent = (t - 1 - last[first + np.int64(begun)]) * changes
-                usual = factors(p, silent, silent)
-            end = begun
-            while left >> end & one:
-                site = first + np.int64(end)
-                if block == 0 and (t - 1 - last[site]) * changes != silent:
-                    break
-                last[site] = t
-                left &= ~(one << end)
-                end += one
-            lane = np.int64(begun) * channels + block * width
-            n = max(0, min(width, np.int64(end) * channels - lane))
-            if update(
-                program, population, state, first * channels + lane, lane, n, lane - block * width,
-                t, silent, usual, counters,
-            ):  # fmt: skip
-                again |= busy_sites(program, population, state, first, begun, end)
-        crossed = bits_of(x, width)
+    left = due
+    while left != 0:
+        begun = lowest_bit(left)
+        silent = (t - 1 - last[first + np.int64(begun)]) * changes
+        usual = factors(p, silent, silent)
+        end = begun
+        while left >> end & one:
+            site = first + np.int64(end)
+            if (t - 1 - last[site]) * changes != silent:
+                break
+            last[site] = t
+            left &= ~(one << end)
+            end += one
+        lane = np.int64(begun) * channels
+        if update(
+            program, population, state, first * channels + lane, lane,
+            np.int64(end) * channels - lane, lane, t, silent, usual, counters,
+        ):  # fmt: skip
+            again |= busy_sites(program, population, state, first, begun, end)
+    for block in range(blocks):
+        at = block * width
+        crossed = bits_of(x, at, width)
         if crossed != 0:
             note_spikes(t - begin, patch, block, crossed, patches, blocks, state.masks, state.fired)
             if population[Population.many]:
-                to = np.uintp((t - begin) * patches * lanes + patch * lanes + block * width)
-                for k in range(np.uintp(min(width, lanes - block * width))):
-                    state.multiples[to + k] = x[k]
-    for k in range(np.uintp(width)):
+                to = np.uintp((t - begin) * patches * lanes + patch * lanes + at)
+                for k in range(np.uintp(min(width, lanes - at))):
+                    state.multiples[to + k] = x[np.uintp(at) + k]
+    for k in range(np.uintp(blocks * width)):
         x[k] = 0
     return again
 

@@ -316,8 +316,9 @@ def device_program(program: Program) -> Program:
         whole = isinstance(value, np.ndarray) and value.dtype == np.int64
         return np.minimum(value, 2**31 - 1).astype(np.int32) if whole else value
 
-    halves = program.weights.dtype == np.uint16
-    weights: Any = program.weights.view(np.float16) if halves else widened(program.weights)
+    weights: Any = widened(program.weights)
+    if program.weights.dtype != np.float32:  # float16, or whole numbers that it holds
+        weights = weights.astype(np.float16)
     behind = -len(weights) % QUAD + int(program.populations[:, Population.stored].max()) + QUAD
     weights = np.append(weights, np.full(behind, -0.0, weights.dtype))
     none = np.zeros(0, np.float32)  # of what is for the CPU

@@ -110,14 +110,14 @@ class FixedCUBALIF(NeuronModel):
         return int(np.any(self.decay)) + int(np.any(self.current_decay))
 
     def parameters(self, channels: int = 1) -> NDArray[Any]:
-        """Return what the kernels know of the model; decays are what is left of 4096."""
+        """Return what the kernels know of the model; decays are the part that stays."""
         p = super().parameters(channels)
-        p["decay"] = UNITY - np.asarray(self.decay)
-        p["second_decay"] = UNITY - np.asarray(self.current_decay)
+        p["decay"] = (UNITY - np.asarray(self.decay)) / UNITY
+        p["second_decay"] = (UNITY - np.asarray(self.current_decay)) / UNITY
         p["threshold"] = np.asarray(self.threshold) << SHIFT
         p["lower_bound"] = -MOST
         p["scale"] = 2.0 ** (SHIFT + self.weight_exponent)
-        left = zip(p["second_decay"] / UNITY, p["decay"] / UNITY, strict=True)
+        left = zip(p["second_decay"], p["decay"], strict=True)
         # Not less than it is, once rounded; and a number where it is infinite.
         p["coupling"] = np.minimum([most_of(*pair) * (1 + 2.0**-20) for pair in left], OVERFLOWED)
         return p
@@ -129,7 +129,8 @@ class FixedCUBALIF(NeuronModel):
         """
         p = self.parameters(len(bias))
         threshold = p["threshold"].astype(np.int64)
-        return np.asarray(shrunk(threshold, p["decay"]) + _shifted(bias) > threshold)
+        left = shrunk(threshold, UNITY - np.asarray(self.decay))
+        return np.asarray(left + _shifted(bias) > threshold)
 
     def asynchronous_fault(self, bias: NDArray[np.float32]) -> str | None:
         """Refuse: what is cut off in each timestep has no form in between."""
@@ -147,23 +148,30 @@ class FixedCUBALIF(NeuronModel):
         add_input(arriving)
         add_bias(bias)
         arriving = arriving * 2.0 ** (SHIFT + self.weight_exponent)
-        second = shrunk(second, p["second_decay"]) + arriving.astype(np.int64)
+        kept, left = self._kept(u)
+        second = shrunk(second, left) + arriving.astype(np.int64)
         if (np.abs(arriving) >= INPUT_LIMIT).any() or (np.abs(second) > MOST).any():
             raise overflow()
-        moved = shrunk(u, p["decay"]) + second + _shifted(bias)
+        moved = shrunk(u, kept) + second + _shifted(bias)
         return np.minimum(moved, MOST), second
 
     def may_fire(self, state: NeuronState, bias: NDArray[Any]) -> NDArray[np.bool_]:
         """Tell which neurons may fire later without input; the rule of that name for a layer."""
-        p = self.parameters(len(state.u))
-        kept, left, threshold, coupling = (
-            p[name].reshape(-1, *[1] * (state.u.ndim - 1))
-            for name in ("decay", "second_decay", "threshold", "coupling")
+        p, (_, left) = self.parameters(len(state.u)), self._kept(state.u)
+        decay, threshold, coupling = (
+            self.shaped(p[name], np.zeros(state.u.shape, np.float32))
+            for name in ("decay", "threshold", "coupling")
         )
         u, current = (np.maximum(x, 0).astype(np.float32) for x in (state.u, state.second))
-        coming = u * (kept / np.float32(UNITY)) + current * coupling
+        coming = u * decay + current * coupling
         fed = (bias > 0) & (shrunk(state.second, left) > 0)
         return np.asarray(fed | (coming > threshold))
+
+    def _kept(self, u: NDArray[Any]) -> tuple[Any, Any]:
+        """Return what of 4096 stays of membranes and of currents, in their shape."""
+        both = (UNITY - np.asarray(one) for one in (self.decay, self.current_decay))
+        kept, left = (self.shaped(one, u) for one in both)
+        return kept, left
 
 
 def shrunk(x: Any, kept: Any) -> Any:
@@ -191,12 +199,19 @@ def overflow(where: str = "") -> CurrentOverflowError:
 
 
 @rule
-def left_of(x, kept):  # type: ignore[no-untyped-def]
-    """Return what is left of a whole number below 2^24: `shrunk` without 64 bits."""
-    size, kept = np.int32(abs(x)), np.int32(kept)
-    high, low = np.int32(size >> np.int32(12)), np.int32(size & np.int32(4095))
-    left = np.int32(np.int32(high * kept) + np.int32(np.int32(low * kept) >> np.int32(12)))
-    return np.int32(-left) if x < 0 else left
+def left_of(x, part):  # type: ignore[no-untyped-def]
+    """Return `shrunk` of a whole number below 2^24 in size, of which a part of 4096ths stays.
+
+    In two parts of 12 bits, so that no product rounds in float32.
+    """
+    high = product(cut_off(product(x, np.float32(1 / UNITY))), np.float32(UNITY))
+    return product(high, part) + cut_off(product(x - high, part))
+
+
+@rule
+def cut_off(x):  # type: ignore[no-untyped-def]
+    """Return the whole part of a number below 2^31."""
+    return np.float32(np.int32(x))
 
 
 @rule
@@ -215,48 +230,42 @@ def relax(p, bias, u, second, factors):  # type: ignore[no-untyped-def]
     """Return (u, second) after silent timesteps, one by one until nothing changes any more."""
     held, free, _, _ = factors
     if second != np.float32(OVERFLOWED):
-        membrane, current = np.int32(u), np.int32(second)
-        kept, left, fed = np.int32(p.decay), np.int32(p.second_decay), shifted(bias)
-        k = np.int32(held)
+        k, fed = np.int32(held), shifted(bias)
         while k > 0:
-            flowed, current = current, left_of(current, left)
-            k = np.int32(k - 1) if current != flowed else np.int32(0)
+            flowed, second = second, left_of(second, p.second_decay)
+            k = np.int32(k - 1) if second != flowed else np.int32(0)
         k = np.int32(free)
         while k > 0:
-            before, flowed = membrane, current
-            current = left_of(current, left)
-            membrane = bounded(left_of(membrane, kept), current, fed)
-            stands = membrane == before and current == flowed
+            before, flowed = u, second
+            second = left_of(second, p.second_decay)
+            u = bounded(left_of(u, p.decay) + second + fed)
+            stands = u == before and second == flowed
             k = np.int32(0) if stands else np.int32(k - 1)
-        u, second = np.float32(membrane), np.float32(current)
     return u, second
 
 
 @rule
 def charge(p, bias, u, second, x, free):  # type: ignore[no-untyped-def]
     """Return (u, second) after a timestep's decay and input x; a membrane not `free` is held."""
-    limit = np.float32(INPUT_LIMIT)
-    arriving = min(max(product(x, p.scale), -limit), limit)
-    current = np.int32(left_of(np.int32(second), np.int32(p.second_decay)) + np.int32(arriving))
-    wraps = abs(arriving) == limit or abs(current) > MOST or second == np.float32(OVERFLOWED)
+    arriving = product(x, p.scale)
+    current = arriving + left_of(second, p.second_decay)
+    wraps = abs(arriving) >= np.float32(INPUT_LIMIT) or abs(current) > np.float32(MOST)
+    wraps = wraps or second == np.float32(OVERFLOWED)
     if free:
-        kept = left_of(np.int32(u), np.int32(p.decay))
-        u = np.float32(bounded(kept, current, shifted(bias)))
-    return u, np.float32(OVERFLOWED) if wraps else np.float32(current)
+        u = bounded(left_of(u, p.decay) + current + shifted(bias))
+    return u, np.float32(OVERFLOWED) if wraps else current
 
 
 @rule
 def shifted(bias):  # type: ignore[no-untyped-def]
     """Return what a bias adds to a membrane."""
-    return np.int32(np.int32(bias) << np.int32(SHIFT))
+    return product(bias, np.float32(2**SHIFT))
 
 
 @rule
-def bounded(kept, current, fed):  # type: ignore[no-untyped-def]
-    """Return a membrane, saturated."""
-    most = np.int32(MOST)
-    moved = np.int32(np.int32(kept + current) + fed)
-    return np.int32(min(max(moved, np.int32(-most)), most))
+def bounded(u):  # type: ignore[no-untyped-def]
+    """Return a membrane, saturated: what float32 rounded is beyond its bounds in any case."""
+    return min(max(u, np.float32(-MOST)), np.float32(MOST))
 
 
 @rule
@@ -265,9 +274,8 @@ def may_fire(p, bias, u, second):  # type: ignore[no-untyped-def]
 
     Cut off towards zero, a positive membrane is never above that of real numbers.
     """
-    kept = product(p.decay, np.float32(1 / UNITY))
-    coming = product(max(u, np.float32(0.0)), kept) + product(
-        max(second, np.float32(0.0)), p.coupling
-    )
-    fed = bias > 0 and left_of(np.int32(second), np.int32(p.second_decay)) > 0
-    return fed or crosses(p, coming, p.threshold)
+    zero = np.float32(0.0)
+    coming = product(max(u, zero), p.decay) + product(max(second, zero), p.coupling)
+    # Something is left of a current: where it is near that, no product rounds.
+    flows = product(second, p.second_decay) >= np.float32(1.0)
+    return (bias > 0 and flows) or crosses(p, coming, p.threshold)
