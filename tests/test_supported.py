@@ -83,6 +83,7 @@ ROWS: dict[str, list[es.Network]] = {
     "`CUBALIF` with a bias": [
         network(es.Flatten(), dense(4, 128, neuron=es.CUBALIF(0.5, 0.5, 0.5), bias=np.ones(4)))
     ],
+    "`FixedCUBALIF` (a chip's integers)": [of(es.FixedCUBALIF(4096, 2048, 30))],
     "`LI`, `CUBALI` (readouts of membranes)": [
         of(neuron, readout=readout)
         for neuron in (es.LI(0.5), es.CUBALI(0.5, 0.5))
