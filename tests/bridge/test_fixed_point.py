@@ -141,4 +141,4 @@ def test_train_writes_a_network_in_fixed_point(
     )
     asked = ("--data", "nmnist", "--root", data, "--energy", "loihi")
     assert run_command("run", out, *asked) == 0
-    assert "pJ a synaptic operation" in capsys.readouterr().out
+    assert "pJ a SOP" in capsys.readouterr().out

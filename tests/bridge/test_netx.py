@@ -84,7 +84,7 @@ def by_engine(layer: Any, inputs: NDArray[Any], shape: Any) -> tuple[NDArray[Any
     assert result.spikes is not None
     spikes = np.zeros((len(inputs), *(*shape, 1, 1)[:3]), np.int64)
     spikes[tuple(result.spikes[0].T)] = 1
-    (probed,) = result.probes.values()
+    (probed,) = result.probes
     return spikes.reshape(-1, *shape), probed["currents"], probed["membranes"]
 
 
@@ -110,7 +110,7 @@ def test_tinynet_from_its_image(lava: Path) -> None:
         found[tuple(spikes.T)] = 1
         assert found.sum() == len(spikes) > 80
         np.testing.assert_array_equal(found, np.moveaxis(expected, -1, 0)[1:])
-    (probed,) = result.probes.values()
+    (probed,) = result.probes
     current = np.moveaxis(np.load(folder / "current.npy")[0], -1, 0)[1:]
     np.testing.assert_array_equal(probed["currents"], current * 64)
     layer: Any = network.layers[1]

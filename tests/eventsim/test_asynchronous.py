@@ -166,7 +166,7 @@ def test_crossings_are_found_where_trying_every_microsecond_finds_them(data: Any
     bias = np.float32(0) if kind == CUBALIF_KIND else draw(-0.5, 1)
     lower = np.float32(-np.inf) if kind == CUBALIF_KIND else draw(-1, -0.5)
     at_threshold, zero = data.draw(st.integers(0, 1)), np.float32(0)
-    p = Model(kind, at_threshold, 0, 0, b, threshold, zero, lower, a, draw(0, 2))
+    p = Model(kind, at_threshold, 0, 0, b, threshold, zero, lower, a, draw(0, 2), zero)
     u, held = draw(-0.5, 4), data.draw(st.integers(0, 1) | st.integers(0, 60))
     dt, stop = data.draw(st.sampled_from([1.0, 10.0, 60.0])), 1000
     assume(held > 0 or not is_over_at(p, bias, u, second, 0, 0, dt))

@@ -153,7 +153,7 @@ def test_frames_have_torch_order_and_the_dtype_asked_for() -> None:
         ({"start_us": -5}, "start_us is -5, expected a whole number 0 to"),
         ({"encoding": "rate"}, "encoding is 'rate', expected one of"),
         ({"input_shape": (3, 3, 5)}, r"but input_shape is \(3, 3, 5\): give it spikes"),
-        ({"input_shape": (30,)}, r"but input_shape is \(30,\): give it spikes"),
+        ({"input_shape": (30,)}, "event 0: y is 1, expected 0 to 0 on a 30 x 1 sensor"),
         ({"input_shape": (2, 0, 5)}, r"input_shape is \(2, 0, 5\), expected \(units,\)"),
         ({"input_shape": (2, 65536, 65536)}, f"expected at most {MAX_CELLS} cells"),
         ({"input_shape": (2, 3, 4)}, "event 1: x is 4, expected 0 to 3 on a 4 x 3 sensor"),

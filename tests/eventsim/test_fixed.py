@@ -88,7 +88,7 @@ def test_silences_are_run_timestep_by_timestep(outputs: int) -> None:
     for t in range(last + 1):
         i = shrunk(i, 4096 - 300) + (200 << 6) * (t in (0, last))
         u = shrunk(u, 4096 - 170) + i + (7 << 6)
-    (seen,) = es.simulate(network, events, probe=["membranes"]).probes.values()
+    (seen,) = es.simulate(network, events, probe=["membranes"]).probes
     assert seen["membranes"][-1].tolist() == [u] * outputs
     lazy = dense([[200]] * outputs, neuron, [7] * outputs)
     assert es.simulate(lazy, events).operations.total.site_updates < 200

@@ -261,7 +261,15 @@ def test_what_is_taken_or_absent_gets_one_sentence(monkeypatch: pytest.MonkeyPat
         open_source("camera")
 
 
-@pytest.mark.parametrize("packet", [np.arange(3), EVENTS[:2].reshape(1, 2), "ab", 3])
-def test_packets_that_are_no_events_get_one_sentence(packet: Any) -> None:
-    with open_source([EVENTS, packet]) as source, pytest.raises(RecordingError, match="a packet"):
+@pytest.mark.parametrize(
+    ("packet", "sentence"),
+    [
+        (np.arange(3), "a packet"),
+        (EVENTS[:2].reshape(1, 2), "a packet"),
+        ("ab", "events are the path 'ab', expected an array"),
+        (3, "a packet"),
+    ],
+)
+def test_packets_that_are_no_events_get_one_sentence(packet: Any, sentence: str) -> None:
+    with open_source([EVENTS, packet]) as source, pytest.raises(RecordingError, match=sentence):
         list(source)

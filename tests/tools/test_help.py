@@ -40,7 +40,8 @@ def test_help_is_a_screen_that_names_every_option(
 
 
 def test_what_stands_in_brackets_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "Threads (default all cores)." in " ".join(shown(capsys, "run", "--help"))
+    text = " ".join(" ".join(shown(capsys, "run", "--help")).split())
+    assert "Threads (default all cores; of a worker of a cluster 1)." in text
     text = " ".join(" ".join(shown(capsys, "bench", "--help")).split())
     assert "Network for mlp (default random weights)." in text
     assert "(default 7)" in text

@@ -103,7 +103,7 @@ def test_a_recording_can_be_paused_and_played_slowly(page: Any) -> None:
         assert words == [("opened", None), ("asked", {"paused": True}), ("asked", {"pace": 0.25})]
         paused = playback | {"paused": True, "pace": 0.25}
         number = told(page, server, number, ["Paused"], playback=paused)
-        assert page.inner_text("#pause") == "Play"
+        page.wait_for_selector("#pause:text-is('Play')")
         assert page.input_value("#pace") == "0.25"
         server.frames.send(snapshot(number, playback=playback, ended=True))
         shows(page, "Ended: the recording is over", "4.00 of 4.00 s")
