@@ -120,7 +120,7 @@ def lay_out(
     # A membrane that is still above its limit after a threshold was subtracted, and decays below
     # it by the next timestep, must not be compared whenever a neighbour of its patch is.
     patch = 1
-    if layer.groups == 1 and plain and not subtract:
+    if layer.groups == 1 and not (plain and subtract):
         patch = patch_of(row_length, sites)
     stored: dict[float, int] = {}
     ways = [

@@ -19,10 +19,15 @@ from eventsim.wiring.program import Population
 STEPS = 4
 
 
-def run(network: es.Network, binned: es.BinnedEvents, expected: list[bool]) -> tuple[Any, Any]:
-    """Return membranes and counts after all timesteps; `expected` says which layers gather."""
+def run(
+    network: es.Network, binned: es.BinnedEvents, expected: list[bool], patches: bool = True
+) -> tuple[Any, Any]:
+    """Return membranes and counts after all timesteps; `expected` says which layers gather.
+
+    Without `patches` none does, and no sites are updated together.
+    """
     with (
-        patch.object(runs, "WIDTHS", runs.WIDTHS if any(expected) else ()),
+        patch.object(runs, "WIDTHS", runs.WIDTHS if patches else ()),
         patch.dict(populations.ROWS_A_RUN, changes=0, stays=0),
     ):
         program = wire.wire(network)
@@ -89,7 +94,7 @@ def test_the_same_bits_with_and_without(
     one_site = pooled == 2 and stride == 2  # its rows are filled up
     plain = neuron.plain
     gathers = [plain, ((channels % 8 == 0 and plain) or one_site) and of_runs]
-    listed, counts = run(network, binned, [False, False])
+    listed, counts = run(network, binned, [False, False], patches=False)
     gathered, gathered_counts = run(network, binned, gathers)
     np.testing.assert_array_equal(gathered, listed)
     np.testing.assert_array_equal(gathered_counts, counts)
@@ -102,7 +107,7 @@ def test_a_neighbour_does_not_fire_because_its_patch_is_visited() -> None:
     events = es.make_events([0, 1000, 2000], [0, 1, 2], [0, 0, 0], [1, 1, 1])
     binned = es.bin_events(events, network.input_shape, 1000, STEPS, start_us=0)
     membranes, counts = run(network, binned, [True])
-    expected, counted = run(network, binned, [False])
+    expected, counted = run(network, binned, [False], patches=False)
     np.testing.assert_array_equal(membranes, expected)
     np.testing.assert_array_equal(counts, counted)
 
@@ -134,7 +139,7 @@ def test_a_map_of_many_silent_sites_is_noted_at_once() -> None:
     network = es.Network((1, 140, 140), 1000, [conv])
     events = es.make_events([0, 5000], [3, 139], [5, 139], [1, 1])
     binned = es.bin_events(events, network.input_shape, 1000)
-    listed, counts = run(network, binned, [False])
+    listed, counts = run(network, binned, [False], patches=False)
     gathered, gathered_counts = run(network, binned, [True])
     np.testing.assert_array_equal(gathered, listed)
     np.testing.assert_array_equal(gathered_counts, counts)
@@ -184,6 +189,6 @@ def test_a_layer_that_scatters_behind_one_that_gathers_finds_its_inputs_empty() 
     network = es.Network((2, 8, 8), 1000, layers, steps=STEPS)
     binned = binned_events(0.5, 0, 8)
     membranes, counters = run(network, binned, [True, False])
-    expected, counted = run(network, binned, [False, False])
+    expected, counted = run(network, binned, [False, False], patches=False)
     np.testing.assert_array_equal(membranes, expected)
     np.testing.assert_array_equal(counters, counted)
