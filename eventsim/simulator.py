@@ -83,8 +83,7 @@ def simulate(
     check_network(network)
     _check_threads(threads)
     _check_mode(mode, refractory_us, delay_us)
-    _check_times(times, mode, device)
-    _check_probes(probe, layers, mode, device)
+    _check_looked_at(times, probe, layers, mode, device)
     if on_gpu(device, mode):
         from .clocked.cuda.run import run_on_gpu
 
@@ -137,8 +136,7 @@ def simulate_batch(
     threads = available_threads() if threads is None else threads
     _check_threads(threads)
     _check_mode(mode, refractory_us, delay_us)
-    _check_times(times, mode, device)
-    _check_probes(probe, layers, mode, device)
+    _check_looked_at(times, probe, layers, mode, device)
     if on_gpu(device, mode):
         from .clocked.cuda.run import run_on_gpu
 
@@ -256,20 +254,14 @@ def _check_mode(mode: Mode, refractory_us: int | None, delay_us: int) -> None:
             raise EventsimError(f"{name} is {value!r}, expected {unset} in clocked time")
 
 
-def _check_times(times: bool, mode: Mode, device: Device) -> None:
-    if times and (mode, device) != ("clocked", "cpu"):
-        raise EventsimError(
-            f"times is set with mode {mode!r} and device {device!r}, expected 'clocked' and 'cpu'"
-        )
-
-
-def _check_probes(
-    probe: Sequence[str], layers: Sequence[int] | None, mode: Mode, device: Device
+def _check_looked_at(
+    times: bool, probe: Sequence[str], layers: Sequence[int] | None, mode: Mode, device: Device
 ) -> None:
-    if (probe or layers) and (mode, device) != ("clocked", "cpu"):
+    """Refuse times and probes where no engine has them."""
+    if (times or probe or layers) and (mode, device) != ("clocked", "cpu"):
+        asked = "times is set" if times else f"probe is {probe!r}"
         raise EventsimError(
-            f"probe is {probe!r} with mode {mode!r} and device {device!r}, expected 'clocked' and "
-            f"'cpu'"
+            f"{asked} with mode {mode!r} and device {device!r}, expected 'clocked' and 'cpu'"
         )
 
 

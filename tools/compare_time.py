@@ -2,9 +2,10 @@
 
     python -m eventsim_tools.compare_time NET... --data nmnist --root DIR --out docs/time.json
 
-Each network is expressed anew for every `--dt`: decay' = decay^(dt' / dt), and as many timesteps as
-last as long; weights stay. It runs clocked on each grid and, as it is, in asynchronous time. Prints
-accuracy, synaptic operations and spikes a sample; writes them as JSON, and as a plot beside it.
+Each network is expressed again for every `--dt`: decay' = decay^(dt' / dt), and as many timesteps
+as last as long; weights stay. It runs clocked on each grid and, as it is, in asynchronous time.
+Prints accuracy, synaptic operations and spikes a sample; writes them as JSON, and as a plot beside
+it.
 """
 
 from __future__ import annotations

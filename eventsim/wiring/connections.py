@@ -56,13 +56,14 @@ def connect(
     channels: int,
     graded: bool,
     patch: int,
+    gathers: bool,
     stored: dict[float, int],
     arrays: Arrays,
 ) -> WiredConnection:
     """Lay out one way on which spikes reach a layer, those of one delay.
 
-    `channels` arrive in all; `patch` sites gather together. `stored`: where the layer's weights lie
-    already, by the scale that is folded into them.
+    `channels` arrive in all; `patch` sites are updated together. `gathers`: whether to look for
+    runs. `stored`: where the layer's weights lie already, by the scale that is folded into them.
     """
     own, sites = layer.reach(*source.shape)
     rows = layer.rows() * np.float32(source.scale)
@@ -80,7 +81,7 @@ def connect(
     in_group = channels // layer.groups
     some_delayed = len(set(source.delays)) > 1
     found = None
-    if layer.groups == 1:
+    if layer.groups == 1 and gathers:
         length = stored_length(rows.shape[1], sites)
         found = runs_of(layer, source, own, channels, length, sites, patch)
     arrive = np.asarray(source.delays or (0,)) == delay

@@ -122,9 +122,20 @@ def lay_out(
     patch = 1
     if layer.groups == 1 and not (plain and subtract):
         patch = patch_of(row_length, sites)
+    gathers = plain or sites == 1
     stored: dict[float, int] = {}
     ways = [
-        connect(layer, source, delay, channels, many[source.population + 1], patch, stored, arrays)
+        connect(
+            layer,
+            source,
+            delay,
+            channels,
+            many[source.population + 1],
+            patch,
+            gathers,
+            stored,
+            arrays,
+        )
         for source in arriving
         for delay in sorted(set(source.delays or (0,)))
     ]
@@ -134,7 +145,7 @@ def lay_out(
             loop = arrays.add("recurrent", np.tile(layer.recurrent, patch))
         else:
             each = replace(layer, weight=layer.recurrent, bias=None, recurrent=None)
-            ways.append(connect(each, own, 1, own.channels, many[-1], patch, {}, arrays))
+            ways.append(connect(each, own, 1, own.channels, many[-1], patch, gathers, {}, arrays))
     per_site = sum(way.rows_per_site for way in ways)
     _check_sum(layer, per_site, max(source.scale for source in arriving))
     limit = p[0]["threshold"]
@@ -181,7 +192,7 @@ def lay_out(
 def _gather(population: WiredPopulation, number: int, arrays: Arrays) -> None:
     """Let a layer gather its rows, if every way to it has runs."""
     found = [way.found for way in population.ways if way.found is not None]
-    if len(found) < len(population.ways) or not (population.plain or population.sites == 1):
+    if len(found) < len(population.ways):
         return
     sites, patch = population.sites, population.patch
     width = width_of(patch * population.stored)

@@ -75,7 +75,7 @@ def test_spikes_differ_from_float64_only_at_the_threshold(lively: bool, data: An
     events = data.draw(recordings(network, duration))
     chosen = data.draw(options(dt_us))
     result, trace = run_all(network, events, duration, **chosen)
-    # Each of a neuron's resets in an instant rounds once more.
+    # Each of a neuron's resets in an instant rounds again.
     often = np.unique(trace[trace[:, Trace.count] > 64, Trace.population])
     layers = [network.layers[network.neuron_layers[number]] for number in often]
     assume(all(layer.neuron.spikes == "many" for layer in layers))

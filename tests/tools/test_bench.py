@@ -184,7 +184,7 @@ def test_binned_recordings_are_run_each_once(threads: int, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("kind", PEERS, ids=lambda kind: kind.name)
-def test_a_second_run_begins_anew(kind: type[Peer]) -> None:
+def test_a_second_run_begins_from_nothing(kind: type[Peer]) -> None:
     """No membranes are left over from the batch before, whatever its size."""
     peer = kind()
     if peer.name == "torch.compile":

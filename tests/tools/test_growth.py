@@ -29,7 +29,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def short_packets(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Let packets have 1000 events and recordings begin with as many; they are drawn anew."""
+    """Let packets have 1000 events and recordings begin with as many, drawn again."""
     for name, value in {"PACKET": 1000, "PACKET_US": 10_000, "SHORTEST": 1000}.items():
         monkeypatch.setattr(growth, name, value)
     growth._draw_packet.cache_clear()

@@ -34,7 +34,7 @@ from ...vectors import lowest_bit
 from ...wiring.program import Level, Population, Program
 from .emission import bits_of, note_spikes
 from .state import State
-from .updates import busy_sites, catch_up_site, count_updates, update
+from .updates import catch_up_site, count_updates, update
 from .visits import note_timesteps, note_visits, number_of
 
 
@@ -188,9 +188,8 @@ def visit_in_step(
                 counters[COMPARES] += number_of(due) * channels
             else:
                 again = visit_others(
-                    state.inputs, program, population, state, patch, due, t, begin, row,
-                    end_of_rows, counters,
-                )  # fmt: skip
+                    state.inputs, program, population, state, t, begin, row, end_of_rows, counters
+                )
             again |= always
             touched += number_of(due)
         for k in range(min(size, sites - patch * size)):
@@ -245,22 +244,19 @@ def visit_plain(
 
 @inner_kernel
 def visit_others(
-    x: Float32s | None, program: Program, population: Int64s, state: State, patch: int,
-    due: np.uint64, t: int, begin: int, row: int, end_of_rows: int, counters: Int64s,
+    x: Float32s | None, program: Program, population: Int64s, state: State, t: int, begin: int,
+    row: int, end_of_rows: int, counters: Int64s,
 ) -> np.uint64:  # fmt: skip
-    """Do as `visit_plain` for neurons of any model, whose inputs are in x meanwhile."""
-    again, one = np.uint64(0), np.uint64(1)
+    """Do as `visit_plain` for neurons of any model, whose inputs are in x meanwhile.
+
+    Of a layer of one site: no others gather (`wiring/populations.py`).
+    """
+    again = np.uint64(0)
     if x is None:
         return again
-    last = state.last[population[Population.site] :]
-    patches, lanes = population[Population.patches], population[Population.lanes]
+    last, lanes = state.last[population[Population.site] :], population[Population.lanes]
     width, graded = population[Population.width], population[Population.graded] > 0
-    channels, first = population[Population.channels], patch * population[Population.patch]
-    p, changes = (
-        program.parameters[population[Population.parameters]],
-        population[Population.changes],
-    )
-    blocks, usual = -(-lanes // width), factors(p, 0, 0)
+    blocks = -(-lanes // width)
     for block in range(blocks):
         add_rows(  # to nothing, whatever is there
             x, block * width, np.float32(0.0), program.blocks,
@@ -268,32 +264,18 @@ def visit_others(
             state.noted.rows, state.noted.values, row, end_of_rows, np.float32(np.inf), False,
             np.float32(0.0), width, graded,
         )  # fmt: skip
-    left = due
-    while left != 0:
-        begun = lowest_bit(left)
-        silent = (t - 1 - last[first + np.int64(begun)]) * changes
-        usual = factors(p, silent, silent)
-        end = begun
-        while left >> end & one:
-            site = first + np.int64(end)
-            if (t - 1 - last[site]) * changes != silent:
-                break
-            last[site] = t
-            left &= ~(one << end)
-            end += one
-        lane = np.int64(begun) * channels
-        if update(
-            program, population, state, first * channels + lane, lane,
-            np.int64(end) * channels - lane, lane, t, silent, usual, counters,
-        ):  # fmt: skip
-            again |= busy_sites(program, population, state, first, begun, end)
+    silent = (t - 1 - last[0]) * population[Population.changes]
+    usual = factors(program.parameters[population[Population.parameters]], silent, silent)
+    last[0] = t
+    if update(program, population, state, 0, 0, lanes, 0, t, silent, usual, counters):
+        again = np.uint64(1)
     for block in range(blocks):
         at = block * width
         crossed = bits_of(x, at, width)
         if crossed != 0:
-            note_spikes(t - begin, patch, block, crossed, patches, blocks, state.masks, state.fired)
+            note_spikes(t - begin, 0, block, crossed, 1, blocks, state.masks, state.fired)
             if population[Population.many]:
-                to = np.uintp((t - begin) * patches * lanes + patch * lanes + at)
+                to = np.uintp((t - begin) * lanes + at)
                 for k in range(np.uintp(min(width, lanes - at))):
                     state.multiples[to + k] = x[np.uintp(at) + k]
     for k in range(np.uintp(blocks * width)):

@@ -145,21 +145,6 @@ def update(
 
 
 @inner_kernel
-def busy_sites(
-    program: Program, population: Int64s, state: State, first: int, begun: np.uint64,
-    end: np.uint64,
-) -> np.uint64:  # fmt: skip
-    """Return bits of those of the sites first + begun .. first + end - 1 that may fire again."""
-    one, busy = np.uint64(1), np.uint64(0)
-    if end == begun + one:
-        return one << begun
-    for site in range(begun, end):
-        if is_busy(program, population, state, first + np.int64(site)):
-            busy |= one << site
-    return busy
-
-
-@inner_kernel
 def is_busy(program: Program, population: Int64s, state: State, site: int) -> bool:
     """Tell whether a neuron of a site may fire without input, or has spikes on their way back."""
     channels = population[Population.channels]
