@@ -1,7 +1,7 @@
 """How Numba compiles everything in the engine: every jit flag lives here and nowhere else.
 
 Kernels are cached on disk (`cache=True`), so only the first run after an installation compiles.
-Numba keys that cache on the file of the kernel alone: after editing a function that a kernel in
+Numba keys that cache only on the file of the kernel: after editing a function that a kernel in
 *another* file calls, the old machine code would be used. `tests/conftest.py` therefore points
 `NUMBA_CACHE_DIR` at a folder named by a hash of the sources; do the same when you work on an
 editable installation.

@@ -1,9 +1,9 @@
 """Pieces of work on the workers of a Dask cluster: cells of `compare`, shares of `run`'s data set.
 
-Dask and not Ray: it is Python alone, small beside torch, and starts the same way on one machine, on
+Dask and not Ray: it is only Python, small beside torch, and starts the same way on one machine, on
 several by hand, and under the usual batch systems (dask-jobqueue). Workers need the packages, and
 the files that the work names, under the same path; what they find comes back over the network, and
-this process alone writes files. What a worker had is run again, by another, where it is lost.
+only this process writes files. What a worker had is run again, by another, where it is lost.
 """
 
 from __future__ import annotations

@@ -133,7 +133,7 @@ def check_hooks(module: nn.Module) -> None:
 
 
 def connection_of(module: nn.Module) -> Connection:
-    """Return weights alone, or in an `nn.Sequential` with a normalisation (or dropout) behind."""
+    """Return only weights, or in an `nn.Sequential` with a normalisation (or dropout) behind."""
     parts = list(module) if type(module) is nn.Sequential else [module]
     kinds = [kind_of(part) for part in parts]
     if kinds[:1] == [None] or kinds[0] not in WEIGHTS:

@@ -325,7 +325,7 @@ class Sample:
         return run_stretches if self._team else _stretches_runner(self._network, arguments)
 
     def run(self, stretch: InputSpikes) -> None:
-        """Run the next timesteps, at most `self.stretch`; `stretch` has those alone."""
+        """Run the next timesteps, at most `self.stretch`; `stretch` has only those."""
         steps = len(stretch.pointers) - 1
         run = run_stretch if self._times is None else self._times.run_stretch
         run(

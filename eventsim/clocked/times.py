@@ -13,8 +13,8 @@ from ..events.stretches import Marked, Packet, Place, Stretch, next_stretch
 from ..jit import Compiled, Int64s, compiled_for, kernel
 from ..network.graph import Network
 from ..wiring.program import Program
-from .cpu.layer import begin_stretch, run_layer, take_in
-from .cpu.state import InputSpikes, Outcome, State, clear
+from .cpu.layer import open_stretch, run_layer
+from .cpu.state import InputSpikes, Outcome, State
 from .cpu.team import Team
 
 INPUT = "input"  # what its events take until they are spikes, listed for the layers
@@ -25,10 +25,7 @@ def begin(
     program: Program, state: State, stretch: InputSpikes, first: int, stop: int, before: int
 ) -> None:
     """Do what comes before the layers, as `run_stretch` does."""
-    if first == 0:
-        clear(program, state)
-    begin_stretch(program, state, before)
-    take_in(program, state, stretch, 0, stop - first)
+    open_stretch(program, state, stretch, first, stop, before)
 
 
 @kernel

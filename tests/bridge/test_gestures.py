@@ -91,7 +91,7 @@ def test_settings_that_no_camera_can_have(setting: dict[str, float], sentence: s
 
 def test_recordings_are_long_and_varied(recordings: CameraRecordings) -> None:
     lengths = np.diff(recordings.offsets)
-    assert lengths.min() > 3_000  # noise alone is less
+    assert lengths.min() > 3_000  # only noise is less
     assert lengths.max() > 4 * lengths.min()
     every = [recordings.events(index) for index in range(len(recordings))]
     assert max(events["t"][0] for events in every) < 30_000

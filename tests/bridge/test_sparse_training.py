@@ -47,7 +47,7 @@ def test_binned_events_are_the_frames(encoding: Any, starts: Any) -> None:
     ],
 )
 def test_both_kernels_train_alike(changes: Any) -> None:
-    """Rounding alone is between them, which an epoch of seven batches does not blow up."""
+    """Only rounding is between them, which an epoch of seven batches does not blow up."""
     settings = changed(epochs=2, **changes)
     sparse, dense = (
         train(quadrants(), settings, progress=False, kernels=kernels)

@@ -357,7 +357,7 @@ def test_another_seed_trains_another_model() -> None:
 
 
 def test_the_best_epoch_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Accuracies and losses by hand: the third is the best, the last one better in loss alone."""
+    """Accuracies and losses by hand: the third is the best, the last one better only in loss."""
     judged = [(0.5, 0.1), (0.8, 0.4), (0.8, 0.3), (0.8, 0.3), (0.7, 0.01)]
     weights: list[Any] = []
 

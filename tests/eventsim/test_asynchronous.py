@@ -173,7 +173,7 @@ def test_crossings_are_found_where_trying_every_microsecond_finds_them(data: Any
     found = due_after(p, bias, u, second, held, dt)
     expected = first_over(p, bias, u, second, held, dt, stop)
     if found != expected and min(found, expected) < stop:
-        # Rounding alone may lift a membrane over its threshold for a microsecond.
+        # Only rounding may lift a membrane over its threshold for a microsecond.
         u, second = catch_up_us(p, bias, u, second, min(found, expected), held, dt)
         limit = threshold + (p.coupling * second if kind == ALIF_KIND else 0)
         assert u == pytest.approx(limit, rel=1e-6)

@@ -63,6 +63,21 @@ def take_in(program: Program, state: State, inputs: InputSpikes, first: int, sto
 
 
 @kernel_glue
+def open_stretch(
+    program: Program, state: State, stretch: InputSpikes, first: int, stop: int, before: int
+) -> None:
+    """Do what comes before the layers of a stretch; as `run_stretch`.
+
+    The first stretch of a recording silences the state: a kernel of its own for that took 13 us,
+    most of it to take the arrays out of the tuples.
+    """
+    if first == 0:
+        clear(program, state)
+    begin_stretch(program, state, before)
+    take_in(program, state, stretch, 0, stop - first)
+
+
+@kernel_glue
 def arriving(program: Program, number: int, state: State, steps: int) -> int:
     """Return how many spikes come to a layer in a stretch.
 
@@ -116,15 +131,10 @@ def run_stretch(
 ) -> None:
     """Run the timesteps first .. stop - 1, which `stretch` has; add to `outcome`.
 
-    The first stretch of a recording silences the state: a kernel of its own for that took 13 us,
-    most of it to take the arrays out of the tuples. `before` is the number of timesteps that the
-    call before this one ran through. The spikes of each layer stand in `state.spikes` until the
-    next call.
+    `before` is the number of timesteps that the call before this one ran through. The spikes of
+    each layer stand in `state.spikes` until the next call.
     """
-    if first == 0:
-        clear(program, state)
-    begin_stretch(program, state, before)
-    take_in(program, state, stretch, 0, stop - first)
+    open_stretch(program, state, stretch, first, stop, before)
     for number in range(len(program.populations)):
         run_layer(program, number, state, team, first, stop, outcome)
 
