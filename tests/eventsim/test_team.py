@@ -68,6 +68,7 @@ def test_threads_that_do_help_change_nothing(neuron: Any) -> None:
 
     with (
         patch.dict(populations.ROWS_A_RUN, changes=0, stays=0),
+        patch.object(populations, "MAP_WIDTH", 16),
         patch.object(run, "new_team", new_team),
     ):
         one = es.simulate(network, events, record_spikes=True)
