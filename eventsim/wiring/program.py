@@ -154,7 +154,7 @@ class Program(NamedTuple):
     spikes: int  # that all layers together can emit in a stretch, with those remembered
     starts: int
     masks: int  # words of 64 spikes that a gathered layer can emit in a chunk
-    fired: int
+    visited: int  # words of 64 sites, of its timesteps
     multiples: int  # neurons times timesteps of a chunk, where they may spike several times
     inputs: int  # neurons of the largest layer that is not plain
     begins: int  # entries of where the spikes of positions begin, of a layer in a chunk

@@ -19,7 +19,7 @@ from ...operations import COMPARES
 from ...rows import gather_rows
 from ...vectors import lowest_bit
 from ...wiring.program import Level, Population, Program
-from .emission import bits_of, note_spikes
+from .emission import bits_of, note_visit
 from .state import State
 from .updates import catch_up_site, count_updates, update
 from .visits import note_timesteps, note_visits
@@ -91,7 +91,7 @@ def visit_block_of(
     first: int, stop: int, begin: int,
 ) -> None:  # fmt: skip
     """Do as `visit_block`; `biased` is known to the compiler."""
-    u, noted = state.membranes[population[Population.neuron] :], state.noted
+    u, noted, masks = state.membranes[population[Population.neuron] :], state.noted, state.masks
     last, biases = (
         state.last[population[Population.site] :], program.biases[population[Population.biases] :]
     )  # fmt: skip
@@ -113,14 +113,10 @@ def visit_block_of(
                 power, gain = factors_of(begin + t - updated, powers, gains)
                 updated = begin + t
             row, end_of_rows = np.uintp(noted.row_pointers[k]), noted.row_pointers[k + one]
-            crossed = gather_rows(
+            masks[np.uintp((t * sites + np.int64(site)) * blocks + block)] = gather_rows(
                 lanes, u, at, power, biased, biases, channel, gain, program.blocks, base,
                 noted.rows, graded, noted.values, row, np.uintp(end_of_rows), limit, False, level,
             )  # fmt: skip
-            if crossed != 0:
-                note_spikes(
-                    t, np.int64(site), block, crossed, sites, blocks, state.masks, state.fired
-                )
         if block == blocks - 1:
             last[site] = updated
 
@@ -133,7 +129,7 @@ def visit_in_step(
     """Update all blocks of a site in each timestep: neurons may fire again without input."""
     flags, noted = state.flags[population[Population.site] :], state.noted
     awake, plain = population[Population.awake] > 0, population[Population.plain] > 0
-    visits, pending = 0, False
+    sites, visits, pending = population[Population.sites], 0, False
     for site in range(first, stop):
         again, t = awake or flags[site] > 0, begin - 1
         k, beyond = noted.pointers[site - first], noted.pointers[site - first + 1]
@@ -145,6 +141,7 @@ def visit_in_step(
             if k < beyond and begin + noted.timesteps[k] == t:
                 row, end_of_rows = noted.row_pointers[k], noted.row_pointers[k + 1]
                 k += 1
+            note_visit(state.visited, t - begin, site, sites)
             if plain:
                 again = visit_plain(
                     program, population, levels, state, site, t, begin, row, end_of_rows
@@ -191,8 +188,7 @@ def visit_plain(
             np.float32(0.0), program.blocks, np.uintp(base), noted.rows, graded, noted.values,
             np.uintp(row), np.uintp(end_of_rows), limit, subtract, level,
         )  # fmt: skip
-        if crossed != 0:
-            note_spikes(t - begin, site, block, crossed, sites, blocks, state.masks, state.fired)
+        state.masks[np.uintp(((t - begin) * sites + site) * blocks + block)] = crossed
         while crossed != 0:
             lane = np.int64(lowest_bit(crossed))
             crossed &= crossed - np.uint64(1)
@@ -231,12 +227,11 @@ def visit_others(
     for block in range(blocks):
         at = block * width
         crossed = bits_of(x, at, width)
-        if crossed != 0:
-            note_spikes(t - begin, 0, block, crossed, 1, blocks, state.masks, state.fired)
-            if population[Population.many]:
-                to = np.uintp((t - begin) * channels + at)
-                for k in range(np.uintp(min(width, channels - at))):
-                    state.multiples[to + k] = x[np.uintp(at) + k]
+        state.masks[np.uintp((t - begin) * blocks + block)] = crossed
+        if crossed != 0 and population[Population.many]:
+            to = np.uintp((t - begin) * channels + at)
+            for k in range(np.uintp(min(width, channels - at))):
+                state.multiples[to + k] = x[np.uintp(at) + k]
     for k in range(np.uintp(blocks * width)):
         x[k] = 0
     return again
