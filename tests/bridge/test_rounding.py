@@ -51,7 +51,7 @@ def check(case: Case) -> None:
     for layer, exact in zip(model.layers, plain.layers, strict=True):
         if isinstance(layer, SpikingLayer):
             layer.weights = "int8"
-            exact.connection.weight.data = layer.weight.detach()  # type: ignore[union-attr]
+            exact.connection.weight.data = layer.acting().weight.detach()  # type: ignore[union-attr]
     for x in (case.frames, case.batch()):
         spikes, gradients = differentiated(model, x, case.cost)
         expected_spikes, expected = differentiated(plain, x, case.cost)
