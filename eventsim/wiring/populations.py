@@ -23,7 +23,7 @@ from ..vectors import BLOCK, LINE
 from .arrays import Arrays
 from .connections import WiredConnection, connect, stored_length
 from .program import Value
-from .runs import WIDTHS, patch_of, width_of
+from .runs import patch_of, width_of
 
 # Maps of plain neurons gather where a timestep brings so many rows to a site, for each run that it
 # looks up; below it spikes scatter. Scatter beside gather, 20 timesteps on 32x32, 3x3, at 1, 2, 4,
@@ -56,6 +56,7 @@ class WiredPopulation:
     rows_per_site: int
     graded: bool
     awake: bool
+    settles: bool
     plain: bool
     alike: bool
     many: bool
@@ -152,10 +153,9 @@ def lay_out(
     if p[0]["at_threshold"]:  # u >= threshold is u > the number before it
         limit = np.nextafter(limit, np.float32(-np.inf))
     # What each channel has, is there for each site of a patch.
-    bias = -1 if layer.bias is None else arrays.add("biases", np.tile(layer.bias, patch), LINE)
-    biases = bias
+    bias = biases = -1 if layer.bias is None else _add_biases(arrays, np.tile(layer.bias, patch))
     if layer.bias is None:
-        biases = 0 if plain else arrays.add("biases", np.zeros(patch * own.channels), LINE)
+        biases = 0 if plain else _add_biases(arrays, np.zeros(patch * own.channels))
     population = WiredPopulation(
         groups=layer.groups,
         sites=sites,
@@ -164,6 +164,7 @@ def lay_out(
         rows_per_site=per_site,
         graded=any(way.graded for way in ways),
         awake=layer.bias is not None and bool(neuron.rises_over_threshold(layer.bias).any()),
+        settles=neuron.settles and loop < 0 and not any(way.graded for way in ways),
         plain=plain,
         alike=bool((p == p[0]).all()),
         many=neuron.spikes == "many",
@@ -215,7 +216,7 @@ def _gather(population: WiredPopulation, number: int, arrays: Arrays) -> None:
     weights = np.concatenate([runs.blocks for runs in found], axis=1)
     if sites == 1 and weights.size >= BEYOND_CACHES:
         population.gather_least = sum(way.positions * way.in_channels for way in population.ways)
-    population.blocks = arrays.add("blocks", weights, WIDTHS[0])
+    population.blocks = arrays.add("blocks", weights, BLOCK)
     population.block = weights[0].size
     row = index = 0
     for way, runs in zip(population.ways, found, strict=True):
@@ -268,6 +269,11 @@ def _add_parameters(arrays: Arrays, p: NDArray[Any]) -> int:
     for value in Value:
         arrays.add(value.name, p[value.name])
     return arrays.add("parameters", p)
+
+
+def _add_biases(arrays: Arrays, biases: NDArray[Any]) -> int:
+    """Add whole blocks of them."""
+    return arrays.add("biases", np.pad(biases, (0, -len(biases) % BLOCK)), LINE)
 
 
 def _add_powers(arrays: Arrays, decay: np.float32) -> int:

@@ -6,8 +6,7 @@ weights that a row has for the others are negative zeros.
 
 Called by `team.py`, whose threads share the patches of a layer; `gather.py` says what a layer does.
 
-Plain neurons stay in registers from one to the other end of a visit. Of all others the input stays
-there until it is complete; `updates.update` does the rest.
+Plain neurons stay in registers from one to the other end of a visit; `others.py` has all others.
 
 Spikes are added in their order, as by every other way: the same membranes, bit for bit.
 """
@@ -17,7 +16,6 @@ from __future__ import annotations
 import numpy as np
 
 from ...jit import Float32s, Int32s, Int64s, Weights, Words, inner_kernel, kernel_glue, kernel_part
-from ...network.neurons import factors
 from ...network.neurons.lif import catch_up_plain, factors_of, fires
 from ...operations import COMPARES
 from ...rows import (
@@ -32,9 +30,10 @@ from ...rows import (
 )
 from ...vectors import lowest_bit
 from ...wiring.program import Level, Population, Program
-from .emission import bits_of, note_spikes
+from .emission import note_spikes
+from .others import visit_others
 from .state import State
-from .updates import catch_up_site, count_updates, update
+from .updates import catch_up_site, count_updates
 from .visits import note_timesteps, note_visits, number_of
 
 
@@ -71,9 +70,9 @@ def visit(
     `touched`: sites that are noted. Returns whether a neuron may fire again without input.
     """
     population, levels = program.populations[number], program.levels[number]
-    if population[Population.plain] and not (
-        population[Population.subtract] or population[Population.awake]
-    ):
+    if not population[Population.plain]:
+        return visit_others(state.inputs, program, population, state, begin, end, counters)
+    if not (population[Population.subtract] or population[Population.awake]):
         blocks = -(-population[Population.lanes] // population[Population.width])
         for block in range(blocks):
             visit_block(program, population, levels, block, state, first, stop, begin)
@@ -181,15 +180,10 @@ def visit_in_step(
                 row, end_of_rows = noted.row_pointers[k], noted.row_pointers[k + 1]
                 due |= noted.sites[k]
                 k += 1
-            if population[Population.plain]:
-                again = visit_plain(
-                    program, population, levels, state, patch, due, t, begin, row, end_of_rows
-                )
-                counters[COMPARES] += number_of(due) * channels
-            else:
-                again = visit_others(
-                    state.inputs, program, population, state, t, begin, row, end_of_rows, counters
-                )
+            again = visit_plain(
+                program, population, levels, state, patch, due, t, begin, row, end_of_rows
+            )
+            counters[COMPARES] += number_of(due) * channels
             again |= always
             touched += number_of(due)
         for k in range(min(size, sites - patch * size)):
@@ -239,47 +233,6 @@ def visit_plain(
                 bias = biases[own % channels]
             moved = catch_up_plain(u[np.uintp(at + lane)], powers[1], bias, np.float32(1.0))
             again |= np.uint64(fires(moved, limit)) << np.uint64(own // channels)
-    return again
-
-
-@inner_kernel
-def visit_others(
-    x: Float32s | None, program: Program, population: Int64s, state: State, t: int, begin: int,
-    row: int, end_of_rows: int, counters: Int64s,
-) -> np.uint64:  # fmt: skip
-    """Do as `visit_plain` for neurons of any model, whose inputs are in x meanwhile.
-
-    Of a layer of one site: no others gather (`wiring/populations.py`).
-    """
-    again = np.uint64(0)
-    if x is None:
-        return again
-    last, lanes = state.last[population[Population.site] :], population[Population.lanes]
-    width, graded = population[Population.width], population[Population.graded] > 0
-    blocks = -(-lanes // width)
-    for block in range(blocks):
-        add_rows(  # to nothing, whatever is there
-            x, block * width, np.float32(0.0), program.blocks,
-            population[Population.blocks] + block * population[Population.block],
-            state.noted.rows, state.noted.values, row, end_of_rows, np.float32(np.inf), False,
-            np.float32(0.0), width, graded,
-        )  # fmt: skip
-    silent = (t - 1 - last[0]) * population[Population.changes]
-    usual = factors(program.parameters[population[Population.parameters]], silent, silent)
-    last[0] = t
-    if update(program, population, state, 0, 0, lanes, 0, t, silent, usual, counters):
-        again = np.uint64(1)
-    for block in range(blocks):
-        at = block * width
-        crossed = bits_of(x, at, width)
-        if crossed != 0:
-            note_spikes(t - begin, 0, block, crossed, 1, blocks, state.masks, state.fired)
-            if population[Population.many]:
-                to = np.uintp((t - begin) * lanes + at)
-                for k in range(np.uintp(min(width, lanes - at))):
-                    state.multiples[to + k] = x[np.uintp(at) + k]
-    for k in range(np.uintp(blocks * width)):
-        x[k] = 0
     return again
 
 
