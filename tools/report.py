@@ -169,13 +169,14 @@ def events_of(results: Sequence[Result]) -> str:
 def energy_table(operations: Operations, samples: int, energies: Energies) -> Table:
     """Return the mean energy per sample of the whole network, one row a model."""
     bits = energies.footprint.weight_bits
-    width = "all in float32" if bits == 32 else f"weights of {bits} bits, all else float32"
+    rest = "integers" if energies.footprint.integers else "float32"
+    width = f"all in {rest}" if bits == 32 else f"weights of {bits} bits, all else {rest}"
     table = new_table(
         f"Modelled energy ({_per(samples)}; {width})",
         ["model", "machine"],
         ["nJ", "pJ a SOP", "nJ if dense", "of dense"],
     )
-    total = operations.total
+    total = energies.priced(operations).total
     found, dense = energies.of(total), energies.of(dense_counts(total))
     for model in energies.models:
         energy, other = found[model.name], dense[model.name]
@@ -223,7 +224,7 @@ def operations_json(
         counts = {name: [row[name] for row in rows] for name in rows[0] if name != "name"}
         layers.append({"name": first.name, **counts})
         if energies is not None:
-            found = [energies.of(sample.layers[index]) for sample in operations]
+            found = [energies.of(energies.priced(one).layers[index]) for one in operations]
             layers[-1]["energy_pj"] = {
                 model.name: [each[model.name] for each in found] for model in energies.models
             }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .closing import say_next, say_outside_the_grid, say_share
-from .energies import ENERGY_HELP, Energies, chosen_models
+from .energies import ENERGY_HELP, Energies, energies_of
 from .images import takes_image
 from .inputs import Inputs, from_data_set, from_files, from_images, read_inputs
 from .networks import NetworkFile, NirOptions
@@ -132,8 +132,7 @@ def run(
     net = network_of(network, nir, weights)
     energies = None
     if energy is not None:
-        bits = WEIGHT_BITS[weights or "float32"]
-        energies = Energies(chosen_models(energy), es.footprint(net, bits))
+        energies = energies_of(net, energy, WEIGHT_BITS[weights or "float32"])
     if data is None and takes_image(net):
         chosen, steps = from_images(net, inputs or [], steps), None
     elif data is not None:
@@ -292,7 +291,7 @@ def _print(
     say_share(total)
     if energies is not None:
         console.print(energy_table(total, len(results), energies))
-        for refusal in energies.refusals(total.total):
+        for refusal in energies.refusals(energies.priced(total).total):
             notes.print(refusal, highlight=False)
     notes.print(
         f"{len(results)} samples in {seconds:.3f} s: {1e3 * seconds / len(results):.3f} ms each",

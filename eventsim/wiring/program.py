@@ -39,6 +39,7 @@ class Population(Columns):
     rows_per_site = auto()  # the most rows that one timestep can bring to a site
     graded = auto()  # 1 where rows are multiplied by a value before they are added
     awake = auto()  # 1 where every site is updated in every timestep
+    settles = auto()  # 1 where neurons in fixed point need no more than `fixed_rows.advance`
     plain = auto()  # 1 where the whole layer is LIF of one kind: a loop over arrays will do
     alike = auto()  # 1 where no channel has parameters of its own
     many = auto()  # 1 where a neuron may spike several times in a timestep

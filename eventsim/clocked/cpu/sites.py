@@ -2,8 +2,7 @@
 
 Called by `team.py`, whose threads share the sites of a layer; `gather.py` says what a layer does.
 
-Plain neurons stay in registers from one to the other end of a visit. Of all others the input stays
-there until it is complete; `updates.update` does the rest.
+Plain neurons stay in registers from one to the other end of a visit; `others.py` has all others.
 
 Spikes are added in their order, as by every other way: the same membranes, bit for bit.
 """
@@ -13,15 +12,15 @@ from __future__ import annotations
 import numpy as np
 
 from ...jit import Float32s, Int64s, inner_kernel, kernel_glue, kernel_part
-from ...network.neurons import factors
 from ...network.neurons.lif import catch_up_plain, factors_of, fires
 from ...operations import COMPARES
 from ...rows import gather_rows
 from ...vectors import lowest_bit
 from ...wiring.program import Level, Population, Program
-from .emission import bits_of, note_visit
+from .emission import note_visit
+from .others import visit_others
 from .state import State
-from .updates import catch_up_site, count_updates, update
+from .updates import catch_up_site, count_updates
 from .visits import note_timesteps, note_visits
 
 
@@ -58,9 +57,9 @@ def visit(
     Returns whether a neuron may fire again without input.
     """
     population, levels = program.populations[number], program.levels[number]
-    if population[Population.plain] and not (
-        population[Population.subtract] or population[Population.awake]
-    ):
+    if not population[Population.plain]:
+        return visit_others(state.inputs, program, population, state, begin, end, counters)
+    if not (population[Population.subtract] or population[Population.awake]):
         blocks = -(-population[Population.channels] // population[Population.width])
         for block in range(blocks):
             visit_block(program, population, levels, block, state, first, stop, begin)
@@ -128,8 +127,8 @@ def visit_in_step(
 ) -> bool:  # fmt: skip
     """Update all blocks of a site in each timestep: neurons may fire again without input."""
     flags, noted = state.flags[population[Population.site] :], state.noted
-    awake, plain = population[Population.awake] > 0, population[Population.plain] > 0
-    sites, visits, pending = population[Population.sites], 0, False
+    awake, sites = population[Population.awake] > 0, population[Population.sites]
+    visits, pending = 0, False
     for site in range(first, stop):
         again, t = awake or flags[site] > 0, begin - 1
         k, beyond = noted.pointers[site - first], noted.pointers[site - first + 1]
@@ -142,15 +141,10 @@ def visit_in_step(
                 row, end_of_rows = noted.row_pointers[k], noted.row_pointers[k + 1]
                 k += 1
             note_visit(state.visited, t - begin, site, sites)
-            if plain:
-                again = visit_plain(
-                    program, population, levels, state, site, t, begin, row, end_of_rows
-                )
-                counters[COMPARES] += population[Population.channels]
-            else:
-                again = visit_others(
-                    state.inputs, program, population, state, t, begin, row, end_of_rows, counters
-                )
+            again = visit_plain(
+                program, population, levels, state, site, t, begin, row, end_of_rows
+            )
+            counters[COMPARES] += population[Population.channels]
             visits += 1
             again |= awake
         flags[site] = again and not awake
@@ -195,43 +189,4 @@ def visit_plain(
             bias = biases[block * width + lane] if biased else np.float32(0.0)
             moved = catch_up_plain(u[np.uintp(at + lane)], powers[1], bias, np.float32(1.0))
             again |= fires(moved, limit)
-    return again
-
-
-@inner_kernel
-def visit_others(
-    x: Float32s | None, program: Program, population: Int64s, state: State, t: int, begin: int,
-    row: int, end_of_rows: int, counters: Int64s,
-) -> bool:  # fmt: skip
-    """Do as `visit_plain` for neurons of any model, whose inputs are in x meanwhile.
-
-    Of a layer of one site: no others gather (`wiring/populations.py`).
-    """
-    if x is None:
-        return False
-    last, noted = state.last[population[Population.site] :], state.noted
-    channels = population[Population.channels]
-    width, graded = population[Population.width], population[Population.graded] > 0
-    blocks = -(-channels // width)
-    for block in range(blocks):
-        base = population[Population.blocks] + block * population[Population.block]
-        gather_rows(  # added to nothing, whatever is there
-            np.uintp(width), x, np.uintp(block * width), np.float32(0.0), False, x, np.uintp(0),
-            np.float32(0.0), program.blocks, np.uintp(base), noted.rows, graded, noted.values,
-            np.uintp(row), np.uintp(end_of_rows), np.float32(np.inf), False, np.float32(0.0),
-        )  # fmt: skip
-    silent = (t - 1 - last[0]) * population[Population.changes]
-    usual = factors(program.parameters[population[Population.parameters]], silent, silent)
-    last[0] = t
-    again = update(program, population, state, 0, 0, channels, 0, t, silent, usual, counters)
-    for block in range(blocks):
-        at = block * width
-        crossed = bits_of(x, at, width)
-        state.masks[np.uintp((t - begin) * blocks + block)] = crossed
-        if crossed != 0 and population[Population.many]:
-            to = np.uintp((t - begin) * channels + at)
-            for k in range(np.uintp(min(width, channels - at))):
-                state.multiples[to + k] = x[np.uintp(at) + k]
-    for k in range(np.uintp(blocks * width)):
-        x[k] = 0
     return again
