@@ -62,10 +62,10 @@ def open_dataset(name: str, root: str | Path | None = None, own: OwnData | None 
         return _EMBEDDED[name]()
     if root is not None and name in _FOLDERS:
         return _open_known_folder(name, Path(root), own or OwnData())
-    if own is not None and own != OwnData():
-        raise DataSetError(f"data set {name}: it is parted and read in its own way, expected none")
     if name in _FOLDERS:
         raise DataSetError(f"data set {name}: root is missing, expected a folder of recordings")
+    if own is not None and own != OwnData():
+        raise DataSetError(f"data set {name}: it is parted and read in its own way, expected none")
     if name == "dvsgesture" and root is not None and (Path(root) / _IBM["train"]).is_file():
         return _open_ibm(Path(root))
     if name in HEIDELBERG and root is not None:

@@ -77,7 +77,7 @@ class ClockedRun:
         self._binner = Binner(self._grid, network.input_encoding)
         program = program_of(network)
         state = new_state(program) if _state is None else _state
-        probes = probes_of(network, probe, layers)
+        probes = probes_of(network, probe, layers, self._grid.steps)
         self._sample = Sample(network, program, state, record_spikes, _threads, probes, _times)
         self._finished = False
 
@@ -238,7 +238,7 @@ def run_binned(
     check_network(network)
     check_grid_of(network, binned)
     program = program_of(network)
-    probes = probes_of(network, probe, layers)
+    probes = probes_of(network, probe, layers, binned.steps)
     with _borrowed_state(network) as state:
         sample = Sample(network, program, state, record_spikes, _threads, probes, times)
         sample.run_binned(binned)

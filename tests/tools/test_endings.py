@@ -62,10 +62,11 @@ def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) 
     ("--structure", "10", "--steps", 10**9), ("--structure", "10", "--batch-size", 10**12),
 ])  # fmt: skip
 def test_absurd_trainings_are_refused_before_they_begin(options: Any, tmp_path: Path) -> None:
-    sentence = run_command("train", "--data", "digits", "--out", tmp_path / "net.h5", *options)
-    assert re.match(
-        r"eventsim: (--)?structure ('10' with|'9{6}|'10{30}).*(GiB|large)", str(sentence)
-    )
+    for command in ("train", "compare"):
+        sentence = run_command(command, "--data", "digits", "--out", tmp_path / "new", *options)
+        assert re.match(
+            r"eventsim: (--)?structure ('10' with|'9{6}|'10{30}).*(GiB|large)", str(sentence)
+        )
     assert list(tmp_path.iterdir()) == []
 
 

@@ -120,6 +120,7 @@ def compare(
         reading.data_set(data, root, parting, download=True)
     models = chosen_models(energy)
     dataset = open_data(plan)
+    plan.check_memory(dataset.sensor.input_shape)
     store = Store(out, plan, _digest(dataset))
     cells = plan.cells(dataset.sensor.input_shape)
     say_when_compiling()
