@@ -86,8 +86,7 @@ def _decoded(path: Path, track_id: int, whole: _Whole) -> Iterator[Events]:
 
 def _whole_packets(raw: mmap, end: int) -> _Whole:
     """Count the packets up to the table or the end of the file; nothing of them is decoded."""
-    at = _HEADER + struct.unpack_from("<I", raw, _HEADER - 4)[0]
-    packets = 0
+    at, packets = _packets_begin(raw), 0
     while at != end:
         left = end - at - _PACKET.size
         size = _PACKET.unpack_from(raw, at)[1] if left >= 0 else 0
@@ -100,6 +99,11 @@ def _whole_packets(raw: mmap, end: int) -> _Whole:
             )
         at, packets = at + _PACKET.size + size, packets + 1
     return _Whole(packets, "")
+
+
+def _packets_begin(raw: mmap) -> int:
+    (size,) = struct.unpack_from("<I", raw, _HEADER - 4)
+    return _HEADER + int(size)
 
 
 def _check_header(raw: mmap) -> int:
@@ -115,13 +119,16 @@ def _check_header(raw: mmap) -> int:
     try:
         table = _HEADER + struct.unpack_from("<I", raw, _HEADER)[0]
         vtable = table - struct.unpack_from("<i", raw, table)[0]
-        size, _, _, position_at, description_at = struct.unpack_from("<5H", raw, vtable)
+        size, _, *places = struct.unpack_from("<5H", raw, vtable)
+        _, position_at, description_at = places
         at = table + description_at
         at += struct.unpack_from("<I", raw, at)[0]
         length = struct.unpack_from("<I", raw, at)[0]
         position = struct.unpack_from("<q", raw, table + position_at)[0] if position_at else -1
-        if size < 10 or vtable < _HEADER or at + 4 + length > len(raw):
-            raise struct.error("a part lies outside the file")
+        end = _packets_begin(raw)
+        fields_end = table + 8 + max(places)
+        if size < 10 or vtable < _HEADER or max(at + 4 + length, fields_end) > min(end, len(raw)):
+            raise struct.error("a part lies outside the header")
         ElementTree.fromstring(raw[at + 4 : at + 4 + length].decode("utf-8"))
     except struct.error as error:
         raise RecordingError(
