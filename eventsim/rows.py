@@ -16,6 +16,7 @@ from .jit import Compiled
 from .vectors import (
     BLOCK,
     LANES,
+    WIDTHS,
     as_bits,
     compiled_intrinsic,
     data_of,
@@ -120,59 +121,87 @@ def weight_at(typingctx: Any, w: Any, i: Any) -> Any:
     return types.float32(w, types.uintp), codegen
 
 
-def _gatherer(lanes: int, graded: bool = False) -> Compiled:
-    """Make what brings a block of membranes up to date, compares and resets it.
+def _moved(
+    builder: Any, membranes: Any, power: Any, biased: Any, b: Any, c: Any, gain: Any, lanes: int
+) -> Any:
+    """Return membranes after some silent timesteps, as `lif.catch_up_plain` does."""
+    before = builder.block
+    decayed = builder.fmul(membranes, spread(builder, power, lanes))
+    with builder.if_then(biased):
+        _, biases = load_lanes(builder, b, c, lanes)
+        raised = builder.fadd(decayed, builder.fmul(biases, spread(builder, gain, lanes)))
+        raising = builder.block
+    moved = builder.phi(decayed.type)
+    moved.add_incoming(decayed, before)
+    moved.add_incoming(raised, raising)
+    return moved
 
-    For weights that lie block by block. The membranes stay in registers. Rows are multiplied by a
-    value each where they are `graded`; `values` is not read else.
+
+@compiled_intrinsic
+def gather_rows(
+    typingctx: Any, width: Any, u: Any, i: Any, power: Any, biased: Any, b: Any, c: Any, gain: Any,
+    w: Any, base: Any, rows: Any, graded: Any, values: Any, first: Any, stop: Any, limit: Any,
+    subtract: Any, level: Any,
+) -> Any:  # fmt: skip
+    """Let u[i : i + width] be u[i : i + width] power, where `biased` and b[c : c + width] gain, and
+    add to it, for each row in rows[first:stop], the weights from base + width row on, times its
+    value where `graded`, strictly in this order. Those above `limit` are set to `level`, or with
+    `subtract` get it taken away; returns bits that say which.
+
+    The membranes stay in registers. `width` is one of `WIDTHS`; without `values`, which may be
+    None, nothing is graded.
     """
 
-    def gather(
-        typingctx: Any, u: Any, i: Any, power: Any, w: Any, base: Any, rows: Any, values: Any,
-        first: Any, stop: Any, limit: Any, subtract: Any, level: Any,
-    ) -> Any:  # fmt: skip
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            u, w, rows = (data_of(context, builder, signature.args[k], args[k]) for k in (0, 3, 5))
-            _, at, power, _, base, _, _, first, stop, limit, subtract, level = args
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kinds, number = signature.args, ir.IntType(64)
+        u, b, w, rows = (data_of(context, builder, kinds[k], args[k]) for k in (1, 5, 8, 10))
+        width, _, at, power, biased, _, c, gain, _, base, _, graded, _, first, stop, *levels = args
+        limit, subtract, level = levels
+
+        def gathered(lanes: int, valued: bool) -> Any:
             to, membranes = load_lanes(builder, u, at, lanes)
-            decayed = builder.fmul(membranes, spread(builder, power, lanes))
+            moved = _moved(builder, membranes, power, biased, b, c, gain, lanes)
 
             def row(slot: Any) -> Any:
-                number = builder.zext(builder.load(builder.gep(rows, [slot])), base.type)
-                element = builder.add(base, builder.mul(number, base.type(lanes)))
-                weights = _load_weights(builder, signature.args[3], w, element, lanes)
-                if graded:
-                    values = data_of(context, builder, signature.args[6], args[6])
+                which = builder.zext(builder.load(builder.gep(rows, [slot])), number)
+                element = builder.add(base, builder.mul(which, number(lanes)))
+                weights = _load_weights(builder, kinds[8], w, element, lanes)
+                if valued:
+                    values = data_of(context, builder, kinds[12], args[12])
                     value = builder.load(builder.gep(values, [slot]))
                     weights = builder.fmul(weights, spread(builder, value, lanes))
                 return weights
 
-            result = sum_of_rows(builder, first, stop, decayed, row)
+            result = sum_of_rows(builder, first, stop, moved, row)
             crossed = builder.fcmp_ordered(">", result, spread(builder, limit, lanes))
-            levels = spread(builder, level, lanes)
-            reset = builder.select(subtract, builder.fsub(result, levels), levels)
+            new = spread(builder, level, lanes)
+            reset = builder.select(subtract, builder.fsub(result, new), new)
             builder.store(builder.select(crossed, reset, result), to, align=4)
             return as_bits(builder, crossed, lanes)
 
-        index, single, flag = types.uintp, types.float32, types.boolean
-        return types.uint64(
-            u, index, single, w, index, rows, values, index, index, single, flag, single
-        ), codegen
+        valued = (False,) if kinds[12] == types.none else (False, True)
+        ways = [(lanes, some) for lanes in WIDTHS for some in valued]
+        blocks = [builder.append_basic_block("width") for _ in ways]
+        after = builder.append_basic_block("gathered")
+        asked = builder.or_(width, builder.zext(graded, number))
+        choice = builder.switch(asked, blocks[0])
+        found = []
+        for (lanes, some), block in zip(ways, blocks, strict=True):
+            choice.add_case(number(lanes + some), block)
+            builder.position_at_end(block)
+            found.append((gathered(lanes, some), builder.block))
+            builder.branch(after)
+        builder.position_at_end(after)
+        bits = builder.phi(number)
+        for pair in found:
+            bits.add_incoming(*pair)
+        return bits
 
-    gather.__doc__ = (
-        f"Multiply u[i : i + {lanes}] by `power` and add to it, for each row in rows[first:stop], "
-        f"the {lanes} weights at base + {lanes} row"
-        + (", times its value" if graded else "")
-        + ", strictly in this order. Those above `limit` "
-        "are set to `level`, or with `subtract` get it taken away; returns bits that say which."
-    )
-    return compiled_intrinsic(gather)
-
-
-gather_8, gather_16, gather_32, gather_64 = (_gatherer(n) for n in (8, 16, 32, 64))
-gather_graded_8, gather_graded_16, gather_graded_32, gather_graded_64 = (
-    _gatherer(n, graded=True) for n in (8, 16, 32, 64)
-)
+    index, single, flag = types.uintp, types.float32, types.boolean
+    return types.uint64(
+        index, u, index, single, flag, b, index, single, w, index, rows, flag, values, index, index,
+        single, flag, single,
+    ), codegen  # fmt: skip
 
 
 def _scatterer(lanes: int, graded: bool) -> Compiled:
@@ -278,14 +307,8 @@ def _receiver(lanes: int) -> Compiled:
             which, crossed = builder.phi(number), builder.phi(number)
             c = builder.mul(which, number(lanes))
             address, membranes = load_lanes(builder, u, builder.add(at, c), lanes)
-            decayed = builder.fmul(membranes, spread(builder, power, lanes))
-            with builder.if_then(biased):
-                _, biases = load_lanes(builder, b, builder.add(bias, c), lanes)
-                raised = builder.fadd(decayed, builder.fmul(biases, spread(builder, gain, lanes)))
-                raising = builder.block
-            moved = builder.phi(decayed.type)
-            moved.add_incoming(decayed, block)
-            moved.add_incoming(raised, raising)
+            k = builder.add(bias, c)
+            moved = _moved(builder, membranes, power, biased, b, k, gain, lanes)
 
             def row(slot: Any) -> Any:
                 where = builder.add(builder.load(builder.gep(rows, [slot])), builder.add(column, c))

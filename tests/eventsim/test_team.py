@@ -80,6 +80,7 @@ def test_threads_that_do_help_change_nothing(neuron: str, binned: bool) -> None:
 
     with (
         patch.dict(populations.ROWS_A_RUN, changes=0, stays=0),
+        patch.object(populations, "MAP_WIDTH", 16),
         patch.object(run, "new_team", new_team),
     ):
         one = es.simulate(network, given, record_spikes=True)

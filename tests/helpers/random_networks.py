@@ -216,6 +216,7 @@ class _Building:
         if not self.by_four:
             groups = draw(st.sampled_from([g for g in (1, 2, 3, inputs) if inputs % g == 0]))
             outputs = groups * draw(st.integers(1, 9 if groups < 4 else 2))
+            outputs = draw(st.just(outputs) | st.just(16)) if groups == 1 else outputs
         kernel = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
         geometry: dict[str, Any] = {
             "stride": draw(st.integers(1, 3)),
@@ -294,7 +295,8 @@ def some_layout(data: Any) -> Iterator[None]:
     """
     narrow = data.draw(st.booleans())
     rows = data.draw(st.sampled_from([0.0, 1.7]))
-    widths = data.draw(st.sampled_from([(), runs.WIDTHS, (8,)]))
+    widths = data.draw(st.sampled_from([(), runs.WIDTHS, (16,)]))
+    of_maps = data.draw(st.sampled_from([16, populations.MAP_WIDTH]))
     beyond = data.draw(st.sampled_from([0, populations.BEYOND_CACHES]))
     chunk = data.draw(st.sampled_from([1, 3, populations.MOST_CHUNK]))
     with (
@@ -302,6 +304,7 @@ def some_layout(data: Any) -> Iterator[None]:
         patch.object(populations, "BEYOND_CACHES", beyond),
         patch.dict(populations.ROWS_A_RUN, changes=rows, stays=rows),
         patch.object(populations, "MOST_CHUNK", chunk),
+        patch.object(populations, "MAP_WIDTH", of_maps),
         patch.object(runs, "WIDTHS", widths),
     ):
         yield

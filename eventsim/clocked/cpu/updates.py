@@ -1,6 +1,6 @@
 """Membranes, apart from what reaches them: catching up, comparing, resetting, reading out.
 
-A plain neuron is LIF or IF, one like all others of its layer: `patches.py` and `scatter.py` add to
+A plain neuron is LIF or IF, one like all others of its layer: `sites.py` and `scatter.py` add to
 its membrane as spikes come, and compare it, in loops over contiguous channels. For all others
 `update` takes what has arrived in a timestep, with the rules of their model.
 
@@ -251,18 +251,22 @@ def step_each(
 
 @kernel_part
 def read_out(
-    program: Program, population: Int64s, state: State, t: int, starts: Int64s, outcome: Outcome
-) -> None:
-    """Note the spikes of the last layer, and its membranes where the readout asks for them."""
+    program: Program, population: Int64s, state: State, slot: int, first: int, stop: int,
+    outcome: Outcome,
+) -> None:  # fmt: skip
+    """Note the last layer's spikes of the timesteps first .. stop - 1, those of t from
+    starts[slot + t] on; and its membranes, of the last of these, where the readout asks for them.
+    """
     u, rests, readout = (
         state.membranes[population[Population.neuron] :], program.rests, program.readout
     )  # fmt: skip
-    many, membranes = population[Population.many] > 0, outcome.membranes
-    for i in range(starts[0], starts[1]):
-        neuron = state.spikes[i]
-        outcome.spike_counts[neuron] += int(state.spike_values[i]) if many else 1
-        if outcome.first_spikes[neuron] < 0:
-            outcome.first_spikes[neuron] = t
+    many, membranes, starts = population[Population.many] > 0, outcome.membranes, state.starts
+    for t in range(first, stop):
+        for i in range(starts[slot + t], starts[slot + t + 1]):
+            neuron = state.spikes[i]
+            outcome.spike_counts[neuron] += int(state.spike_values[i]) if many else 1
+            if outcome.first_spikes[neuron] < 0:
+                outcome.first_spikes[neuron] = t
     if readout in (LAST_MEMBRANE, MEAN_MEMBRANE):
         for neuron in range(len(membranes)):
             membrane = u[neuron] + rests[neuron % len(rests)]
