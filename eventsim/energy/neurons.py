@@ -33,10 +33,10 @@ UPDATE = {
     LIF_KIND: NeuronWork(3, 4, 3, 0),
     CUBALIF_KIND: NeuronWork(6, 5, 5, 0),
     ALIF_KIND: NeuronWork(5, 6, 3, 0),
-    FIXED_KIND: NeuronWork(12, 8, 9, 0),
+    FIXED_KIND: NeuronWork(11, 8, 9, 0),
 }
 # In fixed point silent timesteps are run one by one: of a neuron in one of them, at most.
-SILENT = NeuronWork(8, 6, 4, 0)
+SILENT = NeuronWork(9, 6, 4, 0)
 # The same of a plain layer: the product of its bias with the silent timesteps.
 PLAIN = NeuronWork(1, 0, 0, 0)
 # Of a reset by subtraction in a plain layer, which looks as well whether the neuron fires again.

@@ -22,7 +22,7 @@ from ...rows import gather_rows
 from ...wiring.program import Population, Program
 from .emission import bits_of, note_visit
 from .state import State
-from .updates import count_updates, relax_alike, update
+from .updates import count_updates, pass_over_all, update
 
 
 @kernel_part
@@ -68,8 +68,10 @@ def settle_block(
     for k in range(noted.pointers[1]):
         t = begin + noted.timesteps[k]
         if t - updated > 1:
-            usual = factors(p, t - 1 - updated, t - 1 - updated)
-            relax_alike(p, n, usual, u[channel:], seconds[channel:], biases[channel:])
+            pass_over_all(
+                p, np.float32(0.0), n, t - 1 - updated, u[channel:], seconds[channel:],
+                biases[channel:],
+            )  # fmt: skip
         updated = t
         state.masks[np.uintp(noted.timesteps[k] * blocks + block)] = advance(
             np.uintp(width), u, seconds, np.uintp(channel), program.blocks, np.uintp(base),

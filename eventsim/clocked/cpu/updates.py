@@ -26,6 +26,7 @@ from ...network.neurons import (
     LIF_KIND,
     Parameters,
     catch_up,
+    fixed,
     is_late,
     may_fire,
     relax,
@@ -113,7 +114,12 @@ def update(
         counters[MACS] += multiplied
     if silent > 0:
         if alike and (p.refractory == 0 or not is_held(free_from, n, t - silent)):
-            relax_alike(p, n, usual, u, seconds, biases)
+            if p.kind != FIXED_KIND:
+                relax_alike(p, n, usual, u, seconds, biases)
+            elif p.second_decay > 0:
+                pass_over_all(p, p.second_decay, n, silent, u, seconds, biases)
+            else:
+                pass_over_all(p, np.float32(0.0), n, silent, u, seconds, biases)
         else:
             for k in range(n):
                 unheld = min(silent, max(0, t - free_from[k]))
@@ -214,6 +220,27 @@ def relax_alike(
     own = numbers_of(p.kind, p, p.second_decay)
     for k in range(np.uintp(n)):
         u[k], seconds[k] = relax(own, biases[k], u[k], seconds[k], usual)
+
+
+@inner_kernel
+def pass_over_all(
+    p: Any, second_decay: np.float32, n: int, silent: int, u: Float32s, seconds: Float32s,
+    biases: Float32s,
+) -> None:  # fmt: skip
+    """Take n neurons in fixed point through silent timesteps, until nothing changes any more.
+
+    All of them together through each timestep, as vectors; neuron by neuron, to its own end, two
+    convolutional networks took 3 and 4 times as long. `second_decay` as for `step_alike`.
+    """
+    own = numbers_of(FIXED_KIND, p, second_decay)
+    for _ in range(silent):
+        changed = np.int32(0)
+        for k in range(np.uintp(n)):
+            membrane, second = fixed.pass_over(own, biases[k], u[k], seconds[k])
+            changed |= np.int32(membrane != u[k]) | np.int32(second != seconds[k])
+            u[k], seconds[k] = membrane, second
+        if changed == 0:
+            break
 
 
 @inner_kernel

@@ -236,18 +236,27 @@ def relax(p, bias, u, second, factors):  # type: ignore[no-untyped-def]
     """Return (u, second) after silent timesteps, one by one until nothing changes any more."""
     held, free, _, _ = factors
     if second != np.float32(OVERFLOWED):
-        k, fed = np.int32(held), shifted(bias)
+        k = np.int32(held)
         while k > 0:
             flowed, second = second, left_of(second, p.second_decay)
             k = np.int32(k - 1) if second != flowed else np.int32(0)
         k = np.int32(free)
         while k > 0:
             before, flowed = u, second
-            second = left_of(second, p.second_decay)
-            u = bounded(left_of(u, p.decay) + second + fed)
-            stands = u == before and second == flowed
-            k = np.int32(0) if stands else np.int32(k - 1)
+            u, second = pass_over(p, bias, u, second)
+            k = np.int32(k - 1) if u != before or second != flowed else np.int32(0)
     return u, second
+
+
+@rule
+def pass_over(p, bias, u, second):  # type: ignore[no-untyped-def]
+    """Return (u, second) after a timestep without input, in which the membrane is not held."""
+    current = np.float32(0.0)
+    if p.second_decay != 0:
+        current = left_of(second, p.second_decay)
+    moved = bounded(left_of(u, p.decay) + current + shifted(bias))
+    over = second == np.float32(OVERFLOWED)
+    return (u if over else moved), (second if over else current)
 
 
 @rule
