@@ -172,13 +172,14 @@ def energy_table(operations: Operations, samples: int, energies: Energies) -> Ta
     Below stands how far the ratio to a dense pass goes over all models that come with the package.
     """
     bits = energies.footprint.weight_bits
-    width = "all in float32" if bits == 32 else f"weights of {bits} bits, all else float32"
+    rest = "integers" if energies.footprint.integers else "float32"
+    width = f"all in {rest}" if bits == 32 else f"weights of {bits} bits, all else {rest}"
     table = new_table(
         f"Modelled energy ({_per(samples)}; {width})",
         ["model", "machine"],
         ["nJ", "pJ a SOP", "nJ if dense", "of dense"],
     )
-    total = operations.total
+    total = energies.priced(operations).total
     found, dense = energies.of(total), energies.of(dense_counts(total))
     shares = _shares_of_dense(total, energies)
     for model in energies.models:
@@ -242,7 +243,7 @@ def operations_json(
         counts = {name: [row[name] for row in rows] for name in rows[0] if name != "name"}
         layers.append({"name": first.name, **counts})
         if energies is not None:
-            found = [energies.of(sample.layers[index]) for sample in operations]
+            found = [energies.of(energies.priced(one).layers[index]) for one in operations]
             layers[-1]["energy_pj"] = {
                 model.name: [each[model.name] for each in found] for model in energies.models
             }

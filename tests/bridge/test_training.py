@@ -18,6 +18,7 @@ from quadrants import SETTINGS, SHAPE, changed, numbers_of, quadrant_split, quad
 from train_quadrants import shared_settings
 
 from eventsim.errors import EventsimError, RecordingError
+from eventsim.events.arrays import Sensor
 from eventsim.events.binning import bin_events
 from eventsim.network.neurons import ALIF, IF, LIF
 from eventsim.simulator import simulate
@@ -89,8 +90,9 @@ def test_another_seed_validates_on_other_recordings() -> None:
 @pytest.mark.parametrize("polarities", [1, 2])
 def test_frames_of_a_batch_are_those_of_the_engine(encoding: Any, polarities: int) -> None:
     split = quadrant_split(7)
+    split.sensor = Sensor(8, 6, polarities)
     shape = (polarities, *SHAPE[1:])
-    recordings = bin_split(split, shape, 1500, 3, encoding=encoding)
+    recordings = bin_split(split, 1500, 3, encoding=encoding)
     order = np.array([6, 0, 3])
     frames = recordings.frames(order)
     expected = [
@@ -105,13 +107,13 @@ def test_frames_of_a_batch_are_those_of_the_engine(encoding: Any, polarities: in
 
 def test_the_digest_tells_data_apart() -> None:
     one, two = quadrant_split(5), quadrant_split(5)
-    digests = {bin_split(one, SHAPE, 1000, 6, encoding="counts").digest()}
-    assert bin_split(two, SHAPE, 1000, 6, encoding="counts").digest() in digests
+    digests = {bin_split(one, 1000, 6, encoding="counts").digest()}
+    assert bin_split(two, 1000, 6, encoding="counts").digest() in digests
     two.recordings[3]["x"][0] ^= 1
-    digests.add(bin_split(two, SHAPE, 1000, 6, encoding="counts").digest())
+    digests.add(bin_split(two, 1000, 6, encoding="counts").digest())
     two.labels[1] += 1
-    digests.add(bin_split(two, SHAPE, 1000, 6, encoding="counts").digest())
-    digests.add(bin_split(one, SHAPE, 1000, 6).digest())
+    digests.add(bin_split(two, 1000, 6, encoding="counts").digest())
+    digests.add(bin_split(one, 1000, 6).digest())
     assert len(digests) == 4
 
 
@@ -119,7 +121,7 @@ def test_a_recording_that_does_not_fit_is_named() -> None:
     split = quadrant_split(5)
     split.recordings[3]["x"][2] = 8
     with pytest.raises(RecordingError, match=r"noise/3: event 2: x is 8"):
-        bin_split(split, SHAPE, 1000, 6)
+        bin_split(split, 1000, 6)
 
 
 def test_training_learns_and_what_it_exports_knows_it_too() -> None:
@@ -130,7 +132,7 @@ def test_training_learns_and_what_it_exports_knows_it_too() -> None:
     assert trained.history[-1].loss < 0.6 * trained.history[0].loss
     assert trained.history[-1].accuracy > max(0.8, trained.history[0].accuracy)
     test = quadrant_split(40, seed=9)
-    judged = evaluate(trained.model, bin_split(test, SHAPE, 1000, 6), batch_size=7)
+    judged = evaluate(trained.model, bin_split(test, 1000, 6), batch_size=7)
     assert judged.accuracy >= 0.9
     network = trained.network()
     assert (network.dt_us, network.steps, network.class_names[3]) == (1000, 6, "se")
@@ -151,7 +153,7 @@ def test_recurrent_networks_learn(model: Any, loss: Any, structure: str) -> None
     settings = changed(model=model, loss=loss, structure=structure, epochs=15)
     trained = train(quadrants(), settings, progress=False)
     assert trained.best.validation_accuracy >= 0.9
-    test = bin_split(quadrant_split(40, seed=9), SHAPE, 1000, 6)
+    test = bin_split(quadrant_split(40, seed=9), 1000, 6)
     judged = evaluate(trained.model, test, loss=loss)
     assert judged.accuracy >= 0.8
     predicted = predictions(trained.model, test, loss, batch_size=7)
@@ -221,7 +223,7 @@ def test_a_normalised_model_exports_its_own_spikes(neuron: Any) -> None:
 def test_evaluation_does_not_depend_on_the_batch() -> None:
     torch.manual_seed(0)
     model = SpikingNetwork("9FC-4", SHAPE)
-    recordings = bin_split(quadrant_split(20), SHAPE, 1000, 6)
+    recordings = bin_split(quadrant_split(20), 1000, 6)
     whole, small = (evaluate(model, recordings, batch_size=size) for size in (20, 3))
     assert whole.accuracy == small.accuracy
     assert whole.loss == pytest.approx(small.loss, rel=1e-6)

@@ -243,7 +243,7 @@ def test_train_writes_a_recurrent_model(
     assert loaded.settings.mixed_precision
     assert loaded.provenance["test_accuracy"] == 1.0
     assert loaded.class_names[3] == "3"
-    test = bin_split(open_dataset("nmnist", nmnist).test, (2, 34, 34), 10_000, 4)
+    test = bin_split(open_dataset("nmnist", nmnist).test, 10_000, 4)
     assert evaluate(loaded.model, test, loss="rate-inspired").accuracy == 1.0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "model.pt"]
 
