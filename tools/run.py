@@ -11,7 +11,7 @@ import typer
 from .closing import say_next, say_outside_the_grid, say_share
 from .energies import ENERGY_HELP, Energies, chosen_models
 from .images import takes_image
-from .inputs import Inputs, from_data_set, from_files, from_images, read_inputs
+from .inputs import Inputs, from_data_set, from_files, from_images, read_first, read_inputs
 from .networks import NetworkFile, NirOptions
 from .options import ClusterOption, DownloadOption, Parting, with_options, writable
 from .other_readings import read_otherwise, readings_table
@@ -147,7 +147,10 @@ def run(
             f"{data} has no recordings in its {split} part, expected some to run"
         )
     recorded = {} if record is None else recording_options(net, record, count, mode, device)
-    more = recorded | spikes_to_plot(plot, count) | ({"times": True} if times else {})
+    to_plot = spikes_to_plot(plot, count)
+    if plot is not None:
+        chosen, drawn = read_first(chosen)
+    more = recorded | to_plot | ({"times": True} if times else {})
     options = {"steps": steps, "mode": mode, "device": device, **more}
     if cluster is None or data is None:
         options["threads"] = threads or es.available_threads()
@@ -161,8 +164,7 @@ def run(
 
     labels = None if chosen.labels is None else chosen.labels[:count]
     if plot is not None:
-        (events,) = read_inputs(chosen, range(1), lambda *_: None)
-        draw_run(plot, net, events, results[0], _title(net, chosen, results[0], labels))
+        draw_run(plot, net, drawn, results[0], _title(net, chosen, results[0], labels))
     agreement = _compare(net, chosen, count, steps) if against_torch else None
     others = _read_otherwise(net, chosen, count, steps) if readings else None
     if "-" not in (str(json), str(csv)):
