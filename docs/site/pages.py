@@ -51,8 +51,7 @@ def _from_root(found: re.Match[str], files: Files) -> str:
     if path in MADE:
         return f"[{text}]({MADE[path]}{'#' * bool(anchor)}{anchor})"
     if path.startswith("examples/"):
-        name = Path(path).stem if path.endswith(".py") else "index"
-        return f"[{text}](gallery/{name}.md)"
+        return _to_gallery(text, path)
     if path.startswith("docs/"):
         return f"[{text}]({target.removeprefix('docs/')})"
     if files.get_file_from_path(path):
@@ -72,4 +71,11 @@ def _from_docs(found: re.Match[str]) -> str:
     name = path.removeprefix("../")
     if name in MADE:
         return f"[{text}]({MADE[name]}{'#' * bool(anchor)}{anchor})"
+    if name.startswith("examples/"):
+        return _to_gallery(text, name)
     return f"{text} (`{name}`)" if text != name else f"`{name}`"
+
+
+def _to_gallery(text: str, path: str) -> str:
+    name = Path(path).stem if path.endswith(".py") else "index"
+    return f"[{text}](gallery/{name}.md)"

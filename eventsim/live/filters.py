@@ -2,7 +2,7 @@
 
 In: packets from a source of live events. Out: packets for the engine. An event goes through the
 region of interest, downscaling, merged polarities, the refractory time of its pixel and the
-background-activity filter, in this order; docs/filters.md defines each.
+background-activity filter, in this order; docs/sources.md defines each.
 """
 
 from __future__ import annotations
