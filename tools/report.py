@@ -70,20 +70,26 @@ def operations_table(operations: Operations, results: Sequence[Result]) -> Table
     else in thousands, millions and so on.
     """
     whole = _operations_table(operations, results, mean)
-    if whole.__rich_measure__(console, console.options.update(max_width=500)).maximum <= (
-        console.width
-    ):
-        return whole
-    return _operations_table(operations, results, _short_mean)
+    return whole if fits(whole) else _operations_table(operations, results, _short_mean)
 
 
-def _short_mean(count: int, samples: int) -> str:
-    """Format a mean count in three digits and a unit."""
-    value, units = count / samples, iter(("", " k", " M", " G", " T"))
+def fits(table: Table) -> bool:
+    """Tell whether a table is as wide as it wants to be on the console."""
+    wanted = table.__rich_measure__(console, console.options.update(max_width=500)).maximum
+    return wanted <= console.width
+
+
+def short_count(value: float) -> str:
+    """Format a count in three digits and a unit."""
+    units = iter(("", " k", " M", " G", " T"))
     unit = next(units)
     while value >= 999.5 and (larger := next(units, None)):
         value, unit = value / 1000, larger
     return f"{value:.3g}{unit}"
+
+
+def _short_mean(count: int, samples: int) -> str:
+    return short_count(count / samples)
 
 
 def _operations_table(

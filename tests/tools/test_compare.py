@@ -13,6 +13,7 @@ import pytest
 import recording_files
 import torch
 from command_line import run_command
+from rich.console import Console
 from scipy.stats import binomtest
 
 import eventsim as es
@@ -20,7 +21,9 @@ from eventsim_bridge.counting.frames import FrameOperations, count_operations
 from eventsim_bridge.datasets import open_dataset
 from eventsim_bridge.models import export_network
 from eventsim_bridge.training.model_files import load_model
+from eventsim_tools import report
 from eventsim_tools.compare import cells as cells_module
+from eventsim_tools.compare import command
 from eventsim_tools.compare.contrast import temporal_contrast
 from eventsim_tools.compare.figures import against_dt, contrast_plot, curves, matrices
 from eventsim_tools.compare.page import events_of
@@ -457,6 +460,20 @@ def test_every_table_and_plot_is_a_file_for_a_paper(finished: Path) -> None:
     text = (folder / "accuracy.tex").read_text()
     assert sum(line.endswith(r" \\") for line in text.splitlines()) == 1 + len(rows)
     assert r"95 \%" in text
+
+
+def test_the_table_at_the_end_fits_80_columns(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = Console(width=80)
+    monkeypatch.setattr(report, "console", screen)
+    with screen.capture() as captured:
+        screen.print(command._table(results_of(finished)))
+    lines = captured.get().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "…" not in captured.get()
+    rows = results_of(finished)["summary"]["rows"]
+    assert sum(" ANN " in line for line in lines) == sum(row["model"] == "ann" for row in rows)
 
 
 def test_the_report_begins_with_what_came_out(finished: Path) -> None:
