@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .closing import say_next, say_outside_the_grid, say_share
+from .closing import say_next, say_outside_the_grid, say_share, say_written
 from .energies import ENERGY_HELP, Energies, chosen_models
 from .images import takes_image
 from .inputs import Inputs, from_data_set, from_files, from_images, read_first, read_inputs
@@ -188,6 +188,7 @@ def run(
         document["layer_seconds"] = layer_seconds(results) if times else None
         document["agreement"] = None if agreement is None else agreement.as_dict()
         write_json(document, json)
+    say_written(plot, record, csv, json)
     _say_next(network, inputs or [], data, root, energy)
 
 
@@ -297,7 +298,8 @@ def _print(
         for refusal in energies.refusals(total.total):
             notes.print(refusal, highlight=False)
     notes.print(
-        f"{len(results)} samples in {seconds:.3f} s: {1e3 * seconds / len(results):.3f} ms each",
+        f"{len(results)} sample{'s' if len(results) > 1 else ''} in {seconds:.3f} s"
+        + (f": {1e3 * seconds / len(results):.3f} ms each" if len(results) > 1 else ""),
         highlight=False,
     )
 
