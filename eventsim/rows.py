@@ -6,7 +6,8 @@ has what these are made of.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from llvmlite import ir
@@ -26,17 +27,21 @@ from .vectors import (
 )
 
 
-def sum_of_rows(builder: Any, first: Any, stop: Any, start: Any, row: Callable[[Any], Any]) -> Any:
+def sum_of_rows(
+    builder: Any, first: Any, stop: Any, start: Any, row: Callable[[Any], Any], add: Any = None
+) -> Any:
     """Return `start` and what `row(slot)` gives for each slot from first on, in this order.
 
-    Written in the compiler's own terms, since Numba knows no variable that is a vector.
+    Written in the compiler's own terms, since Numba knows no variable that is a vector. `add`: how
+    two are added, as float32 by default.
     """
-    return sums_of_rows(builder, first, stop, [start], lambda slot: [row(slot)])[0]
+    return sums_of_rows(builder, first, stop, [start], lambda slot: [row(slot)], add)[0]
 
 
 def sums_of_rows(
-    builder: Any, first: Any, stop: Any, starts: list[Any], row: Callable[[Any], list[Any]]
-) -> list[Any]:
+    builder: Any, first: Any, stop: Any, starts: list[Any], row: Callable[[Any], list[Any]],
+    add: Any = None,
+) -> list[Any]:  # fmt: skip
     """Do as `sum_of_rows` for some vectors at a time."""
     before = builder.block
     loop, after = builder.append_basic_block("row"), builder.append_basic_block("added")
@@ -44,7 +49,7 @@ def sums_of_rows(
     builder.position_at_end(loop)
     slot = builder.phi(first.type)
     partial = [builder.phi(start.type) for start in starts]
-    added = [builder.fadd(*pair) for pair in zip(partial, row(slot), strict=True)]
+    added = [(add or builder.fadd)(*pair) for pair in zip(partial, row(slot), strict=True)]
     following = builder.add(slot, slot.type(1))
     for phi, at_first, then in zip(
         [slot, *partial], [first, *starts], [following, *added], strict=True
@@ -60,7 +65,25 @@ def sums_of_rows(
     return results
 
 
-def _load_weights(builder: Any, kind: Any, data: Any, index: Any, lanes: int) -> Any:
+def one_of(builder: Any, asked: Any, ways: Mapping[int, Callable[[], Any]]) -> Any:
+    """Build some ways to a result, of which a run takes the one whose number is asked for."""
+    blocks = [builder.append_basic_block("way") for _ in ways]
+    after = builder.append_basic_block("after")
+    choice = builder.switch(asked, blocks[0])
+    found = []
+    for (which, build), block in zip(ways.items(), blocks, strict=True):
+        choice.add_case(asked.type(which), block)
+        builder.position_at_end(block)
+        found.append((build(), builder.block))
+        builder.branch(after)
+    builder.position_at_end(after)
+    result = builder.phi(found[0][0].type)
+    for pair in found:
+        result.add_incoming(*pair)
+    return result
+
+
+def load_weights(builder: Any, kind: Any, data: Any, index: Any, lanes: int) -> Any:
     """Return neighbours in an array of weights as float32 (see `Weights`)."""
     if kind.dtype == types.float32:
         return load_lanes(builder, data, index, lanes)[1]
@@ -82,7 +105,7 @@ def add_lanes(typingctx: Any, u: Any, i: Any, w: Any, j: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         u, w = (data_of(context, builder, signature.args[k], args[k]) for k in (0, 2))
         to, membranes = load_lanes(builder, u, args[1], LANES)
-        weights = _load_weights(builder, signature.args[2], w, args[3], LANES)
+        weights = load_weights(builder, signature.args[2], w, args[3], LANES)
         builder.store(builder.fadd(membranes, weights), to, align=4)
         return context.get_dummy_value()
 
@@ -115,7 +138,7 @@ def weight_at(typingctx: Any, w: Any, i: Any) -> Any:
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         w = data_of(context, builder, signature.args[0], args[0])
-        weight = _load_weights(builder, signature.args[0], w, args[1], 1)
+        weight = load_weights(builder, signature.args[0], w, args[1], 1)
         return builder.extract_element(weight, ir.IntType(32)(0))
 
     return types.float32(w, types.uintp), codegen
@@ -165,7 +188,7 @@ def gather_rows(
             def row(slot: Any) -> Any:
                 which = builder.zext(builder.load(builder.gep(rows, [slot])), number)
                 element = builder.add(base, builder.mul(which, number(lanes)))
-                weights = _load_weights(builder, kinds[8], w, element, lanes)
+                weights = load_weights(builder, kinds[8], w, element, lanes)
                 if valued:
                     values = data_of(context, builder, kinds[12], args[12])
                     value = builder.load(builder.gep(values, [slot]))
@@ -179,23 +202,10 @@ def gather_rows(
             builder.store(builder.select(crossed, reset, result), to, align=4)
             return as_bits(builder, crossed, lanes)
 
-        valued = (False,) if kinds[12] == types.none else (False, True)
-        ways = [(lanes, some) for lanes in WIDTHS for some in valued]
-        blocks = [builder.append_basic_block("width") for _ in ways]
-        after = builder.append_basic_block("gathered")
-        asked = builder.or_(width, builder.zext(graded, number))
-        choice = builder.switch(asked, blocks[0])
-        found = []
-        for (lanes, some), block in zip(ways, blocks, strict=True):
-            choice.add_case(number(lanes + some), block)
-            builder.position_at_end(block)
-            found.append((gathered(lanes, some), builder.block))
-            builder.branch(after)
-        builder.position_at_end(after)
-        bits = builder.phi(number)
-        for pair in found:
-            bits.add_incoming(*pair)
-        return bits
+        ways = {lanes: partial(gathered, lanes, False) for lanes in WIDTHS}
+        if kinds[12] != types.none:
+            ways |= {lanes + 1: partial(gathered, lanes, True) for lanes in WIDTHS}
+        return one_of(builder, builder.or_(width, builder.zext(graded, number)), ways)
 
     index, single, flag = types.uintp, types.float32, types.boolean
     return types.uint64(
@@ -232,7 +242,7 @@ def _scatterer(lanes: int, graded: bool) -> Compiled:
                     start = builder.add(base, builder.mul(spike, stride))
                     elements = [builder.add(start, place) for place in places]
                     kind = signature.args[3]
-                    weights = [_load_weights(builder, kind, w, each, lanes) for each in elements]
+                    weights = [load_weights(builder, kind, w, each, lanes) for each in elements]
                     if graded:
                         value = spread(builder, builder.load(builder.gep(values, [slot])), lanes)
                         weights = [builder.fmul(each, value) for each in weights]
@@ -312,7 +322,7 @@ def _receiver(lanes: int) -> Compiled:
 
             def row(slot: Any) -> Any:
                 where = builder.add(builder.load(builder.gep(rows, [slot])), builder.add(column, c))
-                return _load_weights(builder, signature.args[7], w, where, lanes)
+                return load_weights(builder, signature.args[7], w, where, lanes)
 
             result = sum_of_rows(builder, first, stop, moved, row)
             added = builder.block

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import textwrap
-import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from .energies import dense_counts
+from .energies import chosen_models, dense_counts
 
 if TYPE_CHECKING:
     from eventsim import LayerOperations, Operations, Result
+    from eventsim_bridge.progress import Work
 
     from .energies import Energies
 
@@ -39,66 +37,18 @@ def say_when_compiling() -> None:
 
 
 @contextmanager
-def progress_bar(what: str, total: int | None) -> Iterator[Any]:
-    """Show a bar on stderr, one without an end where the total is None.
+def progress_bar(what: str, total: int | None) -> Iterator[Work]:
+    """Show on stderr how far work is; yields what takes the number of items just done."""
+    from eventsim_bridge import progress
 
-    Yields a function that takes the number of items just done, and that of events just read of a
-    long one.
-    """
-    if not notes.is_terminal:  # a log would keep every state of the bar
-        with _told(what, total) as advance:
-            yield advance
-        return
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=notes, transient=True) as progress:
-        task = progress.add_task(what, total=total)
-        read = 0
-
-        def advance(done: int, events: int = 0) -> None:
-            nonlocal read
-            read += events
-            progress.update(
-                task, advance=done, description=f"{what}, {read:,} events" if read else what
-            )
-
-        yield advance
-
-
-@contextmanager
-def _told(what: str, total: int | None) -> Iterator[Any]:
-    """Say how far it is in lines: after 2 seconds, 4, 8 and so on, so that a log stays short."""
-    done = read = 0
-    wait, start = 2.0, time.monotonic()
-    ended = threading.Event()
-
-    def advance(more: int, events: int = 0) -> None:
-        nonlocal done, read
-        done, read = done + more, read + events
-
-    def tell() -> None:
-        nonlocal wait
-        while not ended.wait(wait):
-            far = f": {done:,} of {total:,}" if total is not None else f": {done:,}" if done else ""
-            more = f", {read:,} events" if read else ""
-            seconds = time.monotonic() - start
-            notes.print(f"{what}{far}{more}, {seconds:.0f} s", highlight=False, markup=False)
-            wait *= 2
-
-    teller = threading.Thread(target=tell, daemon=True)
-    teller.start()
-    try:
-        yield advance
-    finally:
-        ended.set()
-        teller.join()
+    with progress.progress_bar(what, total, notes) as work:
+        yield work
 
 
 @contextmanager
 def waiting(what: str) -> Iterator[None]:
     """Show that something takes its time, an import say: turning on a terminal, or in a line."""
-    with notes.status(what) if notes.is_terminal else _told(what, None):
+    with notes.status(what) if notes.is_terminal else progress_bar(what, None):
         yield
 
 
@@ -120,20 +70,26 @@ def operations_table(operations: Operations, results: Sequence[Result]) -> Table
     else in thousands, millions and so on.
     """
     whole = _operations_table(operations, results, mean)
-    if whole.__rich_measure__(console, console.options.update(max_width=500)).maximum <= (
-        console.width
-    ):
-        return whole
-    return _operations_table(operations, results, _short_mean)
+    return whole if fits(whole) else _operations_table(operations, results, _short_mean)
 
 
-def _short_mean(count: int, samples: int) -> str:
-    """Format a mean count in three digits and a unit."""
-    value, units = count / samples, iter(("", " k", " M", " G", " T"))
+def fits(table: Table) -> bool:
+    """Tell whether a table is as wide as it wants to be on the console."""
+    wanted = table.__rich_measure__(console, console.options.update(max_width=500)).maximum
+    return wanted <= console.width
+
+
+def short_count(value: float) -> str:
+    """Format a count in three digits and a unit."""
+    units = iter(("", " k", " M", " G", " T"))
     unit = next(units)
     while value >= 999.5 and (larger := next(units, None)):
         value, unit = value / 1000, larger
     return f"{value:.3g}{unit}"
+
+
+def _short_mean(count: int, samples: int) -> str:
+    return short_count(count / samples)
 
 
 def _operations_table(
@@ -167,25 +123,45 @@ def events_of(results: Sequence[Result]) -> str:
 
 
 def energy_table(operations: Operations, samples: int, energies: Energies) -> Table:
-    """Return the mean energy per sample of the whole network, one row a model."""
+    """Return the mean energy per sample of the whole network, one row a model.
+
+    Below stands how far the ratio to a dense pass goes over all models that come with the package.
+    """
     bits = energies.footprint.weight_bits
-    width = "all in float32" if bits == 32 else f"weights of {bits} bits, all else float32"
+    rest = "integers" if energies.footprint.integers else "float32"
+    width = f"all in {rest}" if bits == 32 else f"weights of {bits} bits, all else {rest}"
     table = new_table(
         f"Modelled energy ({_per(samples)}; {width})",
         ["model", "machine"],
         ["nJ", "pJ a SOP", "nJ if dense", "of dense"],
     )
-    total = operations.total
+    total = energies.priced(operations).total
     found, dense = energies.of(total), energies.of(dense_counts(total))
+    shares = _shares_of_dense(total, energies)
     for model in energies.models:
         energy, other = found[model.name], dense[model.name]
         each = "-" if energy is None or total.sops == 0 else f"{energy / total.sops:,.1f}"
-        share = "-" if energy is None or not other else f"{energy / other:.2%}"
+        share = f"{shares[model.name]:.2%}" if model.name in shares else "-"
         nanojoules = [
             "-" if one is None else f"{one / 1e3 / samples:,.1f}" for one in (energy, other)
         ]
         table.add_row(model.name, model.title, nanojoules[0], each, nanojoules[1], share)
+    spread = _shares_of_dense(total, energies._replace(models=chosen_models("all"))).values()
+    if spread:
+        table.caption = (
+            f"of dense, over all models of the package: {min(spread):.2%} to {max(spread):.2%}"
+        )
     return table
+
+
+def _shares_of_dense(total: LayerOperations, energies: Energies) -> dict[str, float]:
+    """Return the energy as a share of a dense pass's, by each model that has both."""
+    found, dense = energies.of(total), energies.of(dense_counts(total))
+    return {
+        name: energy / other
+        for name, energy in found.items()
+        if energy is not None and (other := dense[name])
+    }
 
 
 def _per(samples: int) -> str:
@@ -223,7 +199,7 @@ def operations_json(
         counts = {name: [row[name] for row in rows] for name in rows[0] if name != "name"}
         layers.append({"name": first.name, **counts})
         if energies is not None:
-            found = [energies.of(sample.layers[index]) for sample in operations]
+            found = [energies.of(energies.priced(one).layers[index]) for one in operations]
             layers[-1]["energy_pj"] = {
                 model.name: [each[model.name] for each in found] for model in energies.models
             }

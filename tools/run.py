@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .closing import say_next, say_outside_the_grid, say_share
-from .energies import ENERGY_HELP, Energies, chosen_models
+from .closing import say_next, say_outside_the_grid, say_share, say_written
+from .energies import ENERGY_HELP, Energies, energies_of
 from .images import takes_image
-from .inputs import Inputs, from_data_set, from_files, from_images, read_inputs
+from .inputs import Inputs, from_data_set, from_files, from_images, read_first, read_inputs
 from .networks import NetworkFile, NirOptions
 from .options import ClusterOption, DownloadOption, Parting, with_options, writable
 from .other_readings import read_otherwise, readings_table
@@ -133,8 +133,7 @@ def run(
     net = network_of(network, nir, weights)
     energies = None
     if energy is not None:
-        bits = WEIGHT_BITS[weights or "float32"]
-        energies = Energies(chosen_models(energy), es.footprint(net, bits))
+        energies = energies_of(net, energy, WEIGHT_BITS[weights or "float32"])
     if data is None and takes_image(net):
         chosen, steps = from_images(net, inputs or [], steps), None
     elif data is not None:
@@ -152,7 +151,10 @@ def run(
             f"{data} has no recordings in its {split} part, expected some to run"
         )
     recorded = {} if record is None else recording_options(net, record, count, mode, device)
-    more = recorded | spikes_to_plot(plot, count) | ({"times": True} if times else {})
+    to_plot = spikes_to_plot(plot, count)
+    if plot is not None:
+        chosen, drawn = read_first(chosen)
+    more = recorded | to_plot | ({"times": True} if times else {})
     options = {"steps": steps, "mode": mode, "device": device, **more}
     if cluster is None or data is None:
         options["threads"] = threads or es.available_threads()
@@ -166,8 +168,7 @@ def run(
 
     labels = None if chosen.labels is None else chosen.labels[:count]
     if plot is not None:
-        (events,) = read_inputs(chosen, range(1), lambda *_: None)
-        draw_run(plot, net, events, results[0], _title(net, chosen, results[0], labels))
+        draw_run(plot, net, drawn, results[0], _title(net, chosen, results[0], labels))
     agreement = _compare(original, net, chosen, count, steps) if against_torch else None
     others = _read_otherwise(net, chosen, count, steps) if readings else None
     if "-" not in (str(json), str(csv)):
@@ -191,6 +192,7 @@ def run(
         document["layer_seconds"] = layer_seconds(results) if times else None
         document["agreement"] = None if agreement is None else agreement.as_dict()
         write_json(document, json)
+    say_written(plot, record, csv, json)
     _say_next(network, inputs or [], data, root, energy)
 
 
@@ -298,10 +300,11 @@ def _print(
     say_share(total)
     if energies is not None:
         console.print(energy_table(total, len(results), energies))
-        for refusal in energies.refusals(total.total):
+        for refusal in energies.refusals(energies.priced(total).total):
             notes.print(refusal, highlight=False)
     notes.print(
-        f"{len(results)} samples in {seconds:.3f} s: {1e3 * seconds / len(results):.3f} ms each",
+        f"{len(results)} sample{'s' if len(results) > 1 else ''} in {seconds:.3f} s"
+        + (f": {1e3 * seconds / len(results):.3f} ms each" if len(results) > 1 else ""),
         highlight=False,
     )
 

@@ -19,7 +19,7 @@ from ..network.neurons.fixed import MOST_INPUT
 from ..network.neurons.lif import POWERS
 from ..network.neurons.rules import RESET_SUBTRACT
 from ..network.projections import Projection, Projections
-from ..vectors import BLOCK, LINE, WIDTHS
+from ..vectors import BLOCK, LINE
 from .arrays import Arrays
 from .connections import WiredConnection, connect, stored_length
 from .program import Value
@@ -57,6 +57,7 @@ class WiredPopulation:
     rows_per_site: int
     graded: bool
     awake: bool
+    settles: bool
     plain: bool
     alike: bool
     many: bool
@@ -151,9 +152,9 @@ def lay_out(
     # What each channel has, is there for each of the sites that are updated together.
     bias, biases = -1, 0
     if layer.bias is not None or not plain:
-        each = np.zeros(own.channels) if layer.bias is None else layer.bias
+        given = np.zeros(own.channels) if layer.bias is None else layer.bias
         rest = stored_length(row_length, sites) - row_length  # of a block, read with it
-        biases = arrays.add("biases", np.pad(np.tile(each, together), (0, rest)), LINE)
+        biases = arrays.add("biases", np.pad(np.tile(given, together), (0, rest)), LINE)
     if layer.bias is not None:
         bias = biases
     population = WiredPopulation(
@@ -164,6 +165,7 @@ def lay_out(
         rows_per_site=per_site,
         graded=any(way.graded for way in ways),
         awake=layer.bias is not None and bool(neuron.rises_over_threshold(layer.bias).any()),
+        settles=neuron.settles and loop < 0 and not any(way.graded for way in ways),
         plain=plain,
         alike=bool((p == p[0]).all()),
         many=neuron.spikes == "many",
@@ -212,7 +214,7 @@ def _gather(population: WiredPopulation, number: int, arrays: Arrays) -> None:
     weights = np.concatenate([runs.blocks for runs in found], axis=1)
     if sites == 1 and weights.size >= BEYOND_CACHES:
         population.gather_least = sum(way.positions * way.in_channels for way in population.ways)
-    population.blocks = arrays.add("blocks", weights, WIDTHS[0])
+    population.blocks = arrays.add("blocks", weights, BLOCK)
     population.block = weights[0].size
     row = index = 0
     for way, runs in zip(population.ways, found, strict=True):

@@ -39,6 +39,7 @@ class Population(Columns):
     rows_per_site = auto()  # the most rows that one timestep can bring to a site
     graded = auto()  # 1 where rows are multiplied by a value before they are added
     awake = auto()  # 1 where every site is updated in every timestep
+    settles = auto()  # 1 where neurons in fixed point need no more than `fixed_rows.advance`
     plain = auto()  # 1 where the whole layer is LIF of one kind: a loop over arrays will do
     alike = auto()  # 1 where no channel has parameters of its own
     many = auto()  # 1 where a neuron may spike several times in a timestep
@@ -154,7 +155,7 @@ class Program(NamedTuple):
     spikes: int  # that all layers together can emit in a stretch, with those remembered
     starts: int
     masks: int  # words of 64 spikes that a gathered layer can emit in a chunk
-    fired: int
+    visited: int  # words of 64 sites, of its timesteps
     multiples: int  # neurons times timesteps of a chunk, where they may spike several times
     inputs: int  # neurons of the largest layer that is not plain
     begins: int  # entries of where the spikes of positions begin, of a layer in a chunk

@@ -167,7 +167,7 @@ def _program(network: Network, populations: list[WiredPopulation], arrays: Array
             one.chunk * one.sites * -(-one.channels // one.width) if one.width else 0
             for one in populations
         ),
-        fired=max(one.chunk * -(-one.sites // 64) for one in populations),
+        visited=max(one.chunk * -(-one.sites // 64) for one in populations),
         multiples=max(one.chunk * one.sites * one.stored * one.many for one in populations),
         inputs=max(0 if one.plain else one.sites * one.stored for one in populations) + WIDTHS[0],
         begins=max(one.index * one.chunk for one in populations),

@@ -117,9 +117,12 @@ def fixed_neurons(draw: st.DrawFn, channels: int) -> FixedCUBALIF:
         return draw(one | st.lists(one, min_size=channels, max_size=channels).map(tuple))
 
     decays = st.sampled_from([0, 4096]) | st.integers(0, 4096)
+    thresholds = st.integers(0, 120) | st.integers(0, 2**17 - 1)
+    exponent = draw(st.sampled_from([0, 0, 0, -6, 3, 7]))
+    if draw(st.booleans()):  # all alike, and no current that flows on
+        return FixedCUBALIF(4096, draw(decays), draw(thresholds), weight_exponent=exponent)
     return FixedCUBALIF(
-        values(decays), values(decays), values(st.integers(0, 120) | st.integers(0, 2**17 - 1)),
-        weight_exponent=draw(st.sampled_from([0, 0, 0, -6, 3, 7])),
+        values(decays), values(decays), values(thresholds), weight_exponent=exponent,
         refractory=draw(st.sampled_from([0, 0, 1, 2, 5])),
     )  # fmt: skip
 

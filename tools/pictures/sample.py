@@ -131,7 +131,7 @@ def _draw_operations(axes: Any, operations: Operations) -> None:
 
 def _draw_energy(axes: Any, result: Result, energies: Energies) -> None:
     """Draw the modelled energy of the whole network, a bar for each model that has one."""
-    found = energies.of(result.operations.total)
+    found = energies.of(energies.priced(result.operations).total)
     rows = [(name, pj / 1000) for name, pj in found.items() if pj]
     axes.barh(range(len(rows)), [nj for _, nj in rows], color=LIGHT.executed)
     for place, (_, nj) in enumerate(rows):

@@ -32,21 +32,13 @@ def bits_of(x: Float32s, first: int, width: int) -> np.uint64:
 
 
 @inner_kernel
-def note_spikes(
-    t: int, site: int, block: int, crossed: np.uint64, sites: int, blocks: int, masks: Words,
-    fired: Words,
-) -> None:  # fmt: skip
-    """Note the spikes of a block as bits, and in `fired` that the site has some.
+def note_visit(visited: Words, t: int, site: int, sites: int) -> None:
+    """Note that a site is visited in a timestep: each of its blocks then has a word of spikes.
 
-    Only the words of a site that has are ever read, so nothing else needs to be 0.
+    Only these words are ever read, so no other needs to be 0.
     """
     word = np.uintp(t * ((sites + 63) >> 6) + (site >> 6))
-    bit = np.uint64(1) << np.uint64(site & 63)
-    first = np.uintp((t * sites + site) * blocks)
-    if fired[word] & bit == 0:
-        fired[word] |= bit
-        masks[first : first + np.uintp(blocks)] = 0
-    masks[first + np.uintp(block)] = crossed
+    visited[word] |= np.uint64(1) << np.uint64(site & 63)
 
 
 @kernel_part
@@ -57,14 +49,14 @@ def emit_noted(population: Int64s, state: State, steps: int, slot: int) -> np.in
     a neuron may emit many in a timestep. Bits, and not lists of the sites or neurons that fired:
     blocks come one after the other, so that a list would have to be sorted.
     """
-    masks, fired, spikes, starts = state.masks, state.fired, state.spikes, state.starts
+    masks, visited, spikes, starts = state.masks, state.visited, state.spikes, state.starts
     width, channels = population[Population.width], population[Population.channels]
     sites, blocks = population[Population.sites], -(-channels // width)
     words, end, one = np.uintp((sites + 63) >> 6), np.uintp(starts[slot]), np.uintp(1)
     at, begin, several = np.uintp(0), np.uintp(starts[slot]), np.int64(0)
     for t in range(np.uintp(steps)):
         for word in range(words):
-            noted = fired[at]
+            noted = visited[at]
             at += one
             while noted != 0:
                 site = np.int64(word << np.uintp(6)) + np.int64(lowest_bit(noted))

@@ -41,7 +41,7 @@ def run_gathered(
     reads = number == len(program.populations) - 1
     for begin in range(first, stop, chunk):
         end = min(begin + chunk, stop)
-        state.fired[: words * (end - begin)] = 0
+        state.visited[: words * (end - begin)] = 0
         state.pending[number] = run_chunk(
             program, number, state, team, begin - first, begin, end, counters
         )

@@ -2,8 +2,7 @@
 
 Called by `team.py`, whose threads share the sites of a layer; `gather.py` says what a layer does.
 
-Plain neurons stay in registers from one to the other end of a visit. Of all others the input stays
-there until it is complete; `updates.update` does the rest.
+Plain neurons stay in registers from one to the other end of a visit; `others.py` has all others.
 
 Spikes are added in their order, as by every other way: the same membranes, bit for bit.
 """
@@ -13,15 +12,15 @@ from __future__ import annotations
 import numpy as np
 
 from ...jit import Float32s, Int64s, inner_kernel, kernel_glue, kernel_part
-from ...network.neurons import factors
 from ...network.neurons.lif import catch_up_plain, factors_of, fires
 from ...operations import COMPARES
 from ...rows import gather_rows
 from ...vectors import lowest_bit
 from ...wiring.program import Level, Population, Program
-from .emission import bits_of, note_spikes
+from .emission import note_visit
+from .others import visit_others
 from .state import State
-from .updates import catch_up_site, count_updates, update
+from .updates import catch_up_site, count_updates
 from .visits import note_timesteps, note_visits
 
 
@@ -58,9 +57,9 @@ def visit(
     Returns whether a neuron may fire again without input.
     """
     population, levels = program.populations[number], program.levels[number]
-    if population[Population.plain] and not (
-        population[Population.subtract] or population[Population.awake]
-    ):
+    if not population[Population.plain]:
+        return visit_others(state.inputs, program, population, state, begin, end, counters)
+    if not (population[Population.subtract] or population[Population.awake]):
         blocks = -(-population[Population.channels] // population[Population.width])
         for block in range(blocks):
             visit_block(program, population, levels, block, state, first, stop, begin)
@@ -91,7 +90,7 @@ def visit_block_of(
     first: int, stop: int, begin: int,
 ) -> None:  # fmt: skip
     """Do as `visit_block`; `biased` is known to the compiler."""
-    u, noted = state.membranes[population[Population.neuron] :], state.noted
+    u, noted, masks = state.membranes[population[Population.neuron] :], state.noted, state.masks
     last, biases = (
         state.last[population[Population.site] :], program.biases[population[Population.biases] :]
     )  # fmt: skip
@@ -113,14 +112,10 @@ def visit_block_of(
                 power, gain = factors_of(begin + t - updated, powers, gains)
                 updated = begin + t
             row, end_of_rows = np.uintp(noted.row_pointers[k]), noted.row_pointers[k + one]
-            crossed = gather_rows(
+            masks[np.uintp((t * sites + np.int64(site)) * blocks + block)] = gather_rows(
                 lanes, u, at, power, biased, biases, channel, gain, program.blocks, base,
                 noted.rows, graded, noted.values, row, np.uintp(end_of_rows), limit, False, level,
             )  # fmt: skip
-            if crossed != 0:
-                note_spikes(
-                    t, np.int64(site), block, crossed, sites, blocks, state.masks, state.fired
-                )
         if block == blocks - 1:
             last[site] = updated
 
@@ -132,7 +127,7 @@ def visit_in_step(
 ) -> bool:  # fmt: skip
     """Update all blocks of a site in each timestep: neurons may fire again without input."""
     flags, noted = state.flags[population[Population.site] :], state.noted
-    awake, plain = population[Population.awake] > 0, population[Population.plain] > 0
+    awake, sites = population[Population.awake] > 0, population[Population.sites]
     visits, pending = 0, False
     for site in range(first, stop):
         again, t = awake or flags[site] > 0, begin - 1
@@ -145,15 +140,11 @@ def visit_in_step(
             if k < beyond and begin + noted.timesteps[k] == t:
                 row, end_of_rows = noted.row_pointers[k], noted.row_pointers[k + 1]
                 k += 1
-            if plain:
-                again = visit_plain(
-                    program, population, levels, state, site, t, begin, row, end_of_rows
-                )
-                counters[COMPARES] += population[Population.channels]
-            else:
-                again = visit_others(
-                    state.inputs, program, population, state, t, begin, row, end_of_rows, counters
-                )
+            note_visit(state.visited, t - begin, site, sites)
+            again = visit_plain(
+                program, population, levels, state, site, t, begin, row, end_of_rows
+            )
+            counters[COMPARES] += population[Population.channels]
             visits += 1
             again |= awake
         flags[site] = again and not awake
@@ -191,52 +182,11 @@ def visit_plain(
             np.float32(0.0), program.blocks, np.uintp(base), noted.rows, graded, noted.values,
             np.uintp(row), np.uintp(end_of_rows), limit, subtract, level,
         )  # fmt: skip
-        if crossed != 0:
-            note_spikes(t - begin, site, block, crossed, sites, blocks, state.masks, state.fired)
+        state.masks[np.uintp(((t - begin) * sites + site) * blocks + block)] = crossed
         while crossed != 0:
             lane = np.int64(lowest_bit(crossed))
             crossed &= crossed - np.uint64(1)
             bias = biases[block * width + lane] if biased else np.float32(0.0)
             moved = catch_up_plain(u[np.uintp(at + lane)], powers[1], bias, np.float32(1.0))
             again |= fires(moved, limit)
-    return again
-
-
-@inner_kernel
-def visit_others(
-    x: Float32s | None, program: Program, population: Int64s, state: State, t: int, begin: int,
-    row: int, end_of_rows: int, counters: Int64s,
-) -> bool:  # fmt: skip
-    """Do as `visit_plain` for neurons of any model, whose inputs are in x meanwhile.
-
-    Of a layer of one site: no others gather (`wiring/populations.py`).
-    """
-    if x is None:
-        return False
-    last, noted = state.last[population[Population.site] :], state.noted
-    channels = population[Population.channels]
-    width, graded = population[Population.width], population[Population.graded] > 0
-    blocks = -(-channels // width)
-    for block in range(blocks):
-        base = population[Population.blocks] + block * population[Population.block]
-        gather_rows(  # added to nothing, whatever is there
-            np.uintp(width), x, np.uintp(block * width), np.float32(0.0), False, x, np.uintp(0),
-            np.float32(0.0), program.blocks, np.uintp(base), noted.rows, graded, noted.values,
-            np.uintp(row), np.uintp(end_of_rows), np.float32(np.inf), False, np.float32(0.0),
-        )  # fmt: skip
-    silent = (t - 1 - last[0]) * population[Population.changes]
-    usual = factors(program.parameters[population[Population.parameters]], silent, silent)
-    last[0] = t
-    again = update(program, population, state, 0, 0, channels, 0, t, silent, usual, counters)
-    for block in range(blocks):
-        at = block * width
-        crossed = bits_of(x, at, width)
-        if crossed != 0:
-            note_spikes(t - begin, 0, block, crossed, 1, blocks, state.masks, state.fired)
-            if population[Population.many]:
-                to = np.uintp((t - begin) * channels + at)
-                for k in range(np.uintp(min(width, channels - at))):
-                    state.multiples[to + k] = x[np.uintp(at) + k]
-    for k in range(np.uintp(blocks * width)):
-        x[k] = 0
     return again

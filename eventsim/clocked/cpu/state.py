@@ -44,8 +44,8 @@ class State(NamedTuple):
     begins: Int32s  # (begins,) where the spikes of each position and timestep of a chunk begin
     position_words: Words  # (words,) the timesteps of a chunk in which it spikes
     noted: Noted
-    masks: Words  # (masks,) spikes of a gathered layer in a chunk, as bits
-    fired: Words  # (fired,) a bit for each site and timestep that has any of these
+    visited: Words  # (visited,) a bit for each site and timestep of a gathered layer's chunk
+    masks: Words  # (masks,) the spikes of these, as bits
     multiples: Float32s  # (multiples,) how many spikes each of these is, where that may be many
     touched: Int32s  # (sites,) the sites that have work in a timestep, ascending
     words: Words  # the same memory as flags, eight at a time
@@ -115,8 +115,8 @@ def new_state(program: Program) -> State:
             rows=rows(program.visit_rows, np.int32),
             values=None if plain else rows(program.visit_rows, np.float32),  # type: ignore[arg-type]
         ),
+        visited=rows(program.visited, np.uint64),
         masks=rows(program.masks, np.uint64),
-        fired=rows(program.fired, np.uint64),
         multiples=rows(program.multiples, np.float32),
         touched=None if flat else rows(program.sites, np.int32),  # type: ignore[arg-type]
         words=flags.view(np.uint64),

@@ -51,7 +51,7 @@ class Team(NamedTuple):
 
     tickets: Int64s  # columns as `Ticket`
     counters: NDArray[np.int64]  # (threads, _APART) of a layer in a chunk, then `_PENDING`
-    fired: NDArray[np.uint64]  # (helpers, fired) as in `State`
+    visited: NDArray[np.uint64]  # (helpers, visited) as in `State`
 
 
 _PENDING = len(COUNTERS)  # column that is 1 where a neuron may fire again without input
@@ -62,16 +62,16 @@ def new_team(state: State, threads: int) -> tuple[Team, list[State]]:
     team = Team(
         np.zeros(5 * _APART, np.int64),
         np.zeros((threads, _APART), np.int64),
-        np.zeros((threads - 1, len(state.fired)), np.uint64),
+        np.zeros((threads - 1, len(state.visited)), np.uint64),
     )
     noted, inputs = state.noted, state.inputs
     return team, [
         state._replace(
             noted=Noted._make(None if one is None else np.empty_like(one) for one in noted),
             inputs=inputs if inputs is None else np.zeros_like(inputs),
-            fired=fired,
+            visited=visited,
         )
-        for fired in team.fired
+        for visited in team.visited
     ]
 
 
@@ -102,13 +102,13 @@ def share(
 ) -> bool:  # fmt: skip
     """Run the sites of a layer through a chunk, with the helpers if there are any.
 
-    `state.fired` is 0. Returns whether a neuron may fire again without input.
+    `state.visited` is 0. Returns whether a neuron may fire again without input.
     """
     sites = program.populations[number, Population.sites]
     if team is None:
         return visit_sites(program, number, state, 0, sites, before, begin, end, counters)
     tickets, words = team.tickets, ((sites + 63) >> 6) * (end - begin)
-    team.fired[:, :words] = 0
+    team.visited[:, :words] = 0
     team.counters[:] = 0
     size = -(-sites // (GROUPS * (len(team.counters) + 1)))
     groups, first = -(-sites // size), tickets[Ticket.given]
@@ -122,9 +122,9 @@ def share(
         pending |= team.counters[thread, _PENDING] > 0
         for k in range(len(COUNTERS)):
             counters[k] += team.counters[thread, k]
-    for helper in range(len(team.fired)):
+    for helper in range(len(team.visited)):
         for word in range(words):
-            state.fired[word] |= team.fired[helper, word]
+            state.visited[word] |= team.visited[helper, word]
     return pending
 
 

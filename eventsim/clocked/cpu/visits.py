@@ -13,6 +13,7 @@ from ...jit import Float32s, Int32s, Int64s, Words, inner_kernel, kernel_part
 from ...operations import ACS, MACS
 from ...vectors import LANES, lowest_bit, shift_8
 from ...wiring.program import NOTED, Connection, Population, Program
+from .emission import note_visit
 from .state import State
 
 
@@ -86,15 +87,17 @@ def note_visits(
     noted, graded = state.noted, population[Population.graded] > 0
     first_way = population[Population.connection]
     end_of_ways = first_way + population[Population.connections]
-    visited, rows, one, site = np.uintp(0), np.uintp(0), np.uintp(1), first
-    while site < stop and rows < NOTED and visited < NOTED:
-        noted.pointers[site - first] = visited
+    visits, rows, one, site = np.uintp(0), np.uintp(0), np.uintp(1), first
+    sites = population[Population.sites]
+    while site < stop and rows < NOTED and visits < NOTED:
+        noted.pointers[site - first] = visits
         reached = seen(words, program, population, site)
         while reached != 0:
             t = np.int64(lowest_bit(reached))
             reached &= reached - np.uint64(1)
-            noted.timesteps[visited], noted.row_pointers[visited] = t, rows
-            visited += one
+            noted.timesteps[visits], noted.row_pointers[visits] = t, rows
+            note_visit(state.visited, t, site, sites)
+            visits += one
             for way in range(first_way, end_of_ways):
                 pointer = ways[way, Connection.runs] + site
                 base = ways[way, Connection.index] * steps
@@ -108,8 +111,8 @@ def note_visits(
                         copy_values(noted.values, rows, ways[way], state, low, high)
                     rows += high - low
         site += 1
-    noted.pointers[site - first], noted.row_pointers[visited] = visited, rows
-    return site, np.int64(visited)
+    noted.pointers[site - first], noted.row_pointers[visits] = visits, rows
+    return site, np.int64(visits)
 
 
 @inner_kernel
@@ -161,7 +164,7 @@ def note_timesteps(
     ways, starts, noted = program.connections, state.starts, state.noted
     first_way, graded = population[Population.connection], population[Population.graded] > 0
     end_of_ways = first_way + population[Population.connections]
-    visited, rows, multiplied = np.uintp(0), np.uintp(0), np.uintp(0)
+    visits, rows, multiplied = np.uintp(0), np.uintp(0), np.uintp(0)
     for t in range(steps):
         begin = rows
         for way in range(first_way, end_of_ways):
@@ -175,13 +178,14 @@ def note_timesteps(
                     multiplied += count_multiplied(noted.values, rows, rows + high - low)
                 rows += high - low
         if rows > begin:
-            noted.timesteps[visited], noted.row_pointers[visited] = t, begin
-            visited += np.uintp(1)
-    noted.pointers[0], noted.pointers[1], noted.row_pointers[visited] = 0, visited, rows
+            noted.timesteps[visits], noted.row_pointers[visits] = t, begin
+            note_visit(state.visited, t, 0, 1)
+            visits += np.uintp(1)
+    noted.pointers[0], noted.pointers[1], noted.row_pointers[visits] = 0, visits, rows
     channels = population[Population.channels]
     counters[ACS] += np.int64(rows - multiplied) * channels
     counters[MACS] += np.int64(multiplied) * channels
-    return np.int64(visited)
+    return np.int64(visits)
 
 
 @inner_kernel
