@@ -1,11 +1,11 @@
 """How near the engine's hot loop comes to only reading the weights it adds (workload ceiling).
 
 `gather_rows` adds lists of weight rows to a block of membranes, block by block, position by
-position through time. Nothing that adds them can be faster than reading them, in the same order, from the
-same place. `read_lists` does just that: it sums all rows
-into one number. It sums their bits, as integers, because only then may the compiler keep many
-partial sums in vector registers (four and more of eight lanes) under the strict floating-point
-rules of `eventsim/jit.py`; a float sum in order would wait for each addition.
+position through time. Nothing that adds them can be faster than reading them, in the same order,
+from the same place. `read_lists` does just that: it sums all rows into one number. It sums their
+bits, as integers, because only then may the compiler keep many partial sums in vector registers
+(four and more of eight lanes) under the strict floating-point rules of `eventsim/jit.py`; a float
+sum in order would wait for each addition.
 
 The lists are those of the mlp's first layer on recordings, and of the convolution of layer-conv.
 """
