@@ -62,10 +62,10 @@ def open_dataset(name: str, root: str | Path | None = None, own: OwnData | None 
         return _EMBEDDED[name]()
     if root is not None and name in _FOLDERS:
         return _open_known_folder(name, Path(root), own or OwnData())
-    if own is not None and own != OwnData():
-        raise DataSetError(f"data set {name}: it is parted and read in its own way, expected none")
     if name in _FOLDERS:
         raise DataSetError(f"data set {name}: root is missing, expected a folder of recordings")
+    if own is not None and own != OwnData():
+        raise DataSetError(f"data set {name}: it is parted and read in its own way, expected none")
     if name == "dvsgesture" and root is not None and (Path(root) / _IBM["train"]).is_file():
         return _open_ibm(Path(root))
     if name in HEIDELBERG and root is not None:
@@ -116,6 +116,7 @@ def _simulated(
         return Split(
             names=tuple(names[index] for index in indices),
             labels=recordings.labels[indices],
+            sensor=recordings.sensor,
             read=partial(_read_simulated, recordings, indices),
             identity=partial(_identity_of_simulated, recordings, indices),
             users=None if users is None else tuple(users[index] for index in indices),
@@ -123,7 +124,6 @@ def _simulated(
 
     return DataSet(
         name=name,
-        sensor=recordings.sensor,
         class_names=class_names,
         train=split(np.flatnonzero(~is_test)),
         test=split(np.flatnonzero(is_test)),
@@ -184,7 +184,7 @@ def _open_folder(layout: _Layout, root: Path) -> DataSet:
             f"data set {layout.name}: {folder} has no recordings ({', '.join(found)}), "
             f"expected {layout.wanted()}"
         )
-    return DataSet(layout.name, layout.sensor, layout.class_names, train, test)
+    return DataSet(layout.name, layout.class_names, train, test)
 
 
 def _contents(folder: Path) -> str:
@@ -215,6 +215,7 @@ def _open_split(layout: _Layout, folder: Path, part: str) -> Split:
     return Split(
         names=tuple(path.relative_to(folder).as_posix() for path in paths),
         labels=np.array([label for _, label in found], np.int64),
+        sensor=layout.sensor,
         read=partial(_read_file, layout.sensor, layout.time_unit, paths),
         identity=partial(identity_of_files, layout.name, folder, paths),
         users=None if layout.user_of is None else tuple(map(layout.user_of, paths)),
@@ -242,13 +243,13 @@ def _open_ibm(root: Path) -> DataSet:
         return Split(
             names=tuple(f"{part}/{one.path.stem}/{one.number}" for one in found),
             labels=np.array([one.label for one in found], np.int64),
+            sensor=Sensor(128, 128),
             read=lambda index: ibm_gestures.read_gesture(found[index]),
             identity=partial(identity_of_files, f"{found}", root, tuple(one.path for one in found)),
             users=tuple(one.path.stem.partition("_")[0] for one in found),
         )
 
-    names = choreography.CLASS_NAMES
-    return DataSet("dvsgesture", Sensor(128, 128), names, split("train"), split("test"))
+    return DataSet("dvsgesture", choreography.CLASS_NAMES, split("train"), split("test"))
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,15 @@
 """Trained networks of lava-dl: its netx HDF5 files (.net) -> a `Network` in fixed point.
 
-In: a file as lava-dl's SLAYER exports it. Out: an `Imported`. Called by `eventsim convert`.
+In: a file as lava-dl's SLAYER exports it, or the one before lava-dl (SLAYER-PyTorch's `genModel`).
+Out: an `Imported`. Called by `eventsim convert`.
 
 What the file has in /layer/0, 1, ..., by `type`:
 
     input    shape (channels, height, width). With neurons these take an image, as bias currents of
              weight (2 x - 1) + bias, cut off to whole numbers, for pixels x of 0 to 1
     dense    weight (outputs, inputs), or flat; shape
-    conv     weight (out, in / groups, height, width), or with a last axis of 1; stride, padding,
-             dilation, groups, shape
+    conv     weight (out, in / groups, height, width), with a last axis of 1 or without any axis of
+             1 (then inChannels, kernelSize); stride, padding, dilation, groups, shape
     pool     a convolution of each channel by itself
     flatten  channel by channel, line by line
     neuron   of each: type LOIHI or CUBA, iDecay, vDecay, vThMant, refDelay, wgtExp
@@ -230,9 +231,10 @@ class _Reader:
                 )
             layer = Dense(weight.reshape(outputs, -1), bias, neuron=neuron)
         else:
-            weight = weight.reshape(weight.shape[:4])
             groups = fields.number("groups", 1)
-            if kind == "pool":
+            if kind == "conv":
+                weight = fields.kernels(weight, shape[0], groups)
+            else:
                 groups = shape[0]
                 size = tuple(int(n) for n in np.broadcast_to(fields.array("kernelSize"), 2))
                 weight = np.broadcast_to(weight.reshape(-1)[:1], (groups, 1, *size))
@@ -279,6 +281,18 @@ class _Fields:
         if values.dtype.kind not in "biuf" or not (values == np.rint(values)).all():
             raise NetworkFileError(f"{name} has dtype {values.dtype}, expected whole numbers")
         return values
+
+    def kernels(self, weight: NDArray[Any], outputs: int, groups: int) -> NDArray[Any]:
+        """Return weights (outputs, inputs of a group, height, width).
+
+        They may have a last axis of 1; and SLAYER drops all axes of 1.
+        """
+        size = weight.shape[:4]
+        if weight.ndim < 4:
+            size = (outputs, self.required("inChannels") // groups, *self.pair("kernelSize"))
+        if weight.size != np.prod(size):
+            raise NetworkFileError(f"weight has shape {weight.shape}, expected {size}")
+        return weight.reshape(size)
 
     def number(self, name: str, default: int) -> int:
         """Return one whole number."""

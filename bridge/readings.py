@@ -17,9 +17,10 @@ import torch
 from torch import Tensor, nn
 
 import eventsim as es
+from eventsim.network.layers import WeightLayer
 from eventsim.operations import CountedLayers, LayerOperations
 
-from .models import SpikingLayer, import_network
+from .models.export import modules_of
 from .models.operations import as_sums, fan_out
 
 
@@ -122,18 +123,18 @@ def arriving_at_layers(network: es.Network, events: Any, result: es.Result) -> I
     )
     x, pools = torch.from_numpy(binned.frames()), list[nn.Module]()
     entering = x
-    for number, layer in enumerate(import_network(network).layers):
-        if isinstance(layer, SpikingLayer):
-            yield Arriving(pools, layer.connection, entering)
+    for number, module in enumerate(modules_of(network)):
+        if isinstance(network.layers[number], WeightLayer):
+            yield Arriving(pools, module, entering)
             x = entering = dense_spikes(network, result, number)
             pools = []
             continue
         with torch.no_grad():
-            x = layer(x)
-        if isinstance(layer, nn.MaxPool2d):
+            x = module(x)
+        if isinstance(module, nn.MaxPool2d):
             entering, pools = x, []
         else:
-            pools.append(layer)
+            pools.append(module)
 
 
 def dense_spikes(network: es.Network, result: es.Result, number: int) -> Tensor:

@@ -1,10 +1,7 @@
 """How Numba compiles everything in the engine: every jit flag lives here and nowhere else.
 
-Kernels are cached on disk (`cache=True`), so only the first run after an installation compiles.
-Numba keys that cache only on the file of the kernel: after editing a function that a kernel in
-*another* file calls, the old machine code would be used. `tests/conftest.py` therefore points
-`NUMBA_CACHE_DIR` at a folder named by a hash of the sources; do the same when you work on an
-editable installation.
+Kernels are cached on disk (`cache=True`), so only the first run after an installation or an edit
+compiles; `cache.py` says where they are.
 
 Floating-point flags stay strict. `fastmath` would let the compiler reorder additions, and then
 neither the reference nor a second thread count would give the same spikes.
@@ -12,13 +9,7 @@ neither the reference nor a second thread count would give the same spikes.
 
 from __future__ import annotations
 
-import functools
-import os
-import stat
-import tempfile
-import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numba
@@ -27,6 +18,8 @@ from llvmlite import ir
 from numba.core import event, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
+
+from .cache import kernel_folder, warn_of_kernels
 
 # Types of the flat arrays that kernels take.
 Int32s = NDArray[np.int32]
@@ -95,48 +88,27 @@ def _compiled(function: Compiled, **more: Any) -> Compiled:
     # `forceinline` is said in any case, since Numba hands it down from a part to what that calls:
     # a kernel of asynchronous time was ten times as long.
     options = {"nogil": True, "_nrt": False, "no_cfunc_wrapper": True, "forceinline": False} | more
-    return _cached(lambda cache: numba.njit(cache=cache, error_model="numpy", **options)(function))
+    return _cached(
+        function,
+        lambda cache: numba.njit(cache=cache, error_model="numpy", **options)(function),
+    )
 
 
-def _cached(compile_with: Callable[[bool], Compiled]) -> Compiled:
-    """Compile with a cache on disk; where none can be written, in a temporary folder, or without.
+def _cached(function: Compiled, compile_with: Callable[[bool], Compiled]) -> Compiled:
+    """Compile with a cache on disk: where NUMBA_CACHE_DIR says, else in `kernel_folder`.
 
-    Numba raises `RuntimeError` where it finds no folder: an installation that is read-only, and a
-    home that is not there, as in containers.
+    Numba raises `RuntimeError` where it can write to no folder.
     """
-    try:
-        return compile_with(True)
-    except RuntimeError:
-        settings: Any = numba.config
-        settings.CACHE_DIR = _temporary_cache()
+    settings: Any = numba.config
+    given = settings.CACHE_DIR
+    settings.CACHE_DIR = given or kernel_folder(function.__module__.partition(".")[0])
     try:
         return compile_with(bool(settings.CACHE_DIR))
     except RuntimeError:
+        warn_of_kernels("each process compiles them")
         return compile_with(False)
-
-
-@functools.cache
-def _temporary_cache() -> str:
-    """Return a folder that nobody else can write to, kept for the next process; "" without one."""
-    user = getattr(os, "getuid", lambda: 0)()  # on Windows everybody has a temporary folder
-    folder = Path(tempfile.gettempdir()) / f"eventsim-kernels-{user}"
-    try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        status = folder.lstat()
-        # Kernels are run as they are found: a folder that another user made is none.
-        others = 0 if os.name == "nt" else status.st_mode & 0o77
-        if not stat.S_ISDIR(status.st_mode) or status.st_uid != user or others:
-            folder = Path(tempfile.mkdtemp(prefix="eventsim-kernels-"))
-        found = str(folder)
-    except OSError:
-        found = ""
-    warnings.warn(
-        f"compiled kernels cannot be kept where eventsim is installed; "
-        f"{f'they are kept in {found}' if found else 'each process compiles them'} "
-        f"(NUMBA_CACHE_DIR names another folder)",
-        stacklevel=2,
-    )
-    return found
+    finally:
+        settings.CACHE_DIR = given  # others in this process keep theirs where they did
 
 
 def rule(function: Compiled) -> Compiled:
@@ -301,7 +273,7 @@ def device_kernel(function: Compiled) -> Any:
     """Compile what runs on a GPU, thread by thread; called from Python with a grid."""
     from numba import cuda
 
-    return _cached(lambda cache: cuda.jit(cache=cache)(function))
+    return _cached(function, lambda cache: cuda.jit(cache=cache)(function))
 
 
 def device_part(function: Compiled) -> Compiled:

@@ -6,7 +6,8 @@ has what these are made of.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from llvmlite import ir
@@ -16,6 +17,7 @@ from .jit import Compiled
 from .vectors import (
     BLOCK,
     LANES,
+    WIDTHS,
     as_bits,
     compiled_intrinsic,
     data_of,
@@ -25,17 +27,21 @@ from .vectors import (
 )
 
 
-def sum_of_rows(builder: Any, first: Any, stop: Any, start: Any, row: Callable[[Any], Any]) -> Any:
+def sum_of_rows(
+    builder: Any, first: Any, stop: Any, start: Any, row: Callable[[Any], Any], add: Any = None
+) -> Any:
     """Return `start` and what `row(slot)` gives for each slot from first on, in this order.
 
-    Written in the compiler's own terms, since Numba knows no variable that is a vector.
+    Written in the compiler's own terms, since Numba knows no variable that is a vector. `add`: how
+    two are added, as float32 by default.
     """
-    return sums_of_rows(builder, first, stop, [start], lambda slot: [row(slot)])[0]
+    return sums_of_rows(builder, first, stop, [start], lambda slot: [row(slot)], add)[0]
 
 
 def sums_of_rows(
-    builder: Any, first: Any, stop: Any, starts: list[Any], row: Callable[[Any], list[Any]]
-) -> list[Any]:
+    builder: Any, first: Any, stop: Any, starts: list[Any], row: Callable[[Any], list[Any]],
+    add: Any = None,
+) -> list[Any]:  # fmt: skip
     """Do as `sum_of_rows` for some vectors at a time."""
     before = builder.block
     loop, after = builder.append_basic_block("row"), builder.append_basic_block("added")
@@ -43,7 +49,7 @@ def sums_of_rows(
     builder.position_at_end(loop)
     slot = builder.phi(first.type)
     partial = [builder.phi(start.type) for start in starts]
-    added = [builder.fadd(*pair) for pair in zip(partial, row(slot), strict=True)]
+    added = [(add or builder.fadd)(*pair) for pair in zip(partial, row(slot), strict=True)]
     following = builder.add(slot, slot.type(1))
     for phi, at_first, then in zip(
         [slot, *partial], [first, *starts], [following, *added], strict=True
@@ -59,7 +65,25 @@ def sums_of_rows(
     return results
 
 
-def _load_weights(builder: Any, kind: Any, data: Any, index: Any, lanes: int) -> Any:
+def one_of(builder: Any, asked: Any, ways: Mapping[int, Callable[[], Any]]) -> Any:
+    """Build some ways to a result, of which a run takes the one whose number is asked for."""
+    blocks = [builder.append_basic_block("way") for _ in ways]
+    after = builder.append_basic_block("after")
+    choice = builder.switch(asked, blocks[0])
+    found = []
+    for (which, build), block in zip(ways.items(), blocks, strict=True):
+        choice.add_case(asked.type(which), block)
+        builder.position_at_end(block)
+        found.append((build(), builder.block))
+        builder.branch(after)
+    builder.position_at_end(after)
+    result = builder.phi(found[0][0].type)
+    for pair in found:
+        result.add_incoming(*pair)
+    return result
+
+
+def load_weights(builder: Any, kind: Any, data: Any, index: Any, lanes: int) -> Any:
     """Return neighbours in an array of weights as float32 (see `Weights`)."""
     if kind.dtype == types.float32:
         return load_lanes(builder, data, index, lanes)[1]
@@ -81,7 +105,7 @@ def add_lanes(typingctx: Any, u: Any, i: Any, w: Any, j: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         u, w = (data_of(context, builder, signature.args[k], args[k]) for k in (0, 2))
         to, membranes = load_lanes(builder, u, args[1], LANES)
-        weights = _load_weights(builder, signature.args[2], w, args[3], LANES)
+        weights = load_weights(builder, signature.args[2], w, args[3], LANES)
         builder.store(builder.fadd(membranes, weights), to, align=4)
         return context.get_dummy_value()
 
@@ -114,65 +138,80 @@ def weight_at(typingctx: Any, w: Any, i: Any) -> Any:
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         w = data_of(context, builder, signature.args[0], args[0])
-        weight = _load_weights(builder, signature.args[0], w, args[1], 1)
+        weight = load_weights(builder, signature.args[0], w, args[1], 1)
         return builder.extract_element(weight, ir.IntType(32)(0))
 
     return types.float32(w, types.uintp), codegen
 
 
-def _gatherer(lanes: int, graded: bool = False) -> Compiled:
-    """Make what brings a block of membranes up to date, compares and resets it.
+def _moved(
+    builder: Any, membranes: Any, power: Any, biased: Any, b: Any, c: Any, gain: Any, lanes: int
+) -> Any:
+    """Return membranes after some silent timesteps, as `lif.catch_up_plain` does."""
+    before = builder.block
+    decayed = builder.fmul(membranes, spread(builder, power, lanes))
+    with builder.if_then(biased):
+        _, biases = load_lanes(builder, b, c, lanes)
+        raised = builder.fadd(decayed, builder.fmul(biases, spread(builder, gain, lanes)))
+        raising = builder.block
+    moved = builder.phi(decayed.type)
+    moved.add_incoming(decayed, before)
+    moved.add_incoming(raised, raising)
+    return moved
 
-    For weights that lie block by block. The membranes stay in registers. Rows are multiplied by a
-    value each where they are `graded`; `values` is not read else.
+
+@compiled_intrinsic
+def gather_rows(
+    typingctx: Any, width: Any, u: Any, i: Any, power: Any, biased: Any, b: Any, c: Any, gain: Any,
+    w: Any, base: Any, rows: Any, graded: Any, values: Any, first: Any, stop: Any, limit: Any,
+    subtract: Any, level: Any,
+) -> Any:  # fmt: skip
+    """Let u[i : i + width] be u[i : i + width] power, where `biased` and b[c : c + width] gain, and
+    add to it, for each row in rows[first:stop], the weights from base + width row on, times its
+    value where `graded`, strictly in this order. Those above `limit` are set to `level`, or with
+    `subtract` get it taken away; returns bits that say which.
+
+    The membranes stay in registers. `width` is one of `WIDTHS`; without `values`, which may be
+    None, nothing is graded.
     """
 
-    def gather(
-        typingctx: Any, u: Any, i: Any, power: Any, w: Any, base: Any, rows: Any, values: Any,
-        first: Any, stop: Any, limit: Any, subtract: Any, level: Any,
-    ) -> Any:  # fmt: skip
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            u, w, rows = (data_of(context, builder, signature.args[k], args[k]) for k in (0, 3, 5))
-            _, at, power, _, base, _, _, first, stop, limit, subtract, level = args
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kinds, number = signature.args, ir.IntType(64)
+        u, b, w, rows = (data_of(context, builder, kinds[k], args[k]) for k in (1, 5, 8, 10))
+        width, _, at, power, biased, _, c, gain, _, base, _, graded, _, first, stop, *levels = args
+        limit, subtract, level = levels
+
+        def gathered(lanes: int, valued: bool) -> Any:
             to, membranes = load_lanes(builder, u, at, lanes)
-            decayed = builder.fmul(membranes, spread(builder, power, lanes))
+            moved = _moved(builder, membranes, power, biased, b, c, gain, lanes)
 
             def row(slot: Any) -> Any:
-                number = builder.zext(builder.load(builder.gep(rows, [slot])), base.type)
-                element = builder.add(base, builder.mul(number, base.type(lanes)))
-                weights = _load_weights(builder, signature.args[3], w, element, lanes)
-                if graded:
-                    values = data_of(context, builder, signature.args[6], args[6])
+                which = builder.zext(builder.load(builder.gep(rows, [slot])), number)
+                element = builder.add(base, builder.mul(which, number(lanes)))
+                weights = load_weights(builder, kinds[8], w, element, lanes)
+                if valued:
+                    values = data_of(context, builder, kinds[12], args[12])
                     value = builder.load(builder.gep(values, [slot]))
                     weights = builder.fmul(weights, spread(builder, value, lanes))
                 return weights
 
-            result = sum_of_rows(builder, first, stop, decayed, row)
+            result = sum_of_rows(builder, first, stop, moved, row)
             crossed = builder.fcmp_ordered(">", result, spread(builder, limit, lanes))
-            levels = spread(builder, level, lanes)
-            reset = builder.select(subtract, builder.fsub(result, levels), levels)
+            new = spread(builder, level, lanes)
+            reset = builder.select(subtract, builder.fsub(result, new), new)
             builder.store(builder.select(crossed, reset, result), to, align=4)
             return as_bits(builder, crossed, lanes)
 
-        index, single, flag = types.uintp, types.float32, types.boolean
-        return types.uint64(
-            u, index, single, w, index, rows, values, index, index, single, flag, single
-        ), codegen
+        ways = {lanes: partial(gathered, lanes, False) for lanes in WIDTHS}
+        if kinds[12] != types.none:
+            ways |= {lanes + 1: partial(gathered, lanes, True) for lanes in WIDTHS}
+        return one_of(builder, builder.or_(width, builder.zext(graded, number)), ways)
 
-    gather.__doc__ = (
-        f"Multiply u[i : i + {lanes}] by `power` and add to it, for each row in rows[first:stop], "
-        f"the {lanes} weights at base + {lanes} row"
-        + (", times its value" if graded else "")
-        + ", strictly in this order. Those above `limit` "
-        "are set to `level`, or with `subtract` get it taken away; returns bits that say which."
-    )
-    return compiled_intrinsic(gather)
-
-
-gather_8, gather_16, gather_32, gather_64 = (_gatherer(n) for n in (8, 16, 32, 64))
-gather_graded_8, gather_graded_16, gather_graded_32, gather_graded_64 = (
-    _gatherer(n, graded=True) for n in (8, 16, 32, 64)
-)
+    index, single, flag = types.uintp, types.float32, types.boolean
+    return types.uint64(
+        index, u, index, single, flag, b, index, single, w, index, rows, flag, values, index, index,
+        single, flag, single,
+    ), codegen  # fmt: skip
 
 
 def _scatterer(lanes: int, graded: bool) -> Compiled:
@@ -203,7 +242,7 @@ def _scatterer(lanes: int, graded: bool) -> Compiled:
                     start = builder.add(base, builder.mul(spike, stride))
                     elements = [builder.add(start, place) for place in places]
                     kind = signature.args[3]
-                    weights = [_load_weights(builder, kind, w, each, lanes) for each in elements]
+                    weights = [load_weights(builder, kind, w, each, lanes) for each in elements]
                     if graded:
                         value = spread(builder, builder.load(builder.gep(values, [slot])), lanes)
                         weights = [builder.fmul(each, value) for each in weights]
@@ -278,18 +317,12 @@ def _receiver(lanes: int) -> Compiled:
             which, crossed = builder.phi(number), builder.phi(number)
             c = builder.mul(which, number(lanes))
             address, membranes = load_lanes(builder, u, builder.add(at, c), lanes)
-            decayed = builder.fmul(membranes, spread(builder, power, lanes))
-            with builder.if_then(biased):
-                _, biases = load_lanes(builder, b, builder.add(bias, c), lanes)
-                raised = builder.fadd(decayed, builder.fmul(biases, spread(builder, gain, lanes)))
-                raising = builder.block
-            moved = builder.phi(decayed.type)
-            moved.add_incoming(decayed, block)
-            moved.add_incoming(raised, raising)
+            k = builder.add(bias, c)
+            moved = _moved(builder, membranes, power, biased, b, k, gain, lanes)
 
             def row(slot: Any) -> Any:
                 where = builder.add(builder.load(builder.gep(rows, [slot])), builder.add(column, c))
-                return _load_weights(builder, signature.args[7], w, where, lanes)
+                return load_weights(builder, signature.args[7], w, where, lanes)
 
             result = sum_of_rows(builder, first, stop, moved, row)
             added = builder.block

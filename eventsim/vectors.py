@@ -29,6 +29,7 @@ def compiled_intrinsic(function: Compiled) -> Compiled:
 # for each neuron.
 LANES = 8
 BLOCK = 64
+WIDTHS = (BLOCK, 32, 16, 8)  # of what is gathered at a time; 8 only in training
 LINE = 16  # float32 in a cache line
 
 
@@ -180,9 +181,19 @@ above_in_lanes, above_in_block = _comparison(LANES), _comparison(BLOCK)
 
 @compiled_intrinsic
 def lowest_bit(typingctx: Any, bits: Any) -> Any:
-    """Return the position of the lowest 1 in a number other than 0."""
+    """Return the position of the lowest 1 in a number; 64 in 0."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.uint64(types.uint64), codegen
+
+
+@compiled_intrinsic
+def number_of_bits(typingctx: Any, bits: Any) -> Any:
+    """Return how many bits of a number are 1."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.ctpop(args[0])
 
     return types.uint64(types.uint64), codegen

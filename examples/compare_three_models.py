@@ -23,7 +23,7 @@ from eventsim_bridge import (
 
 DT_US, STEPS = 20_000, 15
 dataset = open_dataset("digits")
-tested = bin_split(dataset.test, (2, 34, 34), DT_US, STEPS)
+tested = bin_split(dataset.test, DT_US, STEPS)
 rows = []
 for model, structure in (("snn", "64FC-10"), ("rnn", "62FC-10"), ("lstm", "16FC-10")):
     settings = TrainingSettings(structure, DT_US, STEPS, model=model, epochs=3, learning_rate=2e-3)

@@ -15,7 +15,7 @@ from eventsim_bridge import SpikingNetwork, bin_split, export_network, open_data
 
 torch.manual_seed(0)
 dataset = open_dataset("digits")  # scikit-learn's digits under a simulated event camera
-recordings = bin_split(dataset.train, (2, 34, 34), dt_us=10_000, steps=30)
+recordings = bin_split(dataset.train, dt_us=10_000, steps=30)
 model = SpikingNetwork("128FC-10", (2, 34, 34))
 optimizer = torch.optim.Adam(model.parameters(), 2e-3)
 for epoch in range(2):

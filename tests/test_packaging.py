@@ -17,7 +17,7 @@ import eventsim
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 FOLDERS = {"eventsim": "eventsim", "eventsim_bridge": "bridge", "eventsim_tools": "tools"}
-TRAINING = {"torch", "tonic", "matplotlib", "sklearn", "scipy", "platformdirs"}
+TRAINING = {"torch", "tonic", "matplotlib", "sklearn", "scipy"}
 # Packages whose own modules are imported by their commands alone, but for these.
 COMMANDS = [ROOT / "tools" / name for name in ("bench", "compare", "live", "pictures")]
 AT_ONCE = ("__init__.py", "command.py", "options.py", "stream.py", "view.py")
@@ -228,6 +228,7 @@ def test_nothing_that_windows_has_not_is_needed_to_import(tmp_path: Path) -> Non
         "import asyncio, faery, h5py, importlib, multiprocessing.connection, numba, subprocess\n"
         "import sys, torch, torch.distributed, matplotlib.figure, sklearn.datasets, nir, aiohttp\n"
         "import distributed, norse.torch, sinabs, snntorch, spikingjelly.activation_based.neuron\n"
+        "import platformdirs\n"
         f"for name in {POSIX_MODULES!r}:\n    sys.modules[name] = None\n"
         f"for module, names in {POSIX_NAMES!r}.items():\n"
         "    for name in names:\n"

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from eventsim import Network
     from eventsim_bridge.agreement import Agreement, SpikingModel
 
+# Columns of weights, and settings, of SLAYER-PyTorch's examples for Loihi.
+SLAYER_TEXTS = (".txt", ".yaml", ".yml")
+
 
 class Converted(NamedTuple):
     """A network, and what it was."""
@@ -112,7 +115,13 @@ def convert(
     options = Options(nir, steps, input_encoding, readout)
     if out is None and to_nir is None:
         raise es.EventsimError("nothing to write, expected OUT or --to-nir FILE")
-    lava = Path(source).suffix.lower() == ".net"
+    suffix = Path(source).suffix.lower()
+    lava = suffix == ".net"
+    if suffix in SLAYER_TEXTS:
+        raise es.EventsimError(
+            f"{source}: SLAYER's text exports have weights without their shapes and layers, "
+            f"expected the .net file that its genModel writes"
+        )
     if aligned and not lava:
         raise es.EventsimError(f"--aligned is set with {source}, expected a .net file")
     if lava:

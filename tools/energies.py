@@ -6,10 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from .images import takes_image
+
 if TYPE_CHECKING:
     from eventsim.energy import EnergyModel, Footprint
     from eventsim.errors import EventsimError
-    from eventsim.operations import CountedLayer, LayerOperations
+    from eventsim.network.graph import Network
+    from eventsim.operations import CountedLayer, LayerOperations, Operations
 
 ENERGY_HELP = (
     "Add energies by models, separated by commas: default (45 nm), all that come with the package, "
@@ -18,10 +21,23 @@ ENERGY_HELP = (
 
 
 class Energies(NamedTuple):
-    """Models, and the memory that the network takes in them."""
+    """Models, and the memory that the network takes in them.
+
+    image: the layer that takes an image, if one does. Its levels are multiplied by weights of 1
+    here. On a chip they are the bias currents of its neurons: no synapse, and added in the update.
+    """
 
     models: tuple[EnergyModel, ...]
     footprint: Footprint
+    image: str = ""
+
+    def priced(self, operations: Operations) -> Operations:
+        """Return what is priced of operations: an image brings none."""
+        layers = (
+            replace(one, acs=0, macs=0, dense_macs=0) if one.name == self.image else one
+            for one in operations.layers
+        )
+        return replace(operations, layers=tuple(layers))
 
     def of(self, counts: CountedLayer) -> dict[str, float | None]:
         """Return picojoules by model, None where its machine does not execute such counts."""
@@ -41,6 +57,14 @@ class Energies(NamedTuple):
                 yield model.name, energy_of(counts, self.footprint, model)
             except EventsimError as error:
                 yield model.name, error
+
+
+def energies_of(network: Network, option: str, weight_bits: int) -> Energies:
+    """Return what an option asks for, of a network with weights of so many bits."""
+    from eventsim.energy import footprint
+
+    image = network.layer_name(network.neuron_layers[0]) if takes_image(network) else ""
+    return Energies(chosen_models(option), footprint(network, weight_bits), image)
 
 
 def chosen_models(option: str) -> tuple[EnergyModel, ...]:

@@ -26,7 +26,7 @@ from .send import send
 from .train import train
 
 # Packages that are not always there, and what brings them.
-TRAINING = ("platformdirs", "scipy", "sklearn", "torch")
+TRAINING = ("scipy", "sklearn", "torch")
 PEERS = ("norse", "sinabs", "snntorch", "spikingjelly")
 EXTRAS = (
     dict.fromkeys(TRAINING, "train")

@@ -14,7 +14,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from .energies import dense_counts
+from .energies import chosen_models, dense_counts
 
 if TYPE_CHECKING:
     from eventsim import LayerOperations, Operations, Result
@@ -123,25 +123,45 @@ def events_of(results: Sequence[Result]) -> str:
 
 
 def energy_table(operations: Operations, samples: int, energies: Energies) -> Table:
-    """Return the mean energy per sample of the whole network, one row a model."""
+    """Return the mean energy per sample of the whole network, one row a model.
+
+    Below stands how far the ratio to a dense pass goes over all models that come with the package.
+    """
     bits = energies.footprint.weight_bits
-    width = "all in float32" if bits == 32 else f"weights of {bits} bits, all else float32"
+    rest = "integers" if energies.footprint.integers else "float32"
+    width = f"all in {rest}" if bits == 32 else f"weights of {bits} bits, all else {rest}"
     table = new_table(
         f"Modelled energy ({_per(samples)}; {width})",
         ["model", "machine"],
         ["nJ", "pJ a SOP", "nJ if dense", "of dense"],
     )
-    total = operations.total
+    total = energies.priced(operations).total
     found, dense = energies.of(total), energies.of(dense_counts(total))
+    shares = _shares_of_dense(total, energies)
     for model in energies.models:
         energy, other = found[model.name], dense[model.name]
         each = "-" if energy is None or total.sops == 0 else f"{energy / total.sops:,.1f}"
-        share = "-" if energy is None or not other else f"{energy / other:.2%}"
+        share = f"{shares[model.name]:.2%}" if model.name in shares else "-"
         nanojoules = [
             "-" if one is None else f"{one / 1e3 / samples:,.1f}" for one in (energy, other)
         ]
         table.add_row(model.name, model.title, nanojoules[0], each, nanojoules[1], share)
+    spread = _shares_of_dense(total, energies._replace(models=chosen_models("all"))).values()
+    if spread:
+        table.caption = (
+            f"of dense, over all models of the package: {min(spread):.2%} to {max(spread):.2%}"
+        )
     return table
+
+
+def _shares_of_dense(total: LayerOperations, energies: Energies) -> dict[str, float]:
+    """Return the energy as a share of a dense pass's, by each model that has both."""
+    found, dense = energies.of(total), energies.of(dense_counts(total))
+    return {
+        name: energy / other
+        for name, energy in found.items()
+        if energy is not None and (other := dense[name])
+    }
 
 
 def _per(samples: int) -> str:
@@ -179,7 +199,7 @@ def operations_json(
         counts = {name: [row[name] for row in rows] for name in rows[0] if name != "name"}
         layers.append({"name": first.name, **counts})
         if energies is not None:
-            found = [energies.of(sample.layers[index]) for sample in operations]
+            found = [energies.of(energies.priced(one).layers[index]) for one in operations]
             layers[-1]["energy_pj"] = {
                 model.name: [each[model.name] for each in found] for model in energies.models
             }

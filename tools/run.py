@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .closing import say_next, say_outside_the_grid, say_share, say_written
-from .energies import ENERGY_HELP, Energies, chosen_models
+from .energies import ENERGY_HELP, Energies, energies_of
 from .images import takes_image
 from .inputs import Inputs, from_data_set, from_files, from_images, read_first, read_inputs
 from .networks import NetworkFile, NirOptions
@@ -38,6 +38,7 @@ from .times import layer_seconds, times_table
 if TYPE_CHECKING:
     from eventsim import Network, Result
     from eventsim_bridge.agreement import Agreement
+    from eventsim_bridge.models import SpikingNetwork
 
 
 @with_options
@@ -132,8 +133,7 @@ def run(
     net = network_of(network, nir, weights)
     energies = None
     if energy is not None:
-        bits = WEIGHT_BITS[weights or "float32"]
-        energies = Energies(chosen_models(energy), es.footprint(net, bits))
+        energies = energies_of(net, energy, WEIGHT_BITS[weights or "float32"])
     if data is None and takes_image(net):
         chosen, steps = from_images(net, inputs or [], steps), None
     elif data is not None:
@@ -141,6 +141,10 @@ def run(
     else:
         whole = reading.sort or against_torch or readings or plot is not None
         chosen = from_files(net, inputs or [], reading, whole)
+    if against_torch:
+        from eventsim_bridge.models import import_network
+
+        original = import_network(net)  # refused before the work
     count = len(chosen.names) if limit is None else min(limit, len(chosen.names))
     if count == 0:
         raise es.EventsimError(
@@ -165,7 +169,7 @@ def run(
     labels = None if chosen.labels is None else chosen.labels[:count]
     if plot is not None:
         draw_run(plot, net, drawn, results[0], _title(net, chosen, results[0], labels))
-    agreement = _compare(net, chosen, count, steps) if against_torch else None
+    agreement = _compare(original, net, chosen, count, steps) if against_torch else None
     others = _read_otherwise(net, chosen, count, steps) if readings else None
     if "-" not in (str(json), str(csv)):
         _print(net, chosen, results, labels, seconds, energies)
@@ -226,14 +230,15 @@ def _check_inputs(
         )
 
 
-def _compare(net: Network, chosen: Inputs, count: int, steps: int | None) -> Agreement:
+def _compare(
+    model: SpikingNetwork, net: Network, chosen: Inputs, count: int, steps: int | None
+) -> Agreement:
     """Run the same recordings through torch, densely, and compare the spikes of every layer."""
     from eventsim_bridge.agreement import compare_spikes
-    from eventsim_bridge.models import import_network
 
     with progress_bar("comparing with torch", count) as advance:
         recordings = read_inputs(chosen, range(count), advance)
-        return compare_spikes(import_network(net), net, recordings, steps=steps, progress=advance)
+        return compare_spikes(model, net, recordings, steps=steps, progress=advance)
 
 
 def _title(net: Network, chosen: Inputs, result: Result, labels: list[int] | None) -> str:
@@ -295,7 +300,7 @@ def _print(
     say_share(total)
     if energies is not None:
         console.print(energy_table(total, len(results), energies))
-        for refusal in energies.refusals(total.total):
+        for refusal in energies.refusals(energies.priced(total).total):
             notes.print(refusal, highlight=False)
     notes.print(
         f"{len(results)} sample{'s' if len(results) > 1 else ''} in {seconds:.3f} s"

@@ -31,7 +31,8 @@ def write_csv(
 
     rows = [row for index in range(len(results)) for row in _rows(index, names, labels, results)]
     if energies is not None:
-        counted = [layer for result in results for layer in result.operations.layers]
+        priced = (energies.priced(result.operations) for result in results)
+        counted = [layer for operations in priced for layer in operations.layers]
         for row, layer in zip(rows, counted, strict=True):
             row |= {f"energy_pj_{name}": value for name, value in energies.of(layer).items()}
     text = io.StringIO()

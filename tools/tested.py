@@ -44,7 +44,7 @@ def save_tested_model(trained: Trained, dataset: DataSet, out: Path) -> dict[str
     if len(dataset.test):
         with progress_bar("testing", len(dataset.test)) as advance:
             recordings = bin_split(
-                dataset.test, trained.model.input_shape, settings.dt_us, settings.steps,
+                dataset.test, settings.dt_us, settings.steps,
                 encoding=settings.encoding, progress=advance,
             )  # fmt: skip
         judged = evaluate(trained.model, recordings, loss=settings.loss_name)

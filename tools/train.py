@@ -235,6 +235,7 @@ def train(
     """
     with waiting("loading torch"):
         import eventsim as es
+        from eventsim_bridge.training.fixed_point import check_counterpart
         from eventsim_bridge.training.loop import train as train_model
         from eventsim_bridge.training.settings import TrainingSettings
 
@@ -267,12 +268,14 @@ def train(
         batch_norm=batch_norm,
         mixed_precision=mixed_precision,
         sop_budget=sop_budget,
-        weights=weights,
+        weights="loihi" if fixed_point is not None and weights == "int8" else weights,
         random_start=data in WINDOWED if random_start is None else random_start,
     )
     if fixed_point is not None and model != "snn":
         raise es.EventsimError(f"--fixed-point is set with --model {model}, expected snn")
     dataset = reading.resized(reading.data_set(data, root, parting, download=download))
+    if fixed_point is not None:
+        check_counterpart(settings, dataset)
     checkpoint = out.with_name(out.name + ".checkpoint")
     trained = train_model(dataset, settings, checkpoint=checkpoint, device=device, kernels=kernels)
     if os.environ.get("RANK", "0") != "0":  # another process of torchrun goes on

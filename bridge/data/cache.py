@@ -2,15 +2,11 @@
 
 In: a key, which says everything that decides the arrays, and a function that makes them.
 Out: the arrays, from the cache folder where it has them. `camera.py` and `frames.py` call it.
-
-The folder is the one that the environment variable EVENTSIM_CACHE names, else the user's. Any file
-in it may be deleted at any time.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import warnings
 import zipfile
 import zlib
@@ -21,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eventsim.cache import cache_folder
 from eventsim.files import replacing
 
 Arrays = dict[str, NDArray[Any]]
@@ -35,7 +32,7 @@ def cached_arrays(
     another key, or that `is_sound` refuses (it may raise `KeyError`), is made again. Where nothing
     can be written, a warning says so once, and the arrays are returned all the same.
     """
-    folder = _cache_folder()
+    folder = cache_folder()
     path = folder / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
     arrays = _read(path, key, is_sound)
     if arrays is None:
@@ -52,12 +49,6 @@ def cached_arrays(
                 stacklevel=1,
             )
     return arrays
-
-
-def _cache_folder() -> Path:
-    import platformdirs
-
-    return Path(os.environ.get("EVENTSIM_CACHE") or platformdirs.user_cache_dir("eventsim"))
 
 
 def _read(path: Path, key: str, is_sound: Callable[[Arrays], bool]) -> Arrays | None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from eventsim.errors import RecordingError
-from eventsim.events.arrays import Events, InputEncoding, InputShape
+from eventsim.events.arrays import Events, InputEncoding, InputShape, Sensor
 from eventsim.events.binning import bin_events
 from eventsim.jit import Float32s, Int64s
 
@@ -41,6 +41,10 @@ class Split(Protocol):
     @property
     def labels(self) -> Int64s:
         """The class of each recording, (recordings,)."""
+
+    @property
+    def sensor(self) -> Sensor:
+        """What the events come from."""
 
     @property
     def identity(self) -> Callable[[], str] | None:
@@ -152,7 +156,6 @@ class GridSettings:
 
 def bin_split(
     split: Split,
-    input_shape: InputShape,
     dt_us: int,
     steps: int,
     *,
@@ -168,9 +171,9 @@ def bin_split(
     Else up to `workers` processes read (see `workers.in_order`, also for the default); the result
     does not depend on their number. `progress` is called with numbers of recordings done.
 
-    Raises `RecordingError` naming the recording that is damaged or does not fit `input_shape`.
+    Raises `RecordingError` naming the recording that is damaged or does not fit the split's sensor.
     """
-    grid = GridSettings(input_shape, dt_us, None if whole else steps, encoding)
+    grid = GridSettings(split.sensor.input_shape, dt_us, None if whole else steps, encoding)
 
     def make() -> Arrays:
         return _bin_all(split, grid, workers, progress)
@@ -184,7 +187,7 @@ def bin_split(
         )
     events, late = arrays["totals"].tolist()
     return Recordings(
-        input_shape=input_shape,
+        input_shape=grid.input_shape,
         steps=steps,
         bounds=arrays["bounds"],
         pointers=arrays["pointers"],

@@ -41,13 +41,13 @@ def open_heidelberg(name: str, root: Path) -> DataSet:
         )
     splits, named = {}, list[tuple[str, ...]]()
     for part, file in files.items():
-        splits[part] = Split((), np.empty(0, np.int64), partial(_read, folder / file))
+        splits[part] = Split((), np.empty(0, np.int64), COCHLEA, partial(_read, folder / file))
         if (folder / file).is_file():
             splits[part], names = _open_split(name, folder, folder / file)
             named.append(names)
     if any(names != named[0] for names in named):
         raise DataSetError(f"data set {name}: extra/keys differ between its files in {folder}")
-    return DataSet(name, COCHLEA, named[0], splits["train"], splits["test"])
+    return DataSet(name, named[0], splits["train"], splits["test"])
 
 
 def _open_split(name: str, folder: Path, path: Path) -> tuple[Split, tuple[str, ...]]:
@@ -67,6 +67,7 @@ def _open_split(name: str, folder: Path, path: Path) -> tuple[Split, tuple[str, 
     split = Split(
         names=tuple(f"{path.stem}/{number}" for number in range(count)),
         labels=labels,
+        sensor=COCHLEA,
         read=partial(_read, path),
         identity=partial(identity_of_files, name, folder, (path,)),
         users=None if speakers is None else tuple(f"speaker{number}" for number in speakers),

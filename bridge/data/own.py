@@ -6,7 +6,7 @@ as tonic's. Out: a `DataSet`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -49,20 +49,21 @@ def open_folder(
     reading = dict(own.reading)
     if sensor is not None:
         reading.setdefault("sensor", sensor)
-    sensor = reading.get("sensor") or _sensor_of(found.paths, reading)
+    size: Sensor = reading.get("sensor") or _sensor_of(found.paths, reading)
 
     def split(indices: Int64s) -> Split:
         paths = tuple(found.paths[index] for index in indices)
         return Split(
             names=tuple(path.relative_to(root).as_posix() for path in paths),
             labels=found.labels[indices],
+            sensor=size,
             read=partial(_read, paths, reading),
             identity=partial(identity_of_files, f"{name} {sorted(reading.items())}", root, paths),
             users=None if found.groups is None else tuple(found.groups[i] for i in indices),
         )
 
     return DataSet(
-        name, sensor, found.class_names,
+        name, found.class_names,
         split(np.flatnonzero(~found.is_test)), split(np.flatnonzero(found.is_test)),
     )  # fmt: skip
 
@@ -113,6 +114,15 @@ def from_mappings(
             else sorted(map(str, set(given)))
         )  # fmt: skip
     number = {str(label): at for at, label in enumerate(class_names)}
+    reads = {
+        part: partial(_item, data, f"data set {name}: {part}", time_unit)
+        for part, data in kept.items()
+    }
+    if sensor is None and (size := getattr(train, "sensor_size", None)) is not None:
+        sensor = Sensor(*map(int, size))
+    if sensor is None:
+        every = (reads[part](at) for part, data in kept.items() for at in range(len(data)))
+        sensor = _sensor_that_holds(every)
     splits = {}
     for part, data in kept.items():
         found = [int(one) if _is_number(one) else number.get(str(one), -1) for one in labels[part]]
@@ -122,21 +132,18 @@ def from_mappings(
         splits[part] = Split(
             names=tuple(f"{part}/{at}" for at in range(len(data))),
             labels=np.array(found, np.int64),
-            read=partial(_item, data, f"data set {name}: {part}", time_unit),
+            sensor=sensor,
+            read=reads[part],
         )
-    if sensor is None and (size := getattr(train, "sensor_size", None)) is not None:
-        sensor = Sensor(*map(int, size))
-    sensor = sensor or _sensor_that_holds(splits.values())
-    return DataSet(name, sensor, tuple(map(str, class_names)), splits["train"], splits["test"])
+    return DataSet(name, tuple(map(str, class_names)), splits["train"], splits["test"])
 
 
-def _sensor_that_holds(splits: Any) -> Sensor:
+def _sensor_that_holds(recordings: Iterable[Events]) -> Sensor:
     width = height = 1
-    for split in splits:
-        for events, _ in split:
-            if len(events):
-                width = max(width, int(events["x"].max()) + 1)
-                height = max(height, int(events["y"].max()) + 1)
+    for events in recordings:
+        if len(events):
+            width = max(width, int(events["x"].max()) + 1)
+            height = max(height, int(events["y"].max()) + 1)
     return Sensor(width, height)
 
 

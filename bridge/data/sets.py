@@ -27,6 +27,7 @@ class Split:
 
     names: a stable name of each recording, such as "Test/7/00001.bin".
     labels: (recordings,) the class of each, an index into the set's class_names.
+    sensor: what all events come from.
     read: returns the checked events of recording i, 0 <= i < len.
     identity: returns a text that is another one whenever the recordings are; without, none are
         cached.
@@ -35,6 +36,7 @@ class Split:
 
     names: tuple[str, ...]
     labels: Int64s
+    sensor: Sensor
     read: Callable[[int], Events]
     identity: Callable[[], str] | None = None
     users: tuple[str, ...] | None = None
@@ -64,15 +66,19 @@ class Split:
 class DataSet:
     """A data set: where its events come from, what its labels mean, and its two splits.
 
-    name, sensor, class_names: of the set. train, test: its splits, of which a partial copy may have
-    one empty; `train[0]` is (events, label) of one recording.
+    name, class_names: of the set. train, test: its splits, of which a partial copy may have one
+    empty; `train[0]` is (events, label) of one recording.
     """
 
     name: str
-    sensor: Sensor
     class_names: tuple[str, ...]
     train: Split
     test: Split
+
+    @property
+    def sensor(self) -> Sensor:
+        """What the events of both splits come from."""
+        return self.train.sensor
 
     def _table(self) -> Table:
         names = self.class_names
@@ -105,18 +111,14 @@ def resized(dataset: DataSet, settings: FilterSettings) -> DataSet:
     def change(split: Split) -> Split:
         return replace(
             split,
-            read=partial(_resize, split.read, settings, dataset.sensor),
+            sensor=Filters(settings, split.sensor).sensor,
+            read=partial(_resize, split.read, settings, split.sensor),
             identity=None
             if split.identity is None
             else partial(_identity_of_resized, split.identity, settings),
         )
 
-    return replace(
-        dataset,
-        sensor=Filters(settings, dataset.sensor).sensor,
-        train=change(dataset.train),
-        test=change(dataset.test),
-    )
+    return replace(dataset, train=change(dataset.train), test=change(dataset.test))
 
 
 def _resize(

@@ -11,14 +11,14 @@ from typing import Any
 
 from torch import nn
 
-from eventsim.errors import NetworkError
+from eventsim.errors import EventsimError, NetworkError
 from eventsim.events.arrays import InputEncoding
 from eventsim.network.graph import Network, check_network
 from eventsim.network.layers import WeightLayer
 
 from .layers import TYPE_OF_LAYER
 from .learned import Learnable, Per
-from .neurons import Surrogate
+from .neurons import Surrogate, check_trainable
 from .spiking import SpikingNetwork
 from .spiking_layer import SpikingLayer
 
@@ -66,13 +66,32 @@ def import_network(
     """Return a network of the engine as a model with the same weights, for further training.
 
     What a network does not hold, the surrogate and what is learned, is given here, as in
-    `SpikingNetwork`. Raises
-    `NetworkError` for layers, and `EventsimError` for neurons, that do not exist in the bridge.
+    `SpikingNetwork`. Raises `NetworkError` for layers, and for neurons, naming the layer, that
+    cannot be trained in the bridge.
+    """
+    layers = modules_of(network)
+    for index, layer in enumerate(network.layers):
+        if not isinstance(layer, WeightLayer):
+            continue
+        try:
+            check_trainable(layer.neuron)
+        except EventsimError as error:
+            raise NetworkError(f"{network.layer_name(index)}: {error}") from None
+        layers[index] = SpikingLayer(
+            layers[index], layer.neuron, surrogate, surrogate_width, learn, learn_per
+        )
+    return SpikingNetwork.of_layers(layers, network.input_shape)
+
+
+def modules_of(network: Network) -> list[nn.Module]:
+    """Return each layer as a torch module, weights without the neurons behind them.
+
+    Raises `NetworkError` for layers that do not exist in the bridge.
     """
     check_network(network)
     if network.readout != "spike-count":
         raise NetworkError(f"readout is {network.readout!r}, expected spike-count to run in torch")
-    layers: list[nn.Module] = []
+    modules: list[nn.Module] = []
     for index, layer in enumerate(network.layers):
         if type(layer) not in TYPE_OF_LAYER or getattr(layer, "recurrent", None) is not None:
             kinds = ", ".join(kind.__name__ for kind in TYPE_OF_LAYER)
@@ -80,10 +99,5 @@ def import_network(
                 f"{network.layer_name(index)} cannot run in torch here, expected {kinds} "
                 f"without recurrence"
             )
-        module = TYPE_OF_LAYER[type(layer)].to_torch(layer)
-        if isinstance(layer, WeightLayer):
-            module = SpikingLayer(
-                module, layer.neuron, surrogate, surrogate_width, learn, learn_per
-            )
-        layers.append(module)
-    return SpikingNetwork.of_layers(layers, network.input_shape)
+        modules.append(TYPE_OF_LAYER[type(layer)].to_torch(layer))
+    return modules

@@ -8,7 +8,7 @@ Used by `spiking_layer.py`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, get_args
 
@@ -53,14 +53,14 @@ class LearnedNumbers(nn.Module):
             for name, raw in self.named_parameters()
         }
 
-    def put_into(self, neuron: Neuron) -> Neuron:
-        """Return a neuron of the engine with the numbers as they are now."""
-        changed: Any = {}
-        with torch.no_grad():
-            for name, value in self().items():
-                numbers = value.float().cpu().numpy()
-                changed[name] = tuple(numbers.tolist()) if numbers.ndim else float(numbers)
-        return replace(neuron, **changed)
+
+def put_into(neuron: Neuron, numbers: Mapping[str, Tensor]) -> Neuron:
+    """Return a neuron of the engine with these numbers in place of its own."""
+    changed: Any = {}
+    for name, value in numbers.items():
+        values = value.detach().float().cpu().numpy()
+        changed[name] = tuple(values.tolist()) if values.ndim else float(values)
+    return replace(neuron, **changed)
 
 
 def names_of(learn: Sequence[Learnable], neuron: Neuron) -> list[str]:

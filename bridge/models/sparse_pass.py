@@ -138,13 +138,13 @@ def _layer(layer: SpikingLayer, connection: Any) -> TrainableLayer:
     """Return a layer's parameters, and its neurons and surrogate as the kernels have them."""
     neuron = layer.given_neuron
     check_trainable(neuron)
-    channels, learned = len(connection.weight), layer.learned()
+    channels, (weight, bias, numbers) = len(connection.weight), layer.acting()
     decay, threshold = (
-        learned[name].expand(channels) if name in learned else fixed
+        numbers[name].expand(channels) if name in numbers else fixed
         for name, fixed in zip(("decay", "threshold"), _fixed(neuron, channels), strict=True)
     )
     return TrainableLayer(
-        layer.weight, connection.bias, decay, threshold, neuron.reset == "subtract",
+        weight, bias, decay, threshold, neuron.reset == "subtract",
         SURROGATES.index(layer.surrogate), layer.surrogate_width,
     )  # fmt: skip
 

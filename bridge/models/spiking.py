@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from eventsim.errors import EventsimError, NetworkError
 from eventsim.events.arrays import InputShape
+from eventsim.network.fixed_point import to_fixed_point
 from eventsim.network.graph import Network, leaving
 from eventsim.network.layers import Layer
 from eventsim.network.neurons import LIF, Neuron
@@ -23,7 +24,7 @@ from .layers import add_batch_norm, build_modules
 from .learned import Learnable, Per
 from .modules import SILENT, connection_of, float64s, kind_of, pathway_of
 from .neurons import Surrogate, check_trainable
-from .operations import Counted, sops_of
+from .operations import Counted, area, sops_of
 from .rounding import TrainedWeights, check_weights
 from .sequences import LayeredModel, check_input_shape, run_layer
 from .sparse_pass import run_sparsely
@@ -55,7 +56,8 @@ class SpikingNetwork(LayeredModel):
         model into the state that the exported network has.
 
     weights: "float32", or "int8": rounded before they act, so that the integers of the exported
-        network are what has been trained (`rounding.py`).
+        network are what has been trained (`rounding.py`). "loihi": biases, thresholds and decays as
+        well, as `eventsim.network.fixed_point` has them.
 
     Weights are drawn by torch from its global generator, biases begin at 0. Raises
     `StructureError` for a structure that cannot be read or does not fit `input_shape`,
@@ -83,14 +85,20 @@ class SpikingNetwork(LayeredModel):
         check_trainable(neuron)
         check_batch_norm(batch_norm, bias)
         check_weights(weights, batch_norm)
+        share = 1.0
         for kind, module in build_modules(structure, input_shape, bias and not batch_norm):
+            if isinstance(module, nn.AvgPool2d):
+                share /= area(module)
             if kind.has_neurons:
                 if batch_norm:
                     module = add_batch_norm(module, neuron.threshold)
                 module = SpikingLayer(module, neuron, surrogate, surrogate_width, learn, learn_per)
-                module.weights = weights
+                module.weights, module.share, share = weights, share, 1.0
             self.layers.append(module)
-        Network(input_shape, 1, self.engine_layers())  # refused here, before any training
+        # Refused here, before any training.
+        network = Network(input_shape, 1, self.engine_layers())
+        if weights == "loihi":
+            to_fixed_point(network)
         self.apply(clear_biases)
 
     @classmethod
@@ -148,7 +156,10 @@ class SpikingNetwork(LayeredModel):
                 if isinstance(module, SpikingLayer):
                     connection = connection_of(module.connection)
                     if module.weights != "float32":
-                        connection = connection._replace(weight=float64s(module.weight))
+                        weight, bias, _ = module.acting()
+                        connection = connection._replace(
+                            weight=float64s(weight), bias=None if bias is None else float64s(bias)
+                        )
                     layer: Layer = connection.layer(module.neuron)
                 else:
                     layer = pathway_of(module, signals[-1].shape)

@@ -2,8 +2,8 @@
 
 In: a spiking network with float weights, and the recordings that validate it. Out: the network in
 fixed point (`eventsim/network/fixed_point.py`), and what both of them do on those recordings.
-Called by `eventsim train --fixed-point loihi`, for networks trained with float32 weights or with
-weights of int8.
+Called by `eventsim train --fixed-point loihi`, for networks trained with float32 or for whole
+numbers (`models/rounding.py`).
 
 Layer by layer, from the input on, each step of `STEPS` is tried with those chosen so far, and the
 one of the least loss stays: the mean squared distance of the output neurons' firing rates from the
@@ -21,9 +21,14 @@ import numpy as np
 from eventsim.errors import EventsimError
 from eventsim.network.fixed_point import Scale, to_fixed_point
 from eventsim.network.graph import Network
+from eventsim.network.neurons import CUBALIF
 from eventsim.network.neurons.fixed import EXPONENTS, CurrentOverflowError
 from eventsim.result import Result
 from eventsim.simulator import simulate_batch
+
+from ..datasets import DataSet
+from .loop import build_model
+from .settings import TrainingError, TrainingSettings
 
 STEPS = (1.0, 0.9, 0.8, 0.65, 0.5)
 
@@ -48,6 +53,17 @@ class FixedPoint(NamedTuple):
     scales: list[Scale]
     before: Judged  # of the float network,
     after: Judged  # and in fixed point, on the same recordings
+
+
+def check_counterpart(settings: TrainingSettings, dataset: DataSet) -> None:
+    """Raise `EventsimError` for a network that has none in fixed point, before it is trained."""
+    if settings.bias and isinstance(settings.neuron, CUBALIF):
+        raise TrainingError(
+            "neuron is CUBALIF with a bias, expected none for fixed point: train with --no-bias"
+        )
+    shape = dataset.sensor.input_shape
+    model: Any = build_model(settings, shape)
+    to_fixed_point(Network(shape, settings.dt_us, model.engine_layers()))
 
 
 def choose_fixed_point(

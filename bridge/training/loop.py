@@ -165,7 +165,7 @@ def train(
     `RecordingError` for a damaged recording.
     """
     _check_fit(dataset, settings)
-    check_memory(settings, input_shape(dataset))
+    check_memory(settings, dataset.sensor.input_shape)
     if checkpoint is not None and not checkpoint.parent.is_dir():
         raise TrainingError(f"{checkpoint}: expected a checkpoint in a folder that exists")
     training, validation = split_validation(
@@ -221,19 +221,12 @@ def _read(dataset: DataSet, settings: TrainingSettings, console: Console) -> Rec
     with progress_bar("reading recordings", len(dataset.train), console) as advance:
         return bin_split(
             dataset.train,
-            input_shape(dataset),
             settings.dt_us,
             settings.steps,
             encoding=settings.encoding,
             whole=settings.random_start,
             progress=advance,
         )
-
-
-def input_shape(dataset: DataSet) -> tuple[int, int, int]:
-    """Return the shape of a frame, (polarities, height, width)."""
-    sensor = dataset.sensor
-    return sensor.polarities, sensor.height, sensor.width
 
 
 def build_model(settings: TrainingSettings, shape: tuple[int, int, int]) -> LayeredModel:
@@ -260,7 +253,7 @@ def _new_model(dataset: DataSet, settings: TrainingSettings) -> LayeredModel:
     """Build the model with the initial weights of the seed, torch's own generator untouched."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        return build_model(settings, input_shape(dataset))
+        return build_model(settings, dataset.sensor.input_shape)
 
 
 class _Run:

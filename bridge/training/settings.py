@@ -40,7 +40,7 @@ class TrainingSettings:
     neuron, learn, learn_per, surrogate, surrogate_width, batch_norm: as in `SpikingNetwork`, and
         only for it.
     bias: whether weight layers have one, in all models.
-    weights: "float32" or "int8", as in `SpikingNetwork`, and only for it.
+    weights: "float32", "int8" or "loihi", as in `SpikingNetwork`, and only for it.
     mixed_precision: weights and inputs of products rounded to bfloat16; membranes, cell states and
         sums stay float32.
     sop_budget: the most synaptic operations a sample that a spiking network may take on the

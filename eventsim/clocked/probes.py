@@ -80,15 +80,21 @@ class Probes:
             number: [] for _, number, _ in self._chosen
         }
 
-    def read(self, state: State, t: int) -> None:
-        """Read what is chosen, after timestep t."""
-        for index, number, here in self._chosen:
+    def check(self, steps: int) -> None:
+        """Raise `EventsimError` where so many timesteps are too many to read."""
+        for index, _, _ in self._chosen:
             size = int(np.prod(self._network.shapes[index + 1]))
-            if (t + 1) * size > MOST_PROBED:
+            if steps * size > MOST_PROBED:
                 raise EventsimError(
-                    f"{self._network.layer_name(index)}: {t + 1} timesteps of {size} neurons to "
+                    f"{self._network.layer_name(index)}: {steps} timesteps of {size} neurons to "
                     f"read, expected at most {MOST_PROBED} numbers; choose other layers or steps"
                 )
+
+    def read(self, state: State, t: int) -> None:
+        """Read what is chosen, after timestep t."""
+        self.check(t + 1)
+        for index, number, here in self._chosen:
+            size = int(np.prod(self._network.shapes[index + 1]))
             membranes = np.empty(size, np.float32)
             seconds = np.empty(size if set(here) & set(_SECONDS) else 0, np.float32)
             read_layer(self._program, state, number, t, membranes, seconds)
@@ -120,12 +126,14 @@ class Probes:
 
 
 def probes_of(
-    network: Network, quantities: Sequence[str], layers: Sequence[int] | None
+    network: Network, quantities: Sequence[str], layers: Sequence[int] | None, steps: int | None
 ) -> Probes | None:
-    """Return what reads a run, None where nothing was asked for."""
+    """Return what reads a run, of so many timesteps if that is known; None if nothing does."""
     if not quantities and not layers:
         return None
-    return Probes(network, program_of(network), quantities, layers)
+    probes = Probes(network, program_of(network), quantities, layers)
+    probes.check(steps or 0)
+    return probes
 
 
 def _kind(program: Program, number: int) -> int:

@@ -77,7 +77,7 @@ class ClockedRun:
         self._binner = Binner(self._grid, network.input_encoding)
         program = program_of(network)
         state = new_state(program) if _state is None else _state
-        probes = probes_of(network, probe, layers)
+        probes = probes_of(network, probe, layers, self._grid.steps)
         self._sample = Sample(network, program, state, record_spikes, _threads, probes, _times)
         self._finished = False
 
@@ -201,7 +201,7 @@ def run_recording(
     seen: Any = {"record_spikes": record_spikes, "probe": probe, "layers": layers}
     if isinstance(recording, BinnedEvents):
         check_own_grid(recording, steps, start_us)
-        return run_binned(network, recording, times=times, **seen)
+        return run_binned(network, recording, times=times, _threads=threads, **seen)
     with _borrowed_state(network) as state:
         run = ClockedRun(
             network, start_us=start_us, steps=network.steps if steps is None else steps,
@@ -229,6 +229,7 @@ def check_grid_of(network: Network, binned: BinnedEvents) -> None:
 def run_binned(
     network: Network, binned: BinnedEvents, *, record_spikes: bool = False,
     probe: Sequence[str] = (), layers: Sequence[int] | None = None, times: bool = False,
+    _threads: int = 1,
 ) -> Result:  # fmt: skip
     """Run events that are on a grid already; as `simulate` otherwise.
 
@@ -237,12 +238,10 @@ def run_binned(
     check_network(network)
     check_grid_of(network, binned)
     program = program_of(network)
-    probes = probes_of(network, probe, layers)
+    probes = probes_of(network, probe, layers, binned.steps)
     with _borrowed_state(network) as state:
-        sample = Sample(network, program, state, record_spikes, probes=probes, times=times)
-        for first in range(0, binned.steps, sample.stretch):
-            pointers = binned.pointers[first : first + sample.stretch + 1]
-            sample.run(InputSpikes(pointers, binned.cells, binned.values))
+        sample = Sample(network, program, state, record_spikes, _threads, probes, times)
+        sample.run_binned(binned)
         seen = Seen(binned.steps, binned.events, binned.early, binned.late, binned.merged)
         return sample.result(seen)
 
@@ -324,15 +323,16 @@ class Sample:
             return self._times.run_stretches
         return run_stretches if self._team else _stretches_runner(self._network, arguments)
 
-    def run(self, stretch: InputSpikes) -> None:
-        """Run the next timesteps, at most `self.stretch`; `stretch` has only those."""
-        steps = len(stretch.pointers) - 1
+    def run_binned(self, binned: BinnedEvents) -> None:
+        """Run all timesteps of a recording that is on the grid already."""
         run = run_stretch if self._times is None else self._times.run_stretch
-        run(
-            self._program, self._state, None, stretch, self._steps, self._steps + steps,
-            self._before, self._outcome,
-        )  # fmt: skip
-        self._ran(steps, steps)
+        program, state, team, outcome = self._program, self._state, self._team, self._outcome
+        with helping(program, team, self._views):
+            for first in range(0, binned.steps, self.stretch):
+                stop = min(first + self.stretch, binned.steps)
+                spikes = InputSpikes(binned.pointers[first : stop + 1], binned.cells, binned.values)
+                run(program, state, team, spikes, first, stop, self._before, outcome)
+                self._ran(stop - first, stop - first)
 
     def _ran(self, steps: int, before: int) -> None:
         """Note so many more timesteps, and that the last stretch of them had `before`."""

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from ..errors import EventsimError
 from ..network.graph import Network, check_network
 from ..network.layers import WeightLayer
+from ..network.neurons import FIXED_KIND
 from ..operations import CountedLayer
 
 
@@ -151,13 +152,16 @@ def footprint(network: Network, weight_bits: int = 32) -> Footprint:
     """Return the words of all weights and biases, and of all neurons and sites.
 
     A neuron keeps 32 bits for each of its variables, a site 32 bits for its time of last update.
+    Networks in fixed point have weights of 8 bits, and compute in integers.
     """
     check_network(network)
     weights = state = 0
+    integers = True
     for index in network.neuron_layers:
         layer, shape = network.layers[index], network.shapes[index + 1]
         assert isinstance(layer, WeightLayer)
         weights += layer.parameters
+        integers &= layer.neuron.kind == FIXED_KIND
         sites = layer.groups * math.prod(shape[1:])
         state += math.prod(shape) * layer.neuron.variables + sites
-    return Footprint(weights, state, weight_bits)
+    return Footprint(weights, state, min(weight_bits, 8) if integers else weight_bits, integers)

@@ -53,6 +53,11 @@ class Sensor:
         if not is_whole(self.polarities, 1, 2):
             raise RecordingError(f"sensor: polarities is {self.polarities!r}, expected 1 or 2")
 
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Of a network that takes its events: (polarities, height, width)."""
+        return self.polarities, self.height, self.width
+
 
 class EventsAndSensor(NamedTuple):
     """Events, and the sensor that they come from."""

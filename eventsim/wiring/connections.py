@@ -42,7 +42,6 @@ class WiredConnection:
     found: Runs | None  # where rows may be gathered
     fan_out: int
     runs: int = -1
-    windows: int = -1
     index: int = -1
     start: int = -1  # of the source's spikes: see `wire.py`
     arriving: int = -1
@@ -55,15 +54,14 @@ def connect(
     delay: int,
     channels: int,
     graded: bool,
-    patch: int,
     gathers: bool,
     stored: dict[float, int],
     arrays: Arrays,
 ) -> WiredConnection:
     """Lay out one way on which spikes reach a layer, those of one delay.
 
-    `channels` arrive in all; `patch` sites are updated together. `gathers`: whether to look for
-    runs. `stored`: where the layer's weights lie already, by the scale that is folded into them.
+    `channels` arrive in all. `gathers`: whether to look for runs. `stored`: where the layer's
+    weights lie already, by the scale that is folded into them.
     """
     own, sites = layer.reach(*source.shape)
     rows = layer.rows() * np.float32(source.scale)
@@ -83,7 +81,7 @@ def connect(
     found = None
     if layer.groups == 1 and gathers:
         length = stored_length(rows.shape[1], sites)
-        found = runs_of(layer, source, own, channels, length, sites, patch)
+        found = runs_of(layer, source, own, channels, length, sites)
     arrive = np.asarray(source.delays or (0,)) == delay
     fan_in = int(np.bincount(reach.targets, minlength=1).max())
     direct = -1

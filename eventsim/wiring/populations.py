@@ -23,7 +23,7 @@ from ..vectors import BLOCK, LINE
 from .arrays import Arrays
 from .connections import WiredConnection, connect, stored_length
 from .program import Value
-from .runs import WIDTHS, patch_of, width_of
+from .runs import width_of
 
 # Maps of plain neurons gather where a timestep brings so many rows to a site, for each run that it
 # looks up; below it spikes scatter. Scatter beside gather, 20 timesteps on 32x32, 3x3, at 1, 2, 4,
@@ -32,6 +32,7 @@ from .runs import WIDTHS, patch_of, width_of
 # (0.8, 0.9, 0.85, 0.75, 0.5), to 64 0.7, 0.7, 0.85, 1.1, 1.1. Of other neurons only layers of one
 # site gather: IF of many spikes 0.7 to 1.2 (0.6 to 0.9).
 ROWS_A_RUN = {"changes": 1.0, "stays": 4.0}
+MAP_WIDTH = BLOCK  # and only where channels fill such blocks
 
 # Of a fully connected layer with so many weights, a block of a row comes from memory by itself,
 # where a scattered row comes whole: it gathers where a stretch uses each row once, on average.
@@ -56,6 +57,7 @@ class WiredPopulation:
     rows_per_site: int
     graded: bool
     awake: bool
+    settles: bool
     plain: bool
     alike: bool
     many: bool
@@ -74,11 +76,9 @@ class WiredPopulation:
     threshold: np.float32
     reset_value: np.float32
     ways: list[WiredConnection]
-    patch: int
+    together: int
     # Among those of all populations: see `wire.py`.
-    patches: int = 0  # see `_gather`
-    lanes: int = 0
-    width: int = 0
+    width: int = 0  # see `_gather`
     gather_from: int = 0
     gather_least: int = 0
     chunk: int = 0
@@ -117,12 +117,11 @@ def lay_out(
     neuron, p = layer.neuron, layer.neuron.parameters(own.channels)
     plain = neuron.plain and (layer.recurrent is None or layer.recurrent.ndim > 1)
     subtract = bool(p[0]["reset"] == RESET_SUBTRACT)
-    # A membrane that is still above its limit after a threshold was subtracted, and decays below
-    # it by the next timestep, must not be compared whenever a neighbour of its patch is.
-    patch = 1
-    if layer.groups == 1 and not (plain and subtract):
-        patch = patch_of(row_length, sites)
-    gathers = plain or sites == 1
+    gathers = sites == 1 or (plain and row_length % MAP_WIDTH == 0)
+    # Neighbours that are not plain are updated together, up to a block of channels.
+    together = 1
+    if not plain and layer.groups == 1 and sites > 1:
+        together = max(1, BLOCK // row_length)
     stored: dict[float, int] = {}
     ways = [
         connect(
@@ -131,7 +130,6 @@ def lay_out(
             delay,
             channels,
             many[source.population + 1],
-            patch,
             gathers,
             stored,
             arrays,
@@ -142,20 +140,23 @@ def lay_out(
     loop = -1
     if layer.recurrent is not None:
         if layer.recurrent.ndim == 1:
-            loop = arrays.add("recurrent", np.tile(layer.recurrent, patch))
+            loop = arrays.add("recurrent", np.tile(layer.recurrent, together))
         else:
             each = replace(layer, weight=layer.recurrent, bias=None, recurrent=None)
-            ways.append(connect(each, own, 1, own.channels, many[-1], patch, gathers, {}, arrays))
+            ways.append(connect(each, own, 1, own.channels, many[-1], gathers, {}, arrays))
     per_site = sum(way.rows_per_site for way in ways)
     _check_sum(layer, per_site, max(source.scale for source in arriving))
     limit = p[0]["threshold"]
     if p[0]["at_threshold"]:  # u >= threshold is u > the number before it
         limit = np.nextafter(limit, np.float32(-np.inf))
-    # What each channel has, is there for each site of a patch.
-    bias = -1 if layer.bias is None else arrays.add("biases", np.tile(layer.bias, patch), LINE)
-    biases = bias
-    if layer.bias is None:
-        biases = 0 if plain else arrays.add("biases", np.zeros(patch * own.channels), LINE)
+    # What each channel has, is there for each of the sites that are updated together.
+    bias, biases = -1, 0
+    if layer.bias is not None or not plain:
+        given = np.zeros(own.channels) if layer.bias is None else layer.bias
+        rest = stored_length(row_length, sites) - row_length  # of a block, read with it
+        biases = arrays.add("biases", np.pad(np.tile(given, together), (0, rest)), LINE)
+    if layer.bias is not None:
+        bias = biases
     population = WiredPopulation(
         groups=layer.groups,
         sites=sites,
@@ -164,16 +165,16 @@ def lay_out(
         rows_per_site=per_site,
         graded=any(way.graded for way in ways),
         awake=layer.bias is not None and bool(neuron.rises_over_threshold(layer.bias).any()),
+        settles=neuron.settles and loop < 0 and not any(way.graded for way in ways),
         plain=plain,
         alike=bool((p == p[0]).all()),
         many=neuron.spikes == "many",
-        # The last patch has whole blocks, as the others do.
-        neuron=arrays.reserve("neurons", -(-sites * row_length // BLOCK) * BLOCK, LINE),
+        neuron=arrays.reserve("neurons", sites * stored_length(row_length, sites), LINE),
         site=arrays.reserve("sites", -(-sites // 8) * 8),  # whole words, for `collect`
         bias=bias,
         biases=biases,
         recurrent=loop,
-        parameters=_add_parameters(arrays, np.tile(p, patch)),
+        parameters=_add_parameters(arrays, np.tile(p, together)),
         powers=_add_powers(arrays, p[0]["decay"]) if plain else -1,
         variables=neuron.variables,
         leaks=neuron.leaks,
@@ -183,7 +184,7 @@ def lay_out(
         threshold=p[0]["threshold"],
         reset_value=p[0]["reset_value"],
         ways=ways,
-        patch=patch,
+        together=together,
     )
     _gather(population, own.population, arrays)
     return population
@@ -194,11 +195,9 @@ def _gather(population: WiredPopulation, number: int, arrays: Arrays) -> None:
     found = [way.found for way in population.ways if way.found is not None]
     if len(found) < len(population.ways):
         return
-    sites, patch = population.sites, population.patch
-    width = width_of(patch * population.stored)
-    population.patches = -(-sites // patch)
-    population.lanes, population.width = patch * population.channels, width
-    looked_up = sum(int(np.diff(runs.windows).max()) for runs in found)
+    sites, width = population.sites, width_of(population.stored)
+    population.width = width
+    looked_up = sum(int(np.diff(runs.pointers).max()) for runs in found)
     population.looks_up = sites > 1 or any(
         len(runs.table) > 1 or runs.table[0, 1] - runs.table[0, 0] < way.positions
         for way, runs in zip(population.ways, found, strict=True)
@@ -207,7 +206,7 @@ def _gather(population: WiredPopulation, number: int, arrays: Arrays) -> None:
         rows = ROWS_A_RUN["changes" if population.changes else "stays"]
         inputs = sum(way.positions * way.in_channels for way in population.ways)
         population.gather_from = int(rows * looked_up * inputs / population.rows_per_site)
-    population.chunk = max(1, MOST_MASKS // (population.patches * -(-population.lanes // width)))
+    population.chunk = max(1, MOST_MASKS // (sites * -(-population.channels // width)))
     if population.looks_up:
         population.chunk = min(population.chunk, MOST_CHUNK)
     if any(way.source == number for way in population.ways):
@@ -215,16 +214,12 @@ def _gather(population: WiredPopulation, number: int, arrays: Arrays) -> None:
     weights = np.concatenate([runs.blocks for runs in found], axis=1)
     if sites == 1 and weights.size >= BEYOND_CACHES:
         population.gather_least = sum(way.positions * way.in_channels for way in population.ways)
-    population.blocks = arrays.add("blocks", weights, WIDTHS[0])
+    population.blocks = arrays.add("blocks", weights, BLOCK)
     population.block = weights[0].size
     row = index = 0
     for way, runs in zip(population.ways, found, strict=True):
         table = runs.table + np.array([0, 0, row], np.int32)
         way.runs = arrays.add("run_pointers", runs.pointers + arrays.add("runs", table) // 3)
-        way.windows = way.runs
-        if patch > 1:
-            seen = arrays.add("runs", runs.seen) // 3
-            way.windows = arrays.add("run_pointers", runs.windows + seen)
         row += runs.blocks.shape[1]
         way.index, index = index, index + way.positions + 1
     population.index = index

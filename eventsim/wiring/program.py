@@ -39,6 +39,7 @@ class Population(Columns):
     rows_per_site = auto()  # the most rows that one timestep can bring to a site
     graded = auto()  # 1 where rows are multiplied by a value before they are added
     awake = auto()  # 1 where every site is updated in every timestep
+    settles = auto()  # 1 where neurons in fixed point need no more than `fixed_rows.advance`
     plain = auto()  # 1 where the whole layer is LIF of one kind: a loop over arrays will do
     alike = auto()  # 1 where no channel has parameters of its own
     many = auto()  # 1 where a neuron may spike several times in a timestep
@@ -56,14 +57,12 @@ class Population(Columns):
     spike = auto()  # offset of the spikes of a stretch of timesteps
     start = auto()  # offset of the pointers to the first spike of each timestep
     remembered = auto()  # timesteps before the stretch: the longest delay behind the layer
-    patch = auto()  # neighbouring sites that gather together, their membranes one block,
-    patches = auto()  # how many such patches there are,
-    lanes = auto()  # and membranes in one
+    together = auto()  # neighbouring sites that are updated together, each with its parameters
     width = auto()  # lanes that are gathered at a time, 0 where rows are never gathered
     gather_from = auto()  # spikes in a timestep, on average of a stretch, from which rows are,
     gather_least = auto()  # and beside that as many in a stretch
     chunk = auto()  # timesteps that are gathered at a time
-    looks_up = auto()  # 1 where a patch asks for the spikes of positions, 0 where all reach it
+    looks_up = auto()  # 1 where a site asks for the spikes of positions, 0 where all reach it
     blocks = auto()  # offset of the weights, block by block
     block = auto()  # their number in a block
 
@@ -107,8 +106,7 @@ class Connection(Columns):
     twice = auto()  # 1 where a position may reach a site twice, through pools that overlap
     direct = auto()  # offset of the row of each input, where each reaches one site; otherwise -1
     positions = auto()  # of the source
-    runs = auto()  # offset of the pointers to the runs of each patch, -1 where there are none,
-    windows = auto()  # and of those to what each of its sites sees
+    runs = auto()  # offset of the pointers to the runs of each site, -1 where there are none
     fan_out = auto()  # offset of the number of sites that each position reaches
     index = auto()  # offset, among the layer's, of where the spikes of each position begin
     pooled = auto()  # offset of the max pool's pointers, -1 without one
@@ -134,7 +132,7 @@ class Program(NamedTuple):
     connections: NDArray[np.int64]  # (connections, Connection)
     pointers: Int64s  # reach: spans of input position p are pointers[reach + p : reach + p + 2]
     spans: NDArray[np.int32]  # (spans, Span)
-    run_pointers: Int64s  # with p from Connection.runs on: patch s has runs[p[s] : p[s + 1]]
+    run_pointers: Int64s  # with p from Connection.runs on: site s has runs[p[s] : p[s + 1]]
     runs: NDArray[np.int32]  # (runs, 3) as `runs.Runs.table`
     fan_outs: Int32s
     blocks: Weights  # those of gathered layers again, block by block
@@ -157,7 +155,7 @@ class Program(NamedTuple):
     spikes: int  # that all layers together can emit in a stretch, with those remembered
     starts: int
     masks: int  # words of 64 spikes that a gathered layer can emit in a chunk
-    fired: int
+    visited: int  # words of 64 sites, of its timesteps
     multiples: int  # neurons times timesteps of a chunk, where they may spike several times
     inputs: int  # neurons of the largest layer that is not plain
     begins: int  # entries of where the spikes of positions begin, of a layer in a chunk

@@ -1,17 +1,12 @@
-"""What reaches each patch of sites, as runs: neighbouring inputs whose rows of weights follow each
-other.
+"""What reaches each site, as runs: neighbouring inputs whose rows of weights follow each other.
 
 In: a layer, a projection that reaches it, and where each input lies. Out: `Runs`, or None for a
 layer that runs do not serve. Called by `connections.py`.
 
 The spikes of a timestep are numbered by position, then by channel. With the rows of a kernel line
-laid out in that order, the row of spike s is s plus a constant of (patch, kernel line): a fully
+laid out in that order, the row of spike s is s plus a constant of (site, kernel line): a fully
 connected layer has one run, a 3x3 convolution three a site. A block of channels has its rows to
 itself, one after the other, so that they lie in the second-level cache together.
-
-Where a site has fewer channels than a block, neighbouring sites are a patch, whose channels are one
-block: a row of it has the weights of each site that the input reaches, and negative zeros for the
-others, which change nothing, not even the sign of a zero.
 """
 
 from __future__ import annotations
@@ -24,9 +19,8 @@ from numpy.typing import NDArray
 from ..network.geometry import Reach
 from ..network.layers import WeightLayer
 from ..network.projections import Projection
-from ..vectors import BLOCK
+from ..vectors import WIDTHS
 
-WIDTHS = (BLOCK, 32, 16, 8)  # lanes that are added at a time
 # A site with more runs looks up more of them than spikes come: pools that are folded in.
 MOST_RUNS = 16
 
@@ -34,21 +28,14 @@ MOST_RUNS = 16
 class Runs(NamedTuple):
     """The runs of a connection."""
 
-    pointers: NDArray[np.int64]  # (patches + 1,): the runs of each patch
+    pointers: NDArray[np.int64]  # (sites + 1,): the runs of each site
     table: NDArray[np.int32]  # (runs, 3): first position, the one after the last, and the constant
-    windows: NDArray[np.int64]  # (sites + 1,): what each site sees in
-    seen: NDArray[np.int32]  # (windows, 3): as the table, but without constants
     blocks: NDArray[np.float32]  # (blocks, rows, width): the weights
 
 
-def width_of(lanes: int) -> int:
+def width_of(channels: int) -> int:
     """Return how many lanes are added at a time, 0 where that leaves some over."""
-    return next((width for width in WIDTHS if lanes % width == 0), 0)
-
-
-def patch_of(channels: int, sites: int) -> int:
-    """Return how many neighbouring sites are a block together, 1 where channels do not allow it."""
-    return BLOCK // channels if sites > 1 and channels in WIDTHS else 1
+    return next((width for width in WIDTHS if channels % width == 0), 0)
 
 
 def runs_of(
@@ -58,15 +45,14 @@ def runs_of(
     channels: int,
     stored: int,
     sites: int,
-    patch: int,
 ) -> Runs | None:
     """Return the runs of a connection, on a layer without groups, behind the max pool if any.
 
     `near`: the layer's own reach, without pools. `channels` arrive in all; `stored` is the length
-    of a row; `patch` sites gather together.
+    of a row.
     """
     reach = near.behind(source.linear)
-    width = width_of(patch * stored)
+    width = width_of(stored)
     if not width or not len(reach.targets):
         return None
     positions = np.repeat(np.arange(len(reach.pointers) - 1), np.diff(reach.pointers))
@@ -74,29 +60,22 @@ def runs_of(
     site, position, tap = reach.targets[order], positions[order], reach.taps[order]
     if (np.diff(position)[np.diff(site) == 0] == 0).any():
         return None  # a position that reaches a site twice: its spikes are added one by one
-    windows = _lines(site, position)
-    if np.bincount(site[windows]).max() > MOST_RUNS and sites > 1:
+    begins = _lines(site, position)
+    if np.bincount(site[begins]).max() > MOST_RUNS and sites > 1:
         return None
     taps, kind = np.unique(tap, return_inverse=True)
     row, stride = layer.addresses(taps, source, channels)
     weights = layer.rows()[row[:, None] + np.arange(source.channels) * stride]
     weights = weights * np.float32(source.scale)
     weights = np.pad(weights, ((0, 0), (0, 0), (0, stored - weights.shape[2])))
-    seen = _table(windows, position, 0)
-    windows_of = _pointers(site[windows], sites)
-    if patch > 1:
-        site, position, kind, weights = _together(site, position, kind, weights, patch)
-    begins = _lines(site, position)
     if sites == 1 and len(weights) < len(kind):
         begins = np.arange(len(kind))  # behind an average pool: no weights twice, they may be many
     starts = np.zeros(1, np.int64)
     if len(begins) > 1:
         kind, starts = _laid_out(kind, begins)
     return Runs(
-        _pointers(site[begins], -(-sites // patch)),
+        np.concatenate([[0], np.cumsum(np.bincount(site[begins], minlength=sites))]),
         _table(begins, position, (starts - position[begins]) * source.channels),
-        windows_of,
-        seen,
         weights[kind].reshape(len(kind) * source.channels, -1, width).swapaxes(0, 1),
     )
 
@@ -106,37 +85,12 @@ def _lines(site: NDArray[np.int64], position: NDArray[np.int64]) -> NDArray[np.i
     return np.flatnonzero(np.append(True, (np.diff(site) != 0) | (np.diff(position) != 1)))
 
 
-def _pointers(sites: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    return np.concatenate([[0], np.cumsum(np.bincount(sites, minlength=count))])
-
-
 def _table(
-    begins: NDArray[np.int64], position: NDArray[np.int64], constants: NDArray[np.int64] | int
+    begins: NDArray[np.int64], position: NDArray[np.int64], constants: NDArray[np.int64]
 ) -> NDArray[np.int32]:
     """Return of each run the first position, the one after the last, and its constant."""
     last = position[np.append(begins[1:], len(position)) - 1]
-    first = position[begins]
-    columns = np.broadcast_arrays(first, last + 1, constants)
-    return np.stack(columns, axis=1).astype(np.int32)
-
-
-def _together(
-    site: NDArray[np.int64],
-    position: NDArray[np.int64],
-    kind: NDArray[np.int64],
-    weights: NDArray[np.float32],
-    patch: int,
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """Return pairs of patches and positions, and weights (kinds, channels of the source, lanes).
-
-    The kind of a pair is which weights each site of the patch gets, or none.
-    """
-    pairs, pair = np.unique(np.stack([site // patch, position]), axis=1, return_inverse=True)
-    kinds = np.full((pairs.shape[1], patch), len(weights))
-    kinds[pair, site % patch] = kind
-    kinds, kind = np.unique(kinds, axis=0, return_inverse=True)
-    weights = np.concatenate([weights, np.full_like(weights[:1], -0.0)])[kinds]
-    return pairs[0], pairs[1], kind, np.concatenate(weights.transpose(1, 0, 2, 3), axis=2)
+    return np.stack([position[begins], last + 1, constants], axis=1).astype(np.int32)
 
 
 def _laid_out(

@@ -27,6 +27,7 @@ from ..network.graph import INPUT, READOUTS, Network
 from ..network.layers import WeightLayer
 from ..network.neurons import FIXED_KIND, NEURON_DTYPE
 from ..network.projections import Projection, Projections
+from ..vectors import WIDTHS
 from .arrays import Arrays, narrowed
 from .connections import WiredConnection
 from .populations import WiredPopulation, lay_out
@@ -40,7 +41,6 @@ from .program import (
     Span,
     Value,
 )
-from .runs import WIDTHS
 
 # A layer runs through a stretch of timesteps before the layer behind it follows: what a layer needs
 # is looked up once a stretch, and its weights stay in the nearest caches. Its length is bounded by
@@ -108,7 +108,8 @@ def _program(network: Network, populations: list[WiredPopulation], arrays: Array
     lists = []
     for number, size in enumerate(sizes):
         remembered = max((way.delay for way in connections if way.source == number - 1), default=0)
-        spike = arrays.reserve("spikes", size * (remembered + stretch))
+        # Behind the last spike three places are written to: see `emission.emit`.
+        spike = arrays.reserve("spikes", size * (remembered + stretch) + 3)
         start = arrays.reserve("starts", remembered + stretch + 1)
         lists.append(_SpikeList(spike, start, remembered))
     first = 0
@@ -163,21 +164,18 @@ def _program(network: Network, populations: list[WiredPopulation], arrays: Array
         spikes=arrays.sizes["spikes"],
         starts=arrays.sizes["starts"],
         masks=max(
-            one.chunk * one.patches * -(-one.lanes // one.width) if one.width else 0
+            one.chunk * one.sites * -(-one.channels // one.width) if one.width else 0
             for one in populations
         ),
-        fired=max(one.chunk * -(-one.patches // 64) for one in populations),
-        multiples=max(
-            one.chunk * one.patches * max(one.lanes, one.stored) if one.many else 0
-            for one in populations
-        ),
+        visited=max(one.chunk * -(-one.sites // 64) for one in populations),
+        multiples=max(one.chunk * one.sites * one.stored * one.many for one in populations),
         inputs=max(0 if one.plain else one.sites * one.stored for one in populations) + WIDTHS[0],
         begins=max(one.index * one.chunk for one in populations),
         words=max(one.index for one in populations),
         visits=NOTED + max(one.chunk for one in populations),
         most_sites=max(one.sites for one in populations),
-        # A patch is noted whole, with the rows of every timestep of a chunk at most.
-        visit_rows=NOTED + max(one.chunk * one.patch * one.rows_per_site for one in populations),
+        # A site is noted whole, with the rows of every timestep of a chunk at most.
+        visit_rows=NOTED + max(one.chunk * one.rows_per_site for one in populations),
         pooled_cells=pooled_cells,
         outputs=network.outputs,
         readout=READOUTS.index(network.readout),

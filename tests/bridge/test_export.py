@@ -258,19 +258,19 @@ def test_an_output_map_counts_channel_first() -> None:
         (
             Dense(np.ones((1, 2)), neuron=IF(1.0, refractory=1)),
             "spike-count",
-            "neuron is IF(threshold=1.0, reset='zero', refractory=1), expected LIF, IF, CUBALIF or",
+            "layer 1 (Dense): neuron is IF(threshold=1.0, reset='zero', refractory=1), expected L",
         ),
         (
             Dense(np.ones((1, 2)), neuron=ALIF(0.5, 1.0, 0.5, 0.5, rest=-0.5)),
             "spike-count",
-            "neuron is ALIF(decay=0.5, threshold=1.0, adaptation_decay=0.5, adaptation=0.5, reset=",
+            "layer 1 (Dense): neuron is ALIF(decay=0.5, threshold=1.0, adaptation_decay=0.5, adapt",
         ),
     ],
 )
 def test_what_torch_cannot_run_is_refused(layer: Dense, readout: Any, sentence: str) -> None:
     network = Network((2, 1, 1), 1000, [Flatten(), layer], readout=readout)
     with pytest.raises(EventsimError) as refused:
-        import_network(network).layer_spikes(torch.zeros(1, 3, 2, 1, 1))
+        import_network(network)
     assert str(refused.value).startswith(sentence)
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from recording_files import write_nmnist
 
 from eventsim.errors import RecordingError
-from eventsim.events.arrays import make_events
+from eventsim.events.arrays import Sensor, make_events
 from eventsim.events.binning import bin_events
 from eventsim_bridge.data import frames, workers
 from eventsim_bridge.data.frames import GridSettings, Recordings, bin_split, binned_key
@@ -30,7 +30,7 @@ RECORDS = [(3, 33, 1, 10), (0, 7, 0, 70_000)]
 
 def split_of(recordings: list[Any]) -> Split:
     names = tuple(f"noise/{index}" for index in range(len(recordings)))
-    return Split(names, np.arange(len(recordings)) % 4, recordings.__getitem__)
+    return Split(names, np.arange(len(recordings)) % 4, Sensor(8, 6), recordings.__getitem__)
 
 
 def full_split(count: int) -> Split:
@@ -78,7 +78,7 @@ def test_a_window_of_a_whole_recording_is_what_the_engine_bins_there(
     seed: int, encoding: Any, dt_us: int, steps: int, starts: list[int]
 ) -> None:
     split = ragged_split(seed)
-    whole = bin_split(split, SHAPE, dt_us, steps, encoding=encoding, whole=True)
+    whole = bin_split(split, dt_us, steps, encoding=encoding, whole=True)
     expected = []
     for events, start in zip([events for events, _ in split], starts, strict=True):
         first = int(events["t"][0]) if len(events) else 0
@@ -94,16 +94,16 @@ def test_a_window_of_a_whole_recording_is_what_the_engine_bins_there(
 
 def test_without_starts_a_whole_recording_begins_with_its_first_event() -> None:
     split = full_split(7)
-    whole = bin_split(split, SHAPE, 1000, 3, whole=True)
-    short = bin_split(split, SHAPE, 1000, 3)
+    whole = bin_split(split, 1000, 3, whole=True)
+    short = bin_split(split, 1000, 3)
     order = np.array([5, 0, 5])
     np.testing.assert_array_equal(whole.frames(order), short.frames(order))
     assert short.events_late > 0
     assert (short.lengths == 3).all()
     lengths = [(events["t"][-1] - events["t"][0]) // 1000 + 1 for events, _ in split]
     assert whole.lengths.tolist() == lengths
-    assert len({whole.digest(), short.digest(), bin_split(split, SHAPE, 1000, 4).digest()}) == 3
-    assert bin_split(split, SHAPE, 1000, 4, whole=True).digest() != whole.digest()
+    assert len({whole.digest(), short.digest(), bin_split(split, 1000, 4).digest()}) == 3
+    assert bin_split(split, 1000, 4, whole=True).digest() != whole.digest()
 
 
 @pytest.mark.parametrize("whole", [False, True])
@@ -111,14 +111,14 @@ def test_the_digest_tells_the_same_cells_at_other_times_apart(whole: bool) -> No
     digests = set()
     for second in (1500, 2500):
         split = split_of([make_events([0, second, 4000], [1, 2, 3], [1, 2, 3], [0, 1, 0])])
-        digests.add(bin_split(split, SHAPE, 1000, 5, whole=whole).digest())
+        digests.add(bin_split(split, 1000, 5, whole=whole).digest())
     assert len(digests) == 2
 
 
 def test_random_starts_are_uniform_over_the_windows_within_a_recording() -> None:
     lengths = [9, 4, 2, 6]  # and windows of 4: 6, 1, 1 and 3 of them
     recordings = [make_events([0, 1000 * n - 1], [0, 0], [0, 0], [1, 1]) for n in lengths]
-    whole = bin_split(split_of(recordings), SHAPE, 1000, 4, whole=True)
+    whole = bin_split(split_of(recordings), 1000, 4, whole=True)
     indices = np.tile([3, 0, 1, 2, 0], 2000)
     starts = whole.random_starts(indices, np.random.default_rng(5))
     np.testing.assert_array_equal(
@@ -129,13 +129,13 @@ def test_random_starts_are_uniform_over_the_windows_within_a_recording() -> None
         assert len(found) == windows
         expected = (indices == index).sum() / windows
         assert (abs(found - expected) < 5 * expected**0.5).all()
-    fixed = bin_split(split_of(recordings), SHAPE, 1000, 4)
+    fixed = bin_split(split_of(recordings), 1000, 4)
     assert not fixed.random_starts(indices, np.random.default_rng(5)).any()
 
 
 @pytest.mark.parametrize("starts", [[-1, 0], [0, 0, 0]])
 def test_starts_that_no_window_has(starts: list[int]) -> None:
-    whole = bin_split(full_split(4), SHAPE, 1000, 3, whole=True)
+    whole = bin_split(full_split(4), 1000, 3, whole=True)
     with pytest.raises(ValueError, match="expected 2 numbers from 0 on"):
         whole.frames(np.array([0, 1]), np.array(starts))
 
@@ -163,14 +163,15 @@ BINNINGS: dict[str, dict[str, Any]] = {
     "dt": {"dt_us": 2000},
     "steps": {"steps": 7},
     "counts": {"encoding": "counts"},
-    "one polarity": {"input_shape": (1, *SHAPE[1:])},
+    "one polarity": {"sensor": Sensor(8, 6, 1)},
     "whole": {"whole": True},
     "whole counts": {"whole": True, "encoding": "counts"},
 }
 
 
 def binned(split: Split, **changes: Any) -> Recordings:
-    return bin_split(split, **{"input_shape": SHAPE, "dt_us": 1000, "steps": 6, **changes})
+    sensor = changes.pop("sensor", split.sensor)
+    return bin_split(replace(split, sensor=sensor), **{"dt_us": 1000, "steps": 6, **changes})
 
 
 def test_what_was_binned_is_read_from_the_cache(
@@ -366,7 +367,7 @@ def test_many_recordings_are_read_by_processes(monkeypatch: pytest.MonkeyPatch) 
 def test_binning_in_processes_gives_the_same(whole: bool) -> None:
     done: list[int] = []
     split = ragged_split(4)
-    bins = partial(bin_split, split, SHAPE, 1000, 4, encoding="counts", whole=whole)
+    bins = partial(bin_split, split, 1000, 4, encoding="counts", whole=whole)
     alone = bins(workers=1)
     assert_same(bins(workers=2, progress=done.append), alone)
     assert_same(bins(workers=3), alone)
@@ -382,7 +383,7 @@ def test_a_damaged_file_is_named_by_a_worker(tmp_path: Path) -> None:
     sentences = []
     for number in (1, 2):
         with pytest.raises(RecordingError, match="cut short: record 1 has 2 bytes") as caught:
-            bin_split(split, (2, 34, 34), 1000, 6, workers=number)
+            bin_split(split, 1000, 6, workers=number)
         sentences.append(str(caught.value))
     assert sentences[0] == sentences[1]
     assert str(path) in sentences[0]

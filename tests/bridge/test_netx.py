@@ -227,6 +227,14 @@ def test_an_image_becomes_bias_currents(tmp_path: Path) -> None:
         ({"neuron/vThMant": 2**17}, "layer/4: neuron: FixedCUBALIF: threshold is 131072"),
         ({"neuron/refDelay": 0}, "layer/4: neuron: refDelay is 0, expected 1 or more"),
         ({"neuron/iDecay": None}, "layer/4: neuron: iDecay is missing, expected a whole number"),
+        (
+            {"type": [b"conv"], "weight": np.ones((5, 12))},
+            "layer/4: inChannels is missing, expected",
+        ),
+        (
+            {"type": [b"conv"], "weight": np.ones((5, 1, 1, 2, 3))},
+            "layer/4: weight has shape (5, 1,",
+        ),
         ({"shape": [6, 1, 1]}, "layer/4: weight has shape (5, 12), expected rows for 6"),
         ({"shape": [1, 1, 5]}, "layer/4: shape is (1, 1, 5), but (5,) leaves the layer"),
     ],
@@ -244,6 +252,25 @@ def test_what_does_not_run_as_in_lava_is_refused(
     path = write(tmp_path / "bad.net", layers)
     with pytest.raises(es.NetworkFileError, match=f"^{re.escape(f'{path}: {sentence}')}"):
         from_netx(path)
+
+
+def test_slayer_drops_axes_of_one(tmp_path: Path) -> None:
+    """As `genModel` of SLAYER-PyTorch writes a network."""
+    rng = np.random.default_rng(2)
+    conv = {
+        "type": [b"conv"], "shape": [3, 4, 4], "inChannels": 1, "outChannels": 3, "kernelSize": 3,
+        "stride": 1, "padding": 0, "dilation": 1, "groups": 1, **NEURON,
+        "weight": 2 * rng.integers(-9, 30, (3, 3, 3)), "neuron/scaleRho": 0.5,
+    }  # fmt: skip
+    flat = {"type": [b"flatten"], "shape": [48, 1, 1]}
+    layers = [{"type": [b"input"], "shape": [1, 6, 6]}, conv, flat, dense(np.ones((2, 48)), 2)]
+    path = write(tmp_path / "old.net", layers)
+    with h5py.File(path, "a") as file:
+        file["simulation/Ts"], file["simulation/tSample"] = 1.0, 300
+    network = from_netx(path).network
+    layer: Any = network.layers[network.neuron_layers[0]]
+    np.testing.assert_array_equal(layer.weight, np.reshape(conv["weight"], (3, 1, 3, 3)))
+    assert (network.dt_us, network.steps, network.shapes[-1]) == (1000, 300, (2,))
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
@@ -268,7 +295,7 @@ def test_convert_and_run(lava: Path, tmp_path: Path, name: str) -> None:
     channels, height, width = network.input_shape  # type: ignore[misc]
     image = np.random.default_rng(3).random((height, width, channels))
     np.save(tmp_path / "image.npy", image)
-    asked = ("--steps", 12, "--json", tmp_path / "out.json")
+    asked = ("--steps", 12, "--json", tmp_path / "out.json", "--energy", "loihi,45nm-arithmetic")
     assert run_command("run", tmp_path / "net.h5", tmp_path / "image.npy", *asked) == 0
     layers = json.loads((tmp_path / "out.json").read_text())["layers"]
     levels = image_levels(network, np.moveaxis(image, -1, 0))
@@ -277,6 +304,15 @@ def test_convert_and_run(lava: Path, tmp_path: Path, name: str) -> None:
     found = [layer["output_spikes"][0] for layer in layers]
     assert found == [layer.output_spikes for layer in result.operations.layers]
     assert sum(found) > 1000
+    # Levels of an image are biases: no synaptic operations of its layer, and adds of whole numbers.
+    price = {"acs": 23.6, "compares": 81, "idle_updates": 52, "output_spikes": 1.7}
+    for number, layer in enumerate(layers):
+        counts = {name: layer[name][0] for name in price} | ({"acs": 0} if number == 0 else {})
+        energy = sum(price[name] * count for name, count in counts.items())
+        assert layer["energy_pj"]["loihi"] == [pytest.approx(energy)]
+        adds = counts["acs"] + layer["bias_adds"][0] + counts["compares"]
+        arithmetic = 0.1 * adds + 3.1 * layer["decays"][0]
+        assert layer["energy_pj"]["45nm-arithmetic"] == [pytest.approx(arithmetic)]
 
 
 def test_events_and_what_the_shell_refuses(tmp_path: Path) -> None:
@@ -287,6 +323,8 @@ def test_events_and_what_the_shell_refuses(tmp_path: Path) -> None:
     sentence = str(run_command("convert", path, net, "--as-in", "norse"))
     assert "--as-in is norse" in sentence
     assert "expected a .net file" in str(run_command("convert", net, net, "--aligned"))
+    texts = str(run_command("convert", tmp_path / "OxfordFc1.txt", net))
+    assert f"{tmp_path / 'OxfordFc1.txt'}: SLAYER's text exports have weights without" in texts
     image = write(
         tmp_path / "image.net",
         [{"type": [b"input"], "shape": [3], "weight": 9, **NEURON}, dense([[9, 9, 9]], 1)],

@@ -122,7 +122,7 @@ def test_what_no_data_set_can_be_made_of(tmp_path: Path) -> None:
     with pytest.raises(DataSetError, match="data set nmnist: it is parted and read in its own way"):
         open_dataset("nmnist", tmp_path, OwnData(test_share=0.5))
     with pytest.raises(DataSetError, match="data set folder: root is missing"):
-        open_dataset("folder")
+        open_dataset("folder", None, OwnData(reading={"sort": True}))
 
 
 def test_train_and_run_on_a_folder(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from eventsim_bridge.training.settings import TrainingError
 @pytest.mark.parametrize("encoding", ["binary", "counts"])
 @pytest.mark.parametrize("starts", [None, [2, 0, 9]])
 def test_binned_events_are_the_frames(encoding: Any, starts: Any) -> None:
-    recordings = bin_split(quadrant_split(7), SHAPE, 1000, 3, encoding=encoding, whole=True)
+    recordings = bin_split(quadrant_split(7), 1000, 3, encoding=encoding, whole=True)
     order = np.array([6, 0, 3])
     begins = None if starts is None else np.array(starts)
     batch, frames = recordings.binned(order, begins), recordings.frames(order, begins).numpy()
@@ -85,7 +85,7 @@ def test_dense_kernels_train_what_the_sparse_do_not_cover(changes: Any, reason: 
 def test_both_kernels_judge_alike() -> None:
     torch.manual_seed(0)
     model = SpikingNetwork("30FC-4", SHAPE)
-    recordings = bin_split(quadrant_split(20), SHAPE, 1000, 6)
+    recordings = bin_split(quadrant_split(20), 1000, 6)
     dense, sparse = (evaluate(model, recordings, sparse=kind) for kind in (False, True))
     assert dense.accuracy == sparse.accuracy
     assert dense.loss == pytest.approx(sparse.loss, rel=1e-6)

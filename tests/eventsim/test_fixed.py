@@ -95,6 +95,28 @@ def test_silences_are_run_timestep_by_timestep(outputs: int) -> None:
     assert es.simulate(network, events).scores.tolist() == [u] * outputs
 
 
+@pytest.mark.parametrize("outputs", [8, 75, 96, 128])
+@pytest.mark.parametrize("current_decay", [4096, 3000])
+def test_sums_of_many_rows_of_int8(outputs: int, current_decay: int) -> None:
+    """More of the largest weights at once than 16 bits hold; blocks of all widths; silences."""
+    rng = np.random.default_rng(outputs)
+    weight = rng.integers(-40, 45, (outputs, 700))
+    weight[0], weight[1] = -128, 127
+    neuron = es.FixedCUBALIF(current_decay, 700, 2, weight_exponent=-6)
+    network = dense(weight, neuron, rng.integers(-3, 1, outputs))
+    frames = rng.random((40, 1, 1, 700)) < 0.05
+    frames[3], frames[10:30] = True, False
+    events = es.from_frames(frames, DT_US)
+    (trace,) = es.run_reference(network, frames.astype(np.float64))
+    result = es.simulate(network, events, record_spikes=True, probe=["membranes", "currents"])
+    np.testing.assert_array_equal(dense_spikes(network, result)[0], trace.spikes)
+    assert trace.spikes[:10].any(axis=0).sum() > 2
+    (probed,) = result.probes
+    for name, of in (("membranes", "u"), ("currents", "second")):
+        expected = np.stack([getattr(state, of) for state in trace.states])
+        np.testing.assert_array_equal(probed[name], expected)
+
+
 def test_membranes_saturate_and_currents_that_would_wrap_end_the_run() -> None:
     held = es.FixedCUBALIF(4096, 0, 2**17 - 1, weight_exponent=7)
     events = es.make_events(np.arange(50) * DT_US, [0] * 50, [0] * 50, [1] * 50)

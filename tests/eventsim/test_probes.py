@@ -128,6 +128,10 @@ def test_packets_change_nothing() -> None:
         ({"probe": ["adaptations"]}, "no layer has adaptations"),
         ({"probe": ["currents"], "layers": [1]}, r"layer 1 \(Dense\) has no currents"),
         ({"probe": ["membranes"], "layers": [0]}, r"layers has 0, expected .*: \[1, 2, 3\]"),
+        (  # at once, not when memory is full
+            {"probe": ["membranes"], "steps": 2**31 - 2},
+            r"layer 1 \(Dense\): 2147483646 timesteps of 3 neurons to read, expected at most",
+        ),
         ({"layers": [1]}, r"layers is \[1\] without probe"),
         ({"probe": ["membranes"], "mode": "async"}, "with mode 'async'"),
         ({"probe": ["membranes"], "device": "auto"}, "device 'auto'"),

@@ -31,9 +31,18 @@ def assert_same(one: es.Result, other: es.Result) -> None:
 def test_threads_change_nothing(data: Any) -> None:
     network = data.draw(networks(dyadic=False))
     events = data.draw(recordings(network))
+    given: Any = events
+    if data.draw(st.booleans()):
+        given = on_the_grid(network, events)
     with some_layout(data):
-        one, three = (run.run_recording(network, events, threads=threads) for threads in (1, 3))
+        one, three = (run.run_recording(network, given, threads=threads) for threads in (1, 3))
     assert_same(one, three)
+
+
+def on_the_grid(network: es.Network, events: Any) -> es.BinnedEvents:
+    return es.bin_events(
+        events, network.input_shape, network.dt_us, network.steps, encoding=network.input_encoding
+    )
 
 
 NEURONS = {
@@ -42,15 +51,17 @@ NEURONS = {
 }
 
 
-@pytest.mark.parametrize("neuron", NEURONS.values(), ids=NEURONS)
-def test_threads_that_do_help_change_nothing(neuron: Any) -> None:
+@pytest.mark.parametrize(
+    ("neuron", "binned"), [("LIF", False), ("LIF that subtracts", False), ("LIF", True)]
+)
+def test_threads_that_do_help_change_nothing(neuron: str, binned: bool) -> None:
     """Repeated until a helper was there in time to run some sites."""
     rng = np.random.default_rng(0)
 
     def conv(inputs: int) -> es.Conv2d:
         return es.Conv2d(
             rng.normal(0.02, 0.2, (16, inputs, 3, 3)), rng.normal(0, 0.02, 16), padding=1,
-            neuron=neuron,
+            neuron=NEURONS[neuron],
         )  # fmt: skip
 
     count, size = 40_000, 24
@@ -59,6 +70,7 @@ def test_threads_that_do_help_change_nothing(neuron: Any) -> None:
         rng.integers(0, size, count), rng.integers(0, 2, count),
     )  # fmt: skip
     network = es.Network((2, size, size), 1000, [conv(2), conv(16), conv(16)])
+    given = on_the_grid(network, events) if binned else events
     teams: list[team.Team] = []
 
     def new_team(*arguments: Any) -> Any:
@@ -68,13 +80,14 @@ def test_threads_that_do_help_change_nothing(neuron: Any) -> None:
 
     with (
         patch.dict(populations.ROWS_A_RUN, changes=0, stays=0),
+        patch.object(populations, "MAP_WIDTH", 16),
         patch.object(run, "new_team", new_team),
     ):
-        one = es.simulate(network, events, record_spikes=True)
+        one = es.simulate(network, given, record_spikes=True)
         for _ in range(100):
-            several = run.run_recording(network, events, record_spikes=True, threads=3)
+            several = run.run_recording(network, given, record_spikes=True, threads=3)
             assert_same(one, several)
-            if teams[-1].fired.any():  # of a helper, in the last layer's last timesteps
+            if teams[-1].visited.any():  # of a helper, in the last layer's last timesteps
                 return
     pytest.fail("no helper took any site in 100 runs")
 

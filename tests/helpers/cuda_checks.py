@@ -280,6 +280,7 @@ def test_a_bad_recording_is_named(stretch: int) -> None:
     late = make_events([0, 9, 8000, 7000], *np.zeros((3, 4)))
     for bad, sentence in (
         (make_events([0], [8], [0], [0]), "event 0: x is 8"),
+        (make_events([0], [0], [8], [0]), "event 0: y is 8"),
         (early, "event 2: time runs backwards, t is 1999 us after 2000"),
         (late, "event 3: time runs backwards"),
         (np.zeros(3), "events have dtype float64"),
@@ -293,7 +294,8 @@ def test_a_bad_recording_is_named(stretch: int) -> None:
 
 def test_events_outside_of_the_grid_are_counted() -> None:
     network, events = small(), some(15, 300)
-    for steps, start in ((3, 1500), (4, 0), (0, 5), (2, 9000)):
+    first_in = int(events["t"][10])
+    for steps, start in ((3, 1500), (4, 0), (0, 5), (2, 9000), (2, first_in), (2, first_in + 1)):
         given = {"steps": steps, "start_us": start}
         mine, other = (simulate(network, events, device=d, **given) for d in ("cuda", "cpu"))
         assert mine.operations == other.operations

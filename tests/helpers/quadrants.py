@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 from eventsim.events.arrays import Sensor, make_events
 from eventsim_bridge.training.settings import TrainingSettings
 
-SHAPE = (2, 6, 8)
+SENSOR = Sensor(8, 6)
+SHAPE = SENSOR.input_shape
 
 
 @dataclass
 class Split:
     recordings: list[Any]
     labels: NDArray[np.int64]
+    sensor: Sensor = SENSOR
     identity: Any = None  # not cached
     users: Any = None
 
@@ -43,10 +45,13 @@ class Unreadable(Split):
 @dataclass
 class DataSet:
     name: str
-    sensor: Sensor
     class_names: tuple[str, ...]
     train: Any
     test: Any
+
+    @property
+    def sensor(self) -> Sensor:
+        return self.train.sensor  # type: ignore[no-any-return]
 
 
 def quadrant_split(count: int, seed: int = 0) -> Split:
@@ -67,7 +72,7 @@ def quadrant_split(count: int, seed: int = 0) -> Split:
 def quadrants(count: int = 60, seed: int = 0) -> Any:
     unreadable = Unreadable([], np.zeros(9, np.int64))
     names = ("nw", "ne", "sw", "se")
-    return DataSet("quadrants", Sensor(8, 6), names, quadrant_split(count, seed), unreadable)
+    return DataSet("quadrants", names, quadrant_split(count, seed), unreadable)
 
 
 SETTINGS = TrainingSettings(
@@ -82,3 +87,15 @@ def numbers_of(history: Any) -> list[list[float]]:
 
 def changed(**changes: Any) -> TrainingSettings:
     return dataclasses.replace(SETTINGS, **changes)
+
+
+def weights_of(trained: Any) -> list[NDArray[Any]]:
+    """Parameters, and the running statistics of normalisations."""
+    return [value.numpy() for value in trained.model.state_dict().values()]
+
+
+def assert_same_training(one: Any, two: Any) -> None:
+    assert one.history == two.history
+    assert one.best == two.best
+    for a, b in zip(weights_of(one), weights_of(two), strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -117,9 +117,12 @@ def fixed_neurons(draw: st.DrawFn, channels: int) -> FixedCUBALIF:
         return draw(one | st.lists(one, min_size=channels, max_size=channels).map(tuple))
 
     decays = st.sampled_from([0, 4096]) | st.integers(0, 4096)
+    thresholds = st.integers(0, 120) | st.integers(0, 2**17 - 1)
+    exponent = draw(st.sampled_from([0, 0, 0, -6, 3, 7]))
+    if draw(st.booleans()):  # all alike, and no current that flows on
+        return FixedCUBALIF(4096, draw(decays), draw(thresholds), weight_exponent=exponent)
     return FixedCUBALIF(
-        values(decays), values(decays), values(st.integers(0, 120) | st.integers(0, 2**17 - 1)),
-        weight_exponent=draw(st.sampled_from([0, 0, 0, -6, 3, 7])),
+        values(decays), values(decays), values(thresholds), weight_exponent=exponent,
         refractory=draw(st.sampled_from([0, 0, 1, 2, 5])),
     )  # fmt: skip
 
@@ -216,6 +219,7 @@ class _Building:
         if not self.by_four:
             groups = draw(st.sampled_from([g for g in (1, 2, 3, inputs) if inputs % g == 0]))
             outputs = groups * draw(st.integers(1, 9 if groups < 4 else 2))
+            outputs = draw(st.just(outputs) | st.just(16)) if groups == 1 else outputs
         kernel = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
         geometry: dict[str, Any] = {
             "stride": draw(st.integers(1, 3)),
@@ -294,7 +298,8 @@ def some_layout(data: Any) -> Iterator[None]:
     """
     narrow = data.draw(st.booleans())
     rows = data.draw(st.sampled_from([0.0, 1.7]))
-    widths = data.draw(st.sampled_from([(), runs.WIDTHS, (8,)]))
+    widths = data.draw(st.sampled_from([(), runs.WIDTHS, (16,)]))
+    of_maps = data.draw(st.sampled_from([16, populations.MAP_WIDTH]))
     beyond = data.draw(st.sampled_from([0, populations.BEYOND_CACHES]))
     chunk = data.draw(st.sampled_from([1, 3, populations.MOST_CHUNK]))
     with (
@@ -302,6 +307,7 @@ def some_layout(data: Any) -> Iterator[None]:
         patch.object(populations, "BEYOND_CACHES", beyond),
         patch.dict(populations.ROWS_A_RUN, changes=rows, stays=rows),
         patch.object(populations, "MOST_CHUNK", chunk),
+        patch.object(populations, "MAP_WIDTH", of_maps),
         patch.object(runs, "WIDTHS", widths),
     ):
         yield

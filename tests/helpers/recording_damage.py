@@ -65,6 +65,13 @@ def aedat(old: bytes = b"", new: bytes = b"", which: int = 0) -> bytes:
     return raw[:at] + new + raw[at + len(new) :]
 
 
+def with_packet_of(size: int) -> bytes:
+    """Return a file whose first packet says that it has so many bytes."""
+    raw = WHOLE["zstd.aedat4"]
+    at = 18 + struct.unpack_from("<I", raw, 14)[0] + 4
+    return raw[:at] + struct.pack("<I", size) + raw[at + 4 :]
+
+
 ES = WHOLE["faery.es"]
 
 
@@ -162,6 +169,11 @@ DAMAGE: dict[str, tuple[str, bytes, str]] = {
                    r"cut short: the file has 740 bytes, expected its table of packets at byte \d+"),
     "AEDAT4 cut in its header": ("a.aedat4", WHOLE["lz4.aedat4"][:300],
                                  r"cut short or damaged in its header: the file has 300 .*"),
+    "AEDAT4 packet size": ("a.aedat4", with_packet_of(3_039_297_536),
+                           r"cut short or damaged: packet 0 at byte \d+ has 3039297536 bytes, "
+                           r"expected at most \d+ up to the table of packets"),
+    "AEDAT4 packet before its table": ("a.aedat4", with_packet_of(5),
+                                       r"cut short or damaged: packet 1 at byte \d+ has \d+ .*"),
     "AEDAT4 cut to the magic": ("a.aedat4", WHOLE["lz4.aedat4"][:20],
                                 r"cut short or damaged in its header: the file has 20 .*"),
     "AEDAT4 not UTF-8": ("a.aedat4", aedat(b"outInfo", b"\xc8"),

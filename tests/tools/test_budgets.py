@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import run_command, train_quickly, write_nmnist_set
+from matplotlib.figure import Figure
 
 import eventsim as es
 from eventsim_bridge.training.settings import TrainingSettings
-from eventsim_tools.bench import budgets
+from eventsim_tools.bench import budgets, plots
+from eventsim_tools.compare.summary import wilson
 
 
 @pytest.fixture
@@ -76,6 +78,13 @@ def test_budgets_are_measured_and_drawn(
     for run in case["runs"][1:5]:
         assert run["budget"] == int(first + run["share"] * sum(behind))
         assert run["within"] == (sum(run["validation_sops"]) <= run["budget"])
+    figure = Figure()
+    plots._draw_budgets(figure, {"cases": [case]})
+    (axes,) = figure.axes
+    intervals = [line.get_ydata() for line in axes.lines if len(set(line.get_xdata())) == 1]
+    free_ones = [run["test_accuracy"] for run in case["runs"] if run["share"] is None]
+    expected = [100 * end for end in wilson(sum(free_ones) / 2 * 6, 6)]
+    assert any(np.allclose(found, expected) for found in intervals if len(found) == 2)
 
 
 def test_integers_are_measured(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -76,10 +75,11 @@ def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) 
     ("--structure", "10", "--steps", 10**9), ("--structure", "10", "--batch-size", 10**12),
 ])  # fmt: skip
 def test_absurd_trainings_are_refused_before_they_begin(options: Any, tmp_path: Path) -> None:
-    sentence = run_command("train", "--data", "digits", "--out", tmp_path / "net.h5", *options)
-    assert re.match(
-        r"eventsim: (--)?structure ('10' with|'9{6}|'10{30}).*(GiB|large)", str(sentence)
-    )
+    for command in ("train", "compare"):
+        sentence = run_command(command, "--data", "digits", "--out", tmp_path / "new", *options)
+        assert re.match(
+            r"eventsim: (--)?structure ('10' with|'9{6}|'10{30}).*(GiB|large)", str(sentence)
+        )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -93,28 +93,3 @@ def test_a_cluster_needs_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         "pip install 'eventsim-snn[cluster]'"
     )
     assert list(tmp_path.iterdir()) == []
-
-
-def test_an_installation_without_a_place_for_kernels_works(tmp_path: Path) -> None:
-    """A copy of the package in which no folder of compiled code can be made."""
-    copy = tmp_path / "eventsim"
-    shutil.copytree(
-        Path(es.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__", ".*")
-    )
-    for folder in (copy, *(path for path in copy.rglob("*") if path.is_dir())):
-        (folder / "__pycache__").touch()
-    (tmp_path / "tmp").mkdir()
-    environment = {
-        name: value for name, value in os.environ.items() if name not in ("NUMBA_CACHE_DIR",)
-    } | {"HOME": "/proc/nope", "XDG_CACHE_HOME": "/proc/nope", "PYTHONPATH": str(tmp_path),
-         "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": str(tmp_path / "tmp")}  # fmt: skip
-    program = "import eventsim as es; print(es.check_events(es.make_events([1], [2], [3], [1])))"
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False,
-        env=environment, cwd=tmp_path,
-    )  # fmt: skip
-    assert done.stdout == "[(1, 2, 3,  True)]\n"
-    assert done.stderr.count("compiled kernels cannot be kept") == 1
-    (kernels,) = (tmp_path / "tmp").iterdir()
-    assert kernels.stat().st_mode & 0o77 == 0
-    assert any(kernels.rglob("*.nbc"))

@@ -112,6 +112,19 @@ def test_a_recording_without_events_is_drawn(
         assert run_command("run", files[0], empty, "--plot", tmp_path / name) == 0
 
 
+def test_units_without_a_place_are_drawn_as_a_line(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(film, "FRAMES", 4)
+    dense = es.Dense(np.ones((2, 5)), neuron=es.LIF(0.5, 0.4))
+    es.save_network(es.Network((5,), 1000, [dense]), tmp_path / "net.h5")
+    spikes = np.array([(0, 4), (900, 1), (3000, 0)], [("t", "i8"), ("unit", "i4")])
+    np.save(tmp_path / "spikes.npy", spikes)
+    for suffix in (".png", ".gif"):
+        out = tmp_path / f"run{suffix}"
+        run = ("run", tmp_path / "net.h5", tmp_path / "spikes.npy", "--plot", out)
+        assert run_command(*run) == 0
+        assert out.read_bytes().startswith(BEGINNINGS[suffix])
+
+
 @pytest.mark.parametrize("mode", ["clocked", "async"])
 def test_a_film_has_every_event_spike_and_operation(mode: Any, files: tuple[Path, Path]) -> None:
     net, events = es.load_network(files[0]), es.read_recording(files[1]).events

@@ -33,11 +33,10 @@ def read_recordings(data_set: str, root: Path | None, limit: int) -> Recordings:
     """
     dataset = open_dataset(data_set, root)
     part = dataset.test if len(dataset.test) else dataset.train
-    sensor = dataset.sensor
     return Recordings(
         data_set,
         [part[index][0] for index in range(min(limit, len(part)))],
-        (sensor.polarities, sensor.height, sensor.width),
+        dataset.sensor.input_shape,
     )
 
 

@@ -135,7 +135,12 @@ def _draw_ceiling(figure: Any, result: dict[str, Any]) -> None:
 
 
 def _draw_budgets(figure: Any, result: dict[str, Any]) -> None:
-    """Draw accuracy against the operations that training can change, a panel a case."""
+    """Draw accuracy against the operations that training can change, a panel a case.
+
+    Bars: Wilson's 95 % interval of the mean of the seeds, on as many recordings as one tests.
+    """
+    from ..compare.summary import wilson
+
     cases = result["cases"]
     for axes, case in zip(figure.subplots(1, len(cases), squeeze=False)[0], cases, strict=True):
         points = []
@@ -144,10 +149,15 @@ def _draw_budgets(figure: Any, result: dict[str, Any]) -> None:
             behind = [sum(run["test_sops"][1:]) for run in runs]
             accuracies = [100 * run["test_accuracy"] for run in runs]
             points.append((mean(behind), mean(accuracies)))
+            samples = case["test_recordings"]
+            interval = [100 * end for end in wilson(mean(accuracies) / 100 * samples, samples)]
+            axes.plot(
+                [points[-1][0]] * 2, interval, color=LIGHT.executed, lw=1, alpha=0.6, marker="_"
+            )
             axes.plot(behind, accuracies, "o", ms=4, color=LIGHT.dense)
             words, place, side = "free", (8, -3), "left"
             if share is not None:
-                words, place, side = f"{share:.0%}", (0, 8), "center"
+                words, place, side = f"{share:.0%}", (-5, 6), "right"
             axes.annotate(
                 words, points[-1], textcoords="offset points", xytext=place, ha=side, fontsize=8
             )
@@ -160,7 +170,10 @@ def _draw_budgets(figure: Any, result: dict[str, Any]) -> None:
         axes.set_xticks(ticks, [f"{n:,}" for n in ticks], fontsize=8)
         axes.minorticks_off()
         axes.set_xlabel("SOPs a sample behind the first layer", fontsize=9, loc="left")
-        axes.set_ylabel(f"accuracy on {case['test_recordings']} test recordings (%)", fontsize=9)
+        axes.set_ylabel(
+            f"accuracy on {case['test_recordings']} test recordings (%; bars: Wilson 95 %)",
+            fontsize=9,
+        )
         first = mean(run["test_sops"][0] for run in case["runs"])
         title = f"{case['structure']} on {case['data']}; first layer: {first:,.0f} SOPs in each"
         axes.set_title(title, loc="left", fontsize=9)

@@ -104,15 +104,14 @@ def _measure(
 def read_part(case: Case, root: Path | None, limit: int) -> Recordings:
     """Read some recordings of the training set, of all classes."""
     dataset = open_dataset(case.data, root)
-    split, sensor = dataset.train, dataset.sensor
+    split = dataset.train
     count = min(max(limit, case.batch), len(split))
     chosen = np.linspace(0, len(split) - 1, count).astype(int)
     part = replace(
         split, names=tuple(split.names[i] for i in chosen), labels=split.labels[chosen],
         identity=None, users=split.users and tuple(split.users[i] for i in chosen),
     )  # fmt: skip
-    shape = (sensor.polarities, sensor.height, sensor.width)
-    return bin_split(part, shape, case.dt_us, case.steps)
+    return bin_split(part, case.dt_us, case.steps)
 
 
 def batch_of(case: Case, recordings: Recordings, number: int) -> Any:

@@ -74,19 +74,16 @@ def open_data(plan: Plan) -> DataSet:
 def test_recordings(plan: Plan, point: Point, encoding: InputEncoding) -> Recordings:
     """Return the test split on a grid; a process keeps all grids of its plan."""
     from eventsim_bridge.data.frames import bin_split
-    from eventsim_bridge.training.loop import input_shape
 
-    dataset = open_data(plan)
-    return bin_split(dataset.test, input_shape(dataset), *point, encoding=encoding)
+    return bin_split(open_data(plan).test, *point, encoding=encoding)
 
 
 def test_events(plan: Plan, point: Point) -> dict[str, float]:
     """Return the events of a test recording on a grid, and how many of them share a cell."""
     import eventsim as es
-    from eventsim_bridge.training.loop import input_shape
 
     dataset = open_data(plan)
-    shape = input_shape(dataset)
+    shape = dataset.sensor.input_shape
     binned = [es.bin_events(events, shape, *point) for events, _ in dataset.test]
     seen = sum(one.events - one.early - one.late for one in binned)
     merged = sum(one.merged for one in binned)

@@ -123,8 +123,9 @@ def compare(
         reading.data_set(data, root, parting, download=True)
     models = chosen_models(energy)
     dataset = open_data(plan)
+    plan.check_memory(dataset.sensor.input_shape)
     store = Store(out, plan, _digest(dataset))
-    cells = plan.cells(_input_shape(dataset))
+    cells = plan.cells(dataset.sensor.input_shape)
     say_when_compiling()
     _run_all(plan, cells, store, cluster, device)
     results = _results(plan, cells, store, models)
@@ -134,12 +135,6 @@ def compare(
         f"Wrote {out / 'report.html'}, results.json, results.csv and paper/", highlight=False
     )
     notes.print("Next: open the report in a browser; docs/compare.md says how to read it.")
-
-
-def _input_shape(dataset: Any) -> tuple[int, int, int]:
-    from eventsim_bridge.training.loop import input_shape
-
-    return input_shape(dataset)
 
 
 def _digest(dataset: Any) -> str:

@@ -113,7 +113,17 @@ class Plan:
             )
         for point in self.points():
             for rate in self.learning_rates:
-                self.settings(Cell("snn", "rate", point, 0, self.structure), rate)
+                self.settings(self._spiking(point), rate)
+
+    def check_memory(self, input_shape: tuple[int, int, int]) -> None:
+        """Raise `EventsimError` where the structure takes more memory than this machine has."""
+        from eventsim_bridge.training.memory import check_memory
+
+        for point in self.points():
+            check_memory(self.settings(self._spiking(point), self.learning_rates[0]), input_shape)
+
+    def _spiking(self, point: Point) -> Cell:
+        return Cell("snn", "rate", point, 0, self.structure)
 
     def fixed_steps(self) -> list[Point]:
         """Return the grid points with the same number of timesteps."""

@@ -38,7 +38,7 @@ def wilson(correct: float, samples: int) -> tuple[float, float]:
     half = (
         z / (1 + z**2 / samples) * (share * (1 - share) / samples + z**2 / (4 * samples**2)) ** 0.5
     )
-    return middle - half, middle + half
+    return max(middle - half, 0.0), min(middle + half, 1.0)
 
 
 def summarise(

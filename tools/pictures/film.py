@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from eventsim.colours import LIGHT, mixed
 
 from .drawing import bare, figure_of, tiled
-from .sample import NAMED, class_name
+from .sample import NAMED, class_name, image_shape
 
 if TYPE_CHECKING:
     from eventsim import Network, Result, Sensor
@@ -71,7 +71,7 @@ def film_run(path: Path, network: Network, events: Events, result: Result, title
     with figure_of(2.35 * columns + 0.6, 2.5 * rows + 1.0) as figure:
         grid = figure.add_gridspec(rows + 1, columns, height_ratios=[*[2.5] * rows, 0.5])
         sensor = figure.add_subplot(grid[:rows, 0])
-        input_events = _Events(sensor, network.input_shape[1:])
+        input_events = _Events(sensor, image_shape(network))
         sensor.set_title("events")
         layers = []
         for place, (number, name, shape) in enumerate(hidden):
@@ -117,7 +117,7 @@ def _frames(network: Network, events: Events, result: Result) -> Iterator[Frame]
     run = kind(network, start_us=start)
     sops = [COUNTERS.index("acs"), COUNTERS.index("macs")]
     dense = sum(macs for _, macs, _ in network.counted_layers)
-    shape, seen_before = network.input_shape[1:], 0
+    shape, seen_before = image_shape(network), 0
     for number, (until, counts, seen) in enumerate(_parts(events, borders, shape)):
         run.feed(events[seen_before:seen])
         run.advance(start + until)

@@ -63,9 +63,7 @@ def spikes_to_plot(path: Path | None, count: int) -> dict[str, Any]:
 
 def draw_run(path: Path, network: Network, events: Events, result: Result, title: str) -> None:
     """Draw a recording and what it caused; `result` has recorded its spikes."""
-    import eventsim as es
-
-    from ..energies import Energies, chosen_models
+    from ..energies import energies_of
 
     if is_moving(path):
         from .film import film_run
@@ -74,8 +72,7 @@ def draw_run(path: Path, network: Network, events: Events, result: Result, title
     else:
         from .sample import draw_sample
 
-        energies = Energies(chosen_models("all"), es.footprint(network))
-        draw_sample(path, network, events, result, title, energies)
+        draw_sample(path, network, events, result, title, energies_of(network, "all", 32))
 
 
 def draw_recording(path: Path, events: Events, sensor: Sensor, title: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eventsim.colours import LIGHT
+from eventsim.events.arrays import camera_of
 
 from ..energies import Energies
 from .drawing import dots, picture
@@ -44,13 +45,19 @@ def draw_sample(
         _draw_energy(figure.add_subplot(panels[3]), result, energies)
 
 
+def image_shape(network: Network) -> tuple[int, int]:
+    """Return height and width of what the sensor sees; units without a place are a line."""
+    sensor = camera_of(network.input_shape)
+    return sensor.height, sensor.width
+
+
 def class_name(network: Network, index: int) -> str:
     """Return the name of an output, its number where it has none."""
     return network.class_names[index] if network.class_names else str(index)
 
 
 def _draw_events(axes: Any, network: Network, events: Events, result: Result) -> None:
-    width = network.input_shape[2]
+    _, width = image_shape(network)
     draw_dots(axes, events, events["y"].astype(int) * width + events["x"], "pixel")
     axes.set_title(f"input: {len(events):,} events")
     axes.set_xlim(0, max(1, result.steps) * network.dt_us / 1000)
@@ -85,7 +92,7 @@ def _draw_first_part(axes: Any, network: Network, events: Events) -> None:
     """Draw the first third: over all three saccades of N-MNIST, ON and OFF cancel out."""
     third = (int(events["t"][-1]) - int(events["t"][0])) // 3 if len(events) else 0
     part = events[events["t"] <= events["t"][:1] + np.uint64(third)]
-    draw_image(axes, part, *network.input_shape[1:])
+    draw_image(axes, part, *image_shape(network))
     axes.set_title(f"sensor, first {third / 1000:.0f} ms")
 
 
@@ -124,7 +131,7 @@ def _draw_operations(axes: Any, operations: Operations) -> None:
 
 def _draw_energy(axes: Any, result: Result, energies: Energies) -> None:
     """Draw the modelled energy of the whole network, a bar for each model that has one."""
-    found = energies.of(result.operations.total)
+    found = energies.of(energies.priced(result.operations).total)
     rows = [(name, pj / 1000) for name, pj in found.items() if pj]
     axes.barh(range(len(rows)), [nj for _, nj in rows], color=LIGHT.executed)
     for place, (_, nj) in enumerate(rows):

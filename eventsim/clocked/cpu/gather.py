@@ -37,11 +37,11 @@ def run_gathered(
     population, starts = program.populations[number], state.starts
     counters, chunk = outcome.counters[number], population[Population.chunk]
     slot = population[Population.start] + population[Population.remembered] - first
-    words = (population[Population.patches] + 63) >> 6
+    words = (population[Population.sites] + 63) >> 6
     reads = number == len(program.populations) - 1
     for begin in range(first, stop, chunk):
         end = min(begin + chunk, stop)
-        state.fired[: words * (end - begin)] = 0
+        state.visited[: words * (end - begin)] = 0
         state.pending[number] = run_chunk(
             program, number, state, team, begin - first, begin, end, counters
         )
@@ -50,8 +50,7 @@ def run_gathered(
         counters[OUTPUT_SPIKES] += spikes
         # Without spikes there is something to read only where membranes are read.
         if reads and (spikes > 0 or population[Population.awake]):
-            for t in range(begin, end):
-                read_out(program, population, state, t, starts[slot + t : slot + t + 2], outcome)
+            read_out(program, population, state, slot, begin, end, outcome)
 
 
 @kernel_glue
@@ -59,7 +58,7 @@ def run_chunk(
     program: Program, number: int, state: State, team: Team | None, before: int, begin: int,
     end: int, counters: Int64s,
 ) -> bool:  # fmt: skip
-    """Run every patch through a chunk, which begins `before` timesteps after the stretch.
+    """Run every site through a chunk, which begins `before` timesteps after the stretch.
 
     Returns whether a neuron may fire again without input.
     """

@@ -89,7 +89,7 @@ def run_scattered(
                 )  # fmt: skip
         starts[slot + t + 1] = emitted
         if busy and reads:
-            read_out(program, population, state, t, starts[slot + t : slot + t + 2], outcome)
+            read_out(program, population, state, slot, t, t + 1, outcome)
     state.pending[number] = pending
 
 
@@ -335,12 +335,12 @@ def update_touched(
     channels, groups = population[Population.channels], population[Population.groups]
     p, pending = program.parameters[population[Population.parameters]], False
     first = end = np.int64(emitted)
-    size, changes = population[Population.patch], population[Population.changes]
+    size, changes = population[Population.together], population[Population.changes]
     i = 0
     while i < sites:
         site = np.int64(state.touched[i])
         silent, neuron = (t - 1 - last[site]) * changes, site * channels
-        # Neighbours of a patch that are due from the same timestep on are updated together.
+        # Neighbours that are due from the same timestep on are updated together.
         beyond, k = site - site % size + size, site
         while (
             k < beyond

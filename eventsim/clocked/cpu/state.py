@@ -14,17 +14,15 @@ from numpy.typing import DTypeLike, NDArray
 
 from ...jit import Flags, Float32s, Int32s, Int64s, Words, kernel_glue, kernel_part
 from ...operations import ACS, COUNTERS, INPUT_EVENTS, MACS
-from ...vectors import BLOCK, new_array
+from ...vectors import new_array
 from ...wiring.program import Connection, Population, Program
 
 
 class Noted(NamedTuple):
-    """In which timesteps spikes reach the patches that are noted, and with which rows."""
+    """In which timesteps spikes reach the sites that are noted, and with which rows."""
 
     timesteps: Int32s  # (visits,)
-    sites: Words  # (visits,) a bit for each site of the patch that they reach
-    seen: Words  # (BLOCK,) the timesteps in which they reach each site of a patch
-    pointers: Int32s  # (most_sites + 1,) where the visits of each patch begin,
+    pointers: Int32s  # (most_sites + 1,) where the visits of each site begin,
     row_pointers: Int32s  # (visits + 1,) and where the rows of each visit:
     rows: Int32s  # (visit_rows,)
     values: Float32s  # likewise, what they are multiplied by; None if all are 1
@@ -46,8 +44,8 @@ class State(NamedTuple):
     begins: Int32s  # (begins,) where the spikes of each position and timestep of a chunk begin
     position_words: Words  # (words,) the timesteps of a chunk in which it spikes
     noted: Noted
-    masks: Words  # (masks,) spikes of a gathered layer in a chunk, as bits
-    fired: Words  # (fired,) a bit for each patch and timestep that has any of these
+    visited: Words  # (visited,) a bit for each site and timestep of a gathered layer's chunk
+    masks: Words  # (masks,) the spikes of these, as bits
     multiples: Float32s  # (multiples,) how many spikes each of these is, where that may be many
     touched: Int32s  # (sites,) the sites that have work in a timestep, ascending
     words: Words  # the same memory as flags, eight at a time
@@ -112,15 +110,13 @@ def new_state(program: Program) -> State:
         position_words=None if flat else rows(program.words, np.uint64),  # type: ignore[arg-type]
         noted=Noted(
             timesteps=rows(program.visits, np.int32),
-            sites=rows(program.visits, np.uint64),
-            seen=rows(BLOCK, np.uint64),
             pointers=rows(program.most_sites + 1, np.int32),
             row_pointers=rows(program.visits + 1, np.int32),
             rows=rows(program.visit_rows, np.int32),
             values=None if plain else rows(program.visit_rows, np.float32),  # type: ignore[arg-type]
         ),
+        visited=rows(program.visited, np.uint64),
         masks=rows(program.masks, np.uint64),
-        fired=rows(program.fired, np.uint64),
         multiples=rows(program.multiples, np.float32),
         touched=None if flat else rows(program.sites, np.int32),  # type: ignore[arg-type]
         words=flags.view(np.uint64),

@@ -23,10 +23,10 @@ from ... import atomics
 from ...jit import Int64s, kernel, kernel_part
 from ...operations import COUNTERS
 from ...wiring.program import Population, Program
-from .patches import visit_patches
+from .sites import visit_sites
 from .state import Noted, State
 
-GROUPS = 8  # of patches for each thread: the last one to be done keeps the others waiting
+GROUPS = 8  # of sites for each thread: the last one to be done keeps the others waiting
 _APART = 32  # int64: two threads that write to neighbouring lines wait for each other
 
 
@@ -40,7 +40,7 @@ class Ticket(IntEnum):
     # What the tickets are for that were given last:
     first = 4 * _APART  # of them
     layer = first + 1
-    size = first + 2  # patches in a group
+    size = first + 2  # sites in a group
     before = first + 3
     begin = first + 4
     end = first + 5
@@ -51,7 +51,7 @@ class Team(NamedTuple):
 
     tickets: Int64s  # columns as `Ticket`
     counters: NDArray[np.int64]  # (threads, _APART) of a layer in a chunk, then `_PENDING`
-    fired: NDArray[np.uint64]  # (helpers, fired) as in `State`
+    visited: NDArray[np.uint64]  # (helpers, visited) as in `State`
 
 
 _PENDING = len(COUNTERS)  # column that is 1 where a neuron may fire again without input
@@ -62,16 +62,16 @@ def new_team(state: State, threads: int) -> tuple[Team, list[State]]:
     team = Team(
         np.zeros(5 * _APART, np.int64),
         np.zeros((threads, _APART), np.int64),
-        np.zeros((threads - 1, len(state.fired)), np.uint64),
+        np.zeros((threads - 1, len(state.visited)), np.uint64),
     )
     noted, inputs = state.noted, state.inputs
     return team, [
         state._replace(
             noted=Noted._make(None if one is None else np.empty_like(one) for one in noted),
             inputs=inputs if inputs is None else np.zeros_like(inputs),
-            fired=fired,
+            visited=visited,
         )
-        for fired in team.fired
+        for visited in team.visited
     ]
 
 
@@ -102,16 +102,16 @@ def share(
 ) -> bool:  # fmt: skip
     """Run the sites of a layer through a chunk, with the helpers if there are any.
 
-    `state.fired` is 0. Returns whether a neuron may fire again without input.
+    `state.visited` is 0. Returns whether a neuron may fire again without input.
     """
-    patches = program.populations[number, Population.patches]
+    sites = program.populations[number, Population.sites]
     if team is None:
-        return visit_patches(program, number, state, 0, patches, before, begin, end, counters)
-    tickets, words = team.tickets, ((patches + 63) >> 6) * (end - begin)
-    team.fired[:, :words] = 0
+        return visit_sites(program, number, state, 0, sites, before, begin, end, counters)
+    tickets, words = team.tickets, ((sites + 63) >> 6) * (end - begin)
+    team.visited[:, :words] = 0
     team.counters[:] = 0
-    size = -(-patches // (GROUPS * (len(team.counters) + 1)))
-    groups, first = -(-patches // size), tickets[Ticket.given]
+    size = -(-sites // (GROUPS * (len(team.counters) + 1)))
+    groups, first = -(-sites // size), tickets[Ticket.given]
     tickets[Ticket.layer], tickets[Ticket.size], tickets[Ticket.first] = number, size, first
     tickets[Ticket.before], tickets[Ticket.begin], tickets[Ticket.end] = before, begin, end
     atomics.add(tickets, Ticket.given, groups)
@@ -122,9 +122,9 @@ def share(
         pending |= team.counters[thread, _PENDING] > 0
         for k in range(len(COUNTERS)):
             counters[k] += team.counters[thread, k]
-    for helper in range(len(team.fired)):
+    for helper in range(len(team.visited)):
         for word in range(words):
-            state.fired[word] |= team.fired[helper, word]
+            state.visited[word] |= team.visited[helper, word]
     return pending
 
 
@@ -147,8 +147,8 @@ def take_one(program: Program, state: State, tickets: Int64s, mine: Int64s) -> N
     # Only now: as long as this ticket is not done, no others are given.
     number, size = tickets[Ticket.layer], tickets[Ticket.size]
     first = (ticket - tickets[Ticket.first]) * size
-    stop = min(first + size, program.populations[number, Population.patches])
-    if visit_patches(
+    stop = min(first + size, program.populations[number, Population.sites])
+    if visit_sites(
         program, number, state, first, stop, tickets[Ticket.before], tickets[Ticket.begin],
         tickets[Ticket.end], mine,
     ):  # fmt: skip

@@ -1,6 +1,6 @@
 """Membranes, apart from what reaches them: catching up, comparing, resetting, reading out.
 
-A plain neuron is LIF or IF, one like all others of its layer: `patches.py` and `scatter.py` add to
+A plain neuron is LIF or IF, one like all others of its layer: `sites.py` and `scatter.py` add to
 its membrane as spikes come, and compare it, in loops over contiguous channels. For all others
 `update` takes what has arrived in a timestep, with the rules of their model.
 
@@ -32,6 +32,7 @@ from ...network.neurons import (
     step,
 )
 from ...network.neurons.lif import add_product, catch_up_plain, factors_of
+from ...network.neurons.rules import RESET_VALUE
 from ...operations import (
     ACS,
     BIAS_ADDS,
@@ -129,13 +130,15 @@ def update(
             False, p, program.values, own, n, t, u, seconds, free_from, x, biases
         )  # fmt: skip
     elif p.kind == CUBALIF_KIND:
-        again = step_alike(CUBALIF_KIND, p, n, u, seconds, x, biases)
+        again = step_alike(CUBALIF_KIND, p, p.second_decay, n, u, seconds, x, biases)
     elif p.kind == ALIF_KIND:
-        again = step_alike(ALIF_KIND, p, n, u, seconds, x, biases)
+        again = step_alike(ALIF_KIND, p, p.second_decay, n, u, seconds, x, biases)
+    elif p.kind == FIXED_KIND and p.second_decay > 0:
+        again = step_alike(FIXED_KIND, p, p.second_decay, n, u, seconds, x, biases)
     elif p.kind == FIXED_KIND:
-        again = step_alike(FIXED_KIND, p, n, u, seconds, x, biases)
+        again = step_alike(FIXED_KIND, p, np.float32(0.0), n, u, seconds, x, biases)
     else:
-        again = step_alike(LIF_KIND, p, n, u, seconds, x, biases)
+        again = step_alike(LIF_KIND, p, p.second_decay, n, u, seconds, x, biases)
     counters[COMPARES] += free
     if loop >= 0:
         for k in range(np.uintp(n)):
@@ -154,7 +157,8 @@ def is_busy(program: Program, population: Int64s, state: State, site: int) -> bo
     returns, busy = population[Population.recurrent] >= 0, False
     for k in range(channels):
         p = parameters[k]
-        own, u, second = numbers_of(p.kind, p), state.membranes[first + k], state.seconds[first + k]
+        own = numbers_of(p.kind, p, p.second_decay)
+        u, second = state.membranes[first + k], state.seconds[first + k]
         busy |= may_fire(own, biases[k], u, second, is_late(p))
         busy |= returns and state.returned[first + k] > 0
     return busy
@@ -185,11 +189,20 @@ def is_held(free_from: Int32s, n: int, t: int) -> bool:
 
 
 @inner_kernel
-def numbers_of(kind: int, p: Any) -> Parameters:
-    """Return the parameters of a record as numbers, of a kind that the compiler may know."""
+def numbers_of(kind: int, p: Any, second_decay: np.float32) -> Parameters:
+    """Return the parameters of a record as numbers, of which the compiler may know these two.
+
+    And of a kind that it knows what all neurons of that have in common.
+    """
+    if kind == FIXED_KIND:
+        return Parameters(
+            kind, p.decay, p.threshold, False, False,
+            np.int32(RESET_VALUE),  # type: ignore[arg-type]
+            np.float32(0.0), np.float32(-np.inf), second_decay, p.coupling, p.scale,
+        )  # fmt: skip
     return Parameters(
         kind, p.decay, p.threshold, p.at_threshold > 0, p.many > 0, p.reset, p.reset_value,
-        p.lower_bound, p.second_decay, p.coupling, p.scale,
+        p.lower_bound, second_decay, p.coupling, p.scale,
     )  # fmt: skip
 
 
@@ -198,22 +211,24 @@ def relax_alike(
     p: Any, n: int, usual: tuple[np.float32, ...], u: Float32s, seconds: Float32s, biases: Float32s
 ) -> None:
     """Take n neurons through the silent timesteps that have the factors `usual`."""
-    own = numbers_of(p.kind, p)
+    own = numbers_of(p.kind, p, p.second_decay)
     for k in range(np.uintp(n)):
         u[k], seconds[k] = relax(own, biases[k], u[k], seconds[k], usual)
 
 
 @inner_kernel
 def step_alike(
-    kind: int, p: Any, n: int, u: Float32s, seconds: Float32s, x: Float32s, biases: Float32s
-) -> bool:
+    kind: int, p: Any, second_decay: np.float32, n: int, u: Float32s, seconds: Float32s,
+    x: Float32s, biases: Float32s,
+) -> bool:  # fmt: skip
     """Run a timestep of n neurons that have all parameters in common and are never held.
 
-    `kind` is a number that the compiler knows, so that each model has its loop of vectors: 0.34 ns
-    a neuron; 0.75 with refractory times, and 1.1 with parameters of each channel, as in
-    `step_each`; one by one, 7 ns. Returns whether one may fire again without input.
+    `kind`, and a `second_decay` of 0, are numbers that the compiler knows, so that each model has
+    its loop of vectors: 0.34 ns a neuron; 0.75 with refractory times, and 1.1 with parameters of
+    each channel, as in `step_each`; one by one, 7 ns. In fixed point 0.39 without a current that
+    flows on. Returns whether one may fire again without input.
     """
-    own, again = numbers_of(kind, p), np.int32(0)
+    own, again = numbers_of(kind, p, second_decay), np.int32(0)
     for k in range(np.uintp(n)):
         membrane, second, fired = step(own, biases[k], u[k], seconds[k], x[k], True, False)
         u[k], seconds[k], x[k] = membrane, second, fired
@@ -251,18 +266,22 @@ def step_each(
 
 @kernel_part
 def read_out(
-    program: Program, population: Int64s, state: State, t: int, starts: Int64s, outcome: Outcome
-) -> None:
-    """Note the spikes of the last layer, and its membranes where the readout asks for them."""
+    program: Program, population: Int64s, state: State, slot: int, first: int, stop: int,
+    outcome: Outcome,
+) -> None:  # fmt: skip
+    """Note the last layer's spikes of the timesteps first .. stop - 1, those of t from
+    starts[slot + t] on; and its membranes, of the last of these, where the readout asks for them.
+    """
     u, rests, readout = (
         state.membranes[population[Population.neuron] :], program.rests, program.readout
     )  # fmt: skip
-    many, membranes = population[Population.many] > 0, outcome.membranes
-    for i in range(starts[0], starts[1]):
-        neuron = state.spikes[i]
-        outcome.spike_counts[neuron] += int(state.spike_values[i]) if many else 1
-        if outcome.first_spikes[neuron] < 0:
-            outcome.first_spikes[neuron] = t
+    many, membranes, starts = population[Population.many] > 0, outcome.membranes, state.starts
+    for t in range(first, stop):
+        for i in range(starts[slot + t], starts[slot + t + 1]):
+            neuron = state.spikes[i]
+            outcome.spike_counts[neuron] += int(state.spike_values[i]) if many else 1
+            if outcome.first_spikes[neuron] < 0:
+                outcome.first_spikes[neuron] = t
     if readout in (LAST_MEMBRANE, MEAN_MEMBRANE):
         for neuron in range(len(membranes)):
             membrane = u[neuron] + rests[neuron % len(rests)]

@@ -1,6 +1,6 @@
-"""In which timesteps of a chunk spikes reach which patches, and with which rows.
+"""In which timesteps of a chunk spikes reach which sites, and with which rows.
 
-For `gather.py` and `patches.py`. A patch is some neighbouring sites, often one.
+For `gather.py` and `sites.py`.
 
 Arguments are the arrays of `Program` and `State`.
 """
@@ -13,6 +13,7 @@ from ...jit import Float32s, Int32s, Int64s, Words, inner_kernel, kernel_part
 from ...operations import ACS, MACS
 from ...vectors import LANES, lowest_bit, shift_8
 from ...wiring.program import NOTED, Connection, Population, Program
+from .emission import note_visit
 from .state import State
 
 
@@ -74,10 +75,10 @@ def note_visits(
     words: Words | None, program: Program, population: Int64s, state: State, first: int,
     stop: int, before: int, steps: int,
 ) -> tuple[int, np.int64]:  # fmt: skip
-    """Note in which timesteps spikes reach the patches first .. stop - 1, and with which rows.
+    """Note in which timesteps spikes reach the sites first .. stop - 1, and with which rows.
 
     Until `NOTED` rows or visits are noted. The chunk of `steps` timesteps begins `before` after
-    the stretch. Returns the next patch, and how many sites were reached in all timesteps.
+    the stretch. Returns the next site, and how many visits were noted.
     """
     if words is None:
         return first, np.int64(0)
@@ -86,20 +87,19 @@ def note_visits(
     noted, graded = state.noted, population[Population.graded] > 0
     first_way = population[Population.connection]
     end_of_ways = first_way + population[Population.connections]
-    visited, rows, one, touched = np.uintp(0), np.uintp(0), np.uintp(1), np.int64(0)
-    patch = first
-    while patch < stop and rows < NOTED and visited < NOTED:
-        noted.pointers[patch - first] = visited
-        reached = see(words, program, population, noted.seen, patch)
+    visits, rows, one, site = np.uintp(0), np.uintp(0), np.uintp(1), first
+    sites = population[Population.sites]
+    while site < stop and rows < NOTED and visits < NOTED:
+        noted.pointers[site - first] = visits
+        reached = seen(words, program, population, site)
         while reached != 0:
             t = np.int64(lowest_bit(reached))
             reached &= reached - np.uint64(1)
-            noted.timesteps[visited], noted.row_pointers[visited] = t, rows
-            noted.sites[visited] = seen_at(population, noted.seen, np.uint64(t))
-            touched += number_of(noted.sites[visited])
-            visited += one
+            noted.timesteps[visits], noted.row_pointers[visits] = t, rows
+            note_visit(state.visited, t, site, sites)
+            visits += one
             for way in range(first_way, end_of_ways):
-                pointer = ways[way, Connection.runs] + patch
+                pointer = ways[way, Connection.runs] + site
                 base = ways[way, Connection.index] * steps
                 base += t * (ways[way, Connection.positions] + 1)
                 origin = starts[ways[way, Connection.arriving] + before]
@@ -110,51 +110,22 @@ def note_visits(
                     if graded:
                         copy_values(noted.values, rows, ways[way], state, low, high)
                     rows += high - low
-        patch += 1
-    noted.pointers[patch - first], noted.row_pointers[visited] = visited, rows
-    return patch, touched
+        site += 1
+    noted.pointers[site - first], noted.row_pointers[visits] = visits, rows
+    return site, np.int64(visits)
 
 
 @inner_kernel
-def see(words: Words, program: Program, population: Int64s, seen: Words, patch: int) -> np.uint64:
-    """Note for each site of a patch in which timesteps spikes reach it; return those of any."""
+def seen(words: Words, program: Program, population: Int64s, site: int) -> np.uint64:
+    """Return bits of the timesteps in which spikes reach a site."""
     ways, runs, run_pointers = program.connections, program.runs, program.run_pointers
-    first_way, size = population[Population.connection], population[Population.patch]
-    end_of_ways = first_way + population[Population.connections]
-    first = patch * size
-    reached = np.uint64(0)
-    seen[: np.uintp(size)] = 0  # the last patch may have fewer sites
-    for site in range(first, min(first + size, population[Population.sites])):
-        own = np.uint64(0)
-        for way in range(first_way, end_of_ways):
-            pointer, base = ways[way, Connection.windows] + site, ways[way, Connection.index]
-            for run in range(run_pointers[pointer], run_pointers[pointer + 1]):
-                for p in range(np.uintp(base + runs[run, 0]), np.uintp(base + runs[run, 1])):
-                    own |= words[p]
-        seen[np.uintp(site - first)] = own
-        reached |= own
+    first_way, reached = population[Population.connection], np.uint64(0)
+    for way in range(first_way, first_way + population[Population.connections]):
+        pointer, base = ways[way, Connection.runs] + site, ways[way, Connection.index]
+        for run in range(run_pointers[pointer], run_pointers[pointer + 1]):
+            for p in range(np.uintp(base + runs[run, 0]), np.uintp(base + runs[run, 1])):
+                reached |= words[p]
     return reached
-
-
-@inner_kernel
-def seen_at(population: Int64s, seen: Words, t: np.uint64) -> np.uint64:
-    """Return bits of the sites of a patch that spikes reach in a timestep, in which one does."""
-    size, sites = population[Population.patch], np.uint64(0)
-    if size == 1:
-        return np.uint64(1)
-    for k in range(np.uintp(size)):
-        sites |= ((seen[k] >> t) & np.uint64(1)) << np.uint64(k)
-    return sites
-
-
-@inner_kernel
-def number_of(bits: np.uint64) -> int:
-    """Return how many bits are set, of few."""
-    number = 0
-    while bits != 0:
-        bits &= bits - np.uint64(1)
-        number += 1
-    return number
 
 
 @inner_kernel
@@ -193,7 +164,7 @@ def note_timesteps(
     ways, starts, noted = program.connections, state.starts, state.noted
     first_way, graded = population[Population.connection], population[Population.graded] > 0
     end_of_ways = first_way + population[Population.connections]
-    visited, rows, multiplied = np.uintp(0), np.uintp(0), np.uintp(0)
+    visits, rows, multiplied = np.uintp(0), np.uintp(0), np.uintp(0)
     for t in range(steps):
         begin = rows
         for way in range(first_way, end_of_ways):
@@ -207,14 +178,14 @@ def note_timesteps(
                     multiplied += count_multiplied(noted.values, rows, rows + high - low)
                 rows += high - low
         if rows > begin:
-            noted.timesteps[visited], noted.row_pointers[visited] = t, begin
-            noted.sites[visited] = 1
-            visited += np.uintp(1)
-    noted.pointers[0], noted.pointers[1], noted.row_pointers[visited] = 0, visited, rows
+            noted.timesteps[visits], noted.row_pointers[visits] = t, begin
+            note_visit(state.visited, t, 0, 1)
+            visits += np.uintp(1)
+    noted.pointers[0], noted.pointers[1], noted.row_pointers[visits] = 0, visits, rows
     channels = population[Population.channels]
     counters[ACS] += np.int64(rows - multiplied) * channels
     counters[MACS] += np.int64(multiplied) * channels
-    return np.int64(visited)
+    return np.int64(visits)
 
 
 @inner_kernel

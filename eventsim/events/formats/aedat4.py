@@ -4,16 +4,18 @@ In: a path, from `registry.py`. Out: the events of one event stream, in the file
 
 faery decodes the packets, which are compressed flatbuffers. What it takes on trust is checked here
 first: its version 0.7.1 brings the whole process down over a byte in the header that is no UTF-8,
-and in place of times that run backwards it repeats the last time.
+allocates as many bytes as a packet says that it has, 4 GB for a wrong bit, and in place of times
+that run backwards it repeats the last time.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from itertools import islice
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 from ...errors import RecordingError
@@ -22,6 +24,14 @@ from ..faults import UNCLOSED, Faults
 from .format import Asked, Contents, Format, choose_stream, decoding_by
 
 _HEADER = 18  # bytes before the header: the magic line, and the size of the header
+_PACKET = struct.Struct("<iI")  # before each packet: the stream, and how many bytes follow
+
+
+class _Whole(NamedTuple):
+    """How many packets are whole, of all streams, and what is wrong behind them; "" for nothing."""
+
+    packets: int
+    fault: str
 
 
 def _decode(path: Path, asked: Asked) -> Contents:
@@ -30,7 +40,9 @@ def _decode(path: Path, asked: Asked) -> Contents:
         import faery  # takes as long as all else that reading needs
 
         with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as raw:
-            _check_header(raw)
+            whole = _whole_packets(raw, _check_header(raw))
+        if whole.fault and not asked.faults.drops:
+            raise RecordingError(whole.fault)
         with faery.aedat.Decoder(path) as decoder:
             tracks = [track for track in decoder.tracks() if track.data_type == "events"]
             if not tracks:
@@ -38,39 +50,66 @@ def _decode(path: Path, asked: Asked) -> Contents:
             at = choose_stream(range(len(tracks)), asked.stream)
             track = tracks[at]
         facts = {"stream": f"{at} of {len(tracks)}"} if len(tracks) > 1 else {}
-        return Contents(_packets(path, track.id, asked.faults), Sensor(*track.dimensions), facts)
+        packets = _packets(path, track.id, whole, asked.faults)
+        return Contents(packets, Sensor(*track.dimensions), facts)
 
 
-def _packets(path: Path, track_id: int, faults: Faults) -> Iterator[Events]:
+def _packets(path: Path, track_id: int, whole: _Whole, faults: Faults) -> Iterator[Events]:
     """Yield the packets of a stream, up to an end that may be dropped."""
     try:
-        yield from _decoded(path, track_id)
+        yield from _decoded(path, track_id, whole)
     except RecordingError as error:
         faults.found(UNCLOSED, 1, str(error))
 
 
-def _decoded(path: Path, track_id: int) -> Iterator[Events]:
+def _decoded(path: Path, track_id: int, whole: _Whole) -> Iterator[Events]:
     """Yield the packets of a stream, each compared with the table at the end of the file."""
     import faery
 
     with decoding_by("faery"), faery.aedat.Decoder(path) as decoder:
         table = [row for row in decoder.file_data_definitions() if row.track_id == track_id]
         count = 0
-        for track, packet in decoder:
+        for track, packet in islice(decoder, whole.packets):
             if track.id != track_id:
                 continue
             if count < len(table):
                 _check_packet(count, table[count], packet)
             count += 1
             yield packet
+    if whole.fault:
+        raise RecordingError(whole.fault)
     if table and len(table) != count:
         raise RecordingError(
             f"the file holds {count} packets of events, expected {len(table)} (its table)"
         )
 
 
-def _check_header(raw: mmap) -> None:
-    """Refuse a header that is no flatbuffer with XML in it, and a file that ends too early.
+def _whole_packets(raw: mmap, end: int) -> _Whole:
+    """Count the packets up to the table or the end of the file; nothing of them is decoded."""
+    at, packets = _packets_begin(raw), 0
+    while at != end:
+        left = end - at - _PACKET.size
+        size = _PACKET.unpack_from(raw, at)[1] if left >= 0 else 0
+        if left < size:
+            place = "the end of the file" if end == len(raw) else "the table of packets"
+            return _Whole(
+                packets,
+                f"cut short or damaged: packet {packets} at byte {at} has {size} bytes, expected "
+                f"at most {max(left, 0)} up to {place}",
+            )
+        at, packets = at + _PACKET.size + size, packets + 1
+    return _Whole(packets, "")
+
+
+def _packets_begin(raw: mmap) -> int:
+    (size,) = struct.unpack_from("<I", raw, _HEADER - 4)
+    return _HEADER + int(size)
+
+
+def _check_header(raw: mmap) -> int:
+    """Return where the packets end: at the table of them, or with a file that was not closed.
+
+    Refuses a header that is no flatbuffer with XML in it, and a file that ends before its table.
 
     The header is a flatbuffer: an offset to a table, which begins with the distance to its vtable,
     which holds from byte 4 on where in the table each field is: the compression, the position of
@@ -80,13 +119,16 @@ def _check_header(raw: mmap) -> None:
     try:
         table = _HEADER + struct.unpack_from("<I", raw, _HEADER)[0]
         vtable = table - struct.unpack_from("<i", raw, table)[0]
-        size, _, _, position_at, description_at = struct.unpack_from("<5H", raw, vtable)
+        size, _, *places = struct.unpack_from("<5H", raw, vtable)
+        _, position_at, description_at = places
         at = table + description_at
         at += struct.unpack_from("<I", raw, at)[0]
         length = struct.unpack_from("<I", raw, at)[0]
         position = struct.unpack_from("<q", raw, table + position_at)[0] if position_at else -1
-        if size < 10 or vtable < _HEADER or at + 4 + length > len(raw):
-            raise struct.error("a part lies outside the file")
+        end = _packets_begin(raw)
+        fields_end = table + 8 + max(places)
+        if size < 10 or vtable < _HEADER or max(at + 4 + length, fields_end) > min(end, len(raw)):
+            raise struct.error("a part lies outside the header")
         ElementTree.fromstring(raw[at + 4 : at + 4 + length].decode("utf-8"))
     except struct.error as error:
         raise RecordingError(
@@ -100,6 +142,7 @@ def _check_header(raw: mmap) -> None:
             f"cut short: the file has {len(raw)} bytes, "
             f"expected its table of packets at byte {position}"
         )
+    return len(raw) if position < 0 else position
 
 
 def _check_packet(number: int, row: Any, packet: Events) -> None:

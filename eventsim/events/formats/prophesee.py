@@ -31,6 +31,7 @@ from ..units import LIMIT_US
 from .fields import FIELDS
 from .format import Asked, Contents, Format
 from .prophesee_words import (
+    MOST_OF_WORD,
     NO_COLUMN,
     NO_ROW,
     NO_TIME,
@@ -40,7 +41,6 @@ from .prophesee_words import (
     decode_dat,
     decode_evt2,
     decode_evt3,
-    decode_evt21,
     new_state,
     nothing_found,
 )
@@ -60,8 +60,6 @@ _HD = (0x1A, 0x1E, 0x1F, 0x27, 0x2E, 0x30)
 _OF_SYSTEM = dict.fromkeys(_VGA, (640, 480)) | dict.fromkeys(_HD, (1280, 720))
 _EVT3_SYSTEMS = (0x28, 0x1E, 0x2E, 0x30)  # those of the others wrote EVT 2.0
 _SYSTEM = re.compile(r"^% *system_ID +(\d+)\s*$", re.MULTILINE | re.IGNORECASE)
-
-MOST_OF_WORD = 32  # events in a word
 
 
 def _decode_dat(path: Path, asked: Asked) -> Contents:
@@ -125,7 +123,7 @@ def _evt2_packets(path: Path, body: int, asked: Asked, t0: int) -> Iterator[Even
 
 def _evt21_packets(path: Path, body: int, asked: Asked, t0: int) -> Iterator[Events]:
     blocks = read_records(path, body, asked, "<i8")
-    return _decoded(decode_evt21, "0 1 8 a e f (EVT 2.1)", blocks, asked, t0)
+    return _decoded(decode_evt2, "0 1 8 a e f (EVT 2.1)", blocks, asked, t0)
 
 
 def _evt3_packets(path: Path, body: int, asked: Asked, t0: int) -> Iterator[Events]:

@@ -24,6 +24,8 @@ HIGH, LOW, ROW, COLUMN, ON = range(2, 7)
 UNDEFINED_TYPE, NO_ROW, NO_COLUMN, NO_TIME, WILD_COLUMN, WILD_ON = range(6)
 COUNT, FIRST, VALUE = range(3)
 
+MOST_OF_WORD = 32  # events
+
 
 def new_state() -> Int64s:
     """Return the state before the first word."""
@@ -83,58 +85,40 @@ def decode_dat(
 
 @kernel
 def decode_evt2(
-    words: NDArray[np.uint32], begin: int, first: int, t0: int, state: Int64s, found: Int64s,
-    events: Any,
+    words: NDArray[np.uint32] | NDArray[np.int64], begin: int, first: int, t0: int,
+    state: Int64s, found: Int64s, events: Any,
 ) -> tuple[int, int]:  # fmt: skip
-    """Decode words of 32 bits: the high part of the time, or an event with the low one."""
+    """Decode words of EVT 2.0: the high part of the time, or an event with the low one.
+
+    Those of EVT 2.1, of 64 bits, are the same in the upper half, and in the lower one say which of
+    32 neighbours in a row sent events at once.
+    """
     made, high = 0, state[HIGH]
+    half = 8 * words.itemsize - 32  # known when this is compiled, so 2.0 does not pay for 2.1
     for at in range(begin, len(words)):
-        if made == len(events):
+        if made + MOST_OF_WORD > len(events):
             state[HIGH] = high
             return at, made
-        word = np.int64(words[at])
-        kind = word >> 28
+        whole = np.int64(words[at])
+        word = whole >> half
+        kind = word >> 28 & 15
         if kind <= 0x1:
             if high < 0:
                 _note(found, NO_TIME, 1, first + at, kind)
                 continue
             t = (high << 6) + (word >> 22 & 63) + t0
-            _put(events[made], t, word >> 11 & 0x7FF, word & 0x7FF, kind)
-            made += 1
-        elif kind == 0x8:
-            high = turned(state, word & 0xFFFFFFF, 28)
-        elif kind not in (0xA, 0xE, 0xF):
-            _note(found, UNDEFINED_TYPE, 1, first + at, kind)
-    state[HIGH] = high
-    return len(words), made
-
-
-@kernel
-def decode_evt21(
-    words: NDArray[np.int64], begin: int, first: int, t0: int, state: Int64s, found: Int64s,
-    events: Any,
-) -> tuple[int, int]:  # fmt: skip
-    """Decode words of 64 bits: a time, or up to 32 neighbours in a row that sent events at once."""
-    made, high = 0, state[HIGH]
-    for at in range(begin, len(words)):
-        if made + 32 > len(events):
-            state[HIGH] = high
-            return at, made
-        word = words[at]
-        kind = word >> 60 & 15
-        if kind <= 0x1:
-            pixels = word & 0xFFFFFFFF
-            if high < 0:
-                _note(found, NO_TIME, 1, first + at, kind)
+            x, y = word >> 11 & 0x7FF, word & 0x7FF
+            if half == 0:
+                _put(events[made], t, x, y, kind)
+                made += 1
                 continue
-            t = (high << 6) + (word >> 54 & 63) + t0
-            x, y = word >> 43 & 0x7FF, word >> 32 & 0x7FF
+            pixels = whole & 0xFFFFFFFF
             while pixels:
                 _put(events[made], t, x + np.int64(lowest_bit(np.uint64(pixels))), y, kind)
                 made += 1
                 pixels &= pixels - 1
         elif kind == 0x8:
-            high = turned(state, word >> 32 & 0xFFFFFFF, 28)
+            high = turned(state, word & 0xFFFFFFF, 28)
         elif kind not in (0xA, 0xE, 0xF):
             _note(found, UNDEFINED_TYPE, 1, first + at, kind)
     state[HIGH] = high

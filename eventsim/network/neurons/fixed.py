@@ -109,6 +109,12 @@ class FixedCUBALIF(NeuronModel):
         """How many of a neuron's variables are multiplied by a decay."""
         return int(np.any(self.decay)) + int(np.any(self.current_decay))
 
+    @property
+    def settles(self) -> bool:
+        """Whether no current flows on in neurons that are all alike and never held."""
+        p = self.parameters(self.channels or 1)
+        return bool((p == p[0]).all()) and not p[0]["second_decay"] and self.refractory == 0
+
     def parameters(self, channels: int = 1) -> NDArray[Any]:
         """Return what the kernels know of the model; decays are the part that stays."""
         p = super().parameters(channels)
@@ -248,7 +254,9 @@ def relax(p, bias, u, second, factors):  # type: ignore[no-untyped-def]
 def charge(p, bias, u, second, x, free):  # type: ignore[no-untyped-def]
     """Return (u, second) after a timestep's decay and input x; a membrane not `free` is held."""
     arriving = product(x, p.scale)
-    current = arriving + left_of(second, p.second_decay)
+    current = arriving
+    if p.second_decay != 0:
+        current += left_of(second, p.second_decay)
     wraps = abs(arriving) >= np.float32(INPUT_LIMIT) or abs(current) > np.float32(MOST)
     wraps = wraps or second == np.float32(OVERFLOWED)
     if free:
@@ -275,6 +283,8 @@ def may_fire(p, bias, u, second):  # type: ignore[no-untyped-def]
     Cut off towards zero, a positive membrane is never above that of real numbers.
     """
     zero = np.float32(0.0)
+    if p.second_decay == 0:  # `settles`
+        return False
     coming = product(max(u, zero), p.decay) + product(max(second, zero), p.coupling)
     # Something is left of a current: where it is near that, no product rounds.
     flows = product(second, p.second_decay) >= np.float32(1.0)

@@ -189,6 +189,11 @@ class NeuronModel(_Levels):
         """Whether one comparison and one reset, the same for the layer, are all that it does."""
         return False
 
+    @property
+    def settles(self) -> bool:
+        """Whether all are alike, never held, and never fire by what came before a timestep."""
+        return False
+
     def gain(self) -> NDArray[np.float32]:
         """Return the factor of weights and biases, shape () or (channels,)."""
         unscaled = self.input_gain == "one"

@@ -18,8 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from eventsim import EventsimError, Network
+from eventsim.network.layers import WeightLayer
 from eventsim.network.neurons import IF, LIF, Neuron
-from eventsim_bridge.models import SpikingLayer, import_network
+from eventsim_bridge.models.export import modules_of
 from eventsim_bridge.models.neurons import check_trainable
 
 Neurons = Callable[[Tensor], Tensor]  # currents over time -> spikes of the same shape
@@ -61,12 +62,12 @@ class Peer(ABC):
         Raises `EventsimError` for a network that the peer cannot run.
         """
         self.layers: list[tuple[nn.Module, Neurons | None]] = []
-        for layer in import_network(network).layers:
-            if isinstance(layer, SpikingLayer):
+        for layer, module in zip(network.layers, modules_of(network), strict=True):
+            if isinstance(layer, WeightLayer):
                 self._check(layer.neuron)
-                self.layers.append((layer.connection, self.neurons(layer.neuron)))
+                self.layers.append((module, self.neurons(layer.neuron)))
             else:
-                self.layers.append((layer, None))
+                self.layers.append((module, None))
 
     def _check(self, neuron: Neuron) -> None:
         """Refuse a neuron that would be run as another one."""
