@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eventsim.colours import LIGHT, mixed
 from eventsim.events.arrays import Events, Sensor, join_events
 from eventsim.jit import Int64s
 
@@ -178,13 +179,13 @@ def save_picture(columns: Sequence[tuple[str, DataSet, EventStatistics]], path: 
     time = (np.arange(WINDOWS) + 0.5) * WINDOW_US / 1000
     for column, (title, dataset, statistics) in enumerate(columns):
         rates, places = rate_axes[column], place_axes[column]
-        for polarity, (name, colour) in enumerate((("OFF", "tab:blue"), ("ON", "tab:red"))):
+        for polarity, (name, colour) in enumerate((("OFF", LIGHT.off), ("ON", LIGHT.on))):
             per_ms = statistics.rate[:, polarity] / WINDOW_US * 1000
             rates.plot(time, per_ms, color=colour, label=name)
         moving = statistics.rate.sum(axis=1) > 10  # elsewhere the mean is one of noise
         for axis, name in enumerate("xy"):
             mean = np.where(moving, statistics.place[:, axis], np.nan)
-            places.plot(time, mean, color=("black", "grey")[axis], label=f"mean {name}")
+            places.plot(time, mean, color=LIGHT.curves[axis], label=f"mean {name}")
         rates.set(title=title, ylabel="events/ms", xlim=(0, 320))
         places.set(xlabel="time (ms)", ylabel="pixel", xlim=(0, 320))
         rates.legend(frameon=False)
@@ -201,12 +202,12 @@ def save_picture(columns: Sequence[tuple[str, DataSet, EventStatistics]], path: 
     figure.savefig(path, dpi=80)
 
 
-def event_picture(events: Events, sensor: Sensor, full: int) -> Floats:
-    """Return a picture: red ON, blue OFF, white both; `full` events of a pixel are brightest."""
-    image = np.zeros((sensor.height, sensor.width, 3))
-    np.add.at(image, (events["y"], events["x"], np.where(events["on"], 0, 2)), 1 / full)
-    image[:, :, 1] = np.minimum(image[:, :, 0], image[:, :, 2])
-    return np.clip(image, 0, 1)
+def event_picture(events: Events, sensor: Sensor, full: int) -> NDArray[np.uint8]:
+    """Return a picture, (height, width, 3); `full` events of a pixel have its whole colour."""
+    counts = np.zeros((2, sensor.height, sensor.width))
+    np.add.at(counts, (events["on"].astype(np.int64), events["y"], events["x"]), 1 / full)
+    off, on = np.minimum(1, counts)
+    return mixed(on, off)
 
 
 def main() -> None:

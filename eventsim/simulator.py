@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ from .clocked.run import run_recording
 from .errors import EventsimError, RecordingError
 from .events.arrays import Events
 from .events.binning import BinnedEvents
+from .events.recordings import Recording
 from .network.graph import Network, check_network
 from .result import DEVICES, MODES, Device, Mode, Result
 
@@ -133,6 +135,11 @@ def simulate_batch(
     the machine does not have.
     """
     check_network(network)
+    single = isinstance(recordings, Recording | str | Path)
+    if single or getattr(getattr(recordings, "dtype", None), "names", None):
+        raise EventsimError(
+            "recordings are a single one, expected several: eventsim.simulate runs one"
+        )
     threads = available_threads() if threads is None else threads
     _check_threads(threads)
     _check_mode(mode, refractory_us, delay_us)

@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import eventsim as es
+from eventsim.colours import mixed
 from eventsim_bridge import TrainingSettings, open_dataset, train
 
 dataset = open_dataset("digits")
@@ -24,17 +25,19 @@ np.save("live_stream.npy", np.concatenate(packets))
 
 figure, (sensor, scores) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
 on_screen = plt.get_backend().lower() != "agg"
-image, times, seen = np.zeros((34, 34)), [], []
+image, times, seen = np.zeros((2, 34, 34)), [], []  # the image of OFF, and of ON
 session = es.Session(network, window_us=100_000, hop_us=20_000)
 with es.open_source("live_stream.npy", pace=1.0) as source:  # as fast as it happened
     for step in (stream := es.Stream(source, session)):
-        np.add.at(image, (step.events["y"], step.events["x"]), step.events["on"] * 2.0 - 1)
+        events = step.events
+        np.add.at(image, (events["on"].astype(int), events["y"], events["x"]), 1 / 3)
         for answer in step.answers:
             times.append(answer.t_us / 1e6)
             seen.append(answer.scores)
             image *= 0.7
         if step.answers and (on_screen or len(times) == 4):
-            sensor.imshow(image, cmap="RdBu", vmin=-3, vmax=3)  # ON is blue
+            off, on = np.minimum(1, image)
+            sensor.imshow(mixed(on, off))  # ON is blue, OFF orange
             sensor.set(title=f"sensor at {times[-1]:.1f} s, answer {answer.prediction}")
             scores.cla()
             scores.imshow(np.transpose(seen), aspect="auto", extent=(0, times[-1], 9.5, -0.5))

@@ -204,12 +204,15 @@ def test_what_is_imported_is_found(tmp_path: Path) -> None:
 # What Windows has not: modules, and names of modules that it has.
 POSIX_MODULES = ("fcntl", "grp", "posix", "pty", "pwd", "readline", "resource", "syslog", "termios")
 POSIX_NAMES = {
-    "os": ("fork", "getuid", "geteuid", "mkfifo", "sched_getaffinity", "setsid", "uname"),
+    "os": (
+        "chown", "fork", "getuid", "geteuid", "killpg", "mkfifo", "sched_getaffinity", "setsid",
+        "sysconf", "uname",
+    ),
     "select": ("POLLIN", "POLLOUT", "poll", "epoll"),
     "signal": ("SIGALRM", "SIGHUP", "SIGKILL", "SIGPIPE", "SIGUSR1", "SIGUSR2"),
-    "socket": ("AF_UNIX",),
+    "socket": ("AF_UNIX", "MSG_DONTWAIT", "MSG_NOSIGNAL", "SO_REUSEPORT"),
     "time": ("tzset",),
-}
+}  # fmt: skip
 
 
 def test_nothing_that_windows_has_not_is_needed_to_import(tmp_path: Path) -> None:
@@ -236,3 +239,17 @@ def test_nothing_that_windows_has_not_is_needed_to_import(tmp_path: Path) -> Non
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("package", "path"), SOURCES)
+def test_what_windows_has_not_is_asked_for_before_it_is_used(package: str, path: Path) -> None:
+    """A file that uses such a name asks `hasattr` for it, or for another of its module."""
+    used, asked = set(), set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            if node.attr in POSIX_NAMES.get(node.value.id, ()):
+                used.add(node.value.id)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "hasattr":
+            asked.add(ast.unparse(node.args[0]))
+    assert used <= asked
+    assert not imports(path) & set(POSIX_MODULES)

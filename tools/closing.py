@@ -37,6 +37,13 @@ def say_next(**steps: str) -> None:
         )  # fmt: skip
 
 
+def say_written(*paths: Path | None) -> None:
+    """Name the files that were written, of those that were asked for."""
+    written = [str(path) for path in paths if path is not None and str(path) != "-"]
+    if written:
+        notes.print(f"Wrote {', '.join(written)}", highlight=False, markup=False, soft_wrap=True)
+
+
 def say_share(operations: Operations) -> None:
     """Say what the last column of the table of operations means."""
     total = operations.total

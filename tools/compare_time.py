@@ -21,6 +21,8 @@ from .report import console, count_correct, new_table, progress_bar, write_json
 if TYPE_CHECKING:
     from eventsim import Network
 
+MARKERS = "os^DvP"  # one for each colour, so that a line is known without it
+
 
 def compare_time(
     networks: Annotated[list[Path], typer.Argument(metavar="NET...")],
@@ -121,28 +123,24 @@ def _print(rows: list[dict[str, Any]]) -> None:
 
 
 def _draw(rows: list[dict[str, Any]], path: Path) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from eventsim.colours import LIGHT
 
-    from eventsim.files import replacing
+    from .pictures.drawing import picture
 
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
-    for place, (key, label) in enumerate((("accuracy", "accuracy"), ("sops", "SOPs a sample"))):
-        axes = figure.add_subplot(1, 2, place + 1)
-        for network in dict.fromkeys(row["network"] for row in rows):
-            mine = [row for row in rows if row["network"] == network]
-            trained = f"{mine[0]['trained_dt_us'] / 1000:g} ms"
-            axes.plot(
-                [row["time"] for row in mine], [row[key] for row in mine], "o-",
-                label=f"{network}, dt of the file {trained}",
-            )  # fmt: skip
-        axes.set_ylabel(label)
-        axes.set_ylim(0, 1.08 * max(row[key] for row in rows))
-        axes.set_xlabel("timestep")
-    axes.legend(fontsize=8)
-    with replacing(path) as file:
-        figure.savefig(file, dpi=120, format="png")
+    shown = (("accuracy", "accuracy (%)", 100), ("sops", "SOPs a sample (millions)", 1e-6))
+    with picture(path, 9, 3.6) as figure:
+        for place, (key, label, scale) in enumerate(shown):
+            axes = figure.add_subplot(1, 2, place + 1)
+            for number, network in enumerate(dict.fromkeys(row["network"] for row in rows)):
+                mine = [row for row in rows if row["network"] == network]
+                values = [scale * row[key] for row in mine]
+                axes.plot(
+                    [row["time"] for row in mine], values, color=LIGHT.curves[number % 6],
+                    marker=MARKERS[number % 6], label=network,
+                )  # fmt: skip
+            axes.set(ylabel=label, xlabel="timestep")
+            axes.set_ylim(0, 1.08 * scale * max(row[key] for row in rows))
+        axes.legend()
 
 
 if __name__ == "__main__":

@@ -88,6 +88,12 @@ def read_inputs(chosen: Inputs, indices: Iterable[int], advance: Any) -> Iterato
                 yield fit(source)
 
 
+def read_first(chosen: Inputs) -> tuple[Inputs, Any]:
+    """Read the first recording; return inputs that have it, and itself."""
+    (first,) = read_inputs(chosen, range(1), lambda *_: None)
+    return chosen._replace(read=lambda index: (first, lambda fitting: fitting)), first
+
+
 def _stream(name: str, packets: Packets, fit: Fit, advance: Any) -> Iterator[Any]:
     import eventsim as es
 

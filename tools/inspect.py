@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .closing import say_next
+from .closing import say_next, say_written
 from .networks import NirOptions, is_nir, open_network
 from .options import with_options, writable
 from .pictures.options import Plot, draw_network, draw_recording
@@ -50,13 +51,12 @@ def inspect(
             _draw(plot, recording, reading, file.name)
     if json is None or str(json) != "-":
         console.print(str(file), style="bold", highlight=False)
-        for name, value in facts.items():
-            if name != "layers":
-                console.print(f"  {name.replace('_', ' ')}: {_readable(value)}", highlight=False)
+        _print_facts({name: value for name, value in facts.items() if name != "layers"}, "  ")
         if table is not None:
             console.print(table)
     if json is not None:
         write_json({"file": str(file), **facts}, json)
+    say_written(plot, json)
     if facts["kind"] == "network":
         say_next(answers_and_operations=f"run {file} RECORDING")
     else:
@@ -74,11 +74,28 @@ def _draw(path: Path, recording: Recording, reading: Reading, title: str) -> Non
     draw_recording(path, events, sensor, title)
 
 
+def _print_facts(facts: dict[str, Any], indent: str) -> None:
+    """Print a line for each, and for each in one of them that has names."""
+    for name, value in facts.items():
+        title = f"{name.replace('_', ' ')}:"
+        if isinstance(value, dict) and value and indent == "  ":
+            console.print(indent + title, highlight=False, markup=False)
+            _print_facts(value, "    ")
+            continue
+        lines = textwrap.fill(
+            f"{title} {_readable(value)}", console.width, initial_indent=indent,
+            subsequent_indent=indent + "  ", break_on_hyphens=False,
+        )  # fmt: skip
+        console.print(lines, highlight=False, markup=False, soft_wrap=True)
+
+
 def _readable(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {_readable(item)}" for name, item in value.items()) or "none"
     if isinstance(value, list | tuple):
-        return ", ".join(str(item) for item in value) or "none"
+        return ", ".join(map(_readable, value)) or "none"
+    if isinstance(value, float):
+        return f"{value:,.6g}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 

@@ -124,6 +124,10 @@ def main() -> None:
         _fail(_as_typed(str(error)))
     except KeyboardInterrupt:
         sys.exit("eventsim: interrupted")
+    except RuntimeError as error:
+        if "no compiled object yet" not in str(error):
+            raise
+        sys.exit("eventsim: interrupted")  # while LLVM called back, which loses Ctrl-C
 
 
 def _refuse_usage(error: Any) -> NoReturn:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import textwrap
-import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from .energies import chosen_models, dense_counts
 
 if TYPE_CHECKING:
     from eventsim import LayerOperations, Operations, Result
+    from eventsim_bridge.progress import Work
 
     from .energies import Energies
 
@@ -39,66 +37,18 @@ def say_when_compiling() -> None:
 
 
 @contextmanager
-def progress_bar(what: str, total: int | None) -> Iterator[Any]:
-    """Show a bar on stderr, one without an end where the total is None.
+def progress_bar(what: str, total: int | None) -> Iterator[Work]:
+    """Show on stderr how far work is; yields what takes the number of items just done."""
+    from eventsim_bridge import progress
 
-    Yields a function that takes the number of items just done, and that of events just read of a
-    long one.
-    """
-    if not notes.is_terminal:  # a log would keep every state of the bar
-        with _told(what, total) as advance:
-            yield advance
-        return
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=notes, transient=True) as progress:
-        task = progress.add_task(what, total=total)
-        read = 0
-
-        def advance(done: int, events: int = 0) -> None:
-            nonlocal read
-            read += events
-            progress.update(
-                task, advance=done, description=f"{what}, {read:,} events" if read else what
-            )
-
-        yield advance
-
-
-@contextmanager
-def _told(what: str, total: int | None) -> Iterator[Any]:
-    """Say how far it is in lines: after 2 seconds, 4, 8 and so on, so that a log stays short."""
-    done = read = 0
-    wait, start = 2.0, time.monotonic()
-    ended = threading.Event()
-
-    def advance(more: int, events: int = 0) -> None:
-        nonlocal done, read
-        done, read = done + more, read + events
-
-    def tell() -> None:
-        nonlocal wait
-        while not ended.wait(wait):
-            far = f": {done:,} of {total:,}" if total is not None else f": {done:,}" if done else ""
-            more = f", {read:,} events" if read else ""
-            seconds = time.monotonic() - start
-            notes.print(f"{what}{far}{more}, {seconds:.0f} s", highlight=False, markup=False)
-            wait *= 2
-
-    teller = threading.Thread(target=tell, daemon=True)
-    teller.start()
-    try:
-        yield advance
-    finally:
-        ended.set()
-        teller.join()
+    with progress.progress_bar(what, total, notes) as work:
+        yield work
 
 
 @contextmanager
 def waiting(what: str) -> Iterator[None]:
     """Show that something takes its time, an import say: turning on a terminal, or in a line."""
-    with notes.status(what) if notes.is_terminal else _told(what, None):
+    with notes.status(what) if notes.is_terminal else progress_bar(what, None):
         yield
 
 
@@ -120,20 +70,26 @@ def operations_table(operations: Operations, results: Sequence[Result]) -> Table
     else in thousands, millions and so on.
     """
     whole = _operations_table(operations, results, mean)
-    if whole.__rich_measure__(console, console.options.update(max_width=500)).maximum <= (
-        console.width
-    ):
-        return whole
-    return _operations_table(operations, results, _short_mean)
+    return whole if fits(whole) else _operations_table(operations, results, _short_mean)
 
 
-def _short_mean(count: int, samples: int) -> str:
-    """Format a mean count in three digits and a unit."""
-    value, units = count / samples, iter(("", " k", " M", " G", " T"))
+def fits(table: Table) -> bool:
+    """Tell whether a table is as wide as it wants to be on the console."""
+    wanted = table.__rich_measure__(console, console.options.update(max_width=500)).maximum
+    return wanted <= console.width
+
+
+def short_count(value: float) -> str:
+    """Format a count in three digits and a unit."""
+    units = iter(("", " k", " M", " G", " T"))
     unit = next(units)
     while value >= 999.5 and (larger := next(units, None)):
         value, unit = value / 1000, larger
     return f"{value:.3g}{unit}"
+
+
+def _short_mean(count: int, samples: int) -> str:
+    return short_count(count / samples)
 
 
 def _operations_table(

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .closing import say_next, say_outside_the_grid, say_share
+from .closing import say_next, say_outside_the_grid, say_share, say_written
 from .energies import ENERGY_HELP, Energies, energies_of
 from .images import takes_image
-from .inputs import Inputs, from_data_set, from_files, from_images, read_inputs
+from .inputs import Inputs, from_data_set, from_files, from_images, read_first, read_inputs
 from .networks import NetworkFile, NirOptions
 from .options import ClusterOption, DownloadOption, Parting, with_options, writable
 from .other_readings import read_otherwise, readings_table
@@ -151,7 +151,10 @@ def run(
             f"{data} has no recordings in its {split} part, expected some to run"
         )
     recorded = {} if record is None else recording_options(net, record, count, mode, device)
-    more = recorded | spikes_to_plot(plot, count) | ({"times": True} if times else {})
+    to_plot = spikes_to_plot(plot, count)
+    if plot is not None:
+        chosen, drawn = read_first(chosen)
+    more = recorded | to_plot | ({"times": True} if times else {})
     options = {"steps": steps, "mode": mode, "device": device, **more}
     if cluster is None or data is None:
         options["threads"] = threads or es.available_threads()
@@ -165,8 +168,7 @@ def run(
 
     labels = None if chosen.labels is None else chosen.labels[:count]
     if plot is not None:
-        (events,) = read_inputs(chosen, range(1), lambda *_: None)
-        draw_run(plot, net, events, results[0], _title(net, chosen, results[0], labels))
+        draw_run(plot, net, drawn, results[0], _title(net, chosen, results[0], labels))
     agreement = _compare(original, net, chosen, count, steps) if against_torch else None
     others = _read_otherwise(net, chosen, count, steps) if readings else None
     if "-" not in (str(json), str(csv)):
@@ -190,6 +192,7 @@ def run(
         document["layer_seconds"] = layer_seconds(results) if times else None
         document["agreement"] = None if agreement is None else agreement.as_dict()
         write_json(document, json)
+    say_written(plot, record, csv, json)
     _say_next(network, inputs or [], data, root, energy)
 
 
@@ -300,7 +303,8 @@ def _print(
         for refusal in energies.refusals(energies.priced(total).total):
             notes.print(refusal, highlight=False)
     notes.print(
-        f"{len(results)} samples in {seconds:.3f} s: {1e3 * seconds / len(results):.3f} ms each",
+        f"{len(results)} sample{'s' if len(results) > 1 else ''} in {seconds:.3f} s"
+        + (f": {1e3 * seconds / len(results):.3f} ms each" if len(results) > 1 else ""),
         highlight=False,
     )
 

@@ -48,12 +48,12 @@ def simulate_here(
     """Run in chunks; the seconds are those of the engine, and of reading files in packets."""
     import eventsim as es
 
-    # Compiles (or loads from the cache on disk) every kernel before the clock starts.
     little: Any = nothing(net) if takes_image(net) else es.make_events([0], [0], [0], [0])
-    _run_chunk(net, [little], count, options)
     results: list[Result] = []
     seconds = 0.0
     with progress_bar("simulating", count) as advance:
+        # Compiles (or loads from the cache on disk) every kernel before the clock starts.
+        _run_chunk(net, [little], count, options)
         for first in range(0, count, CHUNK):
             chunk = range(first, min(first + CHUNK, count))
             recordings = list(read_inputs(chosen, chunk, advance))

@@ -1,10 +1,10 @@
 """Counting what torch models execute by the engine's rules.
 
-`count.py`: any module. `networks.py`: the RNN and LSTM of a structure, `frames.py` its quantised
+`hooks.py`: any module. `networks.py`: the RNN and LSTM of a structure, `frames.py` its quantised
 ANN, whose counts stand beside the engine's in `eventsim compare`.
 """
 
-from .count import Counts, count
+from .hooks import Counts, count
 from .networks import count_operations, footprint
 from .operations import (
     ModelOperations,

@@ -18,19 +18,17 @@ the same events on every machine.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable, Mapping, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
 
 from eventsim.events.arrays import EVENT_DTYPE, Events, Sensor
 from eventsim.jit import Int64s, allocating_kernel, rule
 
+from ..progress import progress_bar
 from .cache import Arrays, cached_arrays
 
 # Part of the cache's key: raise it whenever the same settings come to give other events.
@@ -200,16 +198,13 @@ class Camera:
         }
 
 
-def with_progress(scenes: Iterable[Scene], sentence: str) -> Iterable[Scene]:
-    """Go through what the camera is shown, with a bar where somebody looks."""
-    return track(
-        scenes,
-        sentence,
-        total=len(scenes) if isinstance(scenes, Sized) else None,
-        console=Console(stderr=True),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )
+def with_progress(scenes: Iterable[Scene], sentence: str) -> Iterator[Scene]:
+    """Go through what the camera is shown, and show how far it is."""
+    total = len(scenes) if isinstance(scenes, Sized) else None
+    with progress_bar(sentence, total) as advance:
+        for scene in scenes:
+            yield scene
+            advance(1)
 
 
 class Random:

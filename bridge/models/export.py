@@ -36,8 +36,14 @@ def export_network(
 
     Batch normalisations are folded into the weights as they act in eval mode.
     The other parameters are those of `Network`: they say which input the model was made for.
-    Raises `NetworkError` where the engine cannot run the model, or a weight is not finite.
+    Raises `NetworkError` for another model, where the engine cannot run this one, or a weight is
+    not finite.
     """
+    if not isinstance(model, SpikingNetwork):
+        raise NetworkError(
+            f"model is of type {type(model).__name__}, expected a SpikingNetwork: "
+            f"eventsim_bridge.from_torch makes a network of another library's model"
+        )
     return Network(
         model.input_shape,
         dt_us,

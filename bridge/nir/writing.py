@@ -21,7 +21,7 @@ import numpy as np
 from eventsim.errors import EventsimError, NetworkError
 from eventsim.files import replacing
 from eventsim.network.geometry import Shape
-from eventsim.network.graph import Network
+from eventsim.network.graph import Network, check_network
 from eventsim.network.layers import Conv1d, Conv2d, Dense, WeightLayer
 from eventsim.network.neurons import CUBALI, CUBALIF, LI, LIF, Neuron
 from eventsim.network.parameters import float32s
@@ -56,6 +56,7 @@ def graph_of(network: Network, *, as_in: AsIn = "exact") -> Any:
 
 
 def _graph_and_notes(network: Network, as_in: AsIn) -> tuple[Any, tuple[str, ...]]:
+    check_network(network)
     if as_in not in AS_IN:
         raise NetworkError(f"as_in is {as_in!r}, expected one of {', '.join(AS_IN)}")
     if "v_reset" not in nir.IF.__dataclass_fields__:

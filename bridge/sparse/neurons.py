@@ -15,13 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from eventsim.jit import Float32s, Int32s, Int64s, Words, inner_kernel
-from eventsim.rows import (
-    add_lanes,
-    gather_graded_8,
-    gather_graded_16,
-    gather_graded_32,
-    gather_graded_64,
-)
+from eventsim.rows import add_lanes, gather_rows
 from eventsim.vectors import LANES
 
 from .vectors import (
@@ -152,14 +146,10 @@ def gather_values(
     k, n = np.uintp(arrivals.pointers[p]), np.uintp(arrivals.pointers[p + np.uintp(1)])
     zero = np.float32(0.0)
     sums[at : at + width] = 0
-    if width == 64:
-        gather_graded_64(sums, i, zero, w, b, rows, values, k, n, limit, False, zero)
-    elif width == 32:
-        gather_graded_32(sums, i, zero, w, b, rows, values, k, n, limit, False, zero)
-    elif width == 16:
-        gather_graded_16(sums, i, zero, w, b, rows, values, k, n, limit, False, zero)
-    else:
-        gather_graded_8(sums, i, zero, w, b, rows, values, k, n, limit, False, zero)
+    gather_rows(
+        np.uintp(width), sums, i, zero, False, sums, i, zero, w, b, rows, True, values, k, n, limit,
+        False, zero,
+    )  # fmt: skip
 
 
 @inner_kernel

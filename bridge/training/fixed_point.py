@@ -27,7 +27,7 @@ from eventsim.result import Result
 from eventsim.simulator import simulate_batch
 
 from ..datasets import DataSet
-from .loop import build_model, input_shape
+from .loop import build_model
 from .settings import TrainingError, TrainingSettings
 
 STEPS = (1.0, 0.9, 0.8, 0.65, 0.5)
@@ -61,7 +61,7 @@ def check_counterpart(settings: TrainingSettings, dataset: DataSet) -> None:
         raise TrainingError(
             "neuron is CUBALIF with a bias, expected none for fixed point: train with --no-bias"
         )
-    shape = input_shape(dataset)
+    shape = dataset.sensor.input_shape
     model: Any = build_model(settings, shape)
     to_fixed_point(Network(shape, settings.dt_us, model.engine_layers()))
 

@@ -24,7 +24,6 @@ from typing import Any
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from eventsim.jit import Int64s
@@ -36,6 +35,7 @@ from ..models import QuantisedNetwork, RecurrentNetwork, SpikingNetwork, export_
 from ..models.layers import parse_structure
 from ..models.sequences import LayeredModel
 from ..models.spiking import wake_silent_layers
+from ..progress import progress_bar
 from .budget import aim, price
 from .checkpoints import Epoch, TrainingState
 from .evaluation import Evaluation, batches, evaluate, run_counted
@@ -171,8 +171,9 @@ def train(
     training, validation = split_validation(
         dataset.train.labels, settings.validation_share, settings.seed, dataset.train.users
     )
-    with choose_placement(device) as placement, _progress_bar(progress and placement.leads) as bar:
-        recordings = _read(dataset, settings, bar)
+    with choose_placement(device) as placement:
+        console = Console(stderr=True, quiet=not (progress and placement.leads))
+        recordings = _read(dataset, settings, console)
         model = _new_model(dataset, settings)
         reason = why_dense(kernels, model, placement, settings.mixed_precision)
         feed = Feed(recordings, placement, sparse=reason is None)
@@ -184,7 +185,7 @@ def train(
         elif isinstance(state.model, SpikingNetwork):
             first_batch = run.order(epoch=1)[: settings.batch_size]
             wake_silent_layers(state.model, placement.move(recordings.frames(first_batch)))
-        for epoch, seconds in _train_epochs(run, validation, bar):
+        for epoch, seconds in _train_epochs(run, validation, console):
             state.note(epoch, seconds)
             if checkpoint is not None and placement.leads:
                 state.save(checkpoint, settings.as_dict(), data)
@@ -216,20 +217,16 @@ def _check_fit(dataset: DataSet, settings: TrainingSettings) -> None:
         )
 
 
-def _read(dataset: DataSet, settings: TrainingSettings, bar: Progress) -> Recordings:
-    task = bar.add_task("reading recordings", total=len(dataset.train))
-    if not bar.console.is_terminal:
-        bar.console.print(f"reading {len(dataset.train):,} recordings", highlight=False)
-    recordings = bin_split(
-        dataset.train,
-        settings.dt_us,
-        settings.steps,
-        encoding=settings.encoding,
-        whole=settings.random_start,
-        progress=lambda done: bar.advance(task, done),
-    )
-    bar.remove_task(task)
-    return recordings
+def _read(dataset: DataSet, settings: TrainingSettings, console: Console) -> Recordings:
+    with progress_bar("reading recordings", len(dataset.train), console) as advance:
+        return bin_split(
+            dataset.train,
+            settings.dt_us,
+            settings.steps,
+            encoding=settings.encoding,
+            whole=settings.random_start,
+            progress=advance,
+        )
 
 
 def build_model(settings: TrainingSettings, shape: tuple[int, int, int]) -> LayeredModel:
@@ -315,29 +312,26 @@ class _Run:
         return np.random.default_rng([self.settings.seed, epoch]).permutation(self.training)
 
 
-def _train_epochs(run: _Run, validation: Int64s, bar: Progress) -> Iterator[tuple[Epoch, float]]:
+def _train_epochs(run: _Run, validation: Int64s, console: Console) -> Iterator[tuple[Epoch, float]]:
     """Train and judge the epochs that are still to be done, one whenever asked for the next.
 
     Each comes with the seconds that training took, without judging.
     """
-    settings = run.settings
-    count = math.ceil(len(run.training) / settings.batch_size)
+    epochs = run.settings.epochs
+    count = math.ceil(len(run.training) / run.settings.batch_size)
     done = len(run.state.history)
-    task = bar.add_task("training", total=settings.epochs * count, completed=done * count)
-    for number in range(done + 1, settings.epochs + 1):
-        start = time.perf_counter()
-        trained = _train_epoch(run, number, lambda: bar.advance(task))
-        seconds = time.perf_counter() - start
-        judged = run.judge(validation)
-        progress = (
-            f"epoch {number} of {settings.epochs}: loss {trained.loss:.4f}, "
-            f"validation {judged.accuracy:.1%}"
-        )
-        if run.aim is not None:
-            progress += f", {sum(judged.sops):,.0f} SOPs"
-        bar.update(task, description=progress)
-        bar.console.print(f"{progress}, {seconds:.1f} s", highlight=False)
-        yield Epoch(number, trained.loss, trained.accuracy, *judged), seconds
+    with progress_bar("training, batches", epochs * count, console, done * count) as advance:
+        for number in range(done + 1, epochs + 1):
+            start = time.perf_counter()
+            trained = _train_epoch(run, number, lambda: advance(1))
+            seconds = time.perf_counter() - start
+            judged = run.judge(validation)
+            taken = "" if run.aim is None else f", {sum(judged.sops):,.0f} SOPs"
+            advance.say(
+                f"epoch {number} of {epochs}: loss {trained.loss:.4f}, "
+                f"validation {judged.accuracy:.1%}{taken}, {seconds:.1f} s"
+            )
+            yield Epoch(number, trained.loss, trained.accuracy, *judged), seconds
 
 
 def _train_epoch(run: _Run, epoch: int, batch_done: Callable[[], None]) -> Evaluation:
@@ -369,11 +363,3 @@ def _train_epoch(run: _Run, epoch: int, batch_done: Callable[[], None]) -> Evalu
         batch_done()
     total, hits = placement.total(total, correct)
     return Evaluation(total / len(run.training), hits / len(run.training))
-
-
-def _progress_bar(shown: bool) -> Progress:
-    console = Console(stderr=True, quiet=not shown)
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        console=console, transient=True, disable=not (shown and console.is_terminal),
-    )  # fmt: skip

@@ -25,9 +25,11 @@ def check_memory(
 ) -> None:
     """Refuse what needs more memory than there is (by default, in this machine).
 
-    Raises `TrainingError`.
+    Windows does not say how much it has, and nothing is refused there. Raises `TrainingError`.
     """
     if memory is None:
+        if not hasattr(os, "sysconf"):
+            return
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     needed = least_bytes(settings, shape)
     if needed > memory:

@@ -18,6 +18,7 @@ MADE = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
 }
+PICTURE = re.compile(r'<p>(<img [^>]*src="([^"]+)"[^>]*>)</p>')
 LINK = re.compile(r"\[([^\]]+)\]\(([^)\s]+)\)")
 
 
@@ -35,6 +36,11 @@ def on_files(files: Files, config: Any) -> Files:
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Turn the links of docs/ that lead out of it."""
     return LINK.sub(_from_docs, markdown)
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Let a picture open by itself, as one that is wide is small on a phone."""
+    return PICTURE.sub(r'<p><a href="\2">\1</a></p>', html)
 
 
 def _from_root(found: re.Match[str], files: Files) -> str:

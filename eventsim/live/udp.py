@@ -151,6 +151,7 @@ class Receiver:
         """Bind it. Raises `EventsimError` as `open_socket`."""
         self.socket, _ = open_socket(address, listens=True)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER)
+        self.socket.setblocking(False)
         self.port: int = self.socket.getsockname()[1]
         self.wire = address.wire
         self.clock = TurningClock(32)
@@ -164,7 +165,7 @@ class Receiver:
         found: list[bytes] = []
         for _ in range(GATHERED if ready(self.socket.fileno()) else 0):
             try:
-                datagram = self.socket.recv(65536, socket.MSG_DONTWAIT)
+                datagram = self.socket.recv(65536)
             except BlockingIOError:
                 break
             self.counters["datagrams"] += 1

@@ -152,9 +152,9 @@ def lay_out(
     # What each channel has, is there for each of the sites that are updated together.
     bias, biases = -1, 0
     if layer.bias is not None or not plain:
-        each = np.zeros(own.channels) if layer.bias is None else layer.bias
+        given = np.zeros(own.channels) if layer.bias is None else layer.bias
         rest = stored_length(row_length, sites) - row_length  # of a block, read with it
-        biases = arrays.add("biases", np.pad(np.tile(each, together), (0, rest)), LINE)
+        biases = arrays.add("biases", np.pad(np.tile(given, together), (0, rest)), LINE)
     if layer.bias is not None:
         bias = biases
     population = WiredPopulation(

@@ -1,4 +1,4 @@
-"""The loss, the validation split, the frames, and training runs that are killed and resumed."""
+"""Frames of a batch, and what a training learns, sees, keeps and refuses."""
 
 from __future__ import annotations
 
@@ -10,17 +10,24 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 from places import ROOT
-from quadrants import SETTINGS, SHAPE, changed, numbers_of, quadrant_split, quadrants
+from quadrants import (
+    SETTINGS,
+    SHAPE,
+    assert_same_training,
+    changed,
+    numbers_of,
+    quadrant_split,
+    quadrants,
+    weights_of,
+)
 from train_quadrants import shared_settings
 
 from eventsim.errors import EventsimError, RecordingError
 from eventsim.events.arrays import Sensor
 from eventsim.events.binning import bin_events
-from eventsim.network.neurons import ALIF, IF, LIF
+from eventsim.network.neurons import IF, LIF
 from eventsim.simulator import simulate
 from eventsim_bridge.agreement import compare_spikes
 from eventsim_bridge.data.frames import Recordings, bin_split
@@ -28,62 +35,10 @@ from eventsim_bridge.datasets import open_dataset
 from eventsim_bridge.models import SpikingNetwork
 from eventsim_bridge.models.layers import StructureError
 from eventsim_bridge.training import loop as training
-from eventsim_bridge.training.checkpoints import CheckpointError
 from eventsim_bridge.training.evaluation import Evaluation, evaluate, predictions
 from eventsim_bridge.training.loop import split_validation, train
 from eventsim_bridge.training.losses import error_of
 from eventsim_bridge.training.settings import TrainingError, TrainingSettings
-
-
-@given(
-    labels=st.lists(st.integers(0, 4), min_size=2, max_size=60),
-    share=st.floats(0.01, 0.99),
-    seed=st.integers(0, 2**63 - 1),
-)
-def test_the_validation_split_is_stratified_and_apart(
-    labels: list[int], share: float, seed: int
-) -> None:
-    array = np.array(labels)
-    if len(set(labels)) == len(labels):
-        with pytest.raises(TrainingError, match="two or more of a class"):
-            split_validation(array, share, seed)
-        return
-    train_part, validation = split_validation(array, share, seed)
-    assert sorted([*train_part, *validation]) == list(range(len(labels)))
-    for label in set(labels):
-        members = labels.count(label)
-        taken = (array[validation] == label).sum()
-        assert taken < members
-        assert members == 1 or (taken >= 1 and abs(taken - share * members) <= 1)
-    again = split_validation(array, share, seed)
-    np.testing.assert_array_equal(validation, again[1])
-
-
-@given(users=st.integers(2, 30), share=st.floats(0.01, 0.99), seed=st.integers(0, 2**63 - 1))
-def test_users_that_validate_are_not_trained_on(users: int, share: float, seed: int) -> None:
-    names = np.array([f"user{n}" for n in range(users)]).repeat(4)
-    labels = np.tile(np.arange(4), users)
-    train_part, validation = split_validation(labels, share, seed, names)
-    assert sorted([*train_part, *validation]) == list(range(len(labels)))
-    assert not set(names[train_part]) & set(names[validation])
-    count = len(set(names[validation]))
-    assert 1 <= count < users
-    assert abs(count - share * users) <= 1
-    assert len(validation) == 4 * count
-
-
-def test_one_user_alone_is_split_by_class() -> None:
-    labels = np.arange(40) % 4
-    alone = split_validation(labels, 0.2, 3, ["user01"] * 40)
-    for one, other in zip(alone, split_validation(labels, 0.2, 3), strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
-def test_another_seed_validates_on_other_recordings() -> None:
-    labels = np.arange(200) % 4
-    first, second = (split_validation(labels, 0.2, seed)[1] for seed in (0, 1))
-    assert len(first) == len(second) == 40
-    assert set(first) != set(second)
 
 
 @pytest.mark.parametrize("encoding", ["binary", "counts"])
@@ -233,69 +188,6 @@ def test_evaluation_does_not_depend_on_the_batch() -> None:
     assert evaluate(model, recordings, some).loss == pytest.approx(expected.item())
 
 
-def weights_of(trained: Any) -> list[NDArray[Any]]:
-    """Parameters, and the running statistics of normalisations."""
-    return [value.numpy() for value in trained.model.state_dict().values()]
-
-
-def assert_same_training(one: Any, two: Any) -> None:
-    assert one.history == two.history
-    assert one.best == two.best
-    for a, b in zip(weights_of(one), weights_of(two), strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
-class Killed(BaseException):
-    pass
-
-
-def kill_after(monkeypatch: pytest.MonkeyPatch, batches: int) -> None:
-    """Let training die in the middle of an epoch."""
-    loss, left = training.error_of, iter(range(batches))
-
-    def dying(*arguments: Any) -> Any:
-        if next(left, None) is None:
-            raise Killed
-        return loss(*arguments)
-
-    monkeypatch.setattr(training, "error_of", dying)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {},
-        {"structure": "4C3-AP2-8FC-4"},
-        {"batch_norm": True},
-        {"model": "rnn", "structure": "4C3-AP2-8FC-4"},
-        {"model": "lstm", "loss": "rate-inspired"},
-        {"random_start": True, "steps": 3},
-        {"learn": ("decay", "threshold"), "learn_per": "channel"},
-        {"neuron": ALIF(0.3, 0.3, 0.9, 0.1), "learn": ("decay",)},
-    ],
-)
-def test_a_killed_run_goes_on_to_the_same_result(
-    changes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = changed(**changes)
-    checkpoint = tmp_path / "run.pt"
-    alone = train(quadrants(), settings, progress=False)
-    assert len({tuple(epoch) for epoch in alone.history}) == settings.epochs
-    for batches in (12, 13):  # 7 batches an epoch
-        with monkeypatch.context() as patch:
-            kill_after(patch, batches)
-            with pytest.raises(Killed):
-                train(quadrants(), settings, checkpoint=checkpoint, progress=False)
-    assert len(torch.load(checkpoint, weights_only=True)["history"]) == 2
-    resumed = train(quadrants(), settings, checkpoint=checkpoint, progress=False)
-    assert_same_training(alone, resumed)
-    with monkeypatch.context() as patch:
-        kill_after(patch, 0)  # a run that is done does nothing more
-        again = train(quadrants(), settings, checkpoint=checkpoint, progress=False)
-    assert_same_training(alone, again)
-    assert [path.name for path in tmp_path.iterdir()] == ["run.pt"]
-
-
 def test_each_epoch_sees_every_training_recording_once_in_an_order_of_its_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -376,41 +268,6 @@ def test_the_best_epoch_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert any((a != b).any() for a, b in zip(weights[2], weights[3], strict=True))
 
 
-@pytest.fixture
-def checkpoint(tmp_path: Path) -> Path:
-    path = tmp_path / "run.pt"
-    train(quadrants(), changed(epochs=1), checkpoint=path, progress=False)
-    return path
-
-
-def test_a_checkpoint_of_another_run_is_refused(checkpoint: Path) -> None:
-    other = quadrants(seed=5)
-    renamed = quadrants()
-    renamed.name = "octants"
-    for dataset, settings, words in (
-        (quadrants(), changed(epochs=1, learning_rate=1e-3), "learning_rate 0.005, expected 0.001"),
-        (quadrants(), changed(epochs=1, batch_norm=True), "batch_norm False, expected True"),
-        (quadrants(), changed(epochs=1, neuron=IF(0.3)), "neuron.*'LIF'.*expected.*'IF'"),
-        (other, changed(epochs=1), "digest"),
-        (renamed, changed(epochs=1), "name 'quadrants', expected 'octants'"),
-    ):
-        with pytest.raises(CheckpointError, match=rf"run\.pt: .*{words}"):
-            train(dataset, settings, checkpoint=checkpoint, progress=False)
-
-
-def test_a_damaged_checkpoint_is_refused(checkpoint: Path) -> None:
-    whole = checkpoint.read_bytes()
-    network_file = b"\x89HDF\r\n\x1a\n" + bytes(100)
-    for damaged in (b"", whole[:100], whole[: len(whole) // 2], b"hello", network_file):
-        checkpoint.write_bytes(damaged)
-        with pytest.raises(CheckpointError, match=r"run\.pt: the file is cut off, or no checkp"):
-            train(quadrants(), changed(epochs=1), checkpoint=checkpoint, progress=False)
-    for document in ([1], {"weights": 1}, {"format": "eventsim training", "version": 1}):
-        torch.save(document, checkpoint)
-        with pytest.raises(CheckpointError, match=r"run\.pt: format and version are"):
-            train(quadrants(), changed(epochs=1), checkpoint=checkpoint, progress=False)
-
-
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -443,11 +300,6 @@ def test_a_structure_must_fit_the_data_set() -> None:
         train(quadrants(), changed(structure="12FC-10"), progress=False)
     with pytest.raises(StructureError, match="does not fit"):
         train(quadrants(), changed(structure="MP7-4"), progress=False)
-
-
-def test_a_checkpoint_without_a_folder_is_refused_before_training(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="folder that exists"):
-        train(quadrants(), SETTINGS, checkpoint=tmp_path / "no" / "run.pt", progress=False)
 
 
 def test_an_empty_training_set_is_refused() -> None:

@@ -172,6 +172,13 @@ def test_a_path_is_answered_with_the_call_that_reads_it() -> None:
         es.simulate([], events())  # type: ignore[arg-type]
 
 
+def test_a_single_recording_is_no_batch(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", events())
+    for single in (events(), es.read_recording(tmp_path / "a.npy"), "a.npy", tmp_path / "a.npy"):
+        with pytest.raises(es.EventsimError, match=r"a single one, .* eventsim\.simulate runs one"):
+            es.simulate_batch(network(), single)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("mode", ["clocked", "async"])
 def test_a_batch_records_what_single_runs_do(mode: Any) -> None:
     net, recordings = network(), [events(), events(50), events()]

@@ -62,3 +62,16 @@ def _write(group: h5py.Group, tree: Tree) -> None:
             group.create_dataset(name, data=np.array(value, "S"))
         else:
             group.create_dataset(name, data=value)
+
+
+def read(tmp_path: Path, tree: Tree, **options: Any) -> Any:
+    """Return what comes of reading a graph; by default exactly, at 1 ms."""
+    from eventsim_bridge.nir import from_nir  # the package nir is an extra
+
+    options = {"dt_us": 1000, "as_in": "exact", **options}
+    return from_nir(write(tmp_path / "net.nir", tree), **options)
+
+
+def full(kind: str, size: int = 3, **numbers: float) -> Tree:
+    """Return a node whose neurons all have the same numbers."""
+    return node(kind, **{name: np.full(size, value) for name, value in numbers.items()})

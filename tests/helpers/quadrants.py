@@ -87,3 +87,15 @@ def numbers_of(history: Any) -> list[list[float]]:
 
 def changed(**changes: Any) -> TrainingSettings:
     return dataclasses.replace(SETTINGS, **changes)
+
+
+def weights_of(trained: Any) -> list[NDArray[Any]]:
+    """Parameters, and the running statistics of normalisations."""
+    return [value.numpy() for value in trained.model.state_dict().values()]
+
+
+def assert_same_training(one: Any, two: Any) -> None:
+    assert one.history == two.history
+    assert one.best == two.best
+    for a, b in zip(weights_of(one), weights_of(two), strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -17,6 +17,7 @@ from rich.console import Console
 
 import eventsim as es
 from eventsim.operations import LayerOperations
+from eventsim_bridge import progress
 from eventsim_tools import closing, report
 from eventsim_tools.energies import Energies, chosen_models, dense_counts
 
@@ -113,6 +114,31 @@ def test_a_log_hears_of_long_work_and_stays_short(
     with report.waiting("loading torch"):
         pass
     assert capsys.readouterr().err == "reading: 1 of 5, 2 s\n"
+
+
+def test_a_long_epoch_is_heard_of_where_no_terminal_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "FIRST_S", 0.001)
+    assert train_quickly(write_nmnist_set(tmp_path / "data"), tmp_path / "n.h5", "--epochs", 9) == 0
+    told = re.findall(r"^training, batches: (\d+) of (\d+), \d+ s$", capsys.readouterr().err, re.M)
+    done = [int(done) for done, _ in told]
+    assert done
+    assert done == sorted(done)
+    assert {int(total) for _, total in told} == {18}
+    assert max(done) <= 18
+
+
+def test_what_is_said_itself_is_no_silence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "FIRST_S", 0.5)
+    with report.progress_bar("training", 5) as work:
+        for number in range(1, 6):
+            time.sleep(0.2)
+            work(1)
+            work.say(f"epoch {number}")
+    assert capsys.readouterr().err == "".join(f"epoch {number}\n" for number in range(1, 6))
 
 
 def layer(name: str, scale: int) -> LayerOperations:

@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 import torch
 from comparisons import results_of
+from rich.console import Console
 from scipy.stats import binomtest
 
 import eventsim as es
 from eventsim_bridge.datasets import open_dataset
+from eventsim_tools import report
+from eventsim_tools.compare import command
 from eventsim_tools.compare.contrast import temporal_contrast
 from eventsim_tools.compare.figures import against_dt, contrast_plot, curves, matrices
 from eventsim_tools.compare.page import events_of
@@ -189,8 +192,22 @@ def test_every_table_and_plot_is_a_file_for_a_paper(comparison: Path) -> None:
         assert found == pytest.approx(100 * expected["accuracy"], abs=0.005)
         assert float(row["parameters"]) == expected["parameters"]
     text = (folder / "accuracy.tex").read_text()
-    assert text.count(r"\\") == 1 + len(rows)
+    assert sum(line.endswith(r" \\") for line in text.splitlines()) == 1 + len(rows)
     assert r"95 \%" in text
+
+
+def test_the_table_at_the_end_fits_80_columns(
+    comparison: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = Console(width=80)
+    monkeypatch.setattr(report, "console", screen)
+    with screen.capture() as captured:
+        screen.print(command._table(results_of(comparison)))
+    lines = captured.get().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "…" not in captured.get()
+    rows = results_of(comparison)["summary"]["rows"]
+    assert sum(" ANN " in line for line in lines) == sum(row["model"] == "ann" for row in rows)
 
 
 def test_the_report_begins_with_what_came_out(comparison: Path) -> None:

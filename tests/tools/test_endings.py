@@ -14,6 +14,7 @@ import pytest
 from command_line import run_command, write_nmnist
 
 import eventsim as es
+from eventsim_tools import main as main_module
 
 
 @pytest.fixture
@@ -50,6 +51,18 @@ def test_a_reader_that_has_gone_ends_it_in_silence(tmp_path: Path) -> None:
     done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
     os.close(write)
     assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_ctrl_c_while_kernels_are_compiled_ends_it_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """LLVM loses the interrupt, and Numba then has no machine code of what it compiled."""
+
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise RuntimeError("no compiled object yet for <Library 'receive' at 0x1>")
+
+    monkeypatch.setattr(main_module, "app", interrupted)
+    assert run_command("--version") == "eventsim: interrupted"
 
 
 def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:

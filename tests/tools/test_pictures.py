@@ -17,6 +17,7 @@ from PIL import Image
 
 from eventsim_tools.pictures import film
 from eventsim_tools.pictures.drawing import tiled
+from eventsim_tools.reading import Reading
 
 BEGINNINGS = {".png": b"\x89PNG", ".pdf": b"%PDF", ".svg": b"<?xml", ".gif": b"GIF89a"}
 
@@ -55,6 +56,18 @@ def test_run_draws_a_recording_and_what_it_causes(
     if suffix == ".gif":
         with Image.open(out) as moving:
             assert moving.n_frames == 4
+
+
+def test_what_is_drawn_is_read_once(
+    files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+    recording = Reading.recording
+    monkeypatch.setattr(
+        Reading, "recording", lambda self, path: read.append(path) or recording(self, path)
+    )
+    assert run_command("run", *files, "--plot", tmp_path / "run.svg") == 0
+    assert read == [files[1]]
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".gif"])

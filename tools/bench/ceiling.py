@@ -1,11 +1,11 @@
 """How near the engine's hot loop comes to only reading the weights it adds (workload ceiling).
 
-`add_rows` adds lists of weight rows to a block of membranes, block by block, position by position
-through time. Nothing that adds them can be faster than reading them, in the same order, from the
-same place. `read_lists` does just that: it sums all rows
-into one number. It sums their bits, as integers, because only then may the compiler keep many
-partial sums in vector registers (four and more of eight lanes) under the strict floating-point
-rules of `eventsim/jit.py`; a float sum in order would wait for each addition.
+`gather_rows` adds lists of weight rows to a block of membranes, block by block, position by
+position through time. Nothing that adds them can be faster than reading them, in the same order,
+from the same place. `read_lists` does just that: it sums all rows into one number. It sums their
+bits, as integers, because only then may the compiler keep many partial sums in vector registers
+(four and more of eight lanes) under the strict floating-point rules of `eventsim/jit.py`; a float
+sum in order would wait for each addition.
 
 The lists are those of the mlp's first layer on recordings, and of the convolution of layer-conv.
 """
@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import eventsim as es
-from eventsim.clocked.cpu.patches import add_rows
 from eventsim.jit import Float32s, Int32s, Int64s, kernel
+from eventsim.rows import gather_rows
 from eventsim.vectors import new_array
 from eventsim.wiring.runs import width_of
 
@@ -47,13 +47,15 @@ def add_lists(
     u: Float32s, channels: int, blocks: Float32s, rows: Int32s, pointers: Int64s, steps: int
 ) -> None:
     """Add every list to the membranes of its site."""
-    width, w = blocks.shape[2], blocks.reshape(-1)
-    for block in range(len(blocks)):
+    width, w = np.uintp(blocks.shape[2]), blocks.reshape(-1)
+    still, none, never = np.float32(1.0), np.float32(0.0), np.float32(np.inf)
+    for block in range(np.uintp(len(blocks))):
+        base = block * np.uintp(blocks.shape[1]) * width
         for i in range(len(pointers) - 1):
-            add_rows(
-                u, i // steps * channels + block * width, np.float32(1.0), w,
-                block * blocks.shape[1] * width, rows, None, pointers[i], pointers[i + 1],
-                np.float32(np.inf), False, np.float32(0.0), width, False,
+            at = np.uintp(i // steps * channels) + block * width
+            gather_rows(
+                width, u, at, still, False, u, at, none, w, base, rows, False, None,
+                np.uintp(pointers[i]), np.uintp(pointers[i + 1]), never, False, none,
             )  # fmt: skip
 
 

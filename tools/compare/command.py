@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -17,10 +18,12 @@ from ..options import ClusterOption, DownloadOption, Parting, with_options
 from ..reading import Reading
 from ..report import (
     console,
+    fits,
     new_table,
     notes,
     progress_bar,
     say_when_compiling,
+    short_count,
     waiting,
     write_json,
 )
@@ -266,22 +269,21 @@ def _features(plan: Plan, results: dict[str, Any], store: Store) -> Plot:
 
 
 def _table(results: dict[str, Any]) -> Any:
+    """Return a row for each model and grid point; on a narrow screen events are left out."""
+    whole = _table_with(results, lambda number: f"{number:,.0f}", events=True)
+    return whole if fits(whole) else _table_with(results, short_count, events=False)
+
+
+def _table_with(results: dict[str, Any], written: Callable[[float], str], events: bool) -> Any:
     from .drawing import label_of
     from .page import events_of, sensitivity
 
     first = results["energy_models"][0]["name"]
+    counts = ["ACs", "MACs", f"nJ, {first}", "times the SNN's, all models"]
     table = new_table(
         "Mean over seeds and test recordings",
         ["model, loss"],
-        [
-            "dt (ms) x T",
-            "accuracy",
-            "events, merged",
-            "ACs",
-            "MACs",
-            f"nJ, {first}",
-            "times the SNN's, all models",
-        ],
+        ["dt (ms) x T", "accuracy", *(["events, merged"] if events else []), *counts],
     )
     for row in results["summary"]["rows"]:
         total = row["total"]
@@ -291,8 +293,8 @@ def _table(results: dict[str, Any]) -> Any:
             label_of(row),
             f"{row['dt_us'] / 1000:g} x {row['steps']}",
             f"{row['accuracy']:.2%}",
-            events_of(row),
-            *("-" if number is None else f"{number:,.0f}" for number in numbers),
+            *([events_of(row)] if events else []),
+            *("-" if number is None else written(number) for number in numbers),
             sensitivity(row),
         )
     return table

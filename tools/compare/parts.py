@@ -10,13 +10,19 @@ from __future__ import annotations
 import csv
 import io
 import re
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+LONGEST_HEADING = 12  # in a line of a LaTeX table
 _NUMBER = re.compile(r"[-+]?[\d,]+(\.\d+)?(e[-+]?\d+)?( %)?")
-_LATEX = {"\\": r"\textbackslash{}", **{sign: "\\" + sign for sign in "&%$#_{}"}, "~": r"\~{}"}
+_LATEX = {
+    **{sign: "\\" + sign for sign in "&%$#_{}"},
+    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
+    **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"},
+}
 
 
 @dataclass(frozen=True)
@@ -45,12 +51,15 @@ class Table:
         return {".tex": self._latex().encode(), ".csv": self._csv().encode()}
 
     def _latex(self) -> str:
-        rows = [" & ".join(map(_for_latex, row)) + r" \\" for row in (self.head, *self.body)]
+        """Return it for a document that uses graphicx: one wider than the text becomes smaller."""
+        head = [_for_latex(self.head[0]), *map(_stacked, self.head[1:])]
+        rows = [" & ".join(row) + r" \\" for row in (head, *map(_cells, self.body))]
         return "\n".join(
             [
                 r"\begin{table}", rf"\caption{{{_for_latex(self.caption)}}}",
+                r"\medskip", r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
                 rf"\begin{{tabular}}{{l{'r' * (len(self.head) - 1)}}}", r"\hline", rows[0],
-                r"\hline", *rows[1:], r"\hline", r"\end{tabular}", r"\end{table}", "",
+                r"\hline", *rows[1:], r"\hline", r"\end{tabular}}", r"\end{table}", "",
             ]
         )  # fmt: skip
 
@@ -120,5 +129,16 @@ def _plain(text: str) -> str:
     return text.removesuffix(" %").replace(",", "")
 
 
+def _cells(row: Sequence[str]) -> list[str]:
+    return [_for_latex(text) for text in row]
+
+
+def _stacked(title: str) -> str:
+    """Return a heading in short lines, so that its numbers set the width of a column."""
+    lines = textwrap.wrap(title, LONGEST_HEADING, break_long_words=False)
+    return r"\shortstack[r]{" + r"\\".join(map(_for_latex, lines)) + "}"
+
+
 def _for_latex(text: str) -> str:
-    return "".join(_LATEX.get(sign, sign) for sign in text)
+    written = "".join(_LATEX.get(sign, sign) for sign in text)
+    return re.sub(r"(?<=\d) - (?=\d)", "--", written)  # from - to

@@ -201,6 +201,21 @@ class Plan:
         del fields["root"]
         return {name: list(v) if isinstance(v, tuple) else v for name, v in fields.items()}
 
+    def command(self) -> str:
+        """Return what to type for it, but for the root."""
+        given = self.as_dict()
+        usual = asdict(Parting()) | asdict(Reading())
+        asked = given.pop("parting") | given.pop("reading")
+        given |= {name: value for name, value in asked.items() if value != usual[name]}
+        words = ["eventsim compare"]
+        for name, value in given.items():
+            option = f"--{name.removesuffix('s') if name == 'learning_rates' else name}"
+            several = value if isinstance(value, list) else [value]
+            for one in several:
+                if one is not None and one is not False:
+                    words.append(option.replace("_", "-") + ("" if one is True else f" {one}"))
+        return " ".join(words)
+
 
 def encoding_of(model: ModelName) -> InputEncoding:
     """Return what a model sees in a cell: that there were events, or for summed frames how many."""

@@ -27,7 +27,7 @@ def report_of(plan: Plan, results: Document, features: Plot) -> tuple[str, list[
     samples = results["test_recordings"]
     sections: list[tuple[str, list[Part]]] = [
         ("In short", _in_short(at_middle, middle, summary)),
-        ("Settings", [*_settings(results), page.rates_table(summary["learning_rates"])]),
+        ("Settings", [*_settings(plan, results), page.rates_table(summary["learning_rates"])]),
         ("Accuracy", _accuracy(rows)),
         ("Temporal resolution", _resolution(plan, rows)),
         ("Temporal contrast", _contrast(plan, results)),
@@ -81,13 +81,11 @@ def _accuracy_of(row: Document) -> str:
     )
 
 
-def _settings(results: Document) -> list[Part]:
-    plan = results["plan"]
-    words = ", ".join(f"{name} {value}" for name, value in plan.items() if value is not None)
-    return [paragraph(
-        f"The same for all models: {words}. Frames are binary, the ANN's sum up counts; Adam "
-        f"and backpropagation through time over all timesteps, mean squared error; the epoch with "
-        f"the best validation accuracy is kept, and the test set was read only after training."
+def _settings(plan: Plan, results: Document) -> list[Part]:
+    return [paragraph(f"Asked for by: {plan.command()}"), paragraph(
+        "The same for all models: frames are binary, the ANN's sum up counts; Adam and "
+        "backpropagation through time over all timesteps, mean squared error; the epoch with "
+        "the best validation accuracy is kept, and the test set was read only after training."
     ), paragraph(
         f"{results['training_recordings']} recordings for training and validation, "
         f"{results['test_recordings']} for testing. SNN: LIF, decay 0.3, threshold 0.3, class by "
@@ -132,7 +130,7 @@ def _resolution(plan: Plan, rows: list[Document]) -> list[Part]:
 def _contrast(plan: Plan, results: Document) -> list[Part]:
     definition = paragraph(
         "Contrast of two slices that follow each other: the share of their active cells that are "
-        "active in one of them alone (Jaccard distance), mean over the test recordings. Activity: "
+        "active in only one of them (Jaccard distance), mean over the test recordings. Activity: "
         "the share of input cells with an event.",
         note=True,
     )

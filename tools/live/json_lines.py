@@ -32,7 +32,8 @@ class JsonLines:
             sys.stdout.flush()
             self._file = sys.stdout.fileno()
         else:
-            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+            binary = getattr(os, "O_BINARY", 0)  # of Windows, which would change ends of lines
+            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | binary, 0o666)
         self.lost = 0
         self.closed_by_reader = False
 

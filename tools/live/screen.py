@@ -28,6 +28,7 @@ DRAWN_S = 0.125  # from one picture to the next, at least
 KEPT = 40  # snapshots in a curve
 FADE_S = 0.15  # an event's trace is 1/e after so long
 WARNING, DIM, STRONG = "bold yellow", "dim", "bold"
+ANSWER = "magenta"  # violet, as in every picture, in the shade of the terminal's own theme
 BLOCKS, SIGNS = " ▁▂▃▄▅▆▇█", " .:-=+*%#"
 FEWEST = 5  # lines for picture and scores; with less room layers are left out before them
 
@@ -174,7 +175,7 @@ def _scores(last: dict[str, Any], width: int, room: int, signs: str) -> list[Tex
     """Return the prediction, and a bar for each class, or for the best where there are many."""
     scores, names = last["scores"], [_printable(name) for name in last["class_names"]]
     said = names[last["prediction"]] if last["prediction"] >= 0 else "-"
-    said_line = Text("says ", style=DIM).append(said, style="not dim bold green")
+    said_line = Text("says ", style=DIM).append(said, style=f"not dim bold {ANSWER}")
     lines = [said_line.append(f"   {_printable(last['score_unit'])}"), Text()]
     best = sorted(range(len(scores)), key=lambda number: -scores[number])[: max(0, room - 2)]
     wide = min(max((len(names[number]) for number in best), default=0), max(1, width // 3))
@@ -184,7 +185,7 @@ def _scores(last: dict[str, Any], width: int, room: int, signs: str) -> list[Tex
         space = max(0, width - wide - 11)
         bar = signs[-1] * round(space * max(0.0, scores[number]) / most)
         line = Text(f"{names[number][:wide]:>{wide}} ", style=STRONG if winner else "")
-        line.append(f"{si(scores[number]):>7} ").append(bar, style="green" if winner else "cyan")
+        line.append(f"{si(scores[number]):>7} ").append(bar, style=ANSWER if winner else "cyan")
         lines.append(line)
     return lines[: max(0, room)]
 

@@ -20,7 +20,7 @@ from ...wiring.program import Level, Population, Program
 from .emission import note_visit
 from .others import visit_others
 from .state import State
-from .updates import catch_up_site, count_updates
+from .updates import count_updates
 from .visits import note_timesteps, note_visits
 
 
@@ -160,33 +160,36 @@ def visit_plain(
 ) -> bool:  # fmt: skip
     """Update all blocks of a site; return whether a neuron may fire again by itself."""
     u, noted = state.membranes[population[Population.neuron] :], state.noted
+    last, biases = (
+        state.last[population[Population.site] :], program.biases[population[Population.biases] :]
+    )  # fmt: skip
     powers = program.powers[population[Population.powers] :]
-    biases, biased = (
-        program.biases[population[Population.biases] :],
-        population[Population.bias] >= 0,
-    )
+    gains = program.gains[population[Population.powers] :]
     sites, channels = population[Population.sites], population[Population.channels]
     width, subtract = population[Population.width], population[Population.subtract] > 0
     graded, blocks = population[Population.graded] > 0, -(-channels // width)
     limit, level = levels[Level.limit], levels[Level.reset_value]
     if subtract:
         level = levels[Level.threshold]
-    again = False
+    again, biased = False, population[Population.bias] >= 0
+    power, gain = np.float32(1.0), np.float32(0.0)
     if population[Population.changes]:
-        catch_up_site(program, population, state, site, t)
+        power, gain = factors_of(t - last[site], powers, gains)
+        last[site] = t
     for block in range(blocks):
-        at = site * channels + block * width
+        channel = block * width
+        at = site * channels + channel
         base = population[Population.blocks] + block * population[Population.block]
         crossed = gather_rows(
-            np.uintp(width), u, np.uintp(at), np.float32(1.0), False, biases, np.uintp(0),
-            np.float32(0.0), program.blocks, np.uintp(base), noted.rows, graded, noted.values,
-            np.uintp(row), np.uintp(end_of_rows), limit, subtract, level,
+            np.uintp(width), u, np.uintp(at), power, biased, biases, np.uintp(channel), gain,
+            program.blocks, np.uintp(base), noted.rows, graded, noted.values, np.uintp(row),
+            np.uintp(end_of_rows), limit, subtract, level,
         )  # fmt: skip
         state.masks[np.uintp(((t - begin) * sites + site) * blocks + block)] = crossed
         while crossed != 0:
             lane = np.int64(lowest_bit(crossed))
             crossed &= crossed - np.uint64(1)
-            bias = biases[block * width + lane] if biased else np.float32(0.0)
+            bias = biases[channel + lane] if biased else np.float32(0.0)
             moved = catch_up_plain(u[np.uintp(at + lane)], powers[1], bias, np.float32(1.0))
             again |= fires(moved, limit)
     return again
