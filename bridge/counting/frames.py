@@ -138,7 +138,7 @@ def _layers(model: QuantisedNetwork, frames: Tensor) -> list[tuple[str, dict[str
     """Count what each layer takes, of each sample or, as a number, of every one."""
     first, *others = model.layers
     x = first(frames.transpose(0, 1))[0]
-    unit = 1.0  # what the whole number 1 stands for in x
+    unit = float(first.get_buffer("scale"))  # what the whole number 1 stands for in x
     counted = []
     pools: dict[str, Tensor | int] = {"pool_adds": frames.flatten(1).sum(dim=1)}
     for index, layer in enumerate(others):

@@ -4,15 +4,19 @@ In: a structure string (`layers.py`). Out: a trainable `QuantisedNetwork` for `t
 
 All events of a window are added up, a frame for each polarity, and the network sees that frame
 once. Weights are whole numbers of -127 to 127 times one scale a layer, max|w| / 127; what enters
-and what leaves a hidden layer is a whole number of 0 to 255: the counts of events, more than 255
-taken for 255, and behind a ReLU times one scale a layer, a running mean of the largest value of
-each batch / 255. Biases and sums stay 32 bits. Training rounds in the same way and lets gradients
-pass (Jacob et al., "Quantization and Training of Neural Networks for Efficient
-Integer-Arithmetic-Only Inference", CVPR 2018). The last layer has no ReLU: its sums are the scores.
+and what leaves a hidden layer is a whole number of 0 to 255 times a scale: the counts of events,
+more than 255 taken for 255, times the one that `scale_input` finds, and behind a ReLU times one a
+layer, a running mean of the largest value of each batch / 255. A machine of whole numbers knows
+both scales of a sum as one factor, that by which it brings the sum to 8 bits. Biases and sums stay
+32 bits. Training rounds in the same way and lets gradients pass (Jacob et al., "Quantization and
+Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", CVPR 2018). The last
+layer has no ReLU: its sums are the scores.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -30,9 +34,16 @@ _NEW = 0.1  # part of a batch in the running mean of the largest activation
 class FrameSum(Temporal):
     """Adds up the counts of all timesteps to one frame, (steps, batch, ...) to (1, batch, ...)."""
 
+    scale: Tensor
+
+    def __init__(self) -> None:
+        """Let an event stand for 1, until `scale_input`."""
+        super().__init__()
+        self.register_buffer("scale", torch.ones(()))  # what one event stands for
+
     def forward(self, x: Tensor) -> Tensor:
-        """Return the sums, at most `MOST`."""
-        return x.sum(dim=0, keepdim=True).clamp(max=MOST)
+        """Return the sums, at most `MOST`, times the scale."""
+        return x.sum(dim=0, keepdim=True).clamp(max=MOST) * self.scale
 
 
 class QuantisedLayer(nn.Module):
@@ -96,6 +107,23 @@ class QuantisedNetwork(LayeredModel):
             if kind.has_neurons:
                 module = QuantisedLayer(module, hidden=number < len(modules) - 1)
             self.layers.append(module)
+
+
+def scale_input(model: QuantisedNetwork, batches: Iterable[Tensor]) -> None:
+    """Let an event stand for what makes the mean square of the inputs 1, but for no more than 1.
+
+    Torch draws initial weights for inputs of about that size, and an event of a binary frame is 1.
+    batches: frames of event counts, (batch, steps, ...), of all recordings to train on.
+    """
+    frame_sum: Any = model.layers[0]
+    frame_sum.scale.fill_(1.0)
+    squares, inputs = 0.0, 0
+    for frames in batches:
+        counts = frame_sum(frames.transpose(0, 1))
+        squares += float(counts.double().square().sum())
+        inputs += counts.numel()
+    if squares > inputs:
+        frame_sum.scale.fill_(math.sqrt(inputs / squares))
 
 
 def _quantised(x: Tensor, scale: Tensor, least: int, most: int) -> Tensor:

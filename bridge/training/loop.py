@@ -33,6 +33,7 @@ from ..data.frames import Recordings, bin_split
 from ..datasets import DataSet
 from ..models import QuantisedNetwork, RecurrentNetwork, SpikingNetwork, export_network
 from ..models.layers import parse_structure
+from ..models.quantised import scale_input
 from ..models.sequences import LayeredModel
 from ..models.spiking import wake_silent_layers
 from ..progress import progress_bar
@@ -185,6 +186,9 @@ def train(
         elif isinstance(state.model, SpikingNetwork):
             first_batch = run.order(epoch=1)[: settings.batch_size]
             wake_silent_layers(state.model, placement.move(recordings.frames(first_batch)))
+        elif isinstance(state.model, QuantisedNetwork):
+            parts = batches(training, settings.batch_size)
+            scale_input(state.model, (placement.move(recordings.frames(part)) for part in parts))
         for epoch, seconds in _train_epochs(run, validation, console):
             state.note(epoch, seconds)
             if checkpoint is not None and placement.leads:

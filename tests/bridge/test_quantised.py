@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,17 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from quadrants import changed, quadrants
 from torch import Tensor, nn
 
 from eventsim.errors import EventsimError
 from eventsim_bridge.counting.frames import FrameOperations, count_operations, footprint
+from eventsim_bridge.data.frames import bin_split
 from eventsim_bridge.models import QuantisedNetwork, SpikingNetwork
 from eventsim_bridge.models.layers import StructureError
-from eventsim_bridge.models.quantised import QuantisedLayer
+from eventsim_bridge.models.quantised import QuantisedLayer, scale_input
+from eventsim_bridge.training.loop import split_validation, train
+from eventsim_bridge.training.model_files import load_model, save_model
 
 Whole = NDArray[np.int64]
 
@@ -38,6 +43,7 @@ def networks(draw: st.DrawFn) -> QuantisedNetwork:
         if isinstance(layer, QuantisedLayer):
             layer.get_parameter("connection.weight").data[:1] *= -1
             layer.largest.fill_(draw(st.sampled_from([0.5, 3.0, 200.0])))
+    model.layers[0].get_buffer("scale").fill_(draw(st.sampled_from([0.0274, 0.6, 1.0])))
     return model.eval()
 
 
@@ -64,7 +70,8 @@ def by_hand(model: QuantisedNetwork, sample: Tensor) -> list[dict[str, Any]]:
     counts, count = [], Counter(pool_adds=int(sample.sum()))
     x = model.layers[0](sample[:, None])[0]
     q = np.minimum(sample.sum(dim=0).numpy().astype(np.int64), 255)
-    unit = 1.0
+    unit = float(model.layers[0].get_buffer("scale"))
+    np.testing.assert_allclose(q * unit, x[0].numpy(), rtol=1e-6)
     for index, layer in enumerate(list(model.layers)[1:]):
         x = layer(x).detach()
         if isinstance(layer, nn.Flatten):
@@ -146,6 +153,28 @@ def test_events_are_added_up_to_255_each() -> None:
     assert model(frames).shape == (1, 1, 4)
     layer = count_operations(model, frames)[0].layers[0]
     assert (layer.pool_adds, layer.input_events, layer.macs, layer.acs) == (303, 2, 8, 0)
+
+
+def test_an_event_stands_for_what_makes_the_training_frames_mean_square_1(tmp_path: Path) -> None:
+    settings, data = changed(model="ann", encoding="counts", epochs=1), quadrants()
+    trained = train(data, settings, progress=False)
+    indices, _ = split_validation(data.train.labels, settings.validation_share, settings.seed)
+    recordings = bin_split(data.train, settings.dt_us, settings.steps, encoding="counts")
+    sums = recordings.frames(indices).numpy().astype(np.int64).sum(axis=1)
+    save_model(trained, tmp_path / "model.pt", {})
+    for model in (trained.model, load_model(tmp_path / "model.pt").model):
+        scale = float(model.layers[0].get_buffer("scale"))
+        assert scale == pytest.approx(np.mean(sums**2) ** -0.5, rel=1e-6)
+        assert scale < 0.95
+
+
+def test_an_event_stands_for_no_more_than_in_a_binary_frame() -> None:
+    model = QuantisedNetwork("4", (1, 2, 2))
+    frames = torch.zeros(2, 3, 1, 2, 2)
+    for value, expected in ((20, 0.1), (300, 2 / 255), (1, 1.0), (0, 1.0)):
+        frames[0, 1, 0] = torch.tensor([[value, 0.0], [value, 0.0]])
+        scale_input(model, [frames[:1], frames[1:]])
+        assert float(model.layers[0].get_buffer("scale")) == pytest.approx(expected)
 
 
 def test_it_trains_through_the_rounding_and_follows_the_largest_activation() -> None:

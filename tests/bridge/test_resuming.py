@@ -40,6 +40,7 @@ def kill_after(monkeypatch: pytest.MonkeyPatch, batches: int) -> None:
         {"batch_norm": True},
         {"model": "rnn", "structure": "4C3-AP2-8FC-4"},
         {"model": "lstm", "loss": "rate-inspired"},
+        {"model": "ann", "encoding": "counts"},
         {"random_start": True, "steps": 3},
         {"learn": ("decay", "threshold"), "learn_per": "channel"},
         {"neuron": ALIF(0.3, 0.3, 0.9, 0.1), "learn": ("decay",)},
