@@ -30,9 +30,18 @@ def small_network(path: Path, **more: Any) -> Path:
     return path
 
 
-def start(*arguments: Any, stdout: Any = subprocess.PIPE, **more: Any) -> subprocess.Popen[str]:
+class Command(subprocess.Popen[str]):
+    """A process that ends where the test that uses it fails, instead of being waited for."""
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        if kind is not None:
+            self.kill()
+        super().__exit__(kind, error, traceback)
+
+
+def start(*arguments: Any, stdout: Any = subprocess.PIPE, **more: Any) -> Command:
     """Start a command, for which Ctrl-C is not ignored, as it is for what a shell put behind it."""
-    return subprocess.Popen(
+    return Command(
         [Path(sys.executable).with_name("eventsim"), *map(str, arguments)],
         stdout=stdout, stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler), **more,

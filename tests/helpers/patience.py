@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-PATIENCE_S = 60.0  # until a test that waits in vain gives up and fails
+# Until a test that waits in vain gives up and fails: a command may have to compile first, beside
+# other tests that do.
+PATIENCE_S = 180.0
 
 
 def wait_until(condition: Callable[[], bool], complaint: str) -> None:
