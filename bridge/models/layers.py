@@ -266,7 +266,7 @@ def _read_part(part: str, text: str) -> Spec:
     known = ", ".join(entry.notation for entry in LAYER_TYPES if entry.notation)
     raise StructureError(
         f"structure {text!r}: {part!r} is no layer, expected one of {known} (with numbers for "
-        f"n and k), and a plain number of classes at the end alone"
+        f"n and k), and only at the end a plain number, of classes"
     )
 
 

@@ -334,7 +334,7 @@ def test_spikes_that_rounding_changes_are_counted() -> None:
 def test_the_layer_alone_does_what_it_does_in_the_network() -> None:
     network, binned, _ = layers.convolution_case(0.1, side=8, steps=40, out_channels=8)
     whole = es.run_binned(network, binned)
-    run = layers.last_layer_alone(network, binned)
+    run = layers.only_last_layer(network, binned)
     for _ in range(2):
         outcome = run()
         counters = outcome.counters.tolist()

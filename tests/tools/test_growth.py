@@ -95,7 +95,7 @@ def test_growth_times_what_it_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert [point["verdicts"] for point in (*lengths, *sizes, *batches)] == [
         torches, torches, {}, *[torches] * 4
     ]  # fmt: skip
-    assert list(lengths[2]["seconds"]) == ["eventsim", "packets alone"]
+    assert list(lengths[2]["seconds"]) == ["eventsim", "packets"]
     for name in ("length", "size", "batch"):
         check_slopes(result[name])
     draw_all({"growth": result}, MACHINE, tmp_path)

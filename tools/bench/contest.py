@@ -26,7 +26,7 @@ from .peers.peer import Peer
 from .timing import ENGINE, ENGINE_BINNED, ENGINE_ONE_BY_ONE, Contestant, take_turns
 
 CHECKED = 4  # recordings on which every spike is compared before anything is timed
-ROUNDING = 1e-5  # membranes that come nearer to the threshold may cross it on one side alone
+ROUNDING = 1e-5  # membranes that come nearer to the threshold may cross it on one side only
 
 
 class Beside(Protocol):

@@ -51,7 +51,7 @@ def _on_grid(layer: Any) -> Any:
 def _layers() -> list[Any]:
     """Return the layers of `GRADED`; a convolution of 2 x 2 has no padding.
 
-    (`bridge/models/layers.py` reads odd kernels alone.)
+    (`bridge/models/layers.py` reads only odd kernels.)
     """
     rng = np.random.default_rng(0)
 

@@ -47,7 +47,7 @@ SHORTEST = 10**4  # events of a recording
 SENSOR = (2, 34, 34)
 PACKET, EVENTS_A_STEP = 10**5, 100
 PACKET_US = PACKET // EVENTS_A_STEP * DT_US
-PACKETS_ALONE = "packets alone"
+PACKETS = "packets"
 
 MOST_FRAME_BYTES = 2**28
 
@@ -180,9 +180,9 @@ def _of_length(events: int, repeats: int, advance: Advance) -> dict[str, Any]:
 
     fit = events // EVENTS_A_STEP * inputs * 4 <= MOST_FRAME_BYTES
     recordings = [np.concatenate(list(packets(events)))] if fit else []
-    alone = Contestant(PACKETS_ALONE, 1, make)
+    making = Contestant(PACKETS, 1, make)
     return _point(
-        events, network, recordings, [Contestant(ENGINE, 1, run), alone], repeats, advance
+        events, network, recordings, [Contestant(ENGINE, 1, run), making], repeats, advance
     )
 
 

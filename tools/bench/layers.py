@@ -4,7 +4,7 @@ No peer but torch: a layer is a convolution or a product in all of them.
 
 In the time of the engine: routing, adding, decay, compare and reset of the layer, and clearing the
 network's state before (`clocked.cpu.run_layer` on one stretch of timesteps; the spikes that arrive
-lie ready). In the time of torch: the convolution or product alone, over all timesteps at once, of
+lie ready). In the time of torch: only the convolution or product, over all timesteps at once, of
 ready frames; its neurons are left out, which favours torch.
 
 A `Network` takes events of one or two polarities, so the 64 channels of layer-conv come from a
@@ -117,7 +117,7 @@ def convolution_case(
     return network, binned, nn.functional.pixel_unshuffle(frames, UNPACK)
 
 
-def last_layer_alone(network: es.Network, binned: es.BinnedEvents) -> Callable[[], Outcome]:
+def only_last_layer(network: es.Network, binned: es.BinnedEvents) -> Callable[[], Outcome]:
     """Return what runs the last layer from silence, on what the layers before it emitted once."""
     program = program_of(network)
     if binned.steps > program.stretch:
@@ -147,7 +147,7 @@ def _time_layer(network: es.Network, binned: es.BinnedEvents, frames: Tensor, re
     """Time the last layer of a network, and its product in torch."""
     layer: Any = network.layers[-1]
     module: Any = TYPE_OF_LAYER[type(layer)].to_torch(layer)
-    contestants = [Contestant(ENGINE, 1, last_layer_alone(network, binned))]
+    contestants = [Contestant(ENGINE, 1, only_last_layer(network, binned))]
     if isinstance(layer, es.Dense):
         sparse, weight = to_csr(frames), module.weight.detach().T.contiguous()
         contestants.append(

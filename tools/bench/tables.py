@@ -84,7 +84,7 @@ def _layer(result: dict[str, Any], console: Console) -> None:
     rivals = list(result["cases"][0]["ratio"])
     table = new_table(
         f"{what}, {result['steps']} timesteps, one thread; "
-        f"the engine from ready spikes, torch the product alone of ready frames",
+        f"the engine from ready spikes, torch only the product of ready frames",
         [],
         [
             "n" if key == "n" else "input activity",
