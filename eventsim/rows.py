@@ -160,58 +160,67 @@ def _moved(
     return moved
 
 
-@compiled_intrinsic
-def gather_rows(
-    typingctx: Any, width: Any, u: Any, i: Any, power: Any, biased: Any, b: Any, c: Any, gain: Any,
-    w: Any, base: Any, rows: Any, graded: Any, values: Any, first: Any, stop: Any, limit: Any,
-    subtract: Any, level: Any,
-) -> Any:  # fmt: skip
-    """Let u[i : i + width] be u[i : i + width] power, where `biased` and b[c : c + width] gain, and
-    add to it, for each row in rows[first:stop], the weights from base + width row on, times its
-    value where `graded`, strictly in this order. Those above `limit` are set to `level`, or with
-    `subtract` get it taken away; returns bits that say which.
+def _gatherer(widths: tuple[int, ...]) -> Compiled:
+    """Make what brings a block of membranes up to date, compares and resets it.
 
-    The membranes stay in registers. `width` is one of `WIDTHS`; without `values`, which may be
-    None, nothing is graded.
+    For weights that lie block by block. The membranes stay in registers.
     """
 
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        kinds, number = signature.args, ir.IntType(64)
-        u, b, w, rows = (data_of(context, builder, kinds[k], args[k]) for k in (1, 5, 8, 10))
-        width, _, at, power, biased, _, c, gain, _, base, _, graded, _, first, stop, *levels = args
-        limit, subtract, level = levels
+    def gather_rows(
+        typingctx: Any, width: Any, u: Any, i: Any, power: Any, biased: Any, b: Any, c: Any,
+        gain: Any, w: Any, base: Any, rows: Any, graded: Any, values: Any, first: Any, stop: Any,
+        limit: Any, subtract: Any, level: Any,
+    ) -> Any:  # fmt: skip
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            kinds, number = signature.args, ir.IntType(64)
+            u, b, w, rows = (data_of(context, builder, kinds[k], args[k]) for k in (1, 5, 8, 10))
+            width, _, at, power, biased, _, c, gain, _, base, _, graded, _, *rest = args
+            first, stop, limit, subtract, level = rest
 
-        def gathered(lanes: int, valued: bool) -> Any:
-            to, membranes = load_lanes(builder, u, at, lanes)
-            moved = _moved(builder, membranes, power, biased, b, c, gain, lanes)
+            def gathered(lanes: int, valued: bool) -> Any:
+                to, membranes = load_lanes(builder, u, at, lanes)
+                moved = _moved(builder, membranes, power, biased, b, c, gain, lanes)
 
-            def row(slot: Any) -> Any:
-                which = builder.zext(builder.load(builder.gep(rows, [slot])), number)
-                element = builder.add(base, builder.mul(which, number(lanes)))
-                weights = load_weights(builder, kinds[8], w, element, lanes)
-                if valued:
-                    values = data_of(context, builder, kinds[12], args[12])
-                    value = builder.load(builder.gep(values, [slot]))
-                    weights = builder.fmul(weights, spread(builder, value, lanes))
-                return weights
+                def row(slot: Any) -> Any:
+                    which = builder.zext(builder.load(builder.gep(rows, [slot])), number)
+                    element = builder.add(base, builder.mul(which, number(lanes)))
+                    weights = load_weights(builder, kinds[8], w, element, lanes)
+                    if valued:
+                        values = data_of(context, builder, kinds[12], args[12])
+                        value = builder.load(builder.gep(values, [slot]))
+                        weights = builder.fmul(weights, spread(builder, value, lanes))
+                    return weights
 
-            result = sum_of_rows(builder, first, stop, moved, row)
-            crossed = builder.fcmp_ordered(">", result, spread(builder, limit, lanes))
-            new = spread(builder, level, lanes)
-            reset = builder.select(subtract, builder.fsub(result, new), new)
-            builder.store(builder.select(crossed, reset, result), to, align=4)
-            return as_bits(builder, crossed, lanes)
+                result = sum_of_rows(builder, first, stop, moved, row)
+                crossed = builder.fcmp_ordered(">", result, spread(builder, limit, lanes))
+                new = spread(builder, level, lanes)
+                reset = builder.select(subtract, builder.fsub(result, new), new)
+                builder.store(builder.select(crossed, reset, result), to, align=4)
+                return as_bits(builder, crossed, lanes)
 
-        ways = {lanes: partial(gathered, lanes, False) for lanes in WIDTHS}
-        if kinds[12] != types.none:
-            ways |= {lanes + 1: partial(gathered, lanes, True) for lanes in WIDTHS}
-        return one_of(builder, builder.or_(width, builder.zext(graded, number)), ways)
+            ways = {lanes: partial(gathered, lanes, False) for lanes in widths}
+            if kinds[12] != types.none:
+                ways |= {lanes + 1: partial(gathered, lanes, True) for lanes in widths}
+            return one_of(builder, builder.or_(width, builder.zext(graded, number)), ways)
 
-    index, single, flag = types.uintp, types.float32, types.boolean
-    return types.uint64(
-        index, u, index, single, flag, b, index, single, w, index, rows, flag, values, index, index,
-        single, flag, single,
-    ), codegen  # fmt: skip
+        index, single, flag = types.uintp, types.float32, types.boolean
+        return types.uint64(
+            index, u, index, single, flag, b, index, single, w, index, rows, flag, values, index,
+            index, single, flag, single,
+        ), codegen  # fmt: skip
+
+    gather_rows.__doc__ = (
+        f"Let u[i : i + width] be u[i : i + width] power, where `biased` and b[c : c + width] "
+        f"gain, and add to it, for each row in rows[first:stop], the weights from base + width row "
+        f"on, times its value where `graded`, strictly in this order. Those above `limit` are set "
+        f"to `level`, or with `subtract` get it taken away; returns bits that say which. `width` "
+        f"is one of {widths}; without `values`, which may be None, nothing is graded."
+    )
+    return compiled_intrinsic(gather_rows)
+
+
+gather_rows = _gatherer(WIDTHS)
+gather_any_rows = _gatherer((*WIDTHS, LANES))  # in training, where layers may be narrow
 
 
 def _scatterer(lanes: int, graded: bool) -> Compiled:

@@ -29,7 +29,7 @@ def compiled_intrinsic(function: Compiled) -> Compiled:
 # for each neuron.
 LANES = 8
 BLOCK = 64
-WIDTHS = (BLOCK, 32, 16, 8)  # of what is gathered at a time; 8 only in training
+WIDTHS = (BLOCK, 32, 16)  # of what the engine gathers at a time
 LINE = 16  # float32 in a cache line
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from eventsim.jit import Float32s, Int32s, Int64s, Words, inner_kernel
-from eventsim.rows import add_lanes, gather_rows
+from eventsim.rows import add_lanes, gather_any_rows
 from eventsim.vectors import LANES
 
 from .vectors import (
@@ -146,7 +146,7 @@ def gather_values(
     k, n = np.uintp(arrivals.pointers[p]), np.uintp(arrivals.pointers[p + np.uintp(1)])
     zero = np.float32(0.0)
     sums[at : at + width] = 0
-    gather_rows(
+    gather_any_rows(
         np.uintp(width), sums, i, zero, False, sums, i, zero, w, b, rows, True, values, k, n, limit,
         False, zero,
     )  # fmt: skip

@@ -106,7 +106,8 @@ def share(
     """
     sites = program.populations[number, Population.sites]
     if team is None:
-        return visit_sites(program, number, state, 0, sites, before, begin, end, counters)
+        first = np.int64(0)  # of a plain 0 Numba made a type, and compiled all behind it twice
+        return visit_sites(program, number, state, first, sites, before, begin, end, counters)
     tickets, words = team.tickets, ((sites + 63) >> 6) * (end - begin)
     team.visited[:, :words] = 0
     team.counters[:] = 0
