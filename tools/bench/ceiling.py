@@ -22,7 +22,7 @@ import numpy as np
 import eventsim as es
 from eventsim.jit import Float32s, Int32s, Int64s, kernel
 from eventsim.rows import gather_rows
-from eventsim.vectors import new_array
+from eventsim.vectors import LINE, new_array
 from eventsim.wiring.runs import width_of
 
 from ..report import progress_bar
@@ -73,7 +73,10 @@ def read_lists(blocks: Int64s, rows: Int32s) -> int:
 
 
 def in_blocks(weights: Float32s) -> Float32s:
-    """Return rows of weights (rows, channels) as (blocks, rows, width), aligned."""
+    """Return rows of weights (rows, channels) as (blocks, rows, width), aligned, filled up to whole
+    lines as the engine does it.
+    """
+    weights = np.pad(weights, ((0, 0), (0, -weights.shape[1] % LINE)))
     width = width_of(weights.shape[1])
     parts = weights.reshape(len(weights), -1, width).swapaxes(0, 1)
     blocks = new_array(weights.size, np.float32).reshape(parts.shape)
@@ -132,7 +135,7 @@ def measure_ceiling(all_lists: Sequence[RowLists], repeats: int) -> dict[str, An
 
 def _measure(lists: RowLists, repeats: int) -> dict[str, Any]:
     sites = (len(lists.pointers) - 1) // lists.steps
-    membranes = new_array(sites * lists.channels, np.float32)
+    membranes = new_array(sites * lists.channels + LINE, np.float32)
     membranes[:] = 0
     add = partial(
         add_lists, membranes, lists.channels, lists.blocks, lists.rows, lists.pointers, lists.steps
