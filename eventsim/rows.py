@@ -7,7 +7,6 @@ has what these are made of.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 from llvmlite import ir
@@ -17,7 +16,6 @@ from .jit import Compiled
 from .vectors import (
     BLOCK,
     LANES,
-    WIDTHS,
     as_bits,
     compiled_intrinsic,
     data_of,
@@ -144,7 +142,7 @@ def weight_at(typingctx: Any, w: Any, i: Any) -> Any:
     return types.float32(w, types.uintp), codegen
 
 
-def _moved(
+def caught_up(
     builder: Any, membranes: Any, power: Any, biased: Any, b: Any, c: Any, gain: Any, lanes: int
 ) -> Any:
     """Return membranes after some silent timesteps, as `lif.catch_up_plain` does."""
@@ -158,69 +156,6 @@ def _moved(
     moved.add_incoming(decayed, before)
     moved.add_incoming(raised, raising)
     return moved
-
-
-def _gatherer(widths: tuple[int, ...]) -> Compiled:
-    """Make what brings a block of membranes up to date, compares and resets it.
-
-    For weights that lie block by block. The membranes stay in registers.
-    """
-
-    def gather_rows(
-        typingctx: Any, width: Any, u: Any, i: Any, power: Any, biased: Any, b: Any, c: Any,
-        gain: Any, w: Any, base: Any, rows: Any, graded: Any, values: Any, first: Any, stop: Any,
-        limit: Any, subtract: Any, level: Any,
-    ) -> Any:  # fmt: skip
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            kinds, number = signature.args, ir.IntType(64)
-            u, b, w, rows = (data_of(context, builder, kinds[k], args[k]) for k in (1, 5, 8, 10))
-            width, _, at, power, biased, _, c, gain, _, base, _, graded, _, *rest = args
-            first, stop, limit, subtract, level = rest
-
-            def gathered(lanes: int, valued: bool) -> Any:
-                to, membranes = load_lanes(builder, u, at, lanes)
-                moved = _moved(builder, membranes, power, biased, b, c, gain, lanes)
-
-                def row(slot: Any) -> Any:
-                    which = builder.zext(builder.load(builder.gep(rows, [slot])), number)
-                    element = builder.add(base, builder.mul(which, number(lanes)))
-                    weights = load_weights(builder, kinds[8], w, element, lanes)
-                    if valued:
-                        values = data_of(context, builder, kinds[12], args[12])
-                        value = builder.load(builder.gep(values, [slot]))
-                        weights = builder.fmul(weights, spread(builder, value, lanes))
-                    return weights
-
-                result = sum_of_rows(builder, first, stop, moved, row)
-                crossed = builder.fcmp_ordered(">", result, spread(builder, limit, lanes))
-                new = spread(builder, level, lanes)
-                reset = builder.select(subtract, builder.fsub(result, new), new)
-                builder.store(builder.select(crossed, reset, result), to, align=4)
-                return as_bits(builder, crossed, lanes)
-
-            ways = {lanes: partial(gathered, lanes, False) for lanes in widths}
-            if kinds[12] != types.none:
-                ways |= {lanes + 1: partial(gathered, lanes, True) for lanes in widths}
-            return one_of(builder, builder.or_(width, builder.zext(graded, number)), ways)
-
-        index, single, flag = types.uintp, types.float32, types.boolean
-        return types.uint64(
-            index, u, index, single, flag, b, index, single, w, index, rows, flag, values, index,
-            index, single, flag, single,
-        ), codegen  # fmt: skip
-
-    gather_rows.__doc__ = (
-        f"Let u[i : i + width] be u[i : i + width] power, where `biased` and b[c : c + width] "
-        f"gain, and add to it, for each row in rows[first:stop], the weights from base + width row "
-        f"on, times its value where `graded`, strictly in this order. Those above `limit` are set "
-        f"to `level`, or with `subtract` get it taken away; returns bits that say which. `width` "
-        f"is one of {widths}; without `values`, which may be None, nothing is graded."
-    )
-    return compiled_intrinsic(gather_rows)
-
-
-gather_rows = _gatherer(WIDTHS)
-gather_any_rows = _gatherer((*WIDTHS, LANES))  # in training, where layers may be narrow
 
 
 def _scatterer(lanes: int, graded: bool) -> Compiled:
@@ -327,7 +262,7 @@ def _receiver(lanes: int) -> Compiled:
             c = builder.mul(which, number(lanes))
             address, membranes = load_lanes(builder, u, builder.add(at, c), lanes)
             k = builder.add(bias, c)
-            moved = _moved(builder, membranes, power, biased, b, k, gain, lanes)
+            moved = caught_up(builder, membranes, power, biased, b, k, gain, lanes)
 
             def row(slot: Any) -> Any:
                 where = builder.add(builder.load(builder.gep(rows, [slot])), builder.add(column, c))

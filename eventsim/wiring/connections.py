@@ -41,7 +41,6 @@ class WiredConnection:
     rows_per_site: int  # the most that one timestep can bring
     found: Runs | None  # where rows may be gathered
     fan_out: int
-    runs: int = -1
     index: int = -1
     start: int = -1  # of the source's spikes: see `wire.py`
     arriving: int = -1

@@ -26,6 +26,8 @@ class Noted(NamedTuple):
     row_pointers: Int32s  # (visits + 1,) and where the rows of each visit:
     rows: Int32s  # (visit_rows,)
     values: Float32s  # likewise, what they are multiplied by; None if all are 1
+    powers: Float32s  # (visits,) what membranes are multiplied by before
+    gains: Float32s  # and biases, to be added
 
 
 class State(NamedTuple):
@@ -114,6 +116,8 @@ def new_state(program: Program) -> State:
             row_pointers=rows(program.visits + 1, np.int32),
             rows=rows(program.visit_rows, np.int32),
             values=None if plain else rows(program.visit_rows, np.float32),  # type: ignore[arg-type]
+            powers=rows(program.visits, np.float32),
+            gains=rows(program.visits, np.float32),
         ),
         visited=rows(program.visited, np.uint64),
         masks=rows(program.masks, np.uint64),
