@@ -179,7 +179,10 @@ def _spread(
     """
     if threads == 1:  # the queues took 8 us a recording
         for task in enumerate(recordings):
-            yield [_run_one(run, task)]
+            _, outcome = _attempt(run, task)
+            if isinstance(outcome, BaseException):
+                raise outcome
+            yield [outcome]
         return
     tasks: SimpleQueue[Any] = SimpleQueue()  # numbered recordings; None for no more
     done: SimpleQueue[tuple[int, Outcome | BaseException]] = SimpleQueue()
@@ -232,19 +235,13 @@ def _attempt(
     run: Callable[[Recorded], Outcome], task: tuple[int, Recorded]
 ) -> tuple[int, Outcome | BaseException]:
     """Run a numbered recording; return its number, and what comes out or what is to be raised."""
-    try:
-        return task[0], _run_one(run, task)
-    except BaseException as error:
-        return task[0], error
-
-
-def _run_one(run: Callable[[Recorded], Outcome], task: tuple[int, Recorded]) -> Outcome:
-    """Run a numbered recording; errors name it."""
     index, events = task
     try:
-        return run(events)
+        return index, run(events)
     except RecordingError as error:
-        raise RecordingError(f"recording {index}: {error}") from None
+        return index, RecordingError(f"recording {index}: {error}")
+    except BaseException as error:
+        return index, error
 
 
 def _gather(

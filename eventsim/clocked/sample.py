@@ -57,6 +57,7 @@ class Memory:
         self.nothing = new_outcome(self.program)  # of no timesteps
         self.fixed = is_fixed(network)
         self.compiled = _COMPILED.setdefault(network, {})  # kernels with a team and without
+        _IDLE.setdefault(network, [])
 
 
 def borrow(network: Network) -> Memory:
@@ -64,12 +65,9 @@ def borrow(network: Network) -> Memory:
 
     What is borrowed and not given back, as after an error, is not used again.
     """
-    idle = _IDLE.get(network)
-    if idle is None:
-        idle = _IDLE.setdefault(network, [])
     try:
-        return idle.pop()
-    except IndexError:
+        return _IDLE[network].pop()
+    except LookupError:
         return Memory(network)
 
 
