@@ -28,7 +28,8 @@ from torch import Tensor, nn
 
 import eventsim as es
 from eventsim.clocked.cpu import layer as cpu
-from eventsim.clocked.cpu.state import InputSpikes, Outcome, clear, new_outcome, new_state
+from eventsim.clocked.cpu.state import Outcome, clear, new_outcome, new_state
+from eventsim.events.stretches import Stretch
 from eventsim.wiring.wire import program_of
 from eventsim_bridge.models.layers import TYPE_OF_LAYER
 
@@ -143,7 +144,7 @@ def only_timed_layer(network: es.Network, binned: es.BinnedEvents) -> Callable[[
         return run([timed])
 
     clear(program, state)
-    recording = InputSpikes(binned.pointers, binned.cells, binned.values)
+    recording = Stretch(binned.pointers, binned.cells, binned.values)
     cpu.begin_stretch(program, state, 0)
     cpu.take_in(program, state, recording, 0, binned.steps)
     run(range(timed))

@@ -56,14 +56,6 @@ class State(NamedTuple):
     pooled_words: Words  # a bit for each of them, where it is not 0
 
 
-class InputSpikes(NamedTuple):
-    """Binned events: those of timestep t are pointers[t]:pointers[t+1]."""
-
-    pointers: Int64s
-    cells: Int32s
-    values: Float32s
-
-
 class Outcome(NamedTuple):
     """What the kernels add up for one sample."""
 
