@@ -223,34 +223,51 @@ gather_rows = _gatherer(WIDTHS)
 gather_any_rows = _gatherer((*WIDTHS, LANES))  # in training, where layers may be narrow
 
 
-def _scatterer(lanes: int, graded: bool) -> Compiled:
-    """Make what adds the rows of some spikes, which follow each other, to a piece of membranes.
+PIECES = 3  # of membranes that rows are added to at once, each of at most as many vectors
 
-    The membranes stay in registers meanwhile, up to 64 at a time, the rest in as many vectors as it
-    has. All are of the same length, which divides a site: what was stored a moment ago is only
-    handed on to a load of the same place and length.
+
+def _scatterer(lanes: int, graded: bool) -> Compiled:
+    """Make what adds the rows of some spikes, which follow each other, to pieces of membranes.
+
+    The membranes stay in registers meanwhile, all of up to three short pieces, or up to 64 of a
+    long one at a time. All vectors are of the same length, which divides a site: what was stored a
+    moment ago is only handed on to a load of the same place and length.
     """
 
     def scatter(
-        typingctx: Any, u: Any, i: Any, n: Any, w: Any, base: Any, stride: Any, spikes: Any,
-        values: Any, first: Any, stop: Any,
+        typingctx: Any, u: Any, i: Any, n: Any, pieces: Any, pitch: Any, w: Any, base: Any,
+        row_pitch: Any, stride: Any, spikes: Any, values: Any, origin: Any, first: Any, stop: Any,
     ) -> Any:  # fmt: skip
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             u, w, spikes, values = (
-                data_of(context, builder, signature.args[k], args[k]) for k in (0, 3, 6, 7)
+                data_of(context, builder, signature.args[k], args[k]) for k in (0, 5, 9, 10)
             )
-            _, at, count, _, base, stride, _, _, first, stop = args
+            _, at, count, pieces, pitch, _, base, row_pitch, stride, _, _, *rest = args
+            origin, first, stop = rest
             index = at.type
+            builder.assume(builder.icmp_unsigned("<", first, stop))
 
-            def add(done: Any, vectors: int) -> None:
-                places = [builder.add(done, index(lanes * v)) for v in range(vectors)]
-                found = [load_lanes(builder, u, builder.add(at, place), lanes) for place in places]
+            def add(several: int, vectors: int, done: Any) -> None:
+                shape = [
+                    (index(k), index(lanes * v)) for k in range(several) for v in range(vectors)
+                ]
+
+                def places(start: Any, step: Any) -> list[Any]:
+                    return [
+                        builder.add(builder.add(start, builder.mul(k, step)), lane)
+                        for k, lane in shape
+                    ]
+
+                found = [
+                    load_lanes(builder, u, place, lanes)
+                    for place in places(builder.add(at, done), pitch)
+                ]
 
                 def row(slot: Any) -> list[Any]:
                     spike = builder.zext(builder.load(builder.gep(spikes, [slot])), index)
-                    start = builder.add(base, builder.mul(spike, stride))
-                    elements = [builder.add(start, place) for place in places]
-                    kind = signature.args[3]
+                    start = builder.mul(builder.sub(spike, origin), stride)
+                    elements = places(builder.add(builder.add(base, done), start), row_pitch)
+                    kind = signature.args[5]
                     weights = [load_weights(builder, kind, w, each, lanes) for each in elements]
                     if graded:
                         value = spread(builder, builder.load(builder.gep(values, [slot])), lanes)
@@ -272,28 +289,39 @@ def _scatterer(lanes: int, graded: bool) -> Compiled:
             left = builder.sub(count, done)
             builder.cbranch(builder.icmp_unsigned(">=", left, index(BLOCK)), whole, rest)
             builder.position_at_end(whole)
-            add(done, BLOCK // lanes)
+            add(1, BLOCK // lanes, done)
             done.add_incoming(builder.add(done, index(BLOCK)), builder.block)
             builder.branch(check)
             builder.position_at_end(rest)
-            choice = builder.switch(builder.lshr(left, index(lanes.bit_length() - 1)), after)
-            for vectors in range(1, BLOCK // lanes):
-                choice.add_case(index(vectors), builder.append_basic_block("vectors"))
-                builder.position_at_end(choice.cases[-1][1])
-                add(done, vectors)
+            vectors, most = builder.udiv(left, index(lanes)), BLOCK // lanes
+            shape = builder.add(builder.mul(pieces, index(most)), vectors)
+            choice = builder.switch(shape, after)
+            shapes = [(1, length, done) for length in range(1, most)]
+            shapes += [
+                (several, length, index(0))
+                for several in range(2, PIECES + 1) for length in range(1, PIECES + 1)
+            ]  # fmt: skip
+            for several, length, begun in shapes:
+                case = builder.append_basic_block("vectors")
+                choice.add_case(index(several * most + length), case)
+                builder.position_at_end(case)
+                add(several, length, begun)
                 builder.branch(after)
             builder.position_at_end(after)
             return context.get_dummy_value()
 
         number = types.uintp
         return types.void(
-            u, number, number, w, number, number, spikes, values, number, number
+            u, number, number, number, number, w, number, number, number, spikes, values, number,
+            number, number,
         ), codegen  # fmt: skip
 
     scatter.__doc__ = (
-        "Add to u[i : i + n], for each spike in spikes[first:stop], the weights from base + stride "
-        "spike on" + (", times its value" if graded else "") + ", in this order. n is a multiple "
-        f"of {lanes}."
+        "Add to u[i : i + n], and to as many others as there are `pieces`, one each `pitch`, for "
+        "each spike in spikes[first:stop], the weights from base + stride (spike - origin) on, and "
+        "on from there each `row_pitch`" + (", times its value" if graded else "") + ", in this "
+        f"order. n is a multiple of {lanes}, and of more than one piece at most {PIECES * lanes}; "
+        f"at most {PIECES} pieces, which do not overlap. There is at least one spike."
     )
     return compiled_intrinsic(scatter)
 
