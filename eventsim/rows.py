@@ -15,7 +15,6 @@ from numba.core import types
 
 from .jit import Compiled
 from .vectors import (
-    BLOCK,
     LANES,
     WIDTHS,
     as_bits,
@@ -223,13 +222,13 @@ gather_rows = _gatherer(WIDTHS)
 gather_any_rows = _gatherer((*WIDTHS, LANES))  # in training, where layers may be narrow
 
 
-PIECES = 3  # of membranes that rows are added to at once, each of at most as many vectors
+PIECES, VECTORS = 3, 6  # of membranes that rows are added to at once: pieces, vectors of each
 
 
 def _scatterer(lanes: int, graded: bool) -> Compiled:
     """Make what adds the rows of some spikes, which follow each other, to pieces of membranes.
 
-    The membranes stay in registers meanwhile, all of up to three short pieces, or up to 64 of a
+    The membranes stay in registers meanwhile, all of up to three short pieces, or six vectors of a
     long one at a time. All vectors are of the same length, which divides a site: what was stored a
     moment ago is only handed on to a load of the same place and length.
     """
@@ -287,23 +286,23 @@ def _scatterer(lanes: int, graded: bool) -> Compiled:
             done = builder.phi(index)
             done.add_incoming(index(0), before)
             left = builder.sub(count, done)
-            builder.cbranch(builder.icmp_unsigned(">=", left, index(BLOCK)), whole, rest)
+            block = index(VECTORS * lanes)
+            builder.cbranch(builder.icmp_unsigned(">", left, block), whole, rest)
             builder.position_at_end(whole)
-            add(1, BLOCK // lanes, done)
-            done.add_incoming(builder.add(done, index(BLOCK)), builder.block)
+            add(1, VECTORS, done)
+            done.add_incoming(builder.add(done, block), builder.block)
             builder.branch(check)
             builder.position_at_end(rest)
-            vectors, most = builder.udiv(left, index(lanes)), BLOCK // lanes
-            shape = builder.add(builder.mul(pieces, index(most)), vectors)
+            vectors = builder.udiv(left, index(lanes))
+            shape = builder.add(builder.mul(pieces, index(VECTORS)), vectors)
             choice = builder.switch(shape, after)
-            shapes = [(1, length, done) for length in range(1, most)]
-            shapes += [
-                (several, length, index(0))
-                for several in range(2, PIECES + 1) for length in range(1, PIECES + 1)
+            shapes = [
+                (several, length, done if several == 1 else index(0))
+                for several in range(1, PIECES + 1) for length in range(1, VECTORS + 1)
             ]  # fmt: skip
             for several, length, begun in shapes:
                 case = builder.append_basic_block("vectors")
-                choice.add_case(index(several * most + length), case)
+                choice.add_case(index(several * VECTORS + length), case)
                 builder.position_at_end(case)
                 add(several, length, begun)
                 builder.branch(after)
@@ -320,7 +319,7 @@ def _scatterer(lanes: int, graded: bool) -> Compiled:
         "Add to u[i : i + n], and to as many others as there are `pieces`, one each `pitch`, for "
         "each spike in spikes[first:stop], the weights from base + stride (spike - origin) on, and "
         "on from there each `row_pitch`" + (", times its value" if graded else "") + ", in this "
-        f"order. n is a multiple of {lanes}, and of more than one piece at most {PIECES * lanes}; "
+        f"order. n is a multiple of {lanes}, and of more than one piece at most {VECTORS * lanes}; "
         f"at most {PIECES} pieces, which do not overlap. There is at least one spike."
     )
     return compiled_intrinsic(scatter)

@@ -188,11 +188,11 @@ def _firing(lanes: int) -> Compiled:
 
     def fire(
         typingctx: Any, u: Any, i: Any, used: Any, limit: Any, subtract: Any, level: Any,
-        spikes: Any, end: Any,
+        spikes: Any, values: Any, end: Any,
     ) -> Any:  # fmt: skip
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             u, spikes = (data_of(context, builder, signature.args[k], args[k]) for k in (0, 6))
-            _, at, used, limit, subtract, level, _, end = args
+            _, at, used, limit, subtract, level, _, _, end = args
             number, flag = ir.IntType(32), ir.IntType(1)
             to, membranes = load_lanes(builder, u, at, lanes)
             above = builder.fcmp_ordered(">", membranes, spread(builder, limit, lanes))
@@ -205,24 +205,31 @@ def _firing(lanes: int) -> Compiled:
             kind = ir.VectorType(number, lanes)
             first = spread(builder, builder.trunc(at, number), lanes)
             neurons = builder.add(first, ir.Constant(kind, list(range(lanes))))
-            compress = get_or_insert_function(  # type: ignore[no-untyped-call]
-                builder.module, ir.FunctionType(kind, [kind, crossed.type, kind]),
-                f"llvm.experimental.vector.compress.v{lanes}i32",
-            )  # fmt: skip
-            fired = builder.call(compress, [neurons, crossed, ir.Constant(kind, ir.Undefined)])
-            place = builder.bitcast(builder.gep(spikes, [end]), kind.as_pointer())
-            builder.store(fired, place, align=4)
+
+            def append(array: Any, each: Any, name: str) -> None:
+                to_list = builder.bitcast(builder.gep(array, [end]), each.type.as_pointer())
+                compress = get_or_insert_function(  # type: ignore[no-untyped-call]
+                    builder.module,
+                    ir.FunctionType(each.type, [each.type, crossed.type, each.type]),
+                    f"llvm.experimental.vector.compress.v{lanes}{name}",
+                )
+                none = ir.Constant(each.type, ir.Undefined)
+                builder.store(builder.call(compress, [each, crossed, none]), to_list, align=4)
+
+            append(spikes, neurons, "i32")
+            if signature.args[7] != types.none:
+                append(data_of(context, builder, signature.args[7], args[7]), membranes, "f32")
             return builder.ctpop(as_bits(builder, crossed, lanes))
 
         index, single = types.uintp, types.float32
         return types.uint64(
-            u, index, types.uint64, single, types.boolean, single, spikes, index
+            u, index, types.uint64, single, types.boolean, single, spikes, values, index
         ), codegen  # fmt: skip
 
     fire.__doc__ = (
         f"Set those of u[i : i + {lanes}] that are above `limit`, and `used` by its bits, to "
-        f"`level`, or with `subtract` take it away; append which to spikes[:end], where {lanes} "
-        f"places are written to, and return how many."
+        f"`level`, or with `subtract` take it away; append which to spikes[:end], and what they "
+        f"were to values[:end], unless it is None; {lanes} places are written to. Returns how many."
     )
     return compiled_intrinsic(fire)
 

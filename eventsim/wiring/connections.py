@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..network.geometry import Reach
 from ..network.layers import WeightLayer
 from ..network.projections import Projection
-from ..rows import PIECES
+from ..rows import PIECES, VECTORS
 from ..vectors import LANES, LINE
 from .arrays import Arrays
 from .program import Patch, Span
@@ -161,7 +161,7 @@ def _add_spans(arrays: Arrays, pointers: NDArray[np.int64], spans: NDArray[np.in
 def _most_sites(row_length: int) -> int:
     """Return how many sites a piece of membranes that rows are added to at once may have."""
     lanes = next((lanes for lanes in (LINE, LANES) if row_length % lanes == 0), 0)
-    return PIECES * lanes // row_length
+    return VECTORS * lanes // row_length
 
 
 def _add_patches(

@@ -31,7 +31,7 @@ from ...rows import (
 )
 from ...vectors import LANES, LINE, fire_8, fire_16, take_flags
 from ...wiring.program import Connection, Level, Patch, Population, Program
-from .emission import emit, emit_above
+from .emission import emit
 from .state import Outcome, State
 from .updates import catch_up_site, count_updates, is_busy, read_out, update
 
@@ -303,9 +303,9 @@ def fire(
         for c in range(np.uintp(0), channels, vector):
             used = ~np.uint64(0) >> np.uint64(max(np.int64(0), np.int64(64 + c - channels)))
             if vector == np.uintp(LINE):
-                end += fire_16(u, neuron + c, used, limit, subtracts, level, spikes, end)
+                end += fire_16(u, neuron + c, used, limit, subtracts, level, spikes, None, end)
             else:
-                end += fire_8(u, neuron + c, used, limit, subtracts, level, spikes, end)
+                end += fire_8(u, neuron + c, used, limit, subtracts, level, spikes, None, end)
     pending = subtracts and fires_again(program, population, levels, state, u, first, end)
     counters[COMPARES] += sites * population[Population.channels]
     counters[RESETS] += np.int64(end - first)
@@ -354,7 +354,8 @@ def update_touched(
     )
     channels, groups = population[Population.channels], population[Population.groups]
     p, pending = program.parameters[population[Population.parameters]], False
-    first = end = np.int64(emitted)
+    first, many = np.uintp(emitted), population[Population.many] > 0
+    end = first
     size, changes = population[Population.together], population[Population.changes]
     i = 0
     while i < sites:
@@ -376,16 +377,28 @@ def update_touched(
             for other in range(site, k):
                 if k == site + 1 or is_busy(program, population, state, other):
                     flags[other], pending = 1, True
-        at, stop = np.uintp(neuron), np.uintp(k * channels)
-        begin = end
-        end = np.int64(emit_above(x, at, stop, np.float32(0), state.spikes, np.uintp(end)))
-        if population[Population.many]:
-            for spike in range(begin, end):
-                state.spike_values[spike] = x[state.spikes[spike]]
-                counters[OUTPUT_SPIKES] += np.int64(state.spike_values[spike])
-        for own in range(at, stop):
-            x[own] = 0
-    counters[RESETS] += end - first
-    if not population[Population.many]:
-        counters[OUTPUT_SPIKES] += end - first
-    return end, pending
+        end = take_spikes(x, np.uintp(neuron), np.uintp(k * channels), many, state, end)
+    counters[RESETS] += np.int64(end - first)
+    several = np.int64(end - first)
+    if many:
+        several = np.int64(0)
+        for spike in range(first, end):
+            several += np.int64(state.spike_values[spike])
+    counters[OUTPUT_SPIKES] += several
+    return np.int64(end), pending
+
+
+@inner_kernel
+def take_spikes(
+    x: Float32s, neuron: np.uintp, stop: np.uintp, many: bool, state: State, end: np.uintp
+) -> np.uintp:
+    """List the neurons neuron .. stop - 1 whose spikes stand in x, which is 0 afterwards."""
+    spikes, none, vector = state.spikes, np.float32(0), np.uintp(LINE)
+    while neuron < stop:
+        used = ~np.uint64(0) >> np.uint64(np.uintp(64) - min(vector, stop - neuron))
+        if many:
+            end += fire_16(x, neuron, used, none, False, none, spikes, state.spike_values, end)
+        else:
+            end += fire_16(x, neuron, used, none, False, none, spikes, None, end)
+        neuron += vector
+    return end
