@@ -14,7 +14,6 @@ from numba.core import types
 
 from .jit import Compiled
 from .vectors import (
-    BLOCK,
     LANES,
     as_bits,
     compiled_intrinsic,
@@ -156,85 +155,6 @@ def caught_up(
     moved.add_incoming(decayed, before)
     moved.add_incoming(raised, raising)
     return moved
-
-
-def _scatterer(lanes: int, graded: bool) -> Compiled:
-    """Make what adds the rows of some spikes, which follow each other, to a piece of membranes.
-
-    The membranes stay in registers meanwhile, up to 64 at a time, the rest in as many vectors as it
-    has. All are of the same length, which divides a site: what was stored a moment ago is only
-    handed on to a load of the same place and length.
-    """
-
-    def scatter(
-        typingctx: Any, u: Any, i: Any, n: Any, w: Any, base: Any, stride: Any, spikes: Any,
-        values: Any, first: Any, stop: Any,
-    ) -> Any:  # fmt: skip
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            u, w, spikes, values = (
-                data_of(context, builder, signature.args[k], args[k]) for k in (0, 3, 6, 7)
-            )
-            _, at, count, _, base, stride, _, _, first, stop = args
-            index = at.type
-
-            def add(done: Any, vectors: int) -> None:
-                places = [builder.add(done, index(lanes * v)) for v in range(vectors)]
-                found = [load_lanes(builder, u, builder.add(at, place), lanes) for place in places]
-
-                def row(slot: Any) -> list[Any]:
-                    spike = builder.zext(builder.load(builder.gep(spikes, [slot])), index)
-                    start = builder.add(base, builder.mul(spike, stride))
-                    elements = [builder.add(start, place) for place in places]
-                    kind = signature.args[3]
-                    weights = [load_weights(builder, kind, w, each, lanes) for each in elements]
-                    if graded:
-                        value = spread(builder, builder.load(builder.gep(values, [slot])), lanes)
-                        weights = [builder.fmul(each, value) for each in weights]
-                    return weights
-
-                sums = sums_of_rows(builder, first, stop, [each for _, each in found], row)
-                for (to, _), result in zip(found, sums, strict=True):
-                    builder.store(result, to, align=4)
-
-            before = builder.block
-            check, whole, rest, after = map(
-                builder.append_basic_block, ("check", "whole", "rest", "after")
-            )
-            builder.branch(check)
-            builder.position_at_end(check)
-            done = builder.phi(index)
-            done.add_incoming(index(0), before)
-            left = builder.sub(count, done)
-            builder.cbranch(builder.icmp_unsigned(">=", left, index(BLOCK)), whole, rest)
-            builder.position_at_end(whole)
-            add(done, BLOCK // lanes)
-            done.add_incoming(builder.add(done, index(BLOCK)), builder.block)
-            builder.branch(check)
-            builder.position_at_end(rest)
-            choice = builder.switch(builder.lshr(left, index(lanes.bit_length() - 1)), after)
-            for vectors in range(1, BLOCK // lanes):
-                choice.add_case(index(vectors), builder.append_basic_block("vectors"))
-                builder.position_at_end(choice.cases[-1][1])
-                add(done, vectors)
-                builder.branch(after)
-            builder.position_at_end(after)
-            return context.get_dummy_value()
-
-        number = types.uintp
-        return types.void(
-            u, number, number, w, number, number, spikes, values, number, number
-        ), codegen  # fmt: skip
-
-    scatter.__doc__ = (
-        "Add to u[i : i + n], for each spike in spikes[first:stop], the weights from base + stride "
-        "spike on" + (", times its value" if graded else "") + ", in this order. n is a multiple "
-        f"of {lanes}."
-    )
-    return compiled_intrinsic(scatter)
-
-
-scatter_rows_8, scatter_rows_16 = (_scatterer(n, graded=False) for n in (8, 16))
-scatter_graded_rows_8, scatter_graded_rows_16 = (_scatterer(n, graded=True) for n in (8, 16))
 
 
 def _receiver(lanes: int) -> Compiled:

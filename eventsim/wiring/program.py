@@ -104,6 +104,7 @@ class Connection(Columns):
     offset = auto()  # channels that arrive before those of the source
     in_group = auto()  # input channels that share a group of output channels
     reach = auto()  # offset of the pointers: first entry of each input position
+    patches = auto()  # likewise in `patch_pointers`
     stride = auto()  # from the weight row of one channel to that of the next
     twice = auto()  # 1 where a position may reach a site twice, through pools that overlap
     direct = auto()  # offset of the row of each input, where each reaches one site; otherwise -1
@@ -134,6 +135,20 @@ class Run(Columns):
     graded = auto()  # 1 where they come with a value
 
 
+class Patch(Columns):
+    """Spans of a position that spikes scatter to at once, as `Program.patches`.
+
+    Up to `scattered_rows.PIECES` of as many sites, equally far apart.
+    """
+
+    site = auto()  # of the first span: as of `Span`
+    sites = auto()
+    row = auto()
+    pieces = auto()  # how many spans
+    site_pitch = auto()  # from the site of one to that of the next, and from row to row
+    row_pitch = auto()
+
+
 class Program(NamedTuple):
     """A network as the kernels see it; see the columns above for offsets into the arrays."""
 
@@ -142,6 +157,8 @@ class Program(NamedTuple):
     connections: NDArray[np.int64]  # (connections, Connection)
     pointers: Int64s  # reach: spans of input position p are pointers[reach + p : reach + p + 2]
     spans: NDArray[np.int32]  # (spans, Span)
+    patch_pointers: Int64s  # likewise from Connection.patches on
+    patches: NDArray[np.int32]  # (patches, Patch)
     run_pointers: Int64s  # with p from Population.runs on: site s has runs[p[s] : p[s + 1]]
     runs: NDArray[np.int32]  # (runs, Run)
     fan_outs: Int32s

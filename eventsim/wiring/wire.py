@@ -27,7 +27,7 @@ from ..network.graph import INPUT, READOUTS, Network
 from ..network.layers import WeightLayer
 from ..network.neurons import FIXED_KIND, NEURON_DTYPE
 from ..network.projections import Projection, Projections
-from ..vectors import WIDTHS
+from ..vectors import LINE, WIDTHS
 from .arrays import Arrays, narrowed
 from .connections import WiredConnection
 from .populations import WiredPopulation, lay_out
@@ -36,6 +36,7 @@ from .program import (
     Columns,
     Connection,
     Level,
+    Patch,
     Population,
     Program,
     Run,
@@ -109,8 +110,8 @@ def _program(network: Network, populations: list[WiredPopulation], arrays: Array
     lists = []
     for number, size in enumerate(sizes):
         remembered = max((way.delay for way in connections if way.source == number - 1), default=0)
-        # Behind the last spike three places are written to: see `emission.emit`.
-        spike = arrays.reserve("spikes", size * (remembered + stretch) + 3)
+        # Behind the last spike a line is written to: see `vectors.fire_16`.
+        spike = arrays.reserve("spikes", size * (remembered + stretch) + LINE)
         start = arrays.reserve("starts", remembered + stretch + 1)
         lists.append(_SpikeList(spike, start, remembered))
     first = 0
@@ -146,6 +147,8 @@ def _program(network: Network, populations: list[WiredPopulation], arrays: Array
         connections=_table(connections, Connection, np.int64),
         pointers=arrays.joined("pointers", np.int64),
         spans=arrays.joined("spans", np.int32).reshape(-1, len(Span)),
+        patch_pointers=arrays.joined("patch_pointers", np.int64),
+        patches=arrays.joined("patches", np.int32).reshape(-1, len(Patch)),
         run_pointers=arrays.joined("run_pointers", np.int64),
         runs=arrays.joined("runs", np.int32).reshape(-1, len(Run)),
         fan_outs=arrays.joined("fan_outs", np.int32),
