@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...gathered_rows import gather_rows, gather_visits
-from ...jit import Float32s, Int64s, inner_kernel, kernel_glue, kernel_part
+from ...jit import Flags, Float32s, Int64s, inner_kernel, kernel_glue, kernel_part
 from ...network.neurons.lif import catch_up_plain, factors_of, fires
 from ...operations import COMPARES
 from ...vectors import lowest_bit
@@ -67,7 +67,9 @@ def visit(
         counters[COMPARES] += visits * population[Population.channels]
         count_updates(population, visits, counters)
         return False
-    return visit_in_step(program, population, levels, state, first, stop, begin, end, counters)
+    return visit_in_step(
+        state.flags, program, population, levels, state, first, stop, begin, end, counters
+    )  # fmt: skip
 
 
 @kernel_part
@@ -117,11 +119,13 @@ def visit_block(
 
 @kernel_part
 def visit_in_step(
-    program: Program, population: Int64s, levels: Float32s, state: State, first: int, stop: int,
-    begin: int, end: int, counters: Int64s,
+    flags: Flags | None, program: Program, population: Int64s, levels: Float32s, state: State,
+    first: int, stop: int, begin: int, end: int, counters: Int64s,
 ) -> bool:  # fmt: skip
     """Update all blocks of a site in each timestep: neurons may fire again without input."""
-    flags, noted = state.flags[population[Population.site] :], state.noted
+    if flags is None:
+        return False
+    flags, noted = flags[population[Population.site] :], state.noted
     awake, sites = population[Population.awake] > 0, population[Population.sites]
     visits, pending = 0, False
     for site in range(first, stop):

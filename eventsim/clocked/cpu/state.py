@@ -83,17 +83,19 @@ def new_state(program: Program) -> State:
 
     general = not program.populations[:, Population.plain].all()
     valued = program.graded or bool(program.populations[:, Population.many].any())
-    # Three kinds of networks, so that the kernels are compiled three times at most: of plain layers
-    # of one site, which only gather; of plain layers, with binary spikes; and all others.
+    # Four kinds of networks, so that the kernels are compiled four times at most: of plain layers
+    # of one site, which only gather, and whose neurons only fire with input, or without it too; of
+    # plain layers, with binary spikes; and all others.
     plain = not general and not valued
     flat = plain and gathers_always(program)
+    calm = flat and not program.populations[:, [Population.subtract, Population.awake]].any()
     return State(
         membranes=rows(program.neurons, np.float32),
         seconds=rows(program.neurons, np.float32, general),
         free_from=rows(program.neurons, np.int32, general),
         returned=rows(program.neurons, np.float32, general),
         last=rows(program.sites, np.int32),
-        flags=rows(program.sites, np.uint8),
+        flags=None if calm else rows(program.sites, np.uint8),  # type: ignore[arg-type]
         pending=rows(len(program.populations), np.uint8),
         spikes=rows(program.spikes, np.int32),
         spike_values=rows(program.spikes, np.float32, valued),
@@ -149,7 +151,7 @@ def clear(program: Program, state: State) -> None:
     state.free_from[:] = 0
     state.returned[:] = 0
     state.last[:] = -1
-    state.flags[:] = 0
+    silence(state.flags)
     state.pending[:] = 0
     silence(state.inputs)
     silence(state.pooled)
@@ -164,7 +166,7 @@ def clear(program: Program, state: State) -> None:
 
 
 @kernel_part
-def silence(array: Float32s | None) -> None:
+def silence(array: Flags | Float32s | None) -> None:
     """Fill an array with zeros, if it is there."""
     if array is None:
         return
@@ -172,7 +174,7 @@ def silence(array: Float32s | None) -> None:
 
 
 # What lives from one timestep to the next; the rest is empty between them.
-_OF_SITES, _OF_NEURONS = ("last", "flags"), ("membranes", "seconds", "free_from", "returned")
+_OF_NEURONS = ("membranes", "seconds", "free_from", "returned")
 
 
 def kept(program: Program, state: State) -> dict[str, NDArray[Any]]:
@@ -180,7 +182,9 @@ def kept(program: Program, state: State) -> dict[str, NDArray[Any]]:
 
     Of the spikes these are the ones that delays will still ask for.
     """
-    found = {name: getattr(state, name)[: program.sites] for name in _OF_SITES}
+    flags = np.zeros(program.sites, np.uint8) if state.flags is None else state.flags
+    found: dict[str, NDArray[Any]] = {"last": state.last[: program.sites]}
+    found["flags"] = flags[: program.sites]
     found |= {name: getattr(state, name)[: program.neurons] for name in _OF_NEURONS}
     found["pending"] = state.pending[: len(program.populations)]
     spans = _remembered(program)
@@ -195,8 +199,9 @@ def kept(program: Program, state: State) -> dict[str, NDArray[Any]]:
 
 def keep(program: Program, state: State, found: Mapping[str, NDArray[Any]]) -> None:
     """Put what `kept` returned into a state that has been cleared."""
-    for name in (*_OF_SITES, *_OF_NEURONS, "pending"):
-        getattr(state, name)[: len(found[name])] = found[name]
+    for name in ("last", "flags", *_OF_NEURONS, "pending"):
+        if getattr(state, name) is not None:
+            getattr(state, name)[: len(found[name])] = found[name]
     first = taken = 0
     for span in _remembered(program):
         starts = found["starts"][first : first + span.stop - span.start]
