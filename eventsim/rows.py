@@ -7,7 +7,6 @@ has what these are made of.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 from llvmlite import ir
@@ -15,9 +14,7 @@ from numba.core import types
 
 from .jit import Compiled
 from .vectors import (
-    BLOCK,
     LANES,
-    WIDTHS,
     as_bits,
     compiled_intrinsic,
     data_of,
@@ -144,7 +141,7 @@ def weight_at(typingctx: Any, w: Any, i: Any) -> Any:
     return types.float32(w, types.uintp), codegen
 
 
-def _moved(
+def caught_up(
     builder: Any, membranes: Any, power: Any, biased: Any, b: Any, c: Any, gain: Any, lanes: int
 ) -> Any:
     """Return membranes after some silent timesteps, as `lif.catch_up_plain` does."""
@@ -158,148 +155,6 @@ def _moved(
     moved.add_incoming(decayed, before)
     moved.add_incoming(raised, raising)
     return moved
-
-
-def _gatherer(widths: tuple[int, ...]) -> Compiled:
-    """Make what brings a block of membranes up to date, compares and resets it.
-
-    For weights that lie block by block. The membranes stay in registers.
-    """
-
-    def gather_rows(
-        typingctx: Any, width: Any, u: Any, i: Any, power: Any, biased: Any, b: Any, c: Any,
-        gain: Any, w: Any, base: Any, rows: Any, graded: Any, values: Any, first: Any, stop: Any,
-        limit: Any, subtract: Any, level: Any,
-    ) -> Any:  # fmt: skip
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            kinds, number = signature.args, ir.IntType(64)
-            u, b, w, rows = (data_of(context, builder, kinds[k], args[k]) for k in (1, 5, 8, 10))
-            width, _, at, power, biased, _, c, gain, _, base, _, graded, _, *rest = args
-            first, stop, limit, subtract, level = rest
-
-            def gathered(lanes: int, valued: bool) -> Any:
-                to, membranes = load_lanes(builder, u, at, lanes)
-                moved = _moved(builder, membranes, power, biased, b, c, gain, lanes)
-
-                def row(slot: Any) -> Any:
-                    which = builder.zext(builder.load(builder.gep(rows, [slot])), number)
-                    element = builder.add(base, builder.mul(which, number(lanes)))
-                    weights = load_weights(builder, kinds[8], w, element, lanes)
-                    if valued:
-                        values = data_of(context, builder, kinds[12], args[12])
-                        value = builder.load(builder.gep(values, [slot]))
-                        weights = builder.fmul(weights, spread(builder, value, lanes))
-                    return weights
-
-                result = sum_of_rows(builder, first, stop, moved, row)
-                crossed = builder.fcmp_ordered(">", result, spread(builder, limit, lanes))
-                new = spread(builder, level, lanes)
-                reset = builder.select(subtract, builder.fsub(result, new), new)
-                builder.store(builder.select(crossed, reset, result), to, align=4)
-                return as_bits(builder, crossed, lanes)
-
-            ways = {lanes: partial(gathered, lanes, False) for lanes in widths}
-            if kinds[12] != types.none:
-                ways |= {lanes + 1: partial(gathered, lanes, True) for lanes in widths}
-            return one_of(builder, builder.or_(width, builder.zext(graded, number)), ways)
-
-        index, single, flag = types.uintp, types.float32, types.boolean
-        return types.uint64(
-            index, u, index, single, flag, b, index, single, w, index, rows, flag, values, index,
-            index, single, flag, single,
-        ), codegen  # fmt: skip
-
-    gather_rows.__doc__ = (
-        f"Let u[i : i + width] be u[i : i + width] power, where `biased` and b[c : c + width] "
-        f"gain, and add to it, for each row in rows[first:stop], the weights from base + width row "
-        f"on, times its value where `graded`, strictly in this order. Those above `limit` are set "
-        f"to `level`, or with `subtract` get it taken away; returns bits that say which. `width` "
-        f"is one of {widths}; without `values`, which may be None, nothing is graded."
-    )
-    return compiled_intrinsic(gather_rows)
-
-
-gather_rows = _gatherer(WIDTHS)
-gather_any_rows = _gatherer((*WIDTHS, LANES))  # in training, where layers may be narrow
-
-
-def _scatterer(lanes: int, graded: bool) -> Compiled:
-    """Make what adds the rows of some spikes, which follow each other, to a piece of membranes.
-
-    The membranes stay in registers meanwhile, up to 64 at a time, the rest in as many vectors as it
-    has. All are of the same length, which divides a site: what was stored a moment ago is only
-    handed on to a load of the same place and length.
-    """
-
-    def scatter(
-        typingctx: Any, u: Any, i: Any, n: Any, w: Any, base: Any, stride: Any, spikes: Any,
-        values: Any, first: Any, stop: Any,
-    ) -> Any:  # fmt: skip
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            u, w, spikes, values = (
-                data_of(context, builder, signature.args[k], args[k]) for k in (0, 3, 6, 7)
-            )
-            _, at, count, _, base, stride, _, _, first, stop = args
-            index = at.type
-
-            def add(done: Any, vectors: int) -> None:
-                places = [builder.add(done, index(lanes * v)) for v in range(vectors)]
-                found = [load_lanes(builder, u, builder.add(at, place), lanes) for place in places]
-
-                def row(slot: Any) -> list[Any]:
-                    spike = builder.zext(builder.load(builder.gep(spikes, [slot])), index)
-                    start = builder.add(base, builder.mul(spike, stride))
-                    elements = [builder.add(start, place) for place in places]
-                    kind = signature.args[3]
-                    weights = [load_weights(builder, kind, w, each, lanes) for each in elements]
-                    if graded:
-                        value = spread(builder, builder.load(builder.gep(values, [slot])), lanes)
-                        weights = [builder.fmul(each, value) for each in weights]
-                    return weights
-
-                sums = sums_of_rows(builder, first, stop, [each for _, each in found], row)
-                for (to, _), result in zip(found, sums, strict=True):
-                    builder.store(result, to, align=4)
-
-            before = builder.block
-            check, whole, rest, after = map(
-                builder.append_basic_block, ("check", "whole", "rest", "after")
-            )
-            builder.branch(check)
-            builder.position_at_end(check)
-            done = builder.phi(index)
-            done.add_incoming(index(0), before)
-            left = builder.sub(count, done)
-            builder.cbranch(builder.icmp_unsigned(">=", left, index(BLOCK)), whole, rest)
-            builder.position_at_end(whole)
-            add(done, BLOCK // lanes)
-            done.add_incoming(builder.add(done, index(BLOCK)), builder.block)
-            builder.branch(check)
-            builder.position_at_end(rest)
-            choice = builder.switch(builder.lshr(left, index(lanes.bit_length() - 1)), after)
-            for vectors in range(1, BLOCK // lanes):
-                choice.add_case(index(vectors), builder.append_basic_block("vectors"))
-                builder.position_at_end(choice.cases[-1][1])
-                add(done, vectors)
-                builder.branch(after)
-            builder.position_at_end(after)
-            return context.get_dummy_value()
-
-        number = types.uintp
-        return types.void(
-            u, number, number, w, number, number, spikes, values, number, number
-        ), codegen  # fmt: skip
-
-    scatter.__doc__ = (
-        "Add to u[i : i + n], for each spike in spikes[first:stop], the weights from base + stride "
-        "spike on" + (", times its value" if graded else "") + ", in this order. n is a multiple "
-        f"of {lanes}."
-    )
-    return compiled_intrinsic(scatter)
-
-
-scatter_rows_8, scatter_rows_16 = (_scatterer(n, graded=False) for n in (8, 16))
-scatter_graded_rows_8, scatter_graded_rows_16 = (_scatterer(n, graded=True) for n in (8, 16))
 
 
 def _receiver(lanes: int) -> Compiled:
@@ -327,7 +182,7 @@ def _receiver(lanes: int) -> Compiled:
             c = builder.mul(which, number(lanes))
             address, membranes = load_lanes(builder, u, builder.add(at, c), lanes)
             k = builder.add(bias, c)
-            moved = _moved(builder, membranes, power, biased, b, k, gain, lanes)
+            moved = caught_up(builder, membranes, power, biased, b, k, gain, lanes)
 
             def row(slot: Any) -> Any:
                 where = builder.add(builder.load(builder.gep(rows, [slot])), builder.add(column, c))

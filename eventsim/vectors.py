@@ -11,6 +11,7 @@ import llvmlite.binding
 import numpy as np
 from llvmlite import ir
 from numba.core import types
+from numba.core.cgutils import get_or_insert_function
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
@@ -177,6 +178,83 @@ def _comparison(lanes: int) -> Compiled:
 
 
 above_in_lanes, above_in_block = _comparison(LANES), _comparison(BLOCK)
+
+
+def _firing(lanes: int) -> Compiled:
+    """Make what compares and resets neighbours, and lists those that fired.
+
+    Without a branch: how many there are is hard to predict.
+    """
+
+    def fire(
+        typingctx: Any, u: Any, i: Any, used: Any, limit: Any, subtract: Any, level: Any,
+        spikes: Any, values: Any, end: Any,
+    ) -> Any:  # fmt: skip
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            u, spikes = (data_of(context, builder, signature.args[k], args[k]) for k in (0, 6))
+            _, at, used, limit, subtract, level, _, _, end = args
+            number, flag = ir.IntType(32), ir.IntType(1)
+            to, membranes = load_lanes(builder, u, at, lanes)
+            above = builder.fcmp_ordered(">", membranes, spread(builder, limit, lanes))
+            own = builder.bitcast(
+                builder.trunc(used, ir.IntType(lanes)), ir.VectorType(flag, lanes)
+            )
+            crossed, new = builder.and_(above, own), spread(builder, level, lanes)
+            reset = builder.select(subtract, builder.fsub(membranes, new), new)
+            builder.store(builder.select(crossed, reset, membranes), to, align=4)
+            kind = ir.VectorType(number, lanes)
+            first = spread(builder, builder.trunc(at, number), lanes)
+            neurons = builder.add(first, ir.Constant(kind, list(range(lanes))))
+
+            def append(array: Any, each: Any, name: str) -> None:
+                to_list = builder.bitcast(builder.gep(array, [end]), each.type.as_pointer())
+                compress = get_or_insert_function(  # type: ignore[no-untyped-call]
+                    builder.module,
+                    ir.FunctionType(each.type, [each.type, crossed.type, each.type]),
+                    f"llvm.experimental.vector.compress.v{lanes}{name}",
+                )
+                none = ir.Constant(each.type, ir.Undefined)
+                builder.store(builder.call(compress, [each, crossed, none]), to_list, align=4)
+
+            append(spikes, neurons, "i32")
+            if signature.args[7] != types.none:
+                append(data_of(context, builder, signature.args[7], args[7]), membranes, "f32")
+            return builder.ctpop(as_bits(builder, crossed, lanes))
+
+        index, single = types.uintp, types.float32
+        return types.uint64(
+            u, index, types.uint64, single, types.boolean, single, spikes, values, index
+        ), codegen  # fmt: skip
+
+    fire.__doc__ = (
+        f"Set those of u[i : i + {lanes}] that are above `limit`, and `used` by its bits, to "
+        f"`level`, or with `subtract` take it away; append which to spikes[:end], and what they "
+        f"were to values[:end], unless it is None; {lanes} places are written to. Returns how many."
+    )
+    return compiled_intrinsic(fire)
+
+
+fire_8, fire_16 = _firing(LANES), _firing(LINE)
+
+
+@compiled_intrinsic
+def take_flags(typingctx: Any, flags: Any, i: Any, count: Any) -> Any:
+    """Return bits that say which of flags[i : i + count], 1 to 64, are not 0, and clear these.
+
+    64 are read and written.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = data_of(context, builder, signature.args[0], args[0])
+        kind, word = ir.VectorType(ir.IntType(8), 64), ir.IntType(64)
+        to = builder.bitcast(builder.gep(data, [args[1]]), kind.as_pointer())
+        found, none = builder.load(to, align=1), ir.Constant(kind, [0] * 64)
+        used = builder.lshr(word(-1), builder.sub(word(64), args[2]))
+        own = builder.bitcast(used, ir.VectorType(ir.IntType(1), 64))
+        builder.store(builder.select(own, none, found), to, align=1)
+        return builder.and_(as_bits(builder, builder.icmp_unsigned("!=", found, none), 64), used)
+
+    return types.uint64(flags, types.uintp, types.uintp), codegen
 
 
 @compiled_intrinsic

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from ..network.geometry import Reach
 from ..network.layers import WeightLayer
 from ..network.projections import Projection
-from ..vectors import LINE
+from ..scattered_rows import PIECES, VECTORS
+from ..vectors import LANES, LINE
 from .arrays import Arrays
-from .program import Span
+from .program import Patch, Span
 from .runs import Runs, runs_of
 
 
@@ -32,6 +33,7 @@ class WiredConnection:
     offset: int
     in_group: int
     reach: int
+    patches: int
     stride: int
     twice: bool
     direct: int
@@ -41,7 +43,6 @@ class WiredConnection:
     rows_per_site: int  # the most that one timestep can bring
     found: Runs | None  # where rows may be gathered
     fan_out: int
-    runs: int = -1
     index: int = -1
     start: int = -1  # of the source's spikes: see `wire.py`
     arriving: int = -1
@@ -74,7 +75,8 @@ def connect(
     reach = near.behind(source.linear)
     pooled, cells = -1, 0
     if source.max_pool is not None:
-        pooled = _add_reach(arrays, source.max_pool, source.max_pool.targets * source.channels, 0)
+        first_cells = source.max_pool.targets * source.channels
+        pooled = _add_spans(arrays, *_spans(source.max_pool, first_cells, 0))
         cells = (len(reach.pointers) - 1) * source.channels
     in_group = channels // layer.groups
     some_delayed = len(set(source.delays)) > 1
@@ -87,6 +89,8 @@ def connect(
     direct = -1
     if sites == 1 and layer.groups == 1:
         direct = _add_direct(arrays, reach, source.channels, stride * rows.shape[1])
+    spans = _spans(reach, reach.taps, rows.shape[1] if layer.groups == 1 else 0)
+    twice = _reaches_twice(reach)
     return WiredConnection(
         source=source.population,
         delay=delay,
@@ -95,9 +99,10 @@ def connect(
         in_channels=source.channels,
         offset=0 if source.flat else source.offset,
         in_group=in_group,
-        reach=_add_reach(arrays, reach, reach.taps, rows.shape[1] if layer.groups == 1 else 0),
+        reach=_add_spans(arrays, *spans),
+        patches=_add_patches(arrays, *spans, 0 if twice else _most_sites(rows.shape[1])),
         stride=stride * rows.shape[1],
-        twice=_reaches_twice(reach),
+        twice=twice,
         direct=direct,
         positions=len(reach.pointers) - 1,
         pooled=pooled,
@@ -128,8 +133,10 @@ def _add_direct(arrays: Arrays, reach: Reach, channels: int, stride: int) -> int
     return arrays.add("direct", reach.taps[:, None] + np.arange(channels) * stride)
 
 
-def _add_reach(arrays: Arrays, reach: Reach, first_rows: NDArray[np.int64], row_length: int) -> int:
-    """Add the spans that each position reaches: entries whose sites and rows follow each other.
+def _spans(
+    reach: Reach, first_rows: NDArray[np.int64], row_length: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return pointers to the spans of each position, and these: entries that follow each other.
 
     Sites of groups do not lie side by side: with a `row_length` of 0 each entry is a span.
     """
@@ -140,6 +147,42 @@ def _add_reach(arrays: Arrays, reach: Reach, first_rows: NDArray[np.int64], row_
     spans = np.concatenate([[0], np.cumsum(starts)])
     first = np.flatnonzero(starts)
     sites = np.diff(np.append(first, len(starts)))
-    table = np.stack([reach.targets[first], sites, first_rows[first]], axis=1)  # columns of S
-    offset = arrays.add("spans", table) // len(Span)
-    return arrays.add("pointers", spans[reach.pointers] + offset)
+    return spans[reach.pointers], np.stack(
+        [reach.targets[first], sites, first_rows[first]],
+        axis=1,  # columns of `Span`
+    )
+
+
+def _add_spans(arrays: Arrays, pointers: NDArray[np.int64], spans: NDArray[np.int64]) -> int:
+    return arrays.add("pointers", pointers + arrays.add("spans", spans) // len(Span))
+
+
+def _most_sites(row_length: int) -> int:
+    """Return how many sites a piece of membranes that rows are added to at once may have."""
+    lanes = next((lanes for lanes in (LINE, LANES) if row_length % lanes == 0), 0)
+    return VECTORS * lanes // row_length
+
+
+def _add_patches(
+    arrays: Arrays, pointers: NDArray[np.int64], spans: NDArray[np.int64], most_sites: int
+) -> int:
+    """Add the spans again, a few together where they are alike, of at most so many sites each."""
+    count = len(spans)
+    nth = np.arange(count) - np.repeat(pointers[:-1], np.diff(pointers))
+    first = nth % PIECES == 0
+    begins = np.append(np.flatnonzero(first), count)
+    steps = np.diff(spans, axis=0, prepend=0)
+    second = np.append(steps, steps[:1], axis=0)[begins[:-1] + 1]
+    lengths = np.diff(begins)
+    alike = first | (steps == np.repeat(second, lengths, axis=0)).all(axis=1)
+    alike &= first | (steps[:, Span.sites] == 0)
+    alike &= spans[:, Span.sites] <= most_sites
+    apart = np.add.reduceat(~alike, begins[:-1]) if count else lengths
+    starts = np.flatnonzero(first | (np.repeat(apart, lengths) > 0))
+    pieces = np.diff(np.append(starts, count))
+    pitch = np.append(steps, steps[:1], axis=0)[starts + 1] * (pieces > 1)[:, None]
+    table = np.column_stack(
+        [spans[starts], pieces, pitch[:, Span.site], pitch[:, Span.row]]  # columns of `Patch`
+    )
+    offset = arrays.add("patches", table) // len(Patch)
+    return arrays.add("patch_pointers", np.searchsorted(starts, pointers) + offset)

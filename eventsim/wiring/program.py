@@ -65,6 +65,8 @@ class Population(Columns):
     looks_up = auto()  # 1 where a site asks for the spikes of positions, 0 where all reach it
     blocks = auto()  # offset of the weights, block by block
     block = auto()  # their number in a block
+    runs = auto()  # offset of the pointers to the runs of each site
+    index = auto()  # length of a row of where the spikes of each position begin
 
 
 class Level(Columns):
@@ -102,13 +104,13 @@ class Connection(Columns):
     offset = auto()  # channels that arrive before those of the source
     in_group = auto()  # input channels that share a group of output channels
     reach = auto()  # offset of the pointers: first entry of each input position
+    patches = auto()  # likewise in `patch_pointers`
     stride = auto()  # from the weight row of one channel to that of the next
     twice = auto()  # 1 where a position may reach a site twice, through pools that overlap
     direct = auto()  # offset of the row of each input, where each reaches one site; otherwise -1
     positions = auto()  # of the source
-    runs = auto()  # offset of the pointers to the runs of each site, -1 where there are none
     fan_out = auto()  # offset of the number of sites that each position reaches
-    index = auto()  # offset, among the layer's, of where the spikes of each position begin
+    index = auto()  # offset in that row
     pooled = auto()  # offset of the max pool's pointers, -1 without one
     pooled_cells = auto()  # cells x channels of the max pool
 
@@ -124,6 +126,29 @@ class Span(Columns):
     row = auto()  # offset in `weights` of the first site's row for channel 0 of the source
 
 
+class Run(Columns):
+    """A run (see `runs.py`): as `Program.runs`, those of a site one after the other."""
+
+    first = auto()  # the entry of the index where its spikes begin,
+    beyond = auto()  # and where they end
+    constant = auto()  # what is added to the number of a spike to make that of its row
+    graded = auto()  # 1 where they come with a value
+
+
+class Patch(Columns):
+    """Spans of a position that spikes scatter to at once, as `Program.patches`.
+
+    Up to `scattered_rows.PIECES` of as many sites, equally far apart.
+    """
+
+    site = auto()  # of the first span: as of `Span`
+    sites = auto()
+    row = auto()
+    pieces = auto()  # how many spans
+    site_pitch = auto()  # from the site of one to that of the next, and from row to row
+    row_pitch = auto()
+
+
 class Program(NamedTuple):
     """A network as the kernels see it; see the columns above for offsets into the arrays."""
 
@@ -132,8 +157,10 @@ class Program(NamedTuple):
     connections: NDArray[np.int64]  # (connections, Connection)
     pointers: Int64s  # reach: spans of input position p are pointers[reach + p : reach + p + 2]
     spans: NDArray[np.int32]  # (spans, Span)
-    run_pointers: Int64s  # with p from Connection.runs on: site s has runs[p[s] : p[s + 1]]
-    runs: NDArray[np.int32]  # (runs, 3) as `runs.Runs.table`
+    patch_pointers: Int64s  # likewise from Connection.patches on
+    patches: NDArray[np.int32]  # (patches, Patch)
+    run_pointers: Int64s  # with p from Population.runs on: site s has runs[p[s] : p[s + 1]]
+    runs: NDArray[np.int32]  # (runs, Run)
     fan_outs: Int32s
     blocks: Weights  # those of gathered layers again, block by block
     direct: Int32s  # offset in `weights` of the row of each input of a fully connected layer
@@ -157,7 +184,7 @@ class Program(NamedTuple):
     masks: int  # words of 64 spikes that a gathered layer can emit in a chunk
     visited: int  # words of 64 sites, of its timesteps
     multiples: int  # neurons times timesteps of a chunk, where they may spike several times
-    inputs: int  # neurons of the largest layer that is not plain
+    inputs: int  # what comes to the largest layer that is not plain, at a time
     begins: int  # entries of where the spikes of positions begin, of a layer in a chunk
     words: int  # positions of all connections of a gathered layer
     visits: int  # that are noted at a time

@@ -16,21 +16,22 @@ on the list while a neuron of theirs may still fire.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ...jit import Flags, Float32s, Int32s, Int64s, Weights, inner_kernel, kernel_part
+from ...jit import Flags, Float32s, Int32s, Int64s, Weights, inner_kernel, kernel_glue, kernel_part
 from ...network.neurons import factors
 from ...network.neurons.lif import catch_up_plain, fires
 from ...operations import ACS, COMPARES, INPUT_EVENTS, MACS, OUTPUT_SPIKES, RESETS
-from ...rows import (
+from ...rows import weight_at
+from ...scattered_rows import (
     scatter_graded_rows_8,
     scatter_graded_rows_16,
     scatter_rows_8,
     scatter_rows_16,
-    weight_at,
 )
-from ...vectors import LANES, lowest_bit
-from ...wiring.program import Connection, Level, Population, Program, Span
-from .emission import emit_above
+from ...vectors import LANES, LINE, fire_8, fire_16, take_flags
+from ...wiring.program import Connection, Level, Patch, Population, Program
+from .emission import emit
 from .state import Outcome, State
 from .updates import catch_up_site, count_updates, is_busy, read_out, update
 
@@ -93,7 +94,7 @@ def run_scattered(
     state.pending[number] = pending
 
 
-@kernel_part
+@kernel_glue
 def catch_up_reached(
     program: Program, population: Int64s, state: State, t: int, of_stretch: int
 ) -> np.int64:
@@ -112,21 +113,34 @@ def catch_up_reached(
     return sites
 
 
-@kernel_part
+@kernel_glue
 def mark(
     program: Program, population: Int64s, way: int, state: State, begin: int, end: int
 ) -> None:
     """Flag the sites that the spikes begin .. end - 1 reach."""
-    connection, pointers, spans = program.connections[way], program.pointers, program.spans
-    flags = state.flags[population[Population.site] :]
-    groups, reach = np.uintp(population[Population.groups]), np.uintp(connection[Connection.reach])
+    connection, patches = program.connections[way], program.patches
+    flags, pointers = state.flags[population[Population.site] :], program.patch_pointers
+    groups, entries = (
+        np.uintp(population[Population.groups]), np.uintp(connection[Connection.patches])
+    )  # fmt: skip
+    channels, offset, in_group, twice = sharing(connection, groups)
     i, stop = np.uintp(begin), np.uintp(end)
     while i < stop:
-        position, group, i = together(connection, groups, state.spikes, i, stop)
-        entry = reach + position
-        for span in range(np.uintp(pointers[entry]), np.uintp(pointers[entry + np.uintp(1)])):
-            site = np.uintp(spans[span, np.uintp(Span.site)]) * groups + group
-            flag(flags, site, np.uintp(spans[span, np.uintp(Span.sites)]))
+        position, group, i = together(state.spikes, i, stop, channels, offset, in_group, twice)
+        entry = entries + position
+        for patch in range(np.uintp(pointers[entry]), np.uintp(pointers[entry + np.uintp(1)])):
+            flag_patch(flags, patches, patch, groups, group)
+
+
+@inner_kernel
+def flag_patch(
+    flags: Flags, patches: NDArray[np.int32], patch: np.uintp, groups: np.uintp, group: np.uintp
+) -> None:
+    """Flag the sites of a patch."""
+    site, sites = patches[patch, np.uintp(Patch.site)], patches[patch, np.uintp(Patch.sites)]
+    for _ in range(patches[patch, np.uintp(Patch.pieces)]):
+        flag(flags, np.uintp(site) * groups + group, np.uintp(sites))
+        site += patches[patch, np.uintp(Patch.site_pitch)]
 
 
 @inner_kernel
@@ -140,7 +154,7 @@ def flag(flags: Flags, site: np.uintp, sites: np.uintp) -> None:
         flags[site] = 1
 
 
-@kernel_part
+@inner_kernel
 def scatter(
     x: Float32s | None, program: Program, population: Int64s, way: int, state: State, begin: int,
     end: int, marked: bool,
@@ -153,32 +167,39 @@ def scatter(
     of them are multiplied.
     """
     connection, spikes, values = program.connections[way], state.spikes, state.spike_values
-    pointers, spans = program.pointers, program.spans
+    pointers, patches = program.patch_pointers, program.patches
     flags = state.flags[population[Population.site] :]
     u = state.membranes[population[Population.neuron] :]
     if x is not None and not population[Population.plain]:
         u = x
-    reach, stride = np.uintp(connection[Connection.reach]), np.uintp(connection[Connection.stride])
+    entries, stride = (
+        np.uintp(connection[Connection.patches]),
+        np.uintp(connection[Connection.stride]),
+    )
     groups, graded = np.uintp(population[Population.groups]), connection[Connection.graded] > 0
     stored = np.uintp(population[Population.stored])
-    in_channels = np.uintp(connection[Connection.in_channels])
+    pitch = groups * stored
+    channels, offset, in_group, twice = sharing(connection, groups)
     one, i, stop = np.uintp(1), np.uintp(begin), np.uintp(end)
     reached, multiplied = np.uintp(0), np.uintp(0)
     while i < stop:
         first, fan_out = i, np.uintp(0)
-        position, group, i = together(connection, groups, spikes, i, stop)
-        entry = reach + position
-        for span in range(np.uintp(pointers[entry]), np.uintp(pointers[entry + one])):
-            sites = np.uintp(spans[span, np.uintp(Span.sites)])
-            site = np.uintp(spans[span, np.uintp(Span.site)]) * groups + group
-            if not marked:
-                flag(flags, site, sites)
-            base = np.uintp(spans[span, np.uintp(Span.row)]) - position * in_channels * stride
+        position, group, i = together(spikes, i, stop, channels, offset, in_group, twice)
+        entry, origin = entries + position, position * np.uintp(channels)
+        for patch in range(np.uintp(pointers[entry]), np.uintp(pointers[entry + one])):
+            sites = np.uintp(patches[patch, np.uintp(Patch.sites)])
+            pieces = np.uintp(patches[patch, np.uintp(Patch.pieces)])
+            site = np.uintp(patches[patch, np.uintp(Patch.site)])
+            step = np.uintp(patches[patch, np.uintp(Patch.site_pitch)])
             add_spikes(
-                u, site * stored, sites, stored, program.weights, base, stride, spikes, values,
+                u, site * pitch + group * stored, sites * stored, pieces, step * pitch, stored,
+                program.weights, np.uintp(patches[patch, np.uintp(Patch.row)]),
+                np.uintp(patches[patch, np.uintp(Patch.row_pitch)]), stride, spikes, values, origin,
                 first, i, graded,
             )  # fmt: skip
-            fan_out += sites
+            fan_out += sites * pieces
+            if not marked:
+                flag_patch(flags, patches, patch, groups, group)
         reached += fan_out * (i - first)
         if graded:
             for k in range(first, i):
@@ -187,23 +208,31 @@ def scatter(
 
 
 @inner_kernel
+def sharing(connection: Int64s, groups: np.uintp) -> tuple[np.uint32, np.int64, np.int64, bool]:
+    """Return what `together` asks of a connection: channels, where a group's begin, how many."""
+    return (
+        np.uint32(connection[Connection.in_channels]), connection[Connection.offset],
+        connection[Connection.in_group] * (groups > np.uintp(1)), connection[Connection.twice] > 0,
+    )  # fmt: skip
+
+
+@inner_kernel
 def together(
-    connection: Int64s, groups: np.uintp, spikes: Int32s, i: np.uintp, stop: np.uintp
-) -> tuple[np.uintp, np.uintp, np.uintp]:
+    spikes: Int32s, i: np.uintp, stop: np.uintp, in_channels: np.uint32, offset: int,
+    in_group: int, twice: bool,
+) -> tuple[np.uintp, np.uintp, np.uintp]:  # fmt: skip
     """Return position and group of spike i, and up to where spikes follow that have the same.
 
     Where a position may reach a site twice, a spike is by itself: its rows are added in turn.
     """
-    in_channels, one = np.uint32(connection[Connection.in_channels]), np.uintp(1)
-    position, group = np.uint32(spikes[i]) // in_channels, np.int64(0)
+    one, position, group = np.uintp(1), np.uint32(spikes[i]) // in_channels, np.int64(0)
     origin = np.int64(position) * np.int64(in_channels)
     beyond = origin + np.int64(in_channels)
-    if groups > one:
-        offset, in_group = connection[Connection.offset], connection[Connection.in_group]
+    if in_group > 0:
         group = (offset + np.int64(spikes[i]) - origin) // in_group
         beyond = min(beyond, origin + (group + 1) * in_group - offset)
     i += one
-    if not connection[Connection.twice]:
+    if not twice:
         while i < stop and spikes[i] < beyond:
             i += one
     return np.uintp(position), np.uintp(group), i
@@ -211,93 +240,85 @@ def together(
 
 @inner_kernel
 def add_spikes(
-    u: Float32s, to: np.uintp, sites: np.uintp, stored: np.uintp, weights: Weights, base: np.uintp,
-    stride: np.uintp, spikes: Int32s, values: Float32s, first: np.uintp, end: np.uintp,
-    graded: bool,
+    u: Float32s, at: np.uintp, n: np.uintp, pieces: np.uintp, pitch: np.uintp, stored: np.uintp,
+    weights: Weights, base: np.uintp, row_pitch: np.uintp, stride: np.uintp, spikes: Int32s,
+    values: Float32s, origin: np.uintp, first: np.uintp, end: np.uintp, graded: bool,
 ) -> None:  # fmt: skip
-    """Add the rows of spikes[first:end], each at base + stride spike, to the sites from u[to]."""
-    n, long, short = sites * stored, np.uintp(2 * LANES), np.uintp(LANES)
-    w, s, v, k, stop = weights, spikes, values, first, end
-    if stored % long == 0:
+    """Add the rows of spikes[first:end], less `origin`, to pieces of n membranes."""
+    w, b, r, s, v, o, k = weights, base, row_pitch, spikes, values, origin, first
+    if stored & np.uintp(2 * LANES - 1) == 0:
         if graded:
-            scatter_graded_rows_16(u, to, n, w, base, stride, s, v, k, stop)
+            scatter_graded_rows_16(u, at, n, pieces, pitch, w, b, r, stride, s, v, o, k, end)
         else:
-            scatter_rows_16(u, to, n, w, base, stride, s, v, k, stop)
-    elif stored % short == 0:
+            scatter_rows_16(u, at, n, pieces, pitch, w, b, r, stride, s, v, o, k, end)
+    elif stored & np.uintp(LANES - 1) == 0:
         if graded:
-            scatter_graded_rows_8(u, to, n, w, base, stride, s, v, k, stop)
+            scatter_graded_rows_8(u, at, n, pieces, pitch, w, b, r, stride, s, v, o, k, end)
         else:
-            scatter_rows_8(u, to, n, w, base, stride, s, v, k, stop)
+            scatter_rows_8(u, at, n, pieces, pitch, w, b, r, stride, s, v, o, k, end)
     else:
         for lane in range(n):
-            for i in range(k, stop):
-                weight = weight_at(w, base + lane + np.uintp(s[i]) * stride)
-                u[to + lane] += weight * v[i] if graded else weight
+            for i in range(k, end):
+                weight = weight_at(w, b + lane + (np.uintp(s[i]) - o) * stride)
+                u[at + lane] += weight * v[i] if graded else weight
 
 
-@kernel_part
+@kernel_glue
 def collect(population: Int64s, state: State) -> np.int64:
     """List the flagged sites, or all of a layer that is kept awake, ascending; return how many.
 
     Clears the flags.
     """
-    site, sites = population[Population.site], population[Population.sites]
-    flags, words, touched = state.flags[site:], state.words[site // 8 :], state.touched
-    if population[Population.awake]:
-        for k in range(np.uintp(sites)):
-            flags[k] = 1
-    found, one, three = np.uintp(0), np.uint64(1), np.uint64(3)
-    for word in range(np.uintp((sites + 7) // 8)):
-        flagged, words[word] = words[word], 0
-        while flagged != 0:
-            touched[found] = (np.uint64(word) << three) + (lowest_bit(flagged) >> three)
-            found += np.uintp(1)
-            flagged &= flagged - one
+    sites, found, word = np.uintp(population[Population.sites]), np.uintp(0), np.uintp(64)
+    flags = state.flags[population[Population.site] :]
+    for site in range(np.uintp(0), sites, word):
+        count = min(word, sites - site)
+        flagged = take_flags(flags, site, count)
+        if population[Population.awake]:
+            flagged = ~np.uint64(0) >> np.uint64(word - count)
+        found = emit(state.touched, found, site, flagged)
     return np.int64(found)
 
 
-@kernel_part
+@kernel_glue
 def fire(
     program: Program, number: int, population: Int64s, state: State, sites: int, emitted: int,
     counters: Int64s,
 ) -> tuple[np.int64, bool]:  # fmt: skip
     """Compare and reset the touched sites; append their spikes to spikes[:emitted], ascending.
 
-    Returns the new end of the list, and whether a neuron may fire again without input. All sites
-    are compared, then reset: site by site took a convolutional network 20 % longer. Nor is anything
-    won by comparing 32 sites at a time, while they are in the nearest cache.
+    Returns the new end of the list, and whether a neuron may fire again without input.
     """
-    levels, spikes, touched = program.levels[number], state.spikes, state.touched
+    levels, spikes = program.levels[number], state.spikes
     u = state.membranes[population[Population.neuron] :]
-    limit = levels[Level.limit]
+    limit, level = levels[Level.limit], levels[Level.reset_value]
+    subtracts = population[Population.subtract] > 0
+    if subtracts:
+        level = levels[Level.threshold]
     channels = np.uintp(population[Population.channels])
+    vector = np.uintp(LANES if channels % np.uintp(LINE) > 0 else LINE)
     first, end = np.uintp(emitted), np.uintp(emitted)
-    i = 0
-    while i < sites:  # neighbours together
-        site = touched[i]
-        begun = i
-        while i < sites and touched[i] == site + i - begun:
-            i += 1
-        neuron = np.uintp(site) * channels
-        end = emit_above(u, neuron, neuron + np.uintp(i - begun) * channels, limit, spikes, end)
-    pending = False
-    if not population[Population.subtract]:
-        for k in range(first, end):
-            u[np.uintp(spikes[k])] = levels[Level.reset_value]
-    else:
-        pending = subtract(program, population, levels, state, u, first, end)
+    for i in range(np.uintp(sites)):
+        neuron = np.uintp(state.touched[i]) * channels
+        for c in range(np.uintp(0), channels, vector):
+            used = ~np.uint64(0) >> np.uint64(max(np.int64(0), np.int64(64 + c - channels)))
+            if vector == np.uintp(LINE):
+                end += fire_16(u, neuron + c, used, limit, subtracts, level, spikes, None, end)
+            else:
+                end += fire_8(u, neuron + c, used, limit, subtracts, level, spikes, None, end)
+    pending = subtracts and fires_again(program, population, levels, state, u, first, end)
     counters[COMPARES] += sites * population[Population.channels]
     counters[RESETS] += np.int64(end - first)
     counters[OUTPUT_SPIKES] += np.int64(end - first)
     return np.int64(end), pending
 
 
-@kernel_part
-def subtract(
+@kernel_glue
+def fires_again(
     program: Program, population: Int64s, levels: Float32s, state: State, u: Float32s,
     first: np.uintp, end: np.uintp,
 ) -> bool:  # fmt: skip
-    """Take the threshold from the neurons that spiked; flag sites that may fire again by it."""
+    """Flag the sites of neurons that spiked and may again without input; tell if there are any."""
     flags, biases = (
         state.flags[population[Population.site] :],
         program.biases[population[Population.biases] :],
@@ -309,7 +330,6 @@ def subtract(
     power, bias, pending = program.powers[population[Population.powers] + 1], np.float32(0), False
     for k in range(first, end):
         neuron = np.uintp(state.spikes[k])
-        u[neuron] -= levels[Level.threshold]
         site, c = neuron // channels, neuron % channels
         if population[Population.bias] >= 0:
             bias = biases[site % groups * channels + c]
@@ -320,7 +340,7 @@ def subtract(
     return pending
 
 
-@kernel_part
+@inner_kernel
 def update_touched(
     x: Float32s | None, program: Program, population: Int64s, state: State, sites: int, t: int,
     emitted: int, counters: Int64s,
@@ -334,7 +354,8 @@ def update_touched(
     )
     channels, groups = population[Population.channels], population[Population.groups]
     p, pending = program.parameters[population[Population.parameters]], False
-    first = end = np.int64(emitted)
+    first, many = np.uintp(emitted), population[Population.many] > 0
+    end = first
     size, changes = population[Population.together], population[Population.changes]
     i = 0
     while i < sites:
@@ -356,16 +377,28 @@ def update_touched(
             for other in range(site, k):
                 if k == site + 1 or is_busy(program, population, state, other):
                     flags[other], pending = 1, True
-        at, stop = np.uintp(neuron), np.uintp(k * channels)
-        begin = end
-        end = np.int64(emit_above(x, at, stop, np.float32(0), state.spikes, np.uintp(end)))
-        if population[Population.many]:
-            for spike in range(begin, end):
-                state.spike_values[spike] = x[state.spikes[spike]]
-                counters[OUTPUT_SPIKES] += np.int64(state.spike_values[spike])
-        for own in range(at, stop):
-            x[own] = 0
-    counters[RESETS] += end - first
-    if not population[Population.many]:
-        counters[OUTPUT_SPIKES] += end - first
-    return end, pending
+        end = take_spikes(x, np.uintp(neuron), np.uintp(k * channels), many, state, end)
+    counters[RESETS] += np.int64(end - first)
+    several = np.int64(end - first)
+    if many:
+        several = np.int64(0)
+        for spike in range(first, end):
+            several += np.int64(state.spike_values[spike])
+    counters[OUTPUT_SPIKES] += several
+    return np.int64(end), pending
+
+
+@inner_kernel
+def take_spikes(
+    x: Float32s, neuron: np.uintp, stop: np.uintp, many: bool, state: State, end: np.uintp
+) -> np.uintp:
+    """List the neurons neuron .. stop - 1 whose spikes stand in x, which is 0 afterwards."""
+    spikes, none, vector = state.spikes, np.float32(0), np.uintp(LINE)
+    while neuron < stop:
+        used = ~np.uint64(0) >> np.uint64(np.uintp(64) - min(vector, stop - neuron))
+        if many:
+            end += fire_16(x, neuron, used, none, False, none, spikes, state.spike_values, end)
+        else:
+            end += fire_16(x, neuron, used, none, False, none, spikes, None, end)
+        neuron += vector
+    return end

@@ -26,6 +26,8 @@ class Noted(NamedTuple):
     row_pointers: Int32s  # (visits + 1,) and where the rows of each visit:
     rows: Int32s  # (visit_rows,)
     values: Float32s  # likewise, what they are multiplied by; None if all are 1
+    powers: Float32s  # (visits,) what membranes are multiplied by before
+    gains: Float32s  # and biases, to be added
 
 
 class State(NamedTuple):
@@ -48,7 +50,6 @@ class State(NamedTuple):
     masks: Words  # (masks,) the spikes of these, as bits
     multiples: Float32s  # (multiples,) how many spikes each of these is, where that may be many
     touched: Int32s  # (sites,) the sites that have work in a timestep, ascending
-    words: Words  # the same memory as flags, eight at a time
     inputs: Float32s  # (inputs,) what arrives at neurons that are not plain, 0 else
     pooled: Float32s  # (pooled_cells,) maxima in the cells of a max pool, 0 between timesteps
     pooled_words: Words  # a bit for each of them, where it is not 0
@@ -80,7 +81,6 @@ def new_state(program: Program) -> State:
         padded = (-(-size * item // _APART) + 1) * _APART // item
         return new_array(padded if used else 0, dtype)
 
-    flags = rows(program.sites, np.uint8)
     general = not program.populations[:, Population.plain].all()
     valued = program.graded or bool(program.populations[:, Population.many].any())
     # Three kinds of networks, so that the kernels are compiled three times at most: of plain layers
@@ -93,7 +93,7 @@ def new_state(program: Program) -> State:
         free_from=rows(program.neurons, np.int32, general),
         returned=rows(program.neurons, np.float32, general),
         last=rows(program.sites, np.int32),
-        flags=flags,
+        flags=rows(program.sites, np.uint8),
         pending=rows(len(program.populations), np.uint8),
         spikes=rows(program.spikes, np.int32),
         spike_values=rows(program.spikes, np.float32, valued),
@@ -106,12 +106,13 @@ def new_state(program: Program) -> State:
             row_pointers=rows(program.visits + 1, np.int32),
             rows=rows(program.visit_rows, np.int32),
             values=None if plain else rows(program.visit_rows, np.float32),  # type: ignore[arg-type]
+            powers=rows(program.visits, np.float32),
+            gains=rows(program.visits, np.float32),
         ),
         visited=rows(program.visited, np.uint64),
         masks=rows(program.masks, np.uint64),
         multiples=rows(program.multiples, np.float32),
         touched=None if flat else rows(program.sites, np.int32),  # type: ignore[arg-type]
-        words=flags.view(np.uint64),
         inputs=None if plain else rows(program.inputs, np.float32),  # type: ignore[arg-type]
         pooled=None if flat else rows(program.pooled_cells, np.float32),  # type: ignore[arg-type]
         pooled_words=rows(-(-program.pooled_cells // 64), np.uint64),
