@@ -56,7 +56,7 @@ class ClockedRun:
         self._grid, self._binner = memory.grid, memory.binner
         self._grid.begin(steps, start_us)
         self._binner.begin()
-        probes = probes_of(network, probe, layers, steps)
+        probes = probes_of(network, probe, layers, self._grid.steps)
         self._sample = Sample(network, memory, record_spikes, _threads, probes, _times)
         self._finished = False
 
