@@ -19,35 +19,25 @@ from ...fixed_rows import advance, sum_rows
 from ...gathered_rows import gather_rows
 from ...jit import Float32s, Int64s, inner_kernel, kernel_part
 from ...network.neurons import factors
-from ...operations import COMPARES
 from ...wiring.program import Population, Program
-from .emission import bits_of, note_visit
+from .emission import bits_of
 from .state import State
-from .updates import count_updates, pass_over_all, update
+from .updates import pass_over_all, update
 
 
 @kernel_part
-def visit_others(
-    x: Float32s | None, program: Program, population: Int64s, state: State, begin: int, end: int,
-    counters: Int64s,
-) -> bool:  # fmt: skip
-    """Run all channels through a chunk; return whether a neuron may fire again without input."""
+def settle(
+    x: Float32s | None, program: Program, population: Int64s, state: State, begin: int
+) -> None:
+    """Run neurons that keep no current through the visits that are noted, block by block."""
     if x is None:
-        return False
-    site, channels, width = (
-        population[Population.site], population[Population.channels], population[Population.width],
-    )  # fmt: skip
-    blocks, visits = -(-channels // width), state.noted.pointers[1]
-    if population[Population.settles] and not population[Population.awake]:
-        for block in range(blocks):
-            settle_block(program, population, state, block, blocks, begin)
-        if visits > 0:
-            state.last[site] = begin + state.noted.timesteps[visits - 1]
-        counters[COMPARES] += visits * channels
-        count_updates(population, visits, counters)
-        return False
-    state.flags[site] = visit_in_turn(x, program, population, state, blocks, begin, end, counters)
-    return bool(state.flags[site])
+        return
+    noted, visits = state.noted, state.noted.pointers[1]
+    blocks = -(-population[Population.channels] // population[Population.width])
+    for block in range(blocks):
+        settle_block(program, population, state, block, blocks, begin)
+    if visits > 0:
+        state.last[population[Population.site]] = begin + noted.timesteps[visits - 1]
 
 
 @inner_kernel
@@ -79,54 +69,22 @@ def settle_block(
         )  # fmt: skip
 
 
-@inner_kernel
-def visit_in_turn(
-    x: Float32s, program: Program, population: Int64s, state: State, blocks: int, begin: int,
-    end: int, counters: Int64s,
-) -> bool:  # fmt: skip
-    """Run all blocks through one timestep after the other; as `visit_others`."""
-    noted, length = state.noted, blocks * population[Population.width]
-    p, site = program.parameters[population[Population.parameters]], population[Population.site]
-    awake, t, visits = population[Population.awake] > 0, begin - 1, 0
-    k, beyond = np.int64(0), np.int64(noted.pointers[1])
-    again = awake or state.flags[site] > 0
-    add_up(x, program, population, state, blocks)
-    while again or k < beyond:
-        t = t + 1 if again else begin + noted.timesteps[k]
-        if t == end:
-            break
-        at = beyond * length  # nothing comes
-        if k < beyond and begin + noted.timesteps[k] == t:
-            at = k * length
-            k += 1
-        silent = (t - 1 - state.last[site]) * population[Population.changes]
-        usual, channels = factors(p, silent, silent), population[Population.channels]
-        state.last[site] = t
-        note_visit(state.visited, t - begin, 0, 1)
-        again = update(program, population, state, 0, 0, channels, at, t, silent, usual, counters)
-        again |= awake
-        visits += 1
-        for block in range(blocks):
-            emit_block(x, at, population, state, t - begin, block, blocks)
-        for lane in range(np.uintp(at), np.uintp(at + length)):
-            x[lane] = 0
-    count_updates(population, visits, counters)
-    return again and not awake
-
-
-@inner_kernel
-def add_up(x: Float32s, program: Program, population: Int64s, state: State, blocks: int) -> None:
+@kernel_part
+def add_up(x: Float32s | None, program: Program, population: Int64s, state: State) -> None:
     """Put the sums of the rows of each visit into x, each row times its value where it is graded.
 
     Of all visits before the first update: block by block, so that weights stay in the caches.
     """
+    if x is None:
+        return
     noted, w, rows, values = state.noted, program.blocks, state.noted.rows, state.noted.values
     width, graded = np.uintp(population[Population.width]), population[Population.graded] > 0
     none, never, one = np.float32(0.0), np.float32(np.inf), np.uintp(1)
-    for block in range(np.uintp(blocks)):
+    blocks = np.uintp(-(-population[Population.channels] // population[Population.width]))
+    for block in range(blocks):
         b = np.uintp(population[Population.blocks]) + block * np.uintp(population[Population.block])
         for visit in range(np.uintp(noted.pointers[1])):
-            i, k = (visit * np.uintp(blocks) + block) * width, np.uintp(noted.row_pointers[visit])
+            i, k = (visit * blocks + block) * width, np.uintp(noted.row_pointers[visit])
             n = np.uintp(noted.row_pointers[visit + one])
             if values is not None and graded:
                 gather_rows(
@@ -135,6 +93,33 @@ def add_up(x: Float32s, program: Program, population: Int64s, state: State, bloc
                 )  # fmt: skip
             else:
                 sum_rows(width, x, i, w, b, rows, k, n)
+
+
+@kernel_part
+def visit_other(
+    x: Float32s | None, program: Program, population: Int64s, state: State, t: int, begin: int,
+    visit: int, counters: Int64s,
+) -> bool:  # fmt: skip
+    """Update all channels, to which the sum of a visit comes; leave 0 in its place.
+
+    Returns whether a neuron may fire again without input.
+    """
+    if x is None:
+        return False
+    channels, width = population[Population.channels], population[Population.width]
+    p, site = program.parameters[population[Population.parameters]], population[Population.site]
+    blocks, silent = (
+        -(-channels // width),
+        (t - 1 - state.last[site]) * population[Population.changes],
+    )
+    usual, at = factors(p, silent, silent), visit * blocks * width
+    state.last[site] = t
+    again = update(program, population, state, 0, 0, channels, at, t, silent, usual, counters)
+    for block in range(blocks):
+        emit_block(x, at, population, state, t - begin, block, blocks)
+    for lane in range(np.uintp(at), np.uintp(at + blocks * width)):
+        x[lane] = 0
+    return again
 
 
 @inner_kernel

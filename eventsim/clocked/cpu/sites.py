@@ -18,7 +18,7 @@ from ...operations import COMPARES
 from ...vectors import lowest_bit
 from ...wiring.program import Level, Population, Program
 from .emission import note_visit
-from .others import visit_others
+from .others import add_up, settle, visit_other
 from .state import State
 from .updates import count_updates
 from .visits import note_timesteps, note_visits
@@ -57,19 +57,20 @@ def visit(
     Returns whether a neuron may fire again without input.
     """
     population, levels = program.populations[number], program.levels[number]
-    if not population[Population.plain]:
-        return visit_others(state.inputs, program, population, state, begin, end, counters)
-    if not (population[Population.subtract] or population[Population.awake]):
-        blocks = -(-population[Population.channels] // population[Population.width])
+    plain, settles = population[Population.plain], population[Population.settles]
+    if population[Population.awake] or population[Population.subtract] or not (plain or settles):
+        return visit_in_step(
+            state.flags, program, population, levels, state, first, stop, begin, end, counters
+        )  # fmt: skip
+    if plain:
         note_factors(program, population, state, first, stop, begin)
-        for block in range(blocks):
+        for block in range(-(-population[Population.channels] // population[Population.width])):
             visit_block(program, population, levels, block, state, first, stop)
-        counters[COMPARES] += visits * population[Population.channels]
-        count_updates(population, visits, counters)
-        return False
-    return visit_in_step(
-        state.flags, program, population, levels, state, first, stop, begin, end, counters
-    )  # fmt: skip
+    else:
+        settle(state.inputs, program, population, state, begin)
+    counters[COMPARES] += visits * population[Population.channels]
+    count_updates(population, visits, counters)
+    return False
 
 
 @kernel_part
@@ -127,7 +128,9 @@ def visit_in_step(
         return False
     flags, noted = flags[population[Population.site] :], state.noted
     awake, sites = population[Population.awake] > 0, population[Population.sites]
-    visits, pending = 0, False
+    plain, visits, pending = population[Population.plain] > 0, 0, False
+    if not plain:
+        add_up(state.inputs, program, population, state)
     for site in range(first, stop):
         again, t = awake or flags[site] > 0, begin - 1
         k, beyond = noted.pointers[site - first], noted.pointers[site - first + 1]
@@ -135,15 +138,19 @@ def visit_in_step(
             t = t + 1 if again else begin + noted.timesteps[k]
             if t == end:
                 break
-            row, end_of_rows = 0, 0
+            visit = beyond  # of which there is none, so that nothing comes
             if k < beyond and begin + noted.timesteps[k] == t:
-                row, end_of_rows = noted.row_pointers[k], noted.row_pointers[k + 1]
-                k += 1
+                visit, k = k, k + 1
             note_visit(state.visited, t - begin, site, sites)
-            again = visit_plain(
-                program, population, levels, state, site, t, begin, row, end_of_rows
-            )
-            counters[COMPARES] += population[Population.channels]
+            if plain:
+                again = visit_plain(
+                    program, population, levels, state, site, t, begin, visit, beyond
+                )
+                counters[COMPARES] += population[Population.channels]
+            else:
+                again = visit_other(
+                    state.inputs, program, population, state, t, begin, visit, counters
+                )
             visits += 1
             again |= awake
         flags[site] = again and not awake
@@ -155,9 +162,12 @@ def visit_in_step(
 @inner_kernel
 def visit_plain(
     program: Program, population: Int64s, levels: Float32s, state: State, site: int, t: int,
-    begin: int, row: int, end_of_rows: int,
+    begin: int, visit: int, beyond: int,
 ) -> bool:  # fmt: skip
-    """Update all blocks of a site; return whether a neuron may fire again by itself."""
+    """Update all blocks of a site with the rows of a visit, if it is not `beyond` all.
+
+    Returns whether a neuron may fire again by itself.
+    """
     u, noted = state.membranes[population[Population.neuron] :], state.noted
     last, biases = (
         state.last[population[Population.site] :], program.biases[population[Population.biases] :]
@@ -175,14 +185,20 @@ def visit_plain(
     if population[Population.changes]:
         power, gain = factors_of(t - last[site], powers, gains)
         last[site] = t
+    row, end_of_rows = np.uintp(0), np.uintp(0)
+    if visit < beyond:
+        row, end_of_rows = (
+            np.uintp(noted.row_pointers[visit]),
+            np.uintp(noted.row_pointers[visit + 1]),
+        )
     for block in range(blocks):
         channel = block * width
         at = site * channels + channel
         base = population[Population.blocks] + block * population[Population.block]
         crossed = gather_rows(
             np.uintp(width), u, np.uintp(at), power, biased, biases, np.uintp(channel), gain,
-            program.blocks, np.uintp(base), noted.rows, graded, noted.values, np.uintp(row),
-            np.uintp(end_of_rows), limit, subtract, level,
+            program.blocks, np.uintp(base), noted.rows, graded, noted.values, row,
+            end_of_rows, limit, subtract, level,
         )  # fmt: skip
         state.masks[np.uintp(((t - begin) * sites + site) * blocks + block)] = crossed
         while crossed != 0:
