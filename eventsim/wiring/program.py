@@ -131,7 +131,7 @@ class Patch(Columns):
     Up to `rows.PIECES` of as many sites, equally far apart.
     """
 
-    site = auto()  # of the first span: as of `Span`
+    site = auto()  # of the first span, in group 0
     sites = auto()
     row = auto()
     pieces = auto()  # how many spans

@@ -120,27 +120,26 @@ def mark(
     """Flag the sites that the spikes begin .. end - 1 reach."""
     connection, patches = program.connections[way], program.patches
     flags, pointers = state.flags[population[Population.site] :], program.patch_pointers
-    groups, entries = (
-        np.uintp(population[Population.groups]), np.uintp(connection[Connection.patches])
-    )  # fmt: skip
-    channels, offset, in_group, twice = sharing(connection, groups)
+    entries = np.uintp(connection[Connection.patches])
+    channels, offset, in_group, twice = sharing(connection, population)
     i, stop = np.uintp(begin), np.uintp(end)
     while i < stop:
-        position, group, i = together(state.spikes, i, stop, channels, offset, in_group, twice)
+        position, group, beyond = together(state.spikes[i], channels, offset, in_group, twice)
         entry = entries + position
         for patch in range(np.uintp(pointers[entry]), np.uintp(pointers[entry + np.uintp(1)])):
-            flag_patch(flags, patches, patch, groups, group)
+            flag_patch(flags, patches, patch, group)
+        while i < stop and state.spikes[i] < beyond:
+            i += np.uintp(1)
 
 
 @inner_kernel
-def flag_patch(
-    flags: Flags, patches: NDArray[np.int32], patch: np.uintp, groups: np.uintp, group: np.uintp
-) -> None:
+def flag_patch(flags: Flags, patches: NDArray[np.int32], patch: np.uintp, group: np.uintp) -> None:
     """Flag the sites of a patch."""
-    site, sites = patches[patch, np.uintp(Patch.site)], patches[patch, np.uintp(Patch.sites)]
-    for _ in range(patches[patch, np.uintp(Patch.pieces)]):
-        flag(flags, np.uintp(site) * groups + group, np.uintp(sites))
-        site += patches[patch, np.uintp(Patch.site_pitch)]
+    site = np.uintp(patches[patch, np.uintp(Patch.site)]) + group
+    sites = np.uintp(patches[patch, np.uintp(Patch.sites)])
+    for _ in range(np.uintp(patches[patch, np.uintp(Patch.pieces)])):
+        flag(flags, site, sites)
+        site += np.uintp(patches[patch, np.uintp(Patch.site_pitch)])
 
 
 @inner_kernel
@@ -176,30 +175,27 @@ def scatter(
         np.uintp(connection[Connection.patches]),
         np.uintp(connection[Connection.stride]),
     )
-    groups, graded = np.uintp(population[Population.groups]), connection[Connection.graded] > 0
-    stored = np.uintp(population[Population.stored])
-    pitch = groups * stored
-    channels, offset, in_group, twice = sharing(connection, groups)
+    stored, graded = np.uintp(population[Population.stored]), connection[Connection.graded] > 0
+    channels, offset, in_group, twice = sharing(connection, population)
     one, i, stop = np.uintp(1), np.uintp(begin), np.uintp(end)
     reached, multiplied = np.uintp(0), np.uintp(0)
     while i < stop:
-        first, fan_out = i, np.uintp(0)
-        position, group, i = together(spikes, i, stop, channels, offset, in_group, twice)
-        entry, origin = entries + position, position * np.uintp(channels)
+        first, fan_out, i = i, np.uintp(0), i + one
+        position, group, beyond = together(spikes[first], channels, offset, in_group, twice)
+        entry, origin = entries + position, position * np.uintp(channels) * stride
         for patch in range(np.uintp(pointers[entry]), np.uintp(pointers[entry + one])):
             sites = np.uintp(patches[patch, np.uintp(Patch.sites)])
             pieces = np.uintp(patches[patch, np.uintp(Patch.pieces)])
-            site = np.uintp(patches[patch, np.uintp(Patch.site)])
-            step = np.uintp(patches[patch, np.uintp(Patch.site_pitch)])
-            add_spikes(
-                u, site * pitch + group * stored, sites * stored, pieces, step * pitch, stored,
-                program.weights, np.uintp(patches[patch, np.uintp(Patch.row)]),
-                np.uintp(patches[patch, np.uintp(Patch.row_pitch)]), stride, spikes, values, origin,
-                first, i, graded,
+            i = add_spikes(
+                u, (np.uintp(patches[patch, np.uintp(Patch.site)]) + group) * stored,
+                sites * stored, pieces, np.uintp(patches[patch, np.uintp(Patch.site_pitch)]),
+                stored, program.weights, np.uintp(patches[patch, np.uintp(Patch.row)]) - origin,
+                np.uintp(patches[patch, np.uintp(Patch.row_pitch)]), stride, spikes, values,
+                first, stop, beyond, graded,
             )  # fmt: skip
             fan_out += sites * pieces
             if not marked:
-                flag_patch(flags, patches, patch, groups, group)
+                flag_patch(flags, patches, patch, group)
         reached += fan_out * (i - first)
         if graded:
             for k in range(first, i):
@@ -208,59 +204,65 @@ def scatter(
 
 
 @inner_kernel
-def sharing(connection: Int64s, groups: np.uintp) -> tuple[np.uint32, np.int64, np.int64, bool]:
+def sharing(connection: Int64s, population: Int64s) -> tuple[np.uint32, np.int64, np.int64, bool]:
     """Return what `together` asks of a connection: channels, where a group's begin, how many."""
     return (
         np.uint32(connection[Connection.in_channels]), connection[Connection.offset],
-        connection[Connection.in_group] * (groups > np.uintp(1)), connection[Connection.twice] > 0,
+        connection[Connection.in_group] * (population[Population.groups] > 1),
+        connection[Connection.twice] > 0,
     )  # fmt: skip
 
 
 @inner_kernel
 def together(
-    spikes: Int32s, i: np.uintp, stop: np.uintp, in_channels: np.uint32, offset: int,
-    in_group: int, twice: bool,
-) -> tuple[np.uintp, np.uintp, np.uintp]:  # fmt: skip
-    """Return position and group of spike i, and up to where spikes follow that have the same.
+    spike: int, in_channels: np.uint32, offset: int, in_group: int, twice: bool
+) -> tuple[np.uintp, np.uintp, np.int32]:
+    """Return position and group of a spike, and which spike is the first after it with others.
 
     Where a position may reach a site twice, a spike is by itself: its rows are added in turn.
     """
-    one, position, group = np.uintp(1), np.uint32(spikes[i]) // in_channels, np.int64(0)
+    position, group = np.uint32(spike) // in_channels, np.int64(0)
     origin = np.int64(position) * np.int64(in_channels)
     beyond = origin + np.int64(in_channels)
     if in_group > 0:
-        group = (offset + np.int64(spikes[i]) - origin) // in_group
+        group = (offset + np.int64(spike) - origin) // in_group
         beyond = min(beyond, origin + (group + 1) * in_group - offset)
-    i += one
-    if not twice:
-        while i < stop and spikes[i] < beyond:
-            i += one
-    return np.uintp(position), np.uintp(group), i
+    if twice:
+        beyond = np.int64(spike) + 1
+    return np.uintp(position), np.uintp(group), np.int32(beyond)
 
 
 @inner_kernel
 def add_spikes(
-    u: Float32s, at: np.uintp, n: np.uintp, pieces: np.uintp, pitch: np.uintp, stored: np.uintp,
+    u: Float32s, at: np.uintp, n: np.uintp, pieces: np.uintp, step: np.uintp, stored: np.uintp,
     weights: Weights, base: np.uintp, row_pitch: np.uintp, stride: np.uintp, spikes: Int32s,
-    values: Float32s, origin: np.uintp, first: np.uintp, end: np.uintp, graded: bool,
-) -> None:  # fmt: skip
-    """Add the rows of spikes[first:end], less `origin`, to pieces of n membranes."""
-    w, b, r, s, v, o, k = weights, base, row_pitch, spikes, values, origin, first
+    values: Float32s, first: np.uintp, stop: np.uintp, beyond: np.int32, graded: bool,
+) -> np.uintp:  # fmt: skip
+    """Add the rows of the spikes from `first` on, each at base + stride spike, to n membranes.
+
+    And to as many of each other piece. Returns where the spikes end that are below `beyond`.
+    """
+    w, b, r, s, v, k, pitch = weights, base, row_pitch, spikes, values, first, step * stored
+    y = beyond
     if stored & np.uintp(2 * LANES - 1) == 0:
         if graded:
-            scatter_graded_rows_16(u, at, n, pieces, pitch, w, b, r, stride, s, v, o, k, end)
+            end = scatter_graded_rows_16(u, at, n, pieces, pitch, w, b, r, stride, s, v, k, stop, y)
         else:
-            scatter_rows_16(u, at, n, pieces, pitch, w, b, r, stride, s, v, o, k, end)
+            end = scatter_rows_16(u, at, n, pieces, pitch, w, b, r, stride, s, v, k, stop, y)
     elif stored & np.uintp(LANES - 1) == 0:
         if graded:
-            scatter_graded_rows_8(u, at, n, pieces, pitch, w, b, r, stride, s, v, o, k, end)
+            end = scatter_graded_rows_8(u, at, n, pieces, pitch, w, b, r, stride, s, v, k, stop, y)
         else:
-            scatter_rows_8(u, at, n, pieces, pitch, w, b, r, stride, s, v, o, k, end)
+            end = scatter_rows_8(u, at, n, pieces, pitch, w, b, r, stride, s, v, k, stop, y)
     else:
+        end = k + np.uintp(1)
+        while end < stop and s[end] < beyond:
+            end += np.uintp(1)
         for lane in range(n):
             for i in range(k, end):
-                weight = weight_at(w, b + lane + (np.uintp(s[i]) - o) * stride)
+                weight = weight_at(w, b + lane + np.uintp(s[i]) * stride)
                 u[at + lane] += weight * v[i] if graded else weight
+    return end
 
 
 @kernel_glue
