@@ -127,30 +127,23 @@ def mark(
         position, group, beyond = together(state.spikes[i], channels, offset, in_group, twice)
         entry = entries + position
         for patch in range(np.uintp(pointers[entry]), np.uintp(pointers[entry + np.uintp(1)])):
-            flag_patch(flags, patches, patch, group)
+            flag(flags, patches, patch, group)
         while i < stop and state.spikes[i] < beyond:
             i += np.uintp(1)
 
 
 @inner_kernel
-def flag_patch(flags: Flags, patches: NDArray[np.int32], patch: np.uintp, group: np.uintp) -> None:
-    """Flag the sites of a patch."""
-    site = np.uintp(patches[patch, np.uintp(Patch.site)]) + group
-    sites = np.uintp(patches[patch, np.uintp(Patch.sites)])
+def flag(flags: Flags, patches: NDArray[np.int32], patch: np.uintp, group: np.uintp) -> None:
+    """Flag the sites of a patch: three by three, for the compiler makes a call of a loop."""
+    one, first = np.uintp(1), np.uintp(patches[patch, np.uintp(Patch.site)]) + group
     for _ in range(np.uintp(patches[patch, np.uintp(Patch.pieces)])):
-        flag(flags, site, sites)
-        site += np.uintp(patches[patch, np.uintp(Patch.site_pitch)])
-
-
-@inner_kernel
-def flag(flags: Flags, site: np.uintp, sites: np.uintp) -> None:
-    """Flag some neighbours: three by three, for the compiler makes a call of a loop."""
-    one, last = np.uintp(1), site + sites - np.uintp(1)
-    flags[site] = 1
-    while site < last:
-        flags[site + one] = 1
-        site = min(site + one + one, last)
+        site, last = first, first + np.uintp(patches[patch, np.uintp(Patch.sites)]) - one
         flags[site] = 1
+        while site < last:
+            flags[site + one] = 1
+            site = min(site + one + one, last)
+            flags[site] = 1
+        first += np.uintp(patches[patch, np.uintp(Patch.site_pitch)])
 
 
 @inner_kernel
@@ -162,7 +155,7 @@ def scatter(
     unless it is `marked` already.
 
     The spikes of a position together, which reach the same sites: 27,615 spikes of 8,810 positions,
-    to 16 channels, 3x3, took 0.73 ms one by one, and 0.33 so. Returns how many rows, and how many
+    to 16 channels, 3x3, took 0.73 ms one by one, and 0.25 so. Returns how many rows, and how many
     of them are multiplied.
     """
     connection, spikes, values = program.connections[way], state.spikes, state.spike_values
@@ -184,18 +177,15 @@ def scatter(
         position, group, beyond = together(spikes[first], channels, offset, in_group, twice)
         entry, origin = entries + position, position * np.uintp(channels) * stride
         for patch in range(np.uintp(pointers[entry]), np.uintp(pointers[entry + one])):
-            sites = np.uintp(patches[patch, np.uintp(Patch.sites)])
-            pieces = np.uintp(patches[patch, np.uintp(Patch.pieces)])
             i = add_spikes(
-                u, (np.uintp(patches[patch, np.uintp(Patch.site)]) + group) * stored,
-                sites * stored, pieces, np.uintp(patches[patch, np.uintp(Patch.site_pitch)]),
-                stored, program.weights, np.uintp(patches[patch, np.uintp(Patch.row)]) - origin,
-                np.uintp(patches[patch, np.uintp(Patch.row_pitch)]), stride, spikes, values,
+                u, program.weights, patches, patch, group, stored, origin, stride, spikes, values,
                 first, stop, beyond, graded,
             )  # fmt: skip
-            fan_out += sites * pieces
+            fan_out += np.uintp(
+                patches[patch, np.uintp(Patch.sites)] * patches[patch, np.uintp(Patch.pieces)]
+            )
             if not marked:
-                flag_patch(flags, patches, patch, group)
+                flag(flags, patches, patch, group)
         reached += fan_out * (i - first)
         if graded:
             for k in range(first, i):
@@ -234,16 +224,18 @@ def together(
 
 @inner_kernel
 def add_spikes(
-    u: Float32s, at: np.uintp, n: np.uintp, pieces: np.uintp, step: np.uintp, stored: np.uintp,
-    weights: Weights, base: np.uintp, row_pitch: np.uintp, stride: np.uintp, spikes: Int32s,
-    values: Float32s, first: np.uintp, stop: np.uintp, beyond: np.int32, graded: bool,
+    u: Float32s, weights: Weights, patches: NDArray[np.int32], patch: np.uintp, group: np.uintp,
+    stored: np.uintp, origin: np.uintp, stride: np.uintp, spikes: Int32s, values: Float32s,
+    first: np.uintp, stop: np.uintp, beyond: np.int32, graded: bool,
 ) -> np.uintp:  # fmt: skip
-    """Add the rows of the spikes from `first` on, each at base + stride spike, to n membranes.
-
-    And to as many of each other piece. Returns where the spikes end that are below `beyond`.
-    """
-    w, b, r, s, v, k, pitch = weights, base, row_pitch, spikes, values, first, step * stored
-    y = beyond
+    """Add the rows of the spikes from `first` on that are below `beyond`; return where they end."""
+    at = (np.uintp(patches[patch, np.uintp(Patch.site)]) + group) * stored
+    n = np.uintp(patches[patch, np.uintp(Patch.sites)]) * stored
+    pieces = np.uintp(patches[patch, np.uintp(Patch.pieces)])
+    pitch = np.uintp(patches[patch, np.uintp(Patch.site_pitch)]) * stored
+    b = np.uintp(patches[patch, np.uintp(Patch.row)]) - origin
+    r = np.uintp(patches[patch, np.uintp(Patch.row_pitch)])
+    w, s, v, k, y = weights, spikes, values, first, beyond
     if stored & np.uintp(2 * LANES - 1) == 0:
         if graded:
             end = scatter_graded_rows_16(u, at, n, pieces, pitch, w, b, r, stride, s, v, k, stop, y)
@@ -291,28 +283,43 @@ def fire(
 
     Returns the new end of the list, and whether a neuron may fire again without input.
     """
-    levels, spikes = program.levels[number], state.spikes
-    u = state.membranes[population[Population.neuron] :]
+    levels, u = program.levels[number], state.membranes[population[Population.neuron] :]
     limit, level = levels[Level.limit], levels[Level.reset_value]
     subtracts = population[Population.subtract] > 0
     if subtracts:
         level = levels[Level.threshold]
     channels = np.uintp(population[Population.channels])
-    vector = np.uintp(LANES if channels % np.uintp(LINE) > 0 else LINE)
     first, end = np.uintp(emitted), np.uintp(emitted)
     for i in range(np.uintp(sites)):
-        neuron = np.uintp(state.touched[i]) * channels
-        for c in range(np.uintp(0), channels, vector):
-            used = ~np.uint64(0) >> np.uint64(max(np.int64(0), np.int64(64 + c - channels)))
-            if vector == np.uintp(LINE):
-                end += fire_16(u, neuron + c, used, limit, subtracts, level, spikes, None, end)
-            else:
-                end += fire_8(u, neuron + c, used, limit, subtracts, level, spikes, None, end)
+        at = np.uintp(state.touched[i]) * channels
+        end = fire_some(u, at, at + channels, limit, subtracts, level, state, False, end)
     pending = subtracts and fires_again(program, population, levels, state, u, first, end)
     counters[COMPARES] += sites * population[Population.channels]
     counters[RESETS] += np.int64(end - first)
     counters[OUTPUT_SPIKES] += np.int64(end - first)
     return np.int64(end), pending
+
+
+@inner_kernel
+def fire_some(
+    u: Float32s, neuron: np.uintp, stop: np.uintp, limit: np.float32, subtracts: bool,
+    level: np.float32, state: State, many: bool, end: np.uintp,
+) -> np.uintp:  # fmt: skip
+    """Compare the neurons neuron .. stop - 1, reset and list them; `many`: and what they were."""
+    spikes, lanes = state.spikes, np.uintp(LINE)
+    if (stop - neuron) % lanes > 0 and not many:
+        lanes = np.uintp(LANES)  # the same as were stored a moment ago: see `rows._scatterer`
+    while neuron < stop:
+        used = ~np.uint64(0) >> np.uint64(np.uintp(64) - min(lanes, stop - neuron))
+        if many:
+            values = state.spike_values
+            end += fire_16(u, neuron, used, limit, subtracts, level, spikes, values, end)
+        elif lanes == np.uintp(LINE):
+            end += fire_16(u, neuron, used, limit, subtracts, level, spikes, None, end)
+        else:
+            end += fire_8(u, neuron, used, limit, subtracts, level, spikes, None, end)
+        neuron += lanes
+    return end
 
 
 @kernel_glue
@@ -356,8 +363,8 @@ def update_touched(
     )
     channels, groups = population[Population.channels], population[Population.groups]
     p, pending = program.parameters[population[Population.parameters]], False
-    first, many = np.uintp(emitted), population[Population.many] > 0
-    end = first
+    first, end = np.uintp(emitted), np.uintp(emitted)
+    none, many = np.float32(0), population[Population.many] > 0
     size, changes = population[Population.together], population[Population.changes]
     i = 0
     while i < sites:
@@ -379,28 +386,13 @@ def update_touched(
             for other in range(site, k):
                 if k == site + 1 or is_busy(program, population, state, other):
                     flags[other], pending = 1, True
-        end = take_spikes(x, np.uintp(neuron), np.uintp(k * channels), many, state, end)
-    counters[RESETS] += np.int64(end - first)
+        at, stop = np.uintp(neuron), np.uintp(k * channels)
+        end = fire_some(x, at, stop, none, False, none, state, many, end)
     several = np.int64(end - first)
+    counters[RESETS] += several
     if many:
         several = np.int64(0)
         for spike in range(first, end):
             several += np.int64(state.spike_values[spike])
     counters[OUTPUT_SPIKES] += several
     return np.int64(end), pending
-
-
-@inner_kernel
-def take_spikes(
-    x: Float32s, neuron: np.uintp, stop: np.uintp, many: bool, state: State, end: np.uintp
-) -> np.uintp:
-    """List the neurons neuron .. stop - 1 whose spikes stand in x, which is 0 afterwards."""
-    spikes, none, vector = state.spikes, np.float32(0), np.uintp(LINE)
-    while neuron < stop:
-        used = ~np.uint64(0) >> np.uint64(np.uintp(64) - min(vector, stop - neuron))
-        if many:
-            end += fire_16(x, neuron, used, none, False, none, spikes, state.spike_values, end)
-        else:
-            end += fire_16(x, neuron, used, none, False, none, spikes, None, end)
-        neuron += vector
-    return end
