@@ -38,14 +38,9 @@ from .updates import catch_up_site, count_updates, is_busy, read_out, update
 
 @kernel_part
 def run_scattered(
-    touched: Int32s | None,
-    program: Program,
-    number: int,
-    state: State,
-    first: int,
-    stop: int,
+    touched: Int32s | None, program: Program, number: int, state: State, first: int, stop: int,
     outcome: Outcome,
-) -> None:
+) -> None:  # fmt: skip
     """Run one layer through the timesteps first .. stop - 1, as `layer.run_layer` does."""
     if touched is None:
         return
@@ -101,7 +96,8 @@ def catch_up_reached(
     """Bring the sites that have work to timestep t, before anything is added; return how many.
 
     All that have are listed before, in a pass of its own: to ask of each that a spike reaches
-    whether it is there already took longer.
+    whether it is there already took longer. Where time changes nothing, `scatter` flags them as it
+    adds: in a pass of its own, two layers took a third longer.
     """
     first_way, ways = population[Population.connection], program.connections
     for way in range(first_way, first_way + population[Population.connections]):
@@ -164,10 +160,8 @@ def scatter(
     u = state.membranes[population[Population.neuron] :]
     if x is not None and not population[Population.plain]:
         u = x
-    entries, stride = (
-        np.uintp(connection[Connection.patches]),
-        np.uintp(connection[Connection.stride]),
-    )
+    entries = np.uintp(connection[Connection.patches])
+    stride = np.uintp(connection[Connection.stride])
     stored, graded = np.uintp(population[Population.stored]), connection[Connection.graded] > 0
     channels, offset, in_group, twice = sharing(connection, population)
     one, i, stop = np.uintp(1), np.uintp(begin), np.uintp(end)
@@ -328,14 +322,10 @@ def fires_again(
     first: np.uintp, end: np.uintp,
 ) -> bool:  # fmt: skip
     """Flag the sites of neurons that spiked and may again without input; tell if there are any."""
-    flags, biases = (
-        state.flags[population[Population.site] :],
-        program.biases[population[Population.biases] :],
-    )
-    channels, groups = (
-        np.uintp(population[Population.channels]),
-        np.uintp(population[Population.groups]),
-    )
+    flags = state.flags[population[Population.site] :]
+    biases = program.biases[population[Population.biases] :]
+    channels = np.uintp(population[Population.channels])
+    groups = np.uintp(population[Population.groups])
     power, bias, pending = program.powers[population[Population.powers] + 1], np.float32(0), False
     for k in range(first, end):
         neuron = np.uintp(state.spikes[k])
@@ -357,10 +347,8 @@ def update_touched(
     """Do as `fire` for neurons that are not plain, whose inputs are in x."""
     if x is None:
         return np.int64(emitted), False
-    last, flags = (
-        state.last[population[Population.site] :],
-        state.flags[population[Population.site] :],
-    )
+    last = state.last[population[Population.site] :]
+    flags = state.flags[population[Population.site] :]
     channels, groups = population[Population.channels], population[Population.groups]
     p, pending = program.parameters[population[Population.parameters]], False
     first, end = np.uintp(emitted), np.uintp(emitted)
