@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from eventsim.gathered_rows import gather_any_rows
 from eventsim.jit import Float32s, Int32s, Int64s, Words, inner_kernel
-from eventsim.rows import add_lanes, gather_any_rows
+from eventsim.rows import add_lanes
 from eventsim.vectors import LANES
 
 from .vectors import (

@@ -2,7 +2,7 @@
 
 In: the state of the engine after each timestep. Out: arrays (steps, *layer shape). Neurons that the
 engine passes over are brought up to date for reading only: its state and its counts are those of a
-run without probes. Called by `run.py`, which then runs a single timestep at a time.
+run without probes. Called by `sample.py`, which then runs a single timestep at a time.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The spikes of each layer, taken from the engine stretch by stretch where they are recorded.
 
-In: the state after a stretch. Out: `Fired`. Called by `run.py`.
+In: the state after a stretch. Out: `Fired`. Called by `sample.py`.
 """
 
 from __future__ import annotations

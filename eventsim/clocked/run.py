@@ -6,9 +6,7 @@ Out: a `Result`.
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,30 +15,11 @@ from numpy.typing import NDArray
 from ..checks import is_whole
 from ..errors import EventsimError, RecordingError
 from ..events.arrays import EVENT_DTYPE, MAX_STEPS, Events, camera_of, packets_of
-from ..events.binning import BinnedEvents, Binner, Grid, check_own_grid, check_until
-from ..jit import Compiled, compiled_for
+from ..events.binning import BinnedEvents, check_own_grid, check_until
 from ..network.graph import Network, check_network
-from ..result import Fired, Result, Seen, channel_first, check_recorded, result_of
-from ..wiring.program import Population, Program
-from ..wiring.wire import program_of
-from .cpu.layer import begin_stretch, run_stretch, run_stretches
-from .cpu.state import (
-    InputSpikes,
-    State,
-    clear,
-    keep,
-    kept,
-    new_outcome,
-    new_state,
-    renewed,
-)
-from .cpu.team import helping, new_team
-from .overflow import check_currents, is_fixed
-from .probes import Probes, probes_of
-from .recorded import fired
-from .times import LayerTimes
-
-STRETCHES = 64  # in one call of the kernels, which nothing can interrupt
+from ..result import Fired, Result, Seen
+from .probes import probes_of
+from .sample import Memory, Sample, borrow, give_back
 
 
 class ClockedRun:
@@ -66,19 +45,19 @@ class ClockedRun:
         record_spikes: bool = False,
         probe: Sequence[str] = (),
         layers: Sequence[int] | None = None,
-        _state: State | None = None,  # recordings borrow the same memory one after the other
+        _memory: Memory | None = None,  # recordings borrow the same one after the other
         _threads: int = 1,
         _times: bool = False,
     ) -> None:
         """Allocate the state, every membrane at rest."""
         check_network(network)
         camera_of(network.input_shape)
-        self._grid = Grid(network.input_shape, network.dt_us, steps, start_us)
-        self._binner = Binner(self._grid, network.input_encoding)
-        program = program_of(network)
-        state = new_state(program) if _state is None else _state
-        probes = probes_of(network, probe, layers, self._grid.steps)
-        self._sample = Sample(network, program, state, record_spikes, _threads, probes, _times)
+        memory = Memory(network) if _memory is None else _memory
+        self._grid, self._binner = memory.grid, memory.binner
+        self._grid.begin(steps, start_us)
+        self._binner.begin()
+        probes = probes_of(network, probe, layers, steps)
+        self._sample = Sample(network, memory, record_spikes, _threads, probes, _times)
         self._finished = False
 
     def feed(self, events: Events) -> None:
@@ -91,7 +70,7 @@ class ClockedRun:
         """
         if self._finished:
             raise EventsimError("the run is finished, expected no more events")
-        self._sample.run_packet(self._binner, self._grid.admit(events))
+        self._sample.run_packet(self._grid.admit(events))
 
     def advance(self, until_us: int) -> None:
         """Run the timesteps that end at `until_us` on the recording's clock, or before.
@@ -111,7 +90,7 @@ class ClockedRun:
                 f"expected at most {MAX_STEPS} timesteps"
             )
         grid.closed_us = grid.start_us + steps * grid.dt_us
-        self._sample.run_packet(self._binner, np.empty(0, EVENT_DTYPE), until=steps)
+        self._sample.run_packet(np.empty(0, EVENT_DTYPE), until=steps)
 
     @property
     def spike_counts(self) -> NDArray[np.int64]:
@@ -180,7 +159,7 @@ class ClockedRun:
         """Run the last packet and all timesteps that are left."""
         grid = self._grid
         steps = grid.length()
-        self._sample.run_packet(self._binner, events, until=steps)
+        self._sample.run_packet(events, until=steps)
         self._finished = True
         return self._sample.result(Seen(steps, grid.events, *self._binner.seen()))
 
@@ -198,22 +177,28 @@ def run_recording(
     times: bool = False,
 ) -> Result:
     """Run one recording from beginning to end; as `simulate`."""
-    seen: Any = {"record_spikes": record_spikes, "probe": probe, "layers": layers}
     if isinstance(recording, BinnedEvents):
         check_own_grid(recording, steps, start_us)
-        return run_binned(network, recording, times=times, _threads=threads, **seen)
-    with _borrowed_state(network) as state:
-        run = ClockedRun(
-            network, start_us=start_us, steps=network.steps if steps is None else steps,
-            _state=state, _threads=threads, _times=times, **seen,
+        return run_binned(
+            network, recording, record_spikes=record_spikes, probe=probe, layers=layers,
+            times=times, _threads=threads,
         )  # fmt: skip
-        if isinstance(recording, np.ndarray):
-            # Together with the timestep that it leaves open: another call of the kernels for that
-            # took 40 us a recording.
-            return run._end(run._grid.admit(recording))
+    memory = borrow(network)
+    run = ClockedRun(
+        network, start_us=start_us, steps=network.steps if steps is None else steps,
+        record_spikes=record_spikes, probe=probe, layers=layers,
+        _memory=memory, _threads=threads, _times=times,
+    )  # fmt: skip
+    if isinstance(recording, np.ndarray):
+        # Together with the timestep that it leaves open: another call of the kernels for that
+        # took 40 us a recording.
+        result = run._end(run._grid.admit(recording))
+    else:
         for events in packets_of(recording):
             run.feed(events)
-        return run.finish()
+        result = run.finish()
+    give_back(network, memory)
+    return result
 
 
 def check_grid_of(network: Network, binned: BinnedEvents) -> None:
@@ -237,163 +222,11 @@ def run_binned(
     """
     check_network(network)
     check_grid_of(network, binned)
-    program = program_of(network)
     probes = probes_of(network, probe, layers, binned.steps)
-    with _borrowed_state(network) as state:
-        sample = Sample(network, program, state, record_spikes, _threads, probes, times)
-        sample.run_binned(binned)
-        seen = Seen(binned.steps, binned.events, binned.early, binned.late, binned.merged)
-        return sample.result(seen)
-
-
-# States of any content that no recording is using: as many for a network as recordings ran at the
-# same time, for as long as the network lives.
-_IDLE_STATES: weakref.WeakKeyDictionary[Network, list[State]] = weakref.WeakKeyDictionary()
-
-
-@contextmanager
-def _borrowed_state(network: Network) -> Iterator[State]:
-    """Lend memory for one recording, allocated only where all of a network's is lent already."""
-    idle = _IDLE_STATES.setdefault(network, [])
-    try:
-        state = idle.pop()
-    except IndexError:
-        state = new_state(program_of(network))
-    try:
-        yield state
-    finally:
-        idle.append(state)
-
-
-_RUNNERS: weakref.WeakKeyDictionary[Network, Compiled] = weakref.WeakKeyDictionary()
-
-
-def _stretches_runner(network: Network, arguments: tuple[object, ...]) -> Compiled:
-    """Return `run_stretches` for the arguments of a network, which are of the same types each time.
-
-    To find the types of 60 arrays took 9 us a call.
-    """
-    try:
-        return _RUNNERS[network]
-    except KeyError:
-        _RUNNERS[network] = compiled_for(run_stretches, *arguments)
-        return _RUNNERS[network]
-
-
-class Sample:
-    """A network on its way through the timesteps of one recording, from silence."""
-
-    def __init__(
-        self, network: Network, program: Program, state: State, record_spikes: bool,
-        threads: int = 1, probes: Probes | None = None, times: bool = False,
-    ) -> None:  # fmt: skip
-        """Take a state of any content: the first stretch silences it."""
-        self._team, self._views = None, list[State]()
-        if threads > 1 and (program.populations[:, Population.looks_up] > 0).any():
-            self._team, self._views = new_team(state, threads)
-        self._network, self._program, self._state = network, program, state
-        self._outcome, self._probes = new_outcome(program), probes
-        self._times = LayerTimes(len(program.populations)) if times else None
-        self._fixed = is_fixed(network)
-        self.stretch = program.stretch if probes is None else 1  # timesteps at a time, at most
-        self._steps = 0  # run so far,
-        self._before = 0  # and how many of these by the last call
-        self._recorded: list[list[Fired]] | None = None
-        if record_spikes:
-            self._recorded = [[] for _ in program.populations]
-        self._spikes = [0] * len(program.populations)  # recorded
-
-    def run_packet(self, binner: Binner, events: Events, until: int = 0) -> None:
-        """Run the timesteps that a packet closes, and those before `until`."""
-        packet, spikes = binner.take(events, self.stretch, until)
-        stretches = STRETCHES if self._recorded is None and self._probes is None else 1
-        more = True
-        with helping(self._program, self._team, self._views):
-            while more:
-                arguments = (
-                    self._program, self._state, self._team, packet, binner.marked, binner.numbers,
-                    InputSpikes(*spikes), self._before, stretches, self._outcome,
-                )  # fmt: skip
-                steps, before, more = self._runner(arguments)(*arguments)
-                if steps > 0:
-                    self._ran(steps, before)
-
-    def _runner(self, arguments: tuple[object, ...]) -> Compiled:
-        if self._times is not None:
-            return self._times.run_stretches
-        return run_stretches if self._team else _stretches_runner(self._network, arguments)
-
-    def run_binned(self, binned: BinnedEvents) -> None:
-        """Run all timesteps of a recording that is on the grid already."""
-        run = run_stretch if self._times is None else self._times.run_stretch
-        program, state, team, outcome = self._program, self._state, self._team, self._outcome
-        with helping(program, team, self._views):
-            for first in range(0, binned.steps, self.stretch):
-                stop = min(first + self.stretch, binned.steps)
-                spikes = InputSpikes(binned.pointers[first : stop + 1], binned.cells, binned.values)
-                run(program, state, team, spikes, first, stop, self._before, outcome)
-                self._ran(stop - first, stop - first)
-
-    def _ran(self, steps: int, before: int) -> None:
-        """Note so many more timesteps, and that the last stretch of them had `before`."""
-        first, stop = self._steps, self._steps + steps
-        self._steps, self._before = stop, before
-        if self._fixed:
-            check_currents(self._network, self._program, self._state.seconds)
-        if self._probes is not None:
-            self._probes.read(self._state, first)
-        for number, several in enumerate(self._recorded or ()):
-            several.append(fired(self._program, self._state, number, first, stop))
-            self._spikes[number] += int(several[-1].counts.sum(dtype=np.int64))
-            check_recorded(self._network, number, self._spikes[number])
-
-    @property
-    def spike_counts(self) -> NDArray[np.int64]:
-        """Output spikes so far, channel-first."""
-        return channel_first(self._outcome.spike_counts, self._network).copy()
-
-    @property
-    def counters(self) -> NDArray[np.int64]:
-        """What was counted so far, (layers, counts)."""
-        return self._outcome.counters.copy()
-
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Return where the sample is, for `restore`."""
-        found = {f"outcome/{name}": array for name, array in self._outcome._asdict().items()}
-        found["steps"] = np.array(self._steps)
-        if self._steps > 0:
-            begin_stretch(self._program, self._state, self._before)
-            self._before = 0  # it has been done
-            found |= kept(self._program, self._state)
-        return found
-
-    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Go on from where another sample of the same network was."""
-        state = renewed(self._program, state)
-        self._steps, self._before = int(state["steps"]), 0
-        for name, array in self._outcome._asdict().items():
-            array[:] = state[f"outcome/{name}"]
-        if self._steps > 0:
-            clear(self._program, self._state)
-            keep(self._program, self._state, state)
-
-    def fired(self) -> list[Fired]:
-        """Return what each layer has emitted and somebody recorded."""
-        return [Fired.joined(several) for several in self._recorded or ()]
-
-    def forget(self) -> None:
-        """Forget what was recorded."""
-        if self._recorded is not None:
-            self._recorded, self._spikes = [[] for _ in self._recorded], [0] * len(self._spikes)
-
-    def result(self, seen: Seen) -> Result:
-        """Return the outcome."""
-        recorded = None if self._recorded is None else self.fired()
-        outcome, membranes = self._outcome, self._outcome.membranes
-        if self._network.readout == "mean-membrane":
-            membranes = membranes / max(1, seen.steps)
-        return result_of(
-            self._network, outcome.counters.tolist(), outcome.spike_counts, outcome.first_spikes,
-            membranes, seen, recorded, "clocked", self._probes.arrays() if self._probes else None,
-            self._times.seconds(self._network) if self._times else None,
-        )  # fmt: skip
+    memory = borrow(network)
+    sample = Sample(network, memory, record_spikes, _threads, probes, times)
+    sample.run_binned(binned)
+    seen = Seen(binned.steps, binned.events, binned.early, binned.late, binned.merged)
+    result = sample.result(seen)
+    give_back(network, memory)
+    return result

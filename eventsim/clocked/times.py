@@ -1,6 +1,6 @@
 """How long each layer takes: the same kernels, called from Python layer by layer, with a clock.
 
-In: what `run_stretches` and `run_stretch` take. Out: seconds a layer. Called by `run.py` where
+In: what `run_stretches` and `run_stretch` take. Out: seconds a layer. Called by `sample.py` where
 times are asked for. A call costs some microseconds, which are part of the layer's time: next to
 nothing where a stretch has many timesteps, but recurrence leaves it a single one.
 """
@@ -14,7 +14,7 @@ from ..jit import Compiled, Int64s, compiled_for, kernel
 from ..network.graph import Network
 from ..wiring.program import Program
 from .cpu.layer import open_stretch, run_layer
-from .cpu.state import InputSpikes, Outcome, State
+from .cpu.state import Outcome, State
 from .cpu.team import Team
 
 INPUT = "input"  # what its events take until they are spikes, listed for the layers
@@ -22,7 +22,7 @@ INPUT = "input"  # what its events take until they are spikes, listed for the la
 
 @kernel
 def begin(
-    program: Program, state: State, stretch: InputSpikes, first: int, stop: int, before: int
+    program: Program, state: State, stretch: Stretch, first: int, stop: int, before: int
 ) -> None:
     """Do what comes before the layers, as `run_stretch` does."""
     open_stretch(program, state, stretch, first, stop, before)
@@ -53,14 +53,14 @@ class LayerTimes:
 
     def run_stretches(
         self, program: Program, state: State, team: Team | None, packet: Packet, marked: Marked,
-        numbers: Int64s, spikes: InputSpikes, before: int, most: int, outcome: Outcome,
+        numbers: Int64s, spikes: Stretch, before: int, most: int, outcome: Outcome,
     ) -> tuple[int, int, bool]:  # fmt: skip
         """Do as the kernel of this name."""
         steps = 0
         for _ in range(most):
             step = int(numbers[Place.step])
             begun = perf_counter_ns()
-            closed = next_stretch(packet, marked, numbers, Stretch(*spikes))
+            closed = next_stretch(packet, marked, numbers, spikes)
             self._ns[-1] += perf_counter_ns() - begun
             if closed == 0:
                 return steps, before, False
@@ -69,7 +69,7 @@ class LayerTimes:
         return steps, before, True
 
     def run_stretch(
-        self, program: Program, state: State, team: Team | None, stretch: InputSpikes, first: int,
+        self, program: Program, state: State, team: Team | None, stretch: Stretch, first: int,
         stop: int, before: int, outcome: Outcome,
     ) -> None:  # fmt: skip
         """Do as the kernel of this name."""

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..checks import is_whole
 from ..errors import EventsimError, RecordingError
-from ..jit import short_kernel
+from ..jit import Compiled, compiled_for, short_kernel
 from .units import LIMIT_US, TimeUnit, in_microseconds
 
 # faery's type, so that arrays pass between the two without a copy.
@@ -191,7 +191,9 @@ def as_events(events: Any, called: str = "events have") -> Events:
             f"reads it"
         )
     array = np.asarray(events)
-    if array.dtype.names and array.dtype != EVENT_DTYPE and array.ndim == 1:
+    if array.dtype == EVENT_DTYPE and array.ndim == 1:
+        return np.ascontiguousarray(array)
+    if array.dtype.names and array.ndim == 1:
         from .formats.fields import events_of_fields
 
         array = events_of_fields(array)
@@ -223,7 +225,7 @@ def check_events(
     """
     array = as_events(events)
     width, height = (65536, 65536) if sensor is None else (sensor.width, sensor.height)
-    if _in_order(of_one_type(array), width, height, after_us):
+    if _order_check()(of_one_type(array), width, height, after_us):
         return array
     if sensor is not None:
         for name, size in (("x", sensor.width), ("y", sensor.height)):
@@ -292,6 +294,11 @@ def of_one_type(events: Events) -> Events:
         return events
     memory = (ctypes.c_uint8 * events.nbytes).from_address(events.ctypes.data)
     return np.frombuffer(memoryview(memory), EVENT_DTYPE)
+
+
+@cache
+def _order_check() -> Compiled:
+    return compiled_for(_in_order, np.empty(1, EVENT_DTYPE), 1, 1, 0)
 
 
 @short_kernel

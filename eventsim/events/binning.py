@@ -34,6 +34,8 @@ from .arrays import (
 )
 from .stretches import FEW, Marked, Packet, Place, Stretch, next_stretch
 
+KEPT = 2**16  # cells of a packet, for which a binner keeps memory: what larger ones take is freed
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class BinnedEvents:
@@ -136,6 +138,12 @@ def bin_on(grid: Grid, events: Any, encoding: InputEncoding) -> BinnedEvents:
     )
 
 
+def _whole(name: str, value: Any, least: int, most: int) -> int:
+    if not is_whole(value, least, most):
+        raise EventsimError(f"{name} is {value!r}, expected a whole number {least} to {most}")
+    return int(value)
+
+
 class Grid:
     """When a simulation starts and how long it is; checks its events, packet by packet.
 
@@ -146,27 +154,22 @@ class Grid:
         self,
         input_shape: Any,
         dt_us: int,
-        steps: int | None,
-        start_us: int | None,
+        steps: int | None = None,
+        start_us: int | None = None,
     ) -> None:
         """Refuse what no grid can have."""
         self.input_shape = shape = as_input_shape(input_shape)
-        for name, value, least, most in (
-            ("dt_us", dt_us, 1, 2**63 - 1),
-            ("steps", steps, 0, MAX_STEPS),
-            ("start_us", start_us, 0, 2**63 - 1),
-        ):
-            if value is not None and not is_whole(value, least, most):
-                raise EventsimError(
-                    f"{name} is {value!r}, expected a whole number {least} to {most}"
-                )
+        self.dt_us = _whole("dt_us", dt_us, 1, 2**63 - 1)
         self.cells = math.prod(shape)
         if self.cells > MAX_CELLS:
             raise EventsimError(f"input_shape is {shape}, expected at most {MAX_CELLS} cells")
         self.sensor = addressing_of(shape)
-        self.dt_us = int(dt_us)
-        self.steps = None if steps is None else int(steps)
-        self.start_us = None if start_us is None else int(start_us)
+        self.begin(steps, start_us)
+
+    def begin(self, steps: int | None, start_us: int | None) -> None:
+        """Begin with another recording."""
+        self.steps = None if steps is None else _whole("steps", steps, 0, MAX_STEPS)
+        self.start_us = None if start_us is None else _whole("start_us", start_us, 0, 2**63 - 1)
         self.events = 0  # admitted so far,
         self.latest_us = 0  # and the time of the last of them
         self.closed_us = 0  # timesteps before this time are run, though no event came after them
@@ -179,13 +182,14 @@ class Grid:
         events = check_events(packet, self.sensor, first=self.events, after_us=self.latest_us)
         if len(events) == 0:
             return events
-        if events["t"][0] < self.closed_us:
+        times = events["t"]
+        first, latest = times.item(0), times.item(-1)
+        if first < self.closed_us:
             raise RecordingError(
-                f"event {self.events}: t is {events['t'][0]}, expected {self.closed_us} us or "
-                f"later, up to where the run has gone on"
+                f"event {self.events}: t is {first}, expected {self.closed_us} us or later, up to "
+                f"where the run has gone on"
             )
-        start = int(events["t"][0]) if self.start_us is None else self.start_us
-        latest = int(events["t"][-1])
+        start = first if self.start_us is None else self.start_us
         steps = (latest - start) // self.dt_us + 1
         if self.steps is None and steps > MAX_STEPS:
             raise RecordingError(
@@ -234,6 +238,11 @@ def check_until(until_us: Any) -> None:
         raise EventsimError(f"until_us is {until_us!r}, expected a whole number below 2^63")
 
 
+def _new_stretch(steps: int, cells: int) -> Stretch:
+    pointers = np.empty(steps + 1, np.int64)
+    return Stretch(pointers, np.empty(cells, np.int32), np.empty(cells, np.float32))
+
+
 class Binner:
     """Puts the packets of a recording on its grid and hands out the timesteps that are closed."""
 
@@ -245,6 +254,11 @@ class Binner:
         self.marked = Marked(words, level, number)
         self.numbers = np.zeros(len(Place), np.int64)
         self._grid = grid
+        self._stretch = _new_stretch(0, 0)
+
+    def begin(self) -> None:
+        """Begin with another recording, where every timestep of the one before was closed."""
+        self.numbers.fill(0)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return what changes, for `restore`."""
@@ -268,22 +282,23 @@ class Binner:
         """Take in events that the grid has admitted: what `next_stretch` needs to bin them.
 
         A timestep is closed by an event after it, and if it is one of the first `until`. They come
-        in stretches of at most `longest`. A silence of any length takes the memory of one stretch.
+        in stretches of at most `longest`. A silence of any length takes the memory of one stretch,
+        and the next one the same.
         """
         grid = self._grid
         start = grid.start_us or 0
         limit = MAX_STEPS if grid.steps is None else grid.steps
-        waiting, step = self.numbers[: Place.step + 1].tolist()
         self.numbers[Place.event] = 0
-        reached = max(until, (grid.latest_us - start) // grid.dt_us)
-        room = max(0, min(longest, limit - step, reached - step))
         # Cells lie behind those of the open timestep and of `FEW` events, before they are sorted to
         # the front; as many may be read behind them.
-        most = min(waiting, grid.cells) + FEW + len(events) + FEW
+        most = min(self.numbers.item(Place.waiting), grid.cells) + FEW + len(events) + FEW
+        stretch = self._stretch
+        if len(stretch.pointers) <= longest or len(stretch.cells) < most:
+            stretch = _new_stretch(longest, most)
+            if most <= KEPT:
+                self._stretch = stretch
         packet = Packet(
             of_one_type(events), start, grid.dt_us, grid.sensor.width, grid.sensor.polarities,
             limit, until, longest,
         )  # fmt: skip
-        return packet, Stretch(
-            np.zeros(room + 1, np.int64), np.empty(most, np.int32), np.empty(most, np.float32)
-        )
+        return packet, stretch

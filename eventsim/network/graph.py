@@ -135,12 +135,20 @@ class Network:
         return layer.dense_macs(self.shapes[index])  # the layer before, as it names no sources
 
     @cached_property
-    def counted_layers(self) -> tuple[tuple[str, int, int], ...]:
-        """Of each layer with neurons: name, dense multiply-accumulates a timestep, and neurons."""
-        return tuple(
-            (self.layer_name(i), self.dense_macs(i), math.prod(self.shapes[i + 1]))
-            for i in self.neuron_layers
+    def counted_layers(self) -> tuple[tuple[str, ...], tuple[int, ...], tuple[int, ...]]:
+        """Layers with neurons: names, dense multiply-accumulates a timestep, and neurons."""
+        layers = self.neuron_layers
+        return (
+            tuple(self.layer_name(i) for i in layers),
+            tuple(self.dense_macs(i) for i in layers),
+            tuple(math.prod(self.shapes[i + 1]) for i in layers),
         )
+
+    @cached_property
+    def never_reset(self) -> tuple[int, ...]:
+        """Which of the layers with neurons, numbered from 0, do not reset their membranes."""
+        neurons = [self.layers[i].neuron for i in self.neuron_layers]  # type: ignore[union-attr]
+        return tuple(n for n, neuron in enumerate(neurons) if neuron.reset == "none")
 
     def layer_name(self, index: int) -> str:
         """Return how messages and tables call a layer, such as "layer 2 (Conv2d)"."""

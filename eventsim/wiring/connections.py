@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..network.geometry import Reach
 from ..network.layers import WeightLayer
 from ..network.projections import Projection
-from ..rows import PIECES, VECTORS
+from ..scattered_rows import PIECES, VECTORS
 from ..vectors import LANES, LINE
 from .arrays import Arrays
 from .program import Patch, Span
@@ -43,7 +43,6 @@ class WiredConnection:
     rows_per_site: int  # the most that one timestep can bring
     found: Runs | None  # where rows may be gathered
     fan_out: int
-    runs: int = -1
     index: int = -1
     start: int = -1  # of the source's spikes: see `wire.py`
     arriving: int = -1

@@ -22,7 +22,7 @@ from ..network.projections import Projection, Projections
 from ..vectors import BLOCK, LINE
 from .arrays import Arrays
 from .connections import WiredConnection, connect, stored_length
-from .program import Value
+from .program import Run, Value
 from .runs import width_of
 
 # Maps of plain neurons gather where a timestep brings so many rows to a site, for each run that it
@@ -45,6 +45,7 @@ BEYOND_CACHES = 2**22
 # A gathered layer runs through so many timesteps at a time that what it notes of them stays in the
 # second-level cache: a bit for each in a word of each position, and its own spikes as bits.
 MOST_CHUNK, MOST_MASKS = 64, 2**16
+MOST_INPUTS = 2**15  # of neurons that are not plain, for all timesteps of a chunk
 
 
 @dataclass
@@ -90,12 +91,21 @@ class WiredPopulation:
     spike: int = -1
     start: int = -1
     remembered: int = 0
-    index: int = 0  # entries of where the spikes of positions begin
+    runs: int = 0
+    index: int = 0
 
     @property
     def connections(self) -> int:
         """How many there are."""
         return len(self.ways)
+
+    @property
+    def inputs(self) -> int:
+        """How much comes to neurons that are not plain: in a timestep, to one site in a chunk.
+
+        With a timestep more in which nothing does.
+        """
+        return 0 if self.plain else max(self.sites, self.chunk + 1) * self.stored
 
 
 def lay_out(
@@ -210,6 +220,8 @@ def _gather(population: WiredPopulation, number: int, arrays: Arrays) -> None:
     population.chunk = max(1, MOST_MASKS // (sites * -(-population.channels // width)))
     if population.looks_up:
         population.chunk = min(population.chunk, MOST_CHUNK)
+    if not population.plain:
+        population.chunk = min(population.chunk, max(1, MOST_INPUTS // population.stored))
     if any(way.source == number for way in population.ways):
         population.chunk = 1
     weights = np.concatenate([runs.blocks for runs in found], axis=1)
@@ -217,13 +229,19 @@ def _gather(population: WiredPopulation, number: int, arrays: Arrays) -> None:
         population.gather_least = sum(way.positions * way.in_channels for way in population.ways)
     population.blocks = arrays.add("blocks", weights, BLOCK)
     population.block = weights[0].size
-    row = index = 0
+    tables, row = [], 0
     for way, runs in zip(population.ways, found, strict=True):
-        table = runs.table + np.array([0, 0, row], np.int32)
-        way.runs = arrays.add("run_pointers", runs.pointers + arrays.add("runs", table) // 3)
+        way.index = population.index
+        offsets = np.array([way.index, way.index, row], np.int32)
+        graded = np.full((len(runs.table), 1), way.graded, np.int32)
+        tables.append(np.hstack([runs.table + offsets, graded]))
         row += runs.blocks.shape[1]
-        way.index, index = index, index + way.positions + 1
-    population.index = index
+        population.index += way.positions + 1
+    of_sites = [np.repeat(np.arange(sites), np.diff(runs.pointers)) for runs in found]
+    order = np.argsort(np.concatenate(of_sites), kind="stable")
+    first = arrays.add("runs", np.concatenate(tables)[order]) // len(Run)
+    pointers = np.sum([runs.pointers for runs in found], axis=0)
+    population.runs = arrays.add("run_pointers", first + pointers)
 
 
 def _with_gain(layer: WeightLayer) -> WeightLayer:

@@ -65,6 +65,8 @@ class Population(Columns):
     looks_up = auto()  # 1 where a site asks for the spikes of positions, 0 where all reach it
     blocks = auto()  # offset of the weights, block by block
     block = auto()  # their number in a block
+    runs = auto()  # offset of the pointers to the runs of each site
+    index = auto()  # length of a row of where the spikes of each position begin
 
 
 class Level(Columns):
@@ -107,9 +109,8 @@ class Connection(Columns):
     twice = auto()  # 1 where a position may reach a site twice, through pools that overlap
     direct = auto()  # offset of the row of each input, where each reaches one site; otherwise -1
     positions = auto()  # of the source
-    runs = auto()  # offset of the pointers to the runs of each site, -1 where there are none
     fan_out = auto()  # offset of the number of sites that each position reaches
-    index = auto()  # offset, among the layer's, of where the spikes of each position begin
+    index = auto()  # offset in that row
     pooled = auto()  # offset of the max pool's pointers, -1 without one
     pooled_cells = auto()  # cells x channels of the max pool
 
@@ -125,10 +126,19 @@ class Span(Columns):
     row = auto()  # offset in `weights` of the first site's row for channel 0 of the source
 
 
+class Run(Columns):
+    """A run (see `runs.py`): as `Program.runs`, those of a site one after the other."""
+
+    first = auto()  # the entry of the index where its spikes begin,
+    beyond = auto()  # and where they end
+    constant = auto()  # what is added to the number of a spike to make that of its row
+    graded = auto()  # 1 where they come with a value
+
+
 class Patch(Columns):
     """Spans of a position that spikes scatter to at once, as `Program.patches`.
 
-    Up to `rows.PIECES` of as many sites, equally far apart.
+    Up to `scattered_rows.PIECES` of as many sites, equally far apart.
     """
 
     site = auto()  # of the first span, in group 0
@@ -149,8 +159,8 @@ class Program(NamedTuple):
     spans: NDArray[np.int32]  # (spans, Span)
     patch_pointers: Int64s  # likewise from Connection.patches on
     patches: NDArray[np.int32]  # (patches, Patch)
-    run_pointers: Int64s  # with p from Connection.runs on: site s has runs[p[s] : p[s + 1]]
-    runs: NDArray[np.int32]  # (runs, 3) as `runs.Runs.table`
+    run_pointers: Int64s  # with p from Population.runs on: site s has runs[p[s] : p[s + 1]]
+    runs: NDArray[np.int32]  # (runs, Run)
     fan_outs: Int32s
     blocks: Weights  # those of gathered layers again, block by block
     direct: Int32s  # offset in `weights` of the row of each input of a fully connected layer
@@ -174,7 +184,7 @@ class Program(NamedTuple):
     masks: int  # words of 64 spikes that a gathered layer can emit in a chunk
     visited: int  # words of 64 sites, of its timesteps
     multiples: int  # neurons times timesteps of a chunk, where they may spike several times
-    inputs: int  # neurons of the largest layer that is not plain
+    inputs: int  # what comes to the largest layer that is not plain, at a time
     begins: int  # entries of where the spikes of positions begin, of a layer in a chunk
     words: int  # positions of all connections of a gathered layer
     visits: int  # that are noted at a time

@@ -39,6 +39,7 @@ from .program import (
     Patch,
     Population,
     Program,
+    Run,
     Span,
     Value,
 )
@@ -132,6 +133,10 @@ def _program(network: Network, populations: list[WiredPopulation], arrays: Array
         last.chunk = 1  # they are read in every timestep
     if arrays.sizes["weights"] >= 2**31:
         raise NetworkError(f"{arrays.sizes['weights']} weights, expected fewer than 2^31")
+    if arrays.sizes["spikes"] >= 2**31:
+        raise NetworkError(
+            f"{arrays.sizes['spikes']} neurons times timesteps of delay, expected fewer than 2^31"
+        )
     pooled_cells = max(way.pooled_cells for way in connections)
     whole = all(network.layers[i].neuron.kind == FIXED_KIND for i in network.neuron_layers)  # type: ignore[union-attr]
     weights = narrowed(arrays.joined("weights", np.float32), whole)
@@ -145,7 +150,7 @@ def _program(network: Network, populations: list[WiredPopulation], arrays: Array
         patch_pointers=arrays.joined("patch_pointers", np.int64),
         patches=arrays.joined("patches", np.int32).reshape(-1, len(Patch)),
         run_pointers=arrays.joined("run_pointers", np.int64),
-        runs=arrays.joined("runs", np.int32).reshape(-1, 3),
+        runs=arrays.joined("runs", np.int32).reshape(-1, len(Run)),
         fan_outs=arrays.joined("fan_outs", np.int32),
         blocks=blocks if weights.dtype == np.float32 else narrowed(blocks, whole),
         direct=arrays.joined("direct", np.int32),
@@ -172,7 +177,7 @@ def _program(network: Network, populations: list[WiredPopulation], arrays: Array
         ),
         visited=max(one.chunk * -(-one.sites // 64) for one in populations),
         multiples=max(one.chunk * one.sites * one.stored * one.many for one in populations),
-        inputs=max(0 if one.plain else one.sites * one.stored for one in populations) + WIDTHS[0],
+        inputs=max(one.inputs for one in populations) + WIDTHS[0],
         begins=max(one.index * one.chunk for one in populations),
         words=max(one.index for one in populations),
         visits=NOTED + max(one.chunk for one in populations),

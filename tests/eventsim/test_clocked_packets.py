@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Iterable, Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import pairwise
 from typing import Any
 
@@ -90,6 +90,22 @@ def test_a_recording_that_is_refused_halfway_leaves_nothing_to_the_next(data: An
     with pytest.raises(RecordingError):
         simulate(network, [events, outside])
     assert_equal(simulate(network, events), run.finish())
+
+
+def test_binned_events_may_be_arrays_of_other_types_and_strides() -> None:
+    """The kernel's machine code is called as it is, for arrays of one type each."""
+    network = one_input([Dense(np.ones((1, 1)), neuron=LIF(0.5, 0.5))], steps=9)
+    binned = bin_events(events_at(0, 2000, 3000, 7500), (1, 1, 1), DT_US, 9)
+    expected = run_binned(network, binned)
+    assert expected.spike_counts.sum() > 0
+    wide = replace(
+        binned,
+        pointers=np.repeat(binned.pointers, 2)[::2],
+        cells=binned.cells.astype(np.int64),
+        values=np.repeat(binned.values.astype(np.float64), 3)[::3],
+    )
+    wide.values.flags.writeable = False
+    assert_equal(run_binned(network, wide), expected)
 
 
 @given(data=st.data())

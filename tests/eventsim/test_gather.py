@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 import eventsim as es
 from eventsim.clocked.cpu import layer as cpu
-from eventsim.clocked.cpu.state import InputSpikes, clear, new_outcome, new_state
+from eventsim.clocked.cpu.state import clear, new_outcome, new_state
+from eventsim.events.stretches import Stretch
 from eventsim.wiring import populations, runs, wire
 from eventsim.wiring.program import Population
 
@@ -36,7 +37,7 @@ def run(
     state, outcome = new_state(program), new_outcome(program)
     clear(program, state)
     cpu.begin_stretch(program, state, 0)
-    recording = InputSpikes(binned.pointers, binned.cells, binned.values)
+    recording = Stretch(binned.pointers, binned.cells, binned.values)
     cpu.take_in(program, state, recording, 0, binned.steps)
     for number in range(len(program.populations)):
         cpu.run_layer(program, number, state, None, 0, binned.steps, outcome)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from random_networks import networks, recordings, some_layout
 
 import eventsim as es
-from eventsim.clocked import run
+from eventsim.clocked import run, sample
 from eventsim.clocked.cpu import team
 from eventsim.wiring import populations
 
@@ -81,7 +81,7 @@ def test_threads_that_do_help_change_nothing(neuron: str, binned: bool) -> None:
     with (
         patch.dict(populations.ROWS_A_RUN, changes=0, stays=0),
         patch.object(populations, "MAP_WIDTH", 16),
-        patch.object(run, "new_team", new_team),
+        patch.object(sample, "new_team", new_team),
     ):
         one = es.simulate(network, given, record_spikes=True)
         for _ in range(100):

@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import eventsim as es
+from eventsim.gathered_rows import gather_rows
 from eventsim.jit import Float32s, Int32s, Int64s, kernel
-from eventsim.rows import gather_rows
 from eventsim.vectors import LINE, new_array
 from eventsim.wiring.runs import width_of
 

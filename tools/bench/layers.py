@@ -2,10 +2,11 @@
 
 No peer but torch: a layer is a convolution or a product in all of them.
 
-In the time of the engine: routing, adding, decay, compare and reset of the layer, and clearing the
-network's state before (`clocked.cpu.run_layer` on one stretch of timesteps; the spikes that arrive
-lie ready). In the time of torch: only the convolution or product, over all timesteps at once, of
-ready frames; its neurons are left out, which favours torch.
+In the time of the engine: routing, adding, decay, compare and reset of the layer, listing its
+spikes, and clearing the network's state before (`clocked.cpu.run_layer` on one stretch of
+timesteps; the spikes that arrive lie ready). A layer of one neuron stands behind it, since the last
+one is read out as well. In the time of torch: only the convolution or product, over all timesteps
+at once, of ready frames; its neurons are left out, which favours torch.
 
 A `Network` takes events of one or two polarities, so the 64 channels of layer-conv come from a
 layer before it: a pixel for each channel and site, unpacked by an 8 x 8 convolution with stride 8
@@ -27,7 +28,8 @@ from torch import Tensor, nn
 
 import eventsim as es
 from eventsim.clocked.cpu import layer as cpu
-from eventsim.clocked.cpu.state import InputSpikes, Outcome, clear, new_outcome, new_state
+from eventsim.clocked.cpu.state import Outcome, clear, new_outcome, new_state
+from eventsim.events.stretches import Stretch
 from eventsim.wiring.wire import program_of
 from eventsim_bridge.models.layers import TYPE_OF_LAYER
 
@@ -85,7 +87,7 @@ def time_dense(
         for n in sizes:
             layer = random_dense(n, n, DENSE_ACTIVITY, RATE_OUT, NEURON, seed=n)
             shape = (1, 1, n)
-            network = es.Network(shape, DT_US, [es.Flatten(), layer], steps=steps)
+            network = es.Network(shape, DT_US, [es.Flatten(), layer, _reader(n)], steps=steps)
             events = random_events(shape, DENSE_ACTIVITY, steps, DT_US, seed=n)
             binned = es.bin_events(events, shape, DT_US, steps, start_us=0)
             frames = torch.from_numpy(binned.frames()).flatten(1)
@@ -109,7 +111,8 @@ def convolution_case(
     weight = window.weight.reshape(out_channels, IN_CHANNELS, 3, 3)
     convolution = es.Conv2d(weight, padding=1, neuron=NEURON)
     shape = (1, side * UNPACK, side * UNPACK)
-    network = es.Network(shape, DT_US, [unpack, convolution], steps=steps)
+    behind = (es.SumPool2d(side), es.Flatten(), _reader(out_channels))
+    network = es.Network(shape, DT_US, [unpack, convolution, *behind], steps=steps)
     binned = es.bin_events(
         random_events(shape, activity, steps, DT_US), shape, DT_US, steps, start_us=0
     )
@@ -117,13 +120,18 @@ def convolution_case(
     return network, binned, nn.functional.pixel_unshuffle(frames, UNPACK)
 
 
-def only_last_layer(network: es.Network, binned: es.BinnedEvents) -> Callable[[], Outcome]:
-    """Return what runs the last layer from silence, on what the layers before it emitted once."""
+def _reader(outputs: int) -> es.Dense:
+    """Return a last layer behind one with so many outputs."""
+    return es.Dense(np.zeros((1, outputs), np.float32), neuron=NEURON)
+
+
+def only_timed_layer(network: es.Network, binned: es.BinnedEvents) -> Callable[[], Outcome]:
+    """Return what runs the last layer but one from silence, on what came to it once."""
     program = program_of(network)
     if binned.steps > program.stretch:
         raise es.EventsimError(f"{binned.steps} timesteps, expected at most {program.stretch}")
     state = new_state(program)
-    last = len(program.populations) - 1
+    timed = len(program.populations) - 2
 
     def run(numbers: Iterable[int]) -> Outcome:
         outcome = new_outcome(program)
@@ -131,23 +139,24 @@ def only_last_layer(network: es.Network, binned: es.BinnedEvents) -> Callable[[]
             cpu.run_layer(program, number, state, None, 0, binned.steps, outcome)
         return outcome
 
-    def run_last() -> Outcome:
+    def run_timed() -> Outcome:
         clear(program, state)
-        return run([last])
+        return run([timed])
 
     clear(program, state)
-    recording = InputSpikes(binned.pointers, binned.cells, binned.values)
+    recording = Stretch(binned.pointers, binned.cells, binned.values)
     cpu.begin_stretch(program, state, 0)
     cpu.take_in(program, state, recording, 0, binned.steps)
-    run(range(last))
-    return run_last
+    run(range(timed))
+    return run_timed
 
 
 def _time_layer(network: es.Network, binned: es.BinnedEvents, frames: Tensor, repeats: int) -> Case:
-    """Time the last layer of a network, and its product in torch."""
-    layer: Any = network.layers[-1]
+    """Time the last layer but one with neurons, and its product in torch."""
+    number = network.neuron_layers[-2]
+    layer: Any = network.layers[number]
     module: Any = TYPE_OF_LAYER[type(layer)].to_torch(layer)
-    contestants = [Contestant(ENGINE, 1, only_last_layer(network, binned))]
+    contestants = [Contestant(ENGINE, 1, only_timed_layer(network, binned))]
     if isinstance(layer, es.Dense):
         sparse, weight = to_csr(frames), module.weight.detach().T.contiguous()
         contestants.append(
@@ -157,11 +166,11 @@ def _time_layer(network: es.Network, binned: es.BinnedEvents, frames: Tensor, re
     timings = take_turns(contestants, repeats, 1, lambda done: None)
     seconds = {timing.name: np.array(timing.seconds) for timing in timings}
     medians = {name: statistics.median(times) for name, times in seconds.items()}
-    operations = es.run_binned(network, binned).operations.layers[-1]
+    operations = es.run_binned(network, binned).operations[number]
     return {
         "sops": operations.sops,
         "dense_macs": operations.dense_macs,
-        "firing_rate": operations.output_spikes / (network.outputs * binned.steps),
+        "firing_rate": operations.output_spikes / operations.dense_updates,
         "seconds": {name: times.tolist() for name, times in seconds.items()},
         "sops_a_second": operations.sops / medians[ENGINE],
         "macs_a_second": operations.dense_macs / medians["torch"],

@@ -116,7 +116,7 @@ def _frames(network: Network, events: Events, result: Result) -> Iterator[Frame]
     kind = ClockedRun if result.mode == "clocked" else AsynchronousRun
     run = kind(network, start_us=start)
     sops = [COUNTERS.index("acs"), COUNTERS.index("macs")]
-    dense = sum(macs for _, macs, _ in network.counted_layers)
+    dense = sum(network.counted_layers[1])
     shape, seen_before = image_shape(network), 0
     for number, (until, counts, seen) in enumerate(_parts(events, borders, shape)):
         run.feed(events[seen_before:seen])

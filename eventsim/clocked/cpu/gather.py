@@ -69,7 +69,7 @@ def run_chunk(
         counters[INPUT_EVENTS] += state.starts[at + steps] - state.starts[at]
         if population[Population.looks_up]:
             reached, multiplied = note_positions(
-                state.position_words, program, ways[way], state, before, steps
+                state.position_words, program, population, way, state, before, steps
             )
             counters[ACS] += (reached - multiplied) * population[Population.channels]
             counters[MACS] += multiplied * population[Population.channels]

@@ -9,18 +9,19 @@ Spikes only go forward in the list of layers, so a layer runs through a stretch 
 behind it follows. They are emitted in ascending order of neurons, so the order of additions, and
 with it every bit of the result, depends on nothing but network and input.
 
-Called by `run.py`, stretch by stretch. Arrays are flat; `program.py` says what each offset means.
+Called by `sample.py`, stretch by stretch. Arrays are flat; `program.py` says what each offset is
+for.
 """
 
 from __future__ import annotations
 
-from ...events.stretches import Marked, Packet, Place, next_stretch
+from ...events.stretches import Marked, Packet, Place, Stretch, next_stretch
 from ...jit import Int64s, kernel, kernel_glue
 from ...wiring.program import Connection, Population, Program
 from .admission import admit
 from .gather import run_gathered
 from .scatter import run_scattered
-from .state import InputSpikes, Outcome, State, clear
+from .state import Outcome, State, clear
 from .team import Team
 
 
@@ -46,7 +47,7 @@ def begin_stretch(program: Program, state: State, before: int) -> None:
 
 
 @kernel_glue
-def take_in(program: Program, state: State, inputs: InputSpikes, first: int, stop: int) -> None:
+def take_in(program: Program, state: State, inputs: Stretch, first: int, stop: int) -> None:
     """Append the input cells of the timesteps first .. stop - 1 to their list."""
     starts, spikes, values = state.starts, state.spikes, state.spike_values
     pointers, cells, cell_values = inputs.pointers, inputs.cells, inputs.values
@@ -64,7 +65,7 @@ def take_in(program: Program, state: State, inputs: InputSpikes, first: int, sto
 
 @kernel_glue
 def open_stretch(
-    program: Program, state: State, stretch: InputSpikes, first: int, stop: int, before: int
+    program: Program, state: State, stretch: Stretch, first: int, stop: int, before: int
 ) -> None:
     """Do what comes before the layers of a stretch; as `run_stretch`.
 
@@ -123,7 +124,7 @@ def run_stretch(
     program: Program,
     state: State,
     team: Team | None,
-    stretch: InputSpikes,
+    stretch: Stretch,
     first: int,
     stop: int,
     before: int,
@@ -147,7 +148,7 @@ def run_stretches(
     packet: Packet,
     marked: Marked,
     numbers: Int64s,
-    spikes: InputSpikes,
+    spikes: Stretch,
     before: int,
     most: int,
     outcome: Outcome,

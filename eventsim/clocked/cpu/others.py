@@ -4,8 +4,9 @@ Called by `sites.py`. Neurons in fixed point that settle (`Population.settles`) 
 whose weights stay in the second-level cache, in registers from one to the other end of a visit. Of
 all others the timesteps of a block depend on all blocks:
 
+    for block of channels:
+        for timestep in which rows come: their sum, in `state.inputs`
     for timestep in which rows come, or a neuron may fire again:
-        for block of channels: the sum of its rows, in `state.inputs`
         catch up, step, compare, reset (`updates.update`)
         the spikes as words of bits
 """
@@ -15,10 +16,10 @@ from __future__ import annotations
 import numpy as np
 
 from ...fixed_rows import advance, sum_rows
+from ...gathered_rows import gather_rows
 from ...jit import Float32s, Int64s, inner_kernel, kernel_part
 from ...network.neurons import factors
 from ...operations import COMPARES
-from ...rows import gather_rows
 from ...wiring.program import Population, Program
 from .emission import bits_of, note_visit
 from .state import State
@@ -46,8 +47,6 @@ def visit_others(
         count_updates(population, visits, counters)
         return False
     state.flags[site] = visit_in_turn(x, program, population, state, blocks, begin, end, counters)
-    for k in range(np.uintp(blocks * width)):
-        x[k] = 0
     return bool(state.flags[site])
 
 
@@ -86,62 +85,68 @@ def visit_in_turn(
     end: int, counters: Int64s,
 ) -> bool:  # fmt: skip
     """Run all blocks through one timestep after the other; as `visit_others`."""
-    noted, width, graded = state.noted, population[Population.width], population[Population.graded]
+    noted, length = state.noted, blocks * population[Population.width]
     p, site = program.parameters[population[Population.parameters]], population[Population.site]
     awake, t, visits = population[Population.awake] > 0, begin - 1, 0
-    k, beyond = noted.pointers[0], noted.pointers[1]
+    k, beyond = np.int64(0), np.int64(noted.pointers[1])
     again = awake or state.flags[site] > 0
+    add_up(x, program, population, state, blocks)
     while again or k < beyond:
         t = t + 1 if again else begin + noted.timesteps[k]
         if t == end:
             break
-        row, end_of_rows = 0, 0
+        at = beyond * length  # nothing comes
         if k < beyond and begin + noted.timesteps[k] == t:
-            row, end_of_rows = noted.row_pointers[k], noted.row_pointers[k + 1]
+            at = k * length
             k += 1
-        for block in range(blocks):
-            base = population[Population.blocks] + block * population[Population.block]
-            add_up(x, block * width, program, base, state, row, end_of_rows, width, graded > 0)
         silent = (t - 1 - state.last[site]) * population[Population.changes]
         usual, channels = factors(p, silent, silent), population[Population.channels]
         state.last[site] = t
         note_visit(state.visited, t - begin, 0, 1)
-        again = update(program, population, state, 0, 0, channels, 0, t, silent, usual, counters)
+        again = update(program, population, state, 0, 0, channels, at, t, silent, usual, counters)
         again |= awake
         visits += 1
         for block in range(blocks):
-            emit_block(x, population, state, t - begin, block, blocks)
+            emit_block(x, at, population, state, t - begin, block, blocks)
+        for lane in range(np.uintp(at), np.uintp(at + length)):
+            x[lane] = 0
     count_updates(population, visits, counters)
     return again and not awake
 
 
 @inner_kernel
-def add_up(
-    x: Float32s, at: int, program: Program, base: int, state: State, row: int, end_of_rows: int,
-    width: int, graded: bool,
-) -> None:  # fmt: skip
-    """Put the sum of the rows of a block into x, each times its value where they are graded."""
-    i, w, b, rows = np.uintp(at), program.blocks, np.uintp(base), state.noted.rows
-    k, n, lanes, values = np.uintp(row), np.uintp(end_of_rows), np.uintp(width), state.noted.values
-    if values is not None and graded:
-        none, never = np.float32(0.0), np.float32(np.inf)
-        gather_rows(
-            lanes, x, i, none, False, x, i, none, w, b, rows, True, values, k, n, never, False, none
-        )
-    else:
-        sum_rows(lanes, x, i, w, b, rows, k, n)
+def add_up(x: Float32s, program: Program, population: Int64s, state: State, blocks: int) -> None:
+    """Put the sums of the rows of each visit into x, each row times its value where it is graded.
+
+    Of all visits before the first update: block by block, so that weights stay in the caches.
+    """
+    noted, w, rows, values = state.noted, program.blocks, state.noted.rows, state.noted.values
+    width, graded = np.uintp(population[Population.width]), population[Population.graded] > 0
+    none, never, one = np.float32(0.0), np.float32(np.inf), np.uintp(1)
+    for block in range(np.uintp(blocks)):
+        b = np.uintp(population[Population.blocks]) + block * np.uintp(population[Population.block])
+        for visit in range(np.uintp(noted.pointers[1])):
+            i, k = (visit * np.uintp(blocks) + block) * width, np.uintp(noted.row_pointers[visit])
+            n = np.uintp(noted.row_pointers[visit + one])
+            if values is not None and graded:
+                gather_rows(
+                    width, x, i, none, False, x, i, none, w, b, rows, True, values, k, n, never,
+                    False, none,
+                )  # fmt: skip
+            else:
+                sum_rows(width, x, i, w, b, rows, k, n)
 
 
 @inner_kernel
 def emit_block(
-    x: Float32s, population: Int64s, state: State, t: int, block: int, blocks: int
+    x: Float32s, at: int, population: Int64s, state: State, t: int, block: int, blocks: int
 ) -> None:
     """Note the spikes of a block, which stand in x."""
     width, channels = population[Population.width], population[Population.channels]
-    at = block * width
-    crossed = bits_of(x, at, width)
+    first = block * width
+    crossed = bits_of(x, at + first, width)
     state.masks[np.uintp(t * blocks + block)] = crossed
     if crossed != 0 and population[Population.many]:
-        to = np.uintp(t * channels + at)
-        for k in range(np.uintp(min(width, channels - at))):
-            state.multiples[to + k] = x[np.uintp(at) + k]
+        to = np.uintp(t * channels + first)
+        for k in range(np.uintp(min(width, channels - first))):
+            state.multiples[to + k] = x[np.uintp(at + first) + k]

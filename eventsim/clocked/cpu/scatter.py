@@ -22,12 +22,12 @@ from ...jit import Flags, Float32s, Int32s, Int64s, Weights, inner_kernel, kerne
 from ...network.neurons import factors
 from ...network.neurons.lif import catch_up_plain, fires
 from ...operations import ACS, COMPARES, INPUT_EVENTS, MACS, OUTPUT_SPIKES, RESETS
-from ...rows import (
+from ...rows import weight_at
+from ...scattered_rows import (
     scatter_graded_rows_8,
     scatter_graded_rows_16,
     scatter_rows_8,
     scatter_rows_16,
-    weight_at,
 )
 from ...vectors import LANES, LINE, fire_8, fire_16, take_flags
 from ...wiring.program import Connection, Level, Patch, Population, Program
@@ -302,7 +302,7 @@ def fire_some(
     """Compare the neurons neuron .. stop - 1, reset and list them; `many`: and what they were."""
     spikes, lanes = state.spikes, np.uintp(LINE)
     if (stop - neuron) % lanes > 0 and not many:
-        lanes = np.uintp(LANES)  # the same as were stored a moment ago: see `rows._scatterer`
+        lanes = np.uintp(LANES)  # the same as were stored a moment ago: see `scattered_rows.py`
     while neuron < stop:
         used = ~np.uint64(0) >> np.uint64(np.uintp(64) - min(lanes, stop - neuron))
         if many:

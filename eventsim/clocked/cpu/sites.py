@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...gathered_rows import gather_rows, gather_visits
 from ...jit import Float32s, Int64s, inner_kernel, kernel_glue, kernel_part
 from ...network.neurons.lif import catch_up_plain, factors_of, fires
 from ...operations import COMPARES
-from ...rows import gather_rows
 from ...vectors import lowest_bit
 from ...wiring.program import Level, Population, Program
 from .emission import note_visit
@@ -37,7 +37,7 @@ def visit_sites(
     while first < stop:
         if population[Population.looks_up]:
             beyond, visits = note_visits(
-                state.position_words, program, population, state, first, stop, before, end - begin
+                state.position_words, program, population, state, first, stop
             )
         else:
             beyond = 1
@@ -61,8 +61,9 @@ def visit(
         return visit_others(state.inputs, program, population, state, begin, end, counters)
     if not (population[Population.subtract] or population[Population.awake]):
         blocks = -(-population[Population.channels] // population[Population.width])
+        note_factors(program, population, state, first, stop, begin)
         for block in range(blocks):
-            visit_block(program, population, levels, block, state, first, stop, begin)
+            visit_block(program, population, levels, block, state, first, stop)
         counters[COMPARES] += visits * population[Population.channels]
         count_updates(population, visits, counters)
         return False
@@ -70,54 +71,48 @@ def visit(
 
 
 @kernel_part
-def visit_block(
-    program: Program, population: Int64s, levels: Float32s, block: int, state: State, first: int,
-    stop: int, begin: int,
-) -> None:  # fmt: skip
-    """Update one block of channels of every site, whose weights stay in the nearer caches.
-
-    Two loops: with one that asks about biases, a layer without them took a fifth longer.
-    """
-    if population[Population.bias] >= 0:
-        visit_block_of(True, program, population, levels, block, state, first, stop, begin)
-    else:
-        visit_block_of(False, program, population, levels, block, state, first, stop, begin)
-
-
-@inner_kernel
-def visit_block_of(
-    biased: bool, program: Program, population: Int64s, levels: Float32s, block: int, state: State,
-    first: int, stop: int, begin: int,
-) -> None:  # fmt: skip
-    """Do as `visit_block`; `biased` is known to the compiler."""
-    u, noted, masks = state.membranes[population[Population.neuron] :], state.noted, state.masks
-    last, biases = (
-        state.last[population[Population.site] :], program.biases[population[Population.biases] :]
-    )  # fmt: skip
+def note_factors(
+    program: Program, population: Int64s, state: State, first: int, stop: int, begin: int
+) -> None:
+    """Note by which factors neurons are brought to each visit, and when the last one is."""
+    last, noted = state.last[population[Population.site] :], state.noted
     powers = program.powers[population[Population.powers] :]
     gains = program.gains[population[Population.powers] :]
-    sites, channels = population[Population.sites], population[Population.channels]
-    width, level = population[Population.width], levels[Level.reset_value]
-    blocks, channel = -(-channels // width), np.uintp(block * width)
-    base = np.uintp(population[Population.blocks] + block * population[Population.block])
-    changes, graded = population[Population.changes] > 0, population[Population.graded] > 0
-    limit, one, lanes = levels[Level.limit], np.uintp(1), np.uintp(width)
-    power, gain = np.float32(1.0), np.float32(0.0)
+    changes, one = population[Population.changes], np.uintp(1)
     for site in range(np.uintp(first), np.uintp(stop)):
         updated, own = last[site], site - np.uintp(first)
-        at = site * np.uintp(channels) + channel
         for k in range(np.uintp(noted.pointers[own]), np.uintp(noted.pointers[own + one])):
-            t = noted.timesteps[k]
-            if changes:
-                power, gain = factors_of(begin + t - updated, powers, gains)
-                updated = begin + t
-            row, end_of_rows = np.uintp(noted.row_pointers[k]), noted.row_pointers[k + one]
-            masks[np.uintp((t * sites + np.int64(site)) * blocks + block)] = gather_rows(
-                lanes, u, at, power, biased, biases, channel, gain, program.blocks, base,
-                noted.rows, graded, noted.values, row, np.uintp(end_of_rows), limit, False, level,
-            )  # fmt: skip
-        if block == blocks - 1:
-            last[site] = updated
+            t = begin + noted.timesteps[k]
+            noted.powers[k], noted.gains[k] = factors_of((t - updated) * changes, powers, gains)
+            updated = t
+        last[site] = updated
+
+
+@kernel_part
+def visit_block(
+    program: Program, population: Int64s, levels: Float32s, block: int, state: State, first: int,
+    stop: int,
+) -> None:  # fmt: skip
+    """Update one block of channels of every site, whose weights stay in the nearer caches."""
+    u, noted = state.membranes[population[Population.neuron] :], state.noted
+    biases = program.biases[population[Population.biases] :]
+    sites, channels = population[Population.sites], np.uintp(population[Population.channels])
+    width = population[Population.width]
+    blocks = np.uintp(-(-population[Population.channels] // width))
+    channel, own = np.uintp(block * width), np.uintp(0)
+    base = np.uintp(population[Population.blocks] + block * population[Population.block])
+    biased, graded = population[Population.bias] >= 0, population[Population.graded] > 0
+    limit, level = levels[Level.limit], levels[Level.reset_value]
+    stride = np.uintp(sites) * blocks
+    for site in range(np.uintp(first), np.uintp(stop)):
+        begin, end = np.uintp(noted.pointers[own]), np.uintp(noted.pointers[own + np.uintp(1)])
+        gather_visits(
+            np.uintp(width), u, site * channels + channel, noted.powers, biased, biases, channel,
+            noted.gains, program.blocks, base, noted.rows, graded, noted.values,
+            noted.row_pointers, begin, end, limit, level, noted.timesteps, state.masks,
+            site * blocks + np.uintp(block), stride,
+        )  # fmt: skip
+        own += np.uintp(1)
 
 
 @kernel_part

@@ -26,6 +26,8 @@ class Noted(NamedTuple):
     row_pointers: Int32s  # (visits + 1,) and where the rows of each visit:
     rows: Int32s  # (visit_rows,)
     values: Float32s  # likewise, what they are multiplied by; None if all are 1
+    powers: Float32s  # (visits,) what membranes are multiplied by before
+    gains: Float32s  # and biases, to be added
 
 
 class State(NamedTuple):
@@ -51,14 +53,6 @@ class State(NamedTuple):
     inputs: Float32s  # (inputs,) what arrives at neurons that are not plain, 0 else
     pooled: Float32s  # (pooled_cells,) maxima in the cells of a max pool, 0 between timesteps
     pooled_words: Words  # a bit for each of them, where it is not 0
-
-
-class InputSpikes(NamedTuple):
-    """Binned events: those of timestep t are pointers[t]:pointers[t+1]."""
-
-    pointers: Int64s
-    cells: Int32s
-    values: Float32s
 
 
 class Outcome(NamedTuple):
@@ -112,6 +106,8 @@ def new_state(program: Program) -> State:
             row_pointers=rows(program.visits + 1, np.int32),
             rows=rows(program.visit_rows, np.int32),
             values=None if plain else rows(program.visit_rows, np.float32),  # type: ignore[arg-type]
+            powers=rows(program.visits, np.float32),
+            gains=rows(program.visits, np.float32),
         ),
         visited=rows(program.visited, np.uint64),
         masks=rows(program.masks, np.uint64),

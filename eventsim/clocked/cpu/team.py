@@ -76,11 +76,8 @@ def new_team(state: State, threads: int) -> tuple[Team, list[State]]:
 
 
 @contextmanager
-def helping(program: Program, team: Team | None, states: list[State]) -> Iterator[None]:
+def helping(program: Program, team: Team, states: list[State]) -> Iterator[None]:
     """Have a thread help with each of the states that `new_team` made, meanwhile."""
-    if team is None:
-        yield
-        return
     team.tickets[:] = 0
     with ThreadPoolExecutor(len(states)) as pool:
         helpers = [

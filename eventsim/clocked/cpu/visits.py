@@ -12,35 +12,36 @@ import numpy as np
 from ...jit import Float32s, Int32s, Int64s, Words, inner_kernel, kernel_part
 from ...operations import ACS, MACS
 from ...vectors import LANES, lowest_bit, shift_8
-from ...wiring.program import NOTED, Connection, Population, Program
+from ...wiring.program import NOTED, Connection, Population, Program, Run
 from .emission import note_visit
 from .state import State
 
 
 @kernel_part
 def note_positions(
-    words: Words | None, program: Program, connection: Int64s, state: State, before: int, steps: int
+    words: Words | None, program: Program, population: Int64s, way: int, state: State, before: int,
+    steps: int,
 ) -> tuple[np.int64, np.int64]:  # fmt: skip
-    """Note where the spikes of each position begin: of p in timestep t at index[t positions + p],
-    with one position more, where they end.
+    """Note where the spikes of each position begin in `state.spikes`, with one position more, where
+    they end: a row for each timestep, in which the positions of all connections follow each other.
 
-    Counted from the first of the chunk, since the list itself may be longer than 2^31. Bit t of a
-    position's word says whether there are any. The chunk begins `before` timesteps after the
-    stretch. Returns how many sites they reach in all, and how many of these with a value other
+    Bit t of a position's word says whether there are any. The chunk begins `before` timesteps after
+    the stretch. Returns how many sites they reach in all, and how many of these with a value other
     than 1.
     """
     reached, multiplied = np.int64(0), np.int64(0)
     if words is None:
         return reached, multiplied
-    first, spikes = connection[Connection.index], state.spikes
-    own, index = words[first:], state.begins[first * steps :]
+    connection = program.connections[way]
+    first, spikes, index = connection[Connection.index], state.spikes, state.begins
+    own = words[first:]
     starts = state.starts[connection[Connection.arriving] + before :]
     fan_outs = program.fan_outs[connection[Connection.fan_out] :]
     in_channels = np.uint32(connection[Connection.in_channels])
     graded = connection[Connection.graded] > 0
     positions, one = np.uintp(connection[Connection.positions]), np.uintp(1)
     own[:positions] = 0
-    at = np.uintp(0)
+    at = np.uintp(first)
     for t in range(np.uintp(steps)):
         i, stop, p = np.uintp(starts[t]), np.uintp(starts[t + one]), np.uintp(0)
         while i < stop:
@@ -48,21 +49,21 @@ def note_positions(
             beyond = np.int64(position + one) * np.int64(in_channels)
             while i < stop and spikes[i] < beyond:
                 i += one
-            p = fill_index(index, at, p, position, np.int64(begin) - starts[0])
+            p = fill_index(index, at, p, position, begin)
             own[position] |= np.uint64(1) << np.uint64(t)
             reached += np.int64(i - begin) * fan_outs[position]
             if graded:
                 for k in range(begin, i):
                     other = state.spike_values[k] != np.float32(1.0)
                     multiplied += fan_outs[position] * np.int64(other)
-        fill_index(index, at, p, positions, np.int64(stop) - starts[0])
-        at += positions + one
+        fill_index(index, at, p, positions, stop)
+        at += np.uintp(population[Population.index])
     return reached, multiplied
 
 
 @inner_kernel
 def fill_index(
-    index: Int32s, row: np.uintp, p: np.uintp, last: np.uintp, value: np.int64
+    index: Int32s, row: np.uintp, p: np.uintp, last: np.uintp, value: np.uintp
 ) -> np.uintp:
     """Fill a row from p up to and with `last`; return what follows."""
     for k in range(row + p, row + last + np.uintp(1)):
@@ -72,60 +73,45 @@ def fill_index(
 
 @kernel_part
 def note_visits(
-    words: Words | None, program: Program, population: Int64s, state: State, first: int,
-    stop: int, before: int, steps: int,
-) -> tuple[int, np.int64]:  # fmt: skip
-    """Note in which timesteps spikes reach the sites first .. stop - 1, and with which rows.
+    words: Words | None, program: Program, population: Int64s, state: State, first: int, stop: int
+) -> tuple[np.int64, np.int64]:
+    """Note in which timesteps of a chunk spikes reach the sites first .. stop - 1, with which rows.
 
-    Until `NOTED` rows or visits are noted. The chunk of `steps` timesteps begins `before` after
-    the stretch. Returns the next site, and how many visits were noted.
+    Until `NOTED` rows or visits are noted. Returns the next site, and how many visits were noted.
     """
     if words is None:
-        return first, np.int64(0)
-    ways, runs, run_pointers = program.connections, program.runs, program.run_pointers
-    starts, spikes, index = state.starts, state.spikes, state.begins
-    noted, graded = state.noted, population[Population.graded] > 0
-    first_way = population[Population.connection]
-    end_of_ways = first_way + population[Population.connections]
-    visits, rows, one, site = np.uintp(0), np.uintp(0), np.uintp(1), first
-    sites = population[Population.sites]
-    while site < stop and rows < NOTED and visits < NOTED:
-        noted.pointers[site - first] = visits
-        reached = seen(words, program, population, site)
+        return np.int64(first), np.int64(0)
+    runs, pointers = program.runs, program.run_pointers[population[Population.runs] :]
+    spikes, index, noted = state.spikes, state.begins, state.noted
+    length, sites = np.uintp(population[Population.index]), population[Population.sites]
+    graded = population[Population.graded] > 0
+    begins, ends, constant = np.uintp(Run.first), np.uintp(Run.beyond), np.uintp(Run.constant)
+    visits, rows, one, site = np.uintp(0), np.uintp(0), np.uintp(1), np.uintp(first)
+    while site < np.uintp(stop) and rows < NOTED and visits < NOTED:
+        noted.pointers[site - np.uintp(first)] = visits
+        of_site = np.uintp(pointers[site]), np.uintp(pointers[site + one])
+        reached = np.uint64(0)
+        for run in range(*of_site):
+            for p in range(np.uintp(runs[run, begins]), np.uintp(runs[run, ends])):
+                reached |= words[p]
         while reached != 0:
-            t = np.int64(lowest_bit(reached))
+            t = lowest_bit(reached)
             reached &= reached - np.uint64(1)
             noted.timesteps[visits], noted.row_pointers[visits] = t, rows
-            note_visit(state.visited, t, site, sites)
+            note_visit(state.visited, np.int64(t), np.int64(site), sites)
             visits += one
-            for way in range(first_way, end_of_ways):
-                pointer = ways[way, Connection.runs] + site
-                base = ways[way, Connection.index] * steps
-                base += t * (ways[way, Connection.positions] + 1)
-                origin = starts[ways[way, Connection.arriving] + before]
-                for run in range(run_pointers[pointer], run_pointers[pointer + 1]):
-                    low = np.uintp(origin + index[np.uintp(base + runs[run, 0])])
-                    high = np.uintp(origin + index[np.uintp(base + runs[run, 1])])
-                    copy_rows(noted.rows, rows, spikes, low, high, runs[run, 2])
-                    if graded:
-                        copy_values(noted.values, rows, ways[way], state, low, high)
-                    rows += high - low
-        site += 1
-    noted.pointers[site - first], noted.row_pointers[visits] = visits, rows
-    return site, np.int64(visits)
-
-
-@inner_kernel
-def seen(words: Words, program: Program, population: Int64s, site: int) -> np.uint64:
-    """Return bits of the timesteps in which spikes reach a site."""
-    ways, runs, run_pointers = program.connections, program.runs, program.run_pointers
-    first_way, reached = population[Population.connection], np.uint64(0)
-    for way in range(first_way, first_way + population[Population.connections]):
-        pointer, base = ways[way, Connection.runs] + site, ways[way, Connection.index]
-        for run in range(run_pointers[pointer], run_pointers[pointer + 1]):
-            for p in range(np.uintp(base + runs[run, 0]), np.uintp(base + runs[run, 1])):
-                reached |= words[p]
-    return reached
+            of_step = t * length
+            for run in range(*of_site):
+                low = np.uintp(index[of_step + np.uintp(runs[run, begins])])
+                high = np.uintp(index[of_step + np.uintp(runs[run, ends])])
+                copy_rows(noted.rows, rows, spikes, low, high, runs[run, constant])
+                if graded:
+                    valued = runs[run, np.uintp(Run.graded)] > 0
+                    copy_values(noted.values, rows, valued, state, low, high)
+                rows += high - low
+        site += one
+    noted.pointers[site - np.uintp(first)], noted.row_pointers[visits] = visits, rows
+    return np.int64(site), np.int64(visits)
 
 
 @inner_kernel
@@ -142,13 +128,12 @@ def copy_rows(
 
 @inner_kernel
 def copy_values(
-    values: Float32s | None, to: np.uintp, connection: Int64s, state: State, low: np.uintp,
-    high: np.uintp,
+    values: Float32s | None, to: np.uintp, graded: bool, state: State, low: np.uintp, high: np.uintp
 ) -> None:  # fmt: skip
     """Note what the rows of spikes[low:high] are multiplied by."""
     if values is None:
         return
-    if connection[Connection.graded]:
+    if graded:
         for i in range(high - low):
             values[to + i] = state.spike_values[low + i]
     else:
@@ -165,16 +150,18 @@ def note_timesteps(
     first_way, graded = population[Population.connection], population[Population.graded] > 0
     end_of_ways = first_way + population[Population.connections]
     visits, rows, multiplied = np.uintp(0), np.uintp(0), np.uintp(0)
+    run = program.run_pointers[population[Population.runs]]  # that of the first connection
     for t in range(steps):
         begin = rows
         for way in range(first_way, end_of_ways):
             at = ways[way, Connection.arriving] + before + t
             low, high = np.uintp(starts[at]), np.uintp(starts[at + 1])
             if high > low:
-                constant = program.runs[program.run_pointers[ways[way, Connection.runs]], 2]
+                constant = program.runs[run + way - first_way, np.uintp(Run.constant)]
                 copy_rows(noted.rows, rows, state.spikes, low, high, constant)
                 if graded:
-                    copy_values(noted.values, rows, ways[way], state, low, high)
+                    valued = ways[way, Connection.graded] > 0
+                    copy_values(noted.values, rows, valued, state, low, high)
                     multiplied += count_multiplied(noted.values, rows, rows + high - low)
                 rows += high - low
         if rows > begin:
