@@ -32,34 +32,22 @@ def sum_of_rows(
     Written in the compiler's own terms, since Numba knows no variable that is a vector. `add`: how
     two are added, as float32 by default.
     """
-    return sums_of_rows(builder, first, stop, [start], lambda slot: [row(slot)], add)[0]
-
-
-def sums_of_rows(
-    builder: Any, first: Any, stop: Any, starts: list[Any], row: Callable[[Any], list[Any]],
-    add: Any = None,
-) -> list[Any]:  # fmt: skip
-    """Do as `sum_of_rows` for some vectors at a time."""
     before = builder.block
     loop, after = builder.append_basic_block("row"), builder.append_basic_block("added")
     builder.cbranch(builder.icmp_unsigned("<", first, stop), loop, after)
     builder.position_at_end(loop)
-    slot = builder.phi(first.type)
-    partial = [builder.phi(start.type) for start in starts]
-    added = [(add or builder.fadd)(*pair) for pair in zip(partial, row(slot), strict=True)]
+    slot, partial = builder.phi(first.type), builder.phi(start.type)
+    added = (add or builder.fadd)(partial, row(slot))
     following = builder.add(slot, slot.type(1))
-    for phi, at_first, then in zip(
-        [slot, *partial], [first, *starts], [following, *added], strict=True
-    ):
+    for phi, at_first, then in ((slot, first, following), (partial, start, added)):
         phi.add_incoming(at_first, before)
         phi.add_incoming(then, loop)
     builder.cbranch(builder.icmp_unsigned("<", following, stop), loop, after)
     builder.position_at_end(after)
-    results = [builder.phi(start.type) for start in starts]
-    for result, start, then in zip(results, starts, added, strict=True):
-        result.add_incoming(start, before)
-        result.add_incoming(then, loop)
-    return results
+    result = builder.phi(start.type)
+    result.add_incoming(start, before)
+    result.add_incoming(added, loop)
+    return result
 
 
 def one_of(builder: Any, asked: Any, ways: Mapping[int, Callable[[], Any]]) -> Any:

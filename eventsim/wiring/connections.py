@@ -100,7 +100,9 @@ def connect(
         offset=0 if source.flat else source.offset,
         in_group=in_group,
         reach=_add_spans(arrays, *spans),
-        patches=_add_patches(arrays, *spans, 0 if twice else _most_sites(rows.shape[1])),
+        patches=_add_patches(
+            arrays, *spans, layer.groups, 0 if twice else _most_sites(rows.shape[1])
+        ),
         stride=stride * rows.shape[1],
         twice=twice,
         direct=direct,
@@ -164,7 +166,11 @@ def _most_sites(row_length: int) -> int:
 
 
 def _add_patches(
-    arrays: Arrays, pointers: NDArray[np.int64], spans: NDArray[np.int64], most_sites: int
+    arrays: Arrays,
+    pointers: NDArray[np.int64],
+    spans: NDArray[np.int64],
+    groups: int,
+    most_sites: int,
 ) -> int:
     """Add the spans again, a few together where they are alike, of at most so many sites each."""
     count = len(spans)
@@ -184,5 +190,6 @@ def _add_patches(
     table = np.column_stack(
         [spans[starts], pieces, pitch[:, Span.site], pitch[:, Span.row]]  # columns of `Patch`
     )
+    table[:, [Patch.site, Patch.site_pitch]] *= groups
     offset = arrays.add("patches", table) // len(Patch)
     return arrays.add("patch_pointers", np.searchsorted(starts, pointers) + offset)

@@ -181,7 +181,7 @@ def lay_out(
         alike=bool((p == p[0]).all()),
         many=neuron.spikes == "many",
         neuron=arrays.reserve("neurons", sites * stored_length(row_length, sites), LINE),
-        site=arrays.reserve("sites", -(-sites // 8) * 8),  # whole words, for `collect`
+        site=arrays.reserve("sites", -(-sites // 8) * 8),  # as saved sessions have it
         bias=bias,
         biases=biases,
         recurrent=loop,

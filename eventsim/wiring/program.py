@@ -141,7 +141,7 @@ class Patch(Columns):
     Up to `scattered_rows.PIECES` of as many sites, equally far apart.
     """
 
-    site = auto()  # of the first span: as of `Span`
+    site = auto()  # of the first span, in group 0
     sites = auto()
     row = auto()
     pieces = auto()  # how many spans

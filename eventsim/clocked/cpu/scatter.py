@@ -38,14 +38,9 @@ from .updates import catch_up_site, count_updates, is_busy, read_out, update
 
 @kernel_part
 def run_scattered(
-    touched: Int32s | None,
-    program: Program,
-    number: int,
-    state: State,
-    first: int,
-    stop: int,
+    touched: Int32s | None, program: Program, number: int, state: State, first: int, stop: int,
     outcome: Outcome,
-) -> None:
+) -> None:  # fmt: skip
     """Run one layer through the timesteps first .. stop - 1, as `layer.run_layer` does."""
     if touched is None:
         return
@@ -101,7 +96,8 @@ def catch_up_reached(
     """Bring the sites that have work to timestep t, before anything is added; return how many.
 
     All that have are listed before, in a pass of its own: to ask of each that a spike reaches
-    whether it is there already took longer.
+    whether it is there already took longer. Where time changes nothing, `scatter` flags them as it
+    adds: in a pass of its own, two layers took a third longer.
     """
     first_way, ways = population[Population.connection], program.connections
     for way in range(first_way, first_way + population[Population.connections]):
@@ -120,38 +116,30 @@ def mark(
     """Flag the sites that the spikes begin .. end - 1 reach."""
     connection, patches = program.connections[way], program.patches
     flags, pointers = state.flags[population[Population.site] :], program.patch_pointers
-    groups, entries = (
-        np.uintp(population[Population.groups]), np.uintp(connection[Connection.patches])
-    )  # fmt: skip
-    channels, offset, in_group, twice = sharing(connection, groups)
+    entries = np.uintp(connection[Connection.patches])
+    channels, offset, in_group, twice = sharing(connection, population)
     i, stop = np.uintp(begin), np.uintp(end)
     while i < stop:
-        position, group, i = together(state.spikes, i, stop, channels, offset, in_group, twice)
+        position, group, beyond = together(state.spikes[i], channels, offset, in_group, twice)
         entry = entries + position
         for patch in range(np.uintp(pointers[entry]), np.uintp(pointers[entry + np.uintp(1)])):
-            flag_patch(flags, patches, patch, groups, group)
+            flag(flags, patches, patch, group)
+        while i < stop and state.spikes[i] < beyond:
+            i += np.uintp(1)
 
 
 @inner_kernel
-def flag_patch(
-    flags: Flags, patches: NDArray[np.int32], patch: np.uintp, groups: np.uintp, group: np.uintp
-) -> None:
-    """Flag the sites of a patch."""
-    site, sites = patches[patch, np.uintp(Patch.site)], patches[patch, np.uintp(Patch.sites)]
-    for _ in range(patches[patch, np.uintp(Patch.pieces)]):
-        flag(flags, np.uintp(site) * groups + group, np.uintp(sites))
-        site += patches[patch, np.uintp(Patch.site_pitch)]
-
-
-@inner_kernel
-def flag(flags: Flags, site: np.uintp, sites: np.uintp) -> None:
-    """Flag some neighbours: three by three, for the compiler makes a call of a loop."""
-    one, last = np.uintp(1), site + sites - np.uintp(1)
-    flags[site] = 1
-    while site < last:
-        flags[site + one] = 1
-        site = min(site + one + one, last)
+def flag(flags: Flags, patches: NDArray[np.int32], patch: np.uintp, group: np.uintp) -> None:
+    """Flag the sites of a patch: three by three, for the compiler makes a call of a loop."""
+    one, first = np.uintp(1), np.uintp(patches[patch, np.uintp(Patch.site)]) + group
+    for _ in range(np.uintp(patches[patch, np.uintp(Patch.pieces)])):
+        site, last = first, first + np.uintp(patches[patch, np.uintp(Patch.sites)]) - one
         flags[site] = 1
+        while site < last:
+            flags[site + one] = 1
+            site = min(site + one + one, last)
+            flags[site] = 1
+        first += np.uintp(patches[patch, np.uintp(Patch.site_pitch)])
 
 
 @inner_kernel
@@ -163,7 +151,7 @@ def scatter(
     unless it is `marked` already.
 
     The spikes of a position together, which reach the same sites: 27,615 spikes of 8,810 positions,
-    to 16 channels, 3x3, took 0.73 ms one by one, and 0.33 so. Returns how many rows, and how many
+    to 16 channels, 3x3, took 0.73 ms one by one, and 0.25 so. Returns how many rows, and how many
     of them are multiplied.
     """
     connection, spikes, values = program.connections[way], state.spikes, state.spike_values
@@ -172,34 +160,26 @@ def scatter(
     u = state.membranes[population[Population.neuron] :]
     if x is not None and not population[Population.plain]:
         u = x
-    entries, stride = (
-        np.uintp(connection[Connection.patches]),
-        np.uintp(connection[Connection.stride]),
-    )
-    groups, graded = np.uintp(population[Population.groups]), connection[Connection.graded] > 0
-    stored = np.uintp(population[Population.stored])
-    pitch = groups * stored
-    channels, offset, in_group, twice = sharing(connection, groups)
+    entries = np.uintp(connection[Connection.patches])
+    stride = np.uintp(connection[Connection.stride])
+    stored, graded = np.uintp(population[Population.stored]), connection[Connection.graded] > 0
+    channels, offset, in_group, twice = sharing(connection, population)
     one, i, stop = np.uintp(1), np.uintp(begin), np.uintp(end)
     reached, multiplied = np.uintp(0), np.uintp(0)
     while i < stop:
-        first, fan_out = i, np.uintp(0)
-        position, group, i = together(spikes, i, stop, channels, offset, in_group, twice)
-        entry, origin = entries + position, position * np.uintp(channels)
+        first, fan_out, i = i, np.uintp(0), i + one
+        position, group, beyond = together(spikes[first], channels, offset, in_group, twice)
+        entry, origin = entries + position, position * np.uintp(channels) * stride
         for patch in range(np.uintp(pointers[entry]), np.uintp(pointers[entry + one])):
-            sites = np.uintp(patches[patch, np.uintp(Patch.sites)])
-            pieces = np.uintp(patches[patch, np.uintp(Patch.pieces)])
-            site = np.uintp(patches[patch, np.uintp(Patch.site)])
-            step = np.uintp(patches[patch, np.uintp(Patch.site_pitch)])
-            add_spikes(
-                u, site * pitch + group * stored, sites * stored, pieces, step * pitch, stored,
-                program.weights, np.uintp(patches[patch, np.uintp(Patch.row)]),
-                np.uintp(patches[patch, np.uintp(Patch.row_pitch)]), stride, spikes, values, origin,
-                first, i, graded,
+            i = add_spikes(
+                u, program.weights, patches, patch, group, stored, origin, stride, spikes, values,
+                first, stop, beyond, graded,
             )  # fmt: skip
-            fan_out += sites * pieces
+            fan_out += np.uintp(
+                patches[patch, np.uintp(Patch.sites)] * patches[patch, np.uintp(Patch.pieces)]
+            )
             if not marked:
-                flag_patch(flags, patches, patch, groups, group)
+                flag(flags, patches, patch, group)
         reached += fan_out * (i - first)
         if graded:
             for k in range(first, i):
@@ -208,59 +188,67 @@ def scatter(
 
 
 @inner_kernel
-def sharing(connection: Int64s, groups: np.uintp) -> tuple[np.uint32, np.int64, np.int64, bool]:
+def sharing(connection: Int64s, population: Int64s) -> tuple[np.uint32, np.int64, np.int64, bool]:
     """Return what `together` asks of a connection: channels, where a group's begin, how many."""
     return (
         np.uint32(connection[Connection.in_channels]), connection[Connection.offset],
-        connection[Connection.in_group] * (groups > np.uintp(1)), connection[Connection.twice] > 0,
+        connection[Connection.in_group] * (population[Population.groups] > 1),
+        connection[Connection.twice] > 0,
     )  # fmt: skip
 
 
 @inner_kernel
 def together(
-    spikes: Int32s, i: np.uintp, stop: np.uintp, in_channels: np.uint32, offset: int,
-    in_group: int, twice: bool,
-) -> tuple[np.uintp, np.uintp, np.uintp]:  # fmt: skip
-    """Return position and group of spike i, and up to where spikes follow that have the same.
+    spike: int, in_channels: np.uint32, offset: int, in_group: int, twice: bool
+) -> tuple[np.uintp, np.uintp, np.int32]:
+    """Return position and group of a spike, and which spike is the first after it with others.
 
     Where a position may reach a site twice, a spike is by itself: its rows are added in turn.
     """
-    one, position, group = np.uintp(1), np.uint32(spikes[i]) // in_channels, np.int64(0)
+    position, group = np.uint32(spike) // in_channels, np.int64(0)
     origin = np.int64(position) * np.int64(in_channels)
     beyond = origin + np.int64(in_channels)
     if in_group > 0:
-        group = (offset + np.int64(spikes[i]) - origin) // in_group
+        group = (offset + np.int64(spike) - origin) // in_group
         beyond = min(beyond, origin + (group + 1) * in_group - offset)
-    i += one
-    if not twice:
-        while i < stop and spikes[i] < beyond:
-            i += one
-    return np.uintp(position), np.uintp(group), i
+    if twice:
+        beyond = np.int64(spike) + 1
+    return np.uintp(position), np.uintp(group), np.int32(beyond)
 
 
 @inner_kernel
 def add_spikes(
-    u: Float32s, at: np.uintp, n: np.uintp, pieces: np.uintp, pitch: np.uintp, stored: np.uintp,
-    weights: Weights, base: np.uintp, row_pitch: np.uintp, stride: np.uintp, spikes: Int32s,
-    values: Float32s, origin: np.uintp, first: np.uintp, end: np.uintp, graded: bool,
-) -> None:  # fmt: skip
-    """Add the rows of spikes[first:end], less `origin`, to pieces of n membranes."""
-    w, b, r, s, v, o, k = weights, base, row_pitch, spikes, values, origin, first
+    u: Float32s, weights: Weights, patches: NDArray[np.int32], patch: np.uintp, group: np.uintp,
+    stored: np.uintp, origin: np.uintp, stride: np.uintp, spikes: Int32s, values: Float32s,
+    first: np.uintp, stop: np.uintp, beyond: np.int32, graded: bool,
+) -> np.uintp:  # fmt: skip
+    """Add the rows of the spikes from `first` on that are below `beyond`; return where they end."""
+    at = (np.uintp(patches[patch, np.uintp(Patch.site)]) + group) * stored
+    n = np.uintp(patches[patch, np.uintp(Patch.sites)]) * stored
+    pieces = np.uintp(patches[patch, np.uintp(Patch.pieces)])
+    pitch = np.uintp(patches[patch, np.uintp(Patch.site_pitch)]) * stored
+    b = np.uintp(patches[patch, np.uintp(Patch.row)]) - origin
+    r = np.uintp(patches[patch, np.uintp(Patch.row_pitch)])
+    w, s, v, k, y = weights, spikes, values, first, beyond
     if stored & np.uintp(2 * LANES - 1) == 0:
         if graded:
-            scatter_graded_rows_16(u, at, n, pieces, pitch, w, b, r, stride, s, v, o, k, end)
+            end = scatter_graded_rows_16(u, at, n, pieces, pitch, w, b, r, stride, s, v, k, stop, y)
         else:
-            scatter_rows_16(u, at, n, pieces, pitch, w, b, r, stride, s, v, o, k, end)
+            end = scatter_rows_16(u, at, n, pieces, pitch, w, b, r, stride, s, v, k, stop, y)
     elif stored & np.uintp(LANES - 1) == 0:
         if graded:
-            scatter_graded_rows_8(u, at, n, pieces, pitch, w, b, r, stride, s, v, o, k, end)
+            end = scatter_graded_rows_8(u, at, n, pieces, pitch, w, b, r, stride, s, v, k, stop, y)
         else:
-            scatter_rows_8(u, at, n, pieces, pitch, w, b, r, stride, s, v, o, k, end)
+            end = scatter_rows_8(u, at, n, pieces, pitch, w, b, r, stride, s, v, k, stop, y)
     else:
+        end = k + np.uintp(1)
+        while end < stop and s[end] < beyond:
+            end += np.uintp(1)
         for lane in range(n):
             for i in range(k, end):
-                weight = weight_at(w, b + lane + (np.uintp(s[i]) - o) * stride)
+                weight = weight_at(w, b + lane + np.uintp(s[i]) * stride)
                 u[at + lane] += weight * v[i] if graded else weight
+    return end
 
 
 @kernel_glue
@@ -289,28 +277,43 @@ def fire(
 
     Returns the new end of the list, and whether a neuron may fire again without input.
     """
-    levels, spikes = program.levels[number], state.spikes
-    u = state.membranes[population[Population.neuron] :]
+    levels, u = program.levels[number], state.membranes[population[Population.neuron] :]
     limit, level = levels[Level.limit], levels[Level.reset_value]
     subtracts = population[Population.subtract] > 0
     if subtracts:
         level = levels[Level.threshold]
     channels = np.uintp(population[Population.channels])
-    vector = np.uintp(LANES if channels % np.uintp(LINE) > 0 else LINE)
     first, end = np.uintp(emitted), np.uintp(emitted)
     for i in range(np.uintp(sites)):
-        neuron = np.uintp(state.touched[i]) * channels
-        for c in range(np.uintp(0), channels, vector):
-            used = ~np.uint64(0) >> np.uint64(max(np.int64(0), np.int64(64 + c - channels)))
-            if vector == np.uintp(LINE):
-                end += fire_16(u, neuron + c, used, limit, subtracts, level, spikes, None, end)
-            else:
-                end += fire_8(u, neuron + c, used, limit, subtracts, level, spikes, None, end)
+        at = np.uintp(state.touched[i]) * channels
+        end = fire_some(u, at, at + channels, limit, subtracts, level, state, False, end)
     pending = subtracts and fires_again(program, population, levels, state, u, first, end)
     counters[COMPARES] += sites * population[Population.channels]
     counters[RESETS] += np.int64(end - first)
     counters[OUTPUT_SPIKES] += np.int64(end - first)
     return np.int64(end), pending
+
+
+@inner_kernel
+def fire_some(
+    u: Float32s, neuron: np.uintp, stop: np.uintp, limit: np.float32, subtracts: bool,
+    level: np.float32, state: State, many: bool, end: np.uintp,
+) -> np.uintp:  # fmt: skip
+    """Compare the neurons neuron .. stop - 1, reset and list them; `many`: and what they were."""
+    spikes, lanes = state.spikes, np.uintp(LINE)
+    if (stop - neuron) % lanes > 0 and not many:
+        lanes = np.uintp(LANES)  # the same as were stored a moment ago: see `scattered_rows.py`
+    while neuron < stop:
+        used = ~np.uint64(0) >> np.uint64(np.uintp(64) - min(lanes, stop - neuron))
+        if many:
+            values = state.spike_values
+            end += fire_16(u, neuron, used, limit, subtracts, level, spikes, values, end)
+        elif lanes == np.uintp(LINE):
+            end += fire_16(u, neuron, used, limit, subtracts, level, spikes, None, end)
+        else:
+            end += fire_8(u, neuron, used, limit, subtracts, level, spikes, None, end)
+        neuron += lanes
+    return end
 
 
 @kernel_glue
@@ -319,14 +322,10 @@ def fires_again(
     first: np.uintp, end: np.uintp,
 ) -> bool:  # fmt: skip
     """Flag the sites of neurons that spiked and may again without input; tell if there are any."""
-    flags, biases = (
-        state.flags[population[Population.site] :],
-        program.biases[population[Population.biases] :],
-    )
-    channels, groups = (
-        np.uintp(population[Population.channels]),
-        np.uintp(population[Population.groups]),
-    )
+    flags = state.flags[population[Population.site] :]
+    biases = program.biases[population[Population.biases] :]
+    channels = np.uintp(population[Population.channels])
+    groups = np.uintp(population[Population.groups])
     power, bias, pending = program.powers[population[Population.powers] + 1], np.float32(0), False
     for k in range(first, end):
         neuron = np.uintp(state.spikes[k])
@@ -348,14 +347,12 @@ def update_touched(
     """Do as `fire` for neurons that are not plain, whose inputs are in x."""
     if x is None:
         return np.int64(emitted), False
-    last, flags = (
-        state.last[population[Population.site] :],
-        state.flags[population[Population.site] :],
-    )
+    last = state.last[population[Population.site] :]
+    flags = state.flags[population[Population.site] :]
     channels, groups = population[Population.channels], population[Population.groups]
     p, pending = program.parameters[population[Population.parameters]], False
-    first, many = np.uintp(emitted), population[Population.many] > 0
-    end = first
+    first, end = np.uintp(emitted), np.uintp(emitted)
+    none, many = np.float32(0), population[Population.many] > 0
     size, changes = population[Population.together], population[Population.changes]
     i = 0
     while i < sites:
@@ -377,28 +374,13 @@ def update_touched(
             for other in range(site, k):
                 if k == site + 1 or is_busy(program, population, state, other):
                     flags[other], pending = 1, True
-        end = take_spikes(x, np.uintp(neuron), np.uintp(k * channels), many, state, end)
-    counters[RESETS] += np.int64(end - first)
+        at, stop = np.uintp(neuron), np.uintp(k * channels)
+        end = fire_some(x, at, stop, none, False, none, state, many, end)
     several = np.int64(end - first)
+    counters[RESETS] += several
     if many:
         several = np.int64(0)
         for spike in range(first, end):
             several += np.int64(state.spike_values[spike])
     counters[OUTPUT_SPIKES] += several
     return np.int64(end), pending
-
-
-@inner_kernel
-def take_spikes(
-    x: Float32s, neuron: np.uintp, stop: np.uintp, many: bool, state: State, end: np.uintp
-) -> np.uintp:
-    """List the neurons neuron .. stop - 1 whose spikes stand in x, which is 0 afterwards."""
-    spikes, none, vector = state.spikes, np.float32(0), np.uintp(LINE)
-    while neuron < stop:
-        used = ~np.uint64(0) >> np.uint64(np.uintp(64) - min(vector, stop - neuron))
-        if many:
-            end += fire_16(x, neuron, used, none, False, none, spikes, state.spike_values, end)
-        else:
-            end += fire_16(x, neuron, used, none, False, none, spikes, None, end)
-        neuron += vector
-    return end

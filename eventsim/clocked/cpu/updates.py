@@ -54,17 +54,12 @@ LAST_MEMBRANE, MEAN_MEMBRANE = map(READOUTS.index, ("last-membrane", "mean-membr
 @inner_kernel
 def catch_up_site(program: Program, population: Int64s, state: State, site: int, t: int) -> None:
     """Apply the decay and bias of the timesteps since the last update of a site at once."""
-    u, last = (
-        state.membranes[population[Population.neuron] :],
-        state.last[population[Population.site] :],
-    )
+    u = state.membranes[population[Population.neuron] :]
+    last, powers = state.last[population[Population.site] :], population[Population.powers]
     n, lanes = np.uintp(population[Population.channels]), np.uintp(LANES)
     b = np.uintp(site) * n
-    power, gain = factors_of(
-        t - last[np.uintp(site)],
-        program.powers[population[Population.powers] :],
-        program.gains[population[Population.powers] :],
-    )
+    silent = t - last[np.uintp(site)]
+    power, gain = factors_of(silent, program.powers[powers:], program.gains[powers:])
     last[np.uintp(site)] = t
     if population[Population.bias] < 0:
         for c in range(np.uintp(0), n // lanes * lanes, lanes):
@@ -299,10 +294,9 @@ def read_out(
     """Note the last layer's spikes of the timesteps first .. stop - 1, those of t from
     starts[slot + t] on; and its membranes, of the last of these, where the readout asks for them.
     """
-    u, rests, readout = (
-        state.membranes[population[Population.neuron] :], program.rests, program.readout
-    )  # fmt: skip
+    u, rests = state.membranes[population[Population.neuron] :], program.rests
     many, membranes, starts = population[Population.many] > 0, outcome.membranes, state.starts
+    readout = program.readout
     for t in range(first, stop):
         for i in range(starts[slot + t], starts[slot + t + 1]):
             neuron = state.spikes[i]
