@@ -18,7 +18,6 @@ import numpy as np
 from ...fixed_rows import advance, sum_rows
 from ...gathered_rows import gather_rows
 from ...jit import Float32s, Int64s, inner_kernel, kernel_part
-from ...network.neurons import factors
 from ...wiring.program import Population, Program
 from .emission import bits_of
 from .state import State
@@ -107,14 +106,11 @@ def visit_other(
     if x is None:
         return False
     channels, width = population[Population.channels], population[Population.width]
-    p, site = program.parameters[population[Population.parameters]], population[Population.site]
-    blocks, silent = (
-        -(-channels // width),
-        (t - 1 - state.last[site]) * population[Population.changes],
-    )
-    usual, at = factors(p, silent, silent), visit * blocks * width
+    site, blocks = population[Population.site], -(-channels // width)
+    silent = (t - 1 - state.last[site]) * population[Population.changes]
+    at = visit * blocks * width
     state.last[site] = t
-    again = update(program, population, state, 0, 0, channels, at, t, silent, usual, counters)
+    again = update(program, population, state, 0, 0, channels, at, t, silent, counters)
     for block in range(blocks):
         emit_block(x, at, population, state, t - begin, block, blocks)
     for lane in range(np.uintp(at), np.uintp(at + blocks * width)):

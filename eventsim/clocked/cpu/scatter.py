@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...jit import Flags, Float32s, Int32s, Int64s, Weights, inner_kernel, kernel_glue, kernel_part
-from ...network.neurons import factors
 from ...network.neurons.lif import catch_up_plain, fires
 from ...operations import ACS, COMPARES, INPUT_EVENTS, MACS, OUTPUT_SPIKES, RESETS
 from ...rows import weight_at
@@ -350,7 +349,7 @@ def update_touched(
     last = state.last[population[Population.site] :]
     flags = state.flags[population[Population.site] :]
     channels, groups = population[Population.channels], population[Population.groups]
-    p, pending = program.parameters[population[Population.parameters]], False
+    pending = False
     first, end = np.uintp(emitted), np.uintp(emitted)
     none, many = np.float32(0), population[Population.many] > 0
     size, changes = population[Population.together], population[Population.changes]
@@ -369,7 +368,7 @@ def update_touched(
             last[k], i, k = t, i + 1, k + 1
         if update(
             program, population, state, neuron, site % max(size, groups) * channels,
-            (k - site) * channels, neuron, t, silent, factors(p, silent, silent), counters,
+            (k - site) * channels, neuron, t, silent, counters,
         ):  # fmt: skip
             for other in range(site, k):
                 if k == site + 1 or is_busy(program, population, state, other):

@@ -26,6 +26,7 @@ from ...network.neurons import (
     LIF_KIND,
     Parameters,
     catch_up,
+    factors,
     fixed,
     is_late,
     may_fire,
@@ -87,13 +88,12 @@ def count_updates(population: Int64s, sites: int, counters: Int64s) -> None:
 @inner_kernel
 def update(
     program: Program, population: Int64s, state: State, neuron: int, channel: int, n: int,
-    at: int, t: int, silent: int, usual: tuple[np.float32, ...], counters: Int64s,
+    at: int, t: int, silent: int, counters: Int64s,
 ) -> bool:  # fmt: skip
     """Bring n neighbouring neurons of any model to timestep t, with the inputs from `at` on.
 
-    In place of its input stands afterwards how often each spiked. `usual`: the factors of the
-    `silent` timesteps before, where no parameter is a channel's own and no neuron is held. Returns
-    whether one may fire again without input.
+    They are brought through the `silent` timesteps before it first. In place of its input stands
+    afterwards how often each spiked. Returns whether one may fire again without input.
     """
     first = population[Population.neuron] + neuron
     u, seconds = state.membranes[first:], state.seconds[first:]
@@ -110,7 +110,7 @@ def update(
     if silent > 0:
         if alike and (p.refractory == 0 or not is_held(free_from, n, t - silent)):
             if p.kind != FIXED_KIND:
-                relax_alike(p, n, usual, u, seconds, biases)
+                relax_alike(p, n, silent, u, seconds, biases)
             elif p.second_decay > 0:
                 pass_over_all(p, p.second_decay, n, silent, u, seconds, biases)
             else:
@@ -209,10 +209,10 @@ def numbers_of(kind: int, p: Any, second_decay: np.float32) -> Parameters:
 
 @inner_kernel
 def relax_alike(
-    p: Any, n: int, usual: tuple[np.float32, ...], u: Float32s, seconds: Float32s, biases: Float32s
+    p: Any, n: int, silent: int, u: Float32s, seconds: Float32s, biases: Float32s
 ) -> None:
-    """Take n neurons through the silent timesteps that have the factors `usual`."""
-    own = numbers_of(p.kind, p, p.second_decay)
+    """Take n neurons that are not held through some silent timesteps."""
+    own, usual = numbers_of(p.kind, p, p.second_decay), factors(p, silent, silent)
     for k in range(np.uintp(n)):
         u[k], seconds[k] = relax(own, biases[k], u[k], seconds[k], usual)
 
