@@ -26,13 +26,12 @@ from .program import Run, Value
 from .runs import width_of
 
 # Maps of plain neurons gather where a timestep brings so many rows to a site, for each run that it
-# looks up; below it spikes scatter. Scatter beside gather, 20 timesteps on 32x32, 3x3, to 64
-# channels, at 1, 2, 4, 8 and 20 rows a site, spikes at random: LIF 1.0, 1.0, 1.15, 1.5, 1.5; IF
-# 0.7, 0.7, 0.85, 1.1, 1.1. Of other neurons only layers of one site gather.
-ROWS_A_RUN = {"changes": 1.0, "stays": 4.0}
-# Narrower maps always scatter. The same at 0.7 to 29 rows a site, beside other work: to 16 channels
-# 0.53 to 1.0, to 32 0.66 to 1.29 (below 1 but for LIF from 7 rows on), to 96 0.73 to 1.15 but for
-# one 1.84. Neighbours gathered together as a patch of 64 lanes won up to 1.5, for 250 lines more.
+# looks up; below it spikes scatter. Scatter beside gather, 64 channels to 64, 3x3 on 32x32, at 0.1,
+# 0.3, 0.6, 1.2, 2.9 and 5.8 rows a site, spikes at random: LIF 1.1, 1.5, 1.6, 1.7, 1.5, 1.7; IF
+# 0.9, 1.1, 1.1, 1.3, 1.1, 1.3. Of other neurons only layers of one site gather.
+ROWS_A_RUN = {"changes": 0.05, "stays": 0.1}
+# Narrower maps always scatter. The same to 32 channels: LIF 1.0 to 1.4, IF 0.6 to 0.8; to 96: LIF
+# 1.0 to 1.5, IF 0.8 to 1.0; to 16 and 80: LIF 0.7 to 1.4, IF 0.5 to 0.7.
 MAP_WIDTH = BLOCK
 
 # Of a fully connected layer with so many weights, a block of a row comes from memory by itself,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from ...jit import Float32s, Int32s, Int64s, Words, inner_kernel, kernel_part
-from ...network.neurons.lif import fires
 from ...vectors import (
     BLOCK,
     LANES,
@@ -90,24 +89,4 @@ def emit(spikes: Int32s, end: np.uintp, neuron: np.uintp, crossed: np.uint64) ->
             spikes[to + k] = neuron + lowest_bit(crossed)
             crossed &= crossed - one
         to += np.uintp(4)
-    return end
-
-
-@inner_kernel
-def emit_above(
-    u: Float32s, neuron: np.uintp, stop: np.uintp, limit: np.float32, spikes: Int32s, end: np.uintp
-) -> np.uintp:
-    """Append the neurons neuron .. stop - 1 that are above a limit; return the list's new end."""
-    lanes, block = np.uintp(LANES), np.uintp(BLOCK)
-    while neuron + block <= stop:
-        end = emit(spikes, end, neuron, above_in_block(u, neuron, limit))
-        neuron += block
-    while neuron + lanes <= stop:
-        end = emit(spikes, end, neuron, above_in_lanes(u, neuron, limit))
-        neuron += lanes
-    while neuron < stop:
-        if fires(u[neuron], limit):
-            spikes[end] = neuron
-            end += np.uintp(1)
-        neuron += np.uintp(1)
     return end
