@@ -217,8 +217,7 @@ def result_of(
     """
     if seen.steps == 0:
         membranes = np.resize(network.rests, network.outputs).astype(np.float64)
-    result = object.__new__(Result)
-    result.__dict__.update(  # `Result(...)` sets one field after the other: 2.0 instead of 0.7 us
+    return Result(
         spike_counts=channel_first(spike_counts, network),
         first_spikes=channel_first(first_spikes, network),
         membranes=channel_first(membranes, network) if network.reads_membranes else None,
@@ -235,7 +234,6 @@ def result_of(
         probes=probes,
         times=times,
     )
-    return result
 
 
 def _spikes(network: Network, recorded: Sequence[Fired], mode: Mode) -> PerLayer[NDArray[Any]]:
