@@ -133,10 +133,9 @@ def _program(network: Network, populations: list[WiredPopulation], arrays: Array
         last.chunk = 1  # they are read in every timestep
     if arrays.sizes["weights"] >= 2**31:
         raise NetworkError(f"{arrays.sizes['weights']} weights, expected fewer than 2^31")
-    if arrays.sizes["spikes"] >= 2**31:
-        raise NetworkError(
-            f"{arrays.sizes['spikes']} neurons times timesteps of delay, expected fewer than 2^31"
-        )
+    for population in populations:
+        if population.looks_up and arrays.sizes["spikes"] >= 2**31:
+            population.width = 0  # it scatters: where spikes begin is noted in 32 bits
     pooled_cells = max(way.pooled_cells for way in connections)
     whole = all(network.layers[i].neuron.kind == FIXED_KIND for i in network.neuron_layers)  # type: ignore[union-attr]
     weights = narrowed(arrays.joined("weights", np.float32), whole)

@@ -123,6 +123,15 @@ def test_what_a_layer_sends_itself_is_not_missed_at_the_turn_of_a_stretch() -> N
         assert found[0] == found[1] == found[2]
 
 
+def test_behind_more_spikes_than_32_bits_can_number_a_map_scatters() -> None:
+    """A delay may remember all neurons of millions of timesteps; what is not emitted is free."""
+    for delay, width in ((2, 64), (2**20, 0)):
+        first = es.Conv2d(np.ones((16, 2, 3, 3)), neuron=es.LIF(0.5, 0.5))
+        second = es.Conv2d(np.ones((64, 16, 3, 3)), neuron=es.LIF(0.5, 0.5))
+        network = es.Network((2, 14, 14), 1000, [first, es.Delay(delay), second])
+        assert wire.wire(network).populations[1, Population.width] == width
+
+
 def test_a_map_of_many_silent_sites_is_noted_at_once() -> None:
     """More sites than visits are noted at a time, hardly one of which a spike reaches."""
     conv = es.Conv2d(np.ones((16, 1, 1, 1)), neuron=es.LIF(0.5, 0.5))
