@@ -111,7 +111,8 @@ def visit_other(
     silent = (t - 1 - state.last[site]) * population[Population.changes]
     at = visit * blocks * width
     state.last[site] = t
-    again = update(program, population, state, 0, 0, channels, at, t, silent, counters)
+    none = np.int64(0)  # of a plain 0 Numba makes a type, and compiles `update` again
+    again = update(program, population, state, none, none, channels, at, t, silent, counters)
     for block in range(blocks):
         emit_block(x, at, population, state, t - begin, block, blocks)
     for lane in range(np.uintp(at), np.uintp(at + blocks * width)):

@@ -133,7 +133,8 @@ def visit_in_step(
         add_up(state.inputs, program, population, state)
     for site in range(first, stop):
         again, t = awake or flags[site] > 0, begin - 1
-        k, beyond = noted.pointers[site - first], noted.pointers[site - first + 1]
+        k = np.int64(noted.pointers[site - first])
+        beyond = np.int64(noted.pointers[site - first + 1])
         while again or k < beyond:
             t = t + 1 if again else begin + noted.timesteps[k]
             if t == end:
