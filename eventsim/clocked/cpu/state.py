@@ -83,12 +83,15 @@ def new_state(program: Program) -> State:
 
     general = not program.populations[:, Population.plain].all()
     valued = program.graded or bool(program.populations[:, Population.many].any())
-    # Four kinds of networks, so that the kernels are compiled four times at most: of plain layers
-    # of one site, which only gather, and whose neurons only fire with input, or without it too; of
-    # plain layers, with binary spikes; and all others.
+    # Where an array is None, what needs it is not compiled: ways to scatter, where all layers have
+    # one site and gather; neurons that are not plain, and values of spikes; and what plain neurons
+    # do without input, where they only fire with it. With loops for each model of neurons left out
+    # like that a first run took a third less, but nearly every network compiled again.
     plain = not general and not valued
-    flat = plain and gathers_always(program)
-    calm = flat and not program.populations[:, [Population.subtract, Population.awake]].any()
+    flat = gathers_always(program)
+    calm = (
+        plain and flat and not program.populations[:, [Population.subtract, Population.awake]].any()
+    )
     return State(
         membranes=rows(program.neurons, np.float32),
         seconds=rows(program.neurons, np.float32, general),
