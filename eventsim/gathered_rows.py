@@ -145,12 +145,9 @@ def gather_visits(
             builder.position_at_end(loop)
             k, kept = builder.phi(_NUMBER), builder.phi(membranes.type)
             following = builder.add(k, _NUMBER(1))
-            power = builder.load(builder.gep(powers, [k]))
-            begun = builder.fmul(kept, spread(builder, power, lanes))
-            if raised:
-                gain = spread(builder, builder.load(builder.gep(gains, [k])), lanes)
-                biases = load_lanes(builder, b, c, lanes)[1]
-                begun = builder.fadd(begun, builder.fmul(biases, gain))
+            power, gain = (builder.load(builder.gep(array, [k])) for array in (powers, gains))
+            known = ir.IntType(1)(raised)  # so that the loop does not ask
+            begun = caught_up(builder, kept, power, known, b, c, gain, lanes)
             ends = number_at(pointers, k), number_at(pointers, following)
             total = rows.added(begun, *ends, lanes, valued)
             crossed = builder.fcmp_ordered(">", total, above)
